@@ -1,0 +1,109 @@
+/* model.h - the AWS service models as constant tables, made by model/modelc from the pinned botocore package.
+ *
+ * The tables drive routing, decoding, validation and encoding; nothing in the house spells a wire format by hand.
+ * Names are AWS's. Every array of members and of operations is sorted by name, for bisection. */
+#ifndef AWS_MODEL_H
+#define AWS_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum shape_type {
+    SHAPE_STRUCTURE, SHAPE_LIST, SHAPE_MAP, SHAPE_STRING, SHAPE_INTEGER, SHAPE_LONG, SHAPE_FLOAT, SHAPE_DOUBLE,
+    SHAPE_BOOLEAN, SHAPE_BLOB, SHAPE_TIMESTAMP,
+};
+
+enum shape_flag {
+    SHAPE_HAS_MIN = 1,      /* length, count or value, by type */
+    SHAPE_HAS_MAX = 2,
+    SHAPE_FLATTENED = 4,    /* XML and Query: a list without its wrapper element */
+    SHAPE_SENSITIVE = 8,    /* never logged */
+    SHAPE_UNION = 16,       /* exactly one member is set */
+    SHAPE_EVENT_STREAM = 32,
+    SHAPE_EXCEPTION = 64,
+    SHAPE_FAULT = 128,      /* an exception that is the server's fault */
+    SHAPE_STREAMING = 256,  /* a blob that does not fit in memory */
+};
+
+enum time_format { TIME_BY_PROTOCOL, TIME_EPOCH, TIME_ISO8601, TIME_HTTP };
+
+enum location { IN_BODY, IN_HEADER, IN_HEADERS /* all with a prefix, as a map */, IN_URI, IN_QUERY, IN_STATUS };
+
+enum member_flag {
+    MEMBER_REQUIRED = 1,
+    MEMBER_IDEMPOTENCY_TOKEN = 2,
+    MEMBER_XML_ATTRIBUTE = 4,
+    MEMBER_FLATTENED = 8,
+    MEMBER_EVENT_PAYLOAD = 16,
+    MEMBER_EVENT_HEADER = 32,
+    MEMBER_CONTEXT = 64, /* contextParam of the endpoint rules; S3 finds its Bucket by it */
+};
+
+struct shape;
+
+struct member {
+    const char *name;
+    const char *wire_name;  /* locationName, or the name itself */
+    const char *query_name; /* ec2 protocol's queryName; NULL elsewhere */
+    const struct shape *shape;
+    uint8_t location; /* enum location */
+    uint8_t time_format;
+    uint16_t flags; /* enum member_flag */
+};
+
+struct shape {
+    const char *name;
+    uint8_t type;        /* enum shape_type */
+    uint8_t time_format; /* enum time_format */
+    uint16_t flags;      /* enum shape_flag */
+    uint16_t member_count;
+    uint16_t value_count;
+    double min, max;
+    const char *pattern;             /* NULL: none; PCRE2, anchored by the validator */
+    const char *const *values;       /* enum values in the model's order */
+    const struct member *members;    /* structure: by name; list: "member"; map: "key", "value" */
+    const struct member *payload;    /* structure: the member that is the whole body, or NULL */
+    const char *xml_name;            /* the root element, NULL: the shape's or operation's name */
+    const char *xml_namespace;       /* NULL: none */
+    const char *error_code;          /* exception: the code on the wire */
+    uint16_t http_status;            /* exception: 0 when the model states none */
+};
+
+enum operation_flag { OPERATION_UNSIGNED_BODY = 1, OPERATION_CHECKSUM_REQUIRED = 2, OPERATION_UNAUTHENTICATED = 4 };
+
+struct operation {
+    const char *name;
+    const struct service *service;
+    const struct shape *input, *output; /* never NULL: an empty structure when the model has none */
+    const char *result_wrapper;         /* Query: the element inside <OpResponse>, or NULL */
+    const char *method, *uri;           /* "/{Bucket}/{Key+}?uploads" */
+    uint16_t http_status;               /* of success */
+    uint16_t flags;                     /* enum operation_flag */
+    const struct shape *const *errors;  /* NULL-terminated */
+};
+
+enum protocol { PROTOCOL_JSON, PROTOCOL_REST_JSON, PROTOCOL_REST_XML, PROTOCOL_QUERY, PROTOCOL_EC2, PROTOCOL_CBOR };
+
+struct service {
+    const char *name;         /* botocore's folder: "sagemaker", "sagemaker-runtime", "s3", "logs"... */
+    const char *service_id;   /* "SageMaker", "CloudWatch Logs" */
+    const char *signing_name; /* in the scope of the signature, and before the colon of IAM actions unless arn_name differs */
+    const char *target_prefix; /* X-Amz-Target before the dot, NULL: none */
+    const char *json_version;  /* "1.0", "1.1", NULL */
+    const char *api_version;
+    const char *xml_namespace;
+    uint8_t protocols; /* 1 << enum protocol, every one that the service accepts */
+    uint16_t operation_count;
+    const struct operation *operations; /* by name */
+};
+
+/* Every service of the build, NULL-terminated, defined in the generated tables. */
+extern const struct service *const model_services[];
+
+const struct service *model_service(const char *name);                              /* NULL: unknown */
+const struct operation *model_operation(const struct service *, struct str name);   /* NULL: unknown */
+const struct member *model_member(const struct shape *, struct str name);           /* by name; NULL: unknown */
+
+#endif

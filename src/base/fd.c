@@ -1,0 +1,189 @@
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void fd_cleanup(int *fd)
+{
+    int saved = errno;
+
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    errno = saved;
+}
+
+int fd_write_all(int fd, const void *data, size_t size, struct err *err)
+{
+    const char *p = data;
+
+    while (size) {
+        ssize_t n = write(fd, p, size);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(err, errno, "write");
+        p += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int fd_read_all(struct arena *a, int fd, size_t limit, struct str *ret, struct err *err)
+{
+    _cleanup_buf_ struct buf b = { 0 };
+
+    for (;;) {
+        char *at = buf_reserve(&b, 16384);
+        ssize_t n = read(fd, at, 16384);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(err, errno, "read");
+        if (n == 0)
+            break;
+        b.size += (size_t)n;
+        if (b.size > limit)
+            return fail(err, ERR_LIMIT, "more than %zu bytes", limit);
+    }
+    *ret = (struct str){ arena_strndup(a, b.data, b.size), b.size };
+    return 0;
+}
+
+int fd_nonblocking(int fd, struct err *err)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return fail_errno(err, errno, "fcntl");
+    return 0;
+}
+
+int file_read(struct arena *a, const char *path, size_t limit, struct str *ret, struct err *err)
+{
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return fail_errno(err, errno, "open %s", path);
+    if (fd_read_all(a, fd, limit, ret, err) < 0)
+        return fail(err, err->kind, "%s: %s", path, err->text);
+    return 0;
+}
+
+static void parent_of(const char *path, char *ret, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        snprintf(ret, size, ".");
+    else if (slash == path)
+        snprintf(ret, size, "/");
+    else
+        snprintf(ret, size, "%.*s", (int)(slash - path), path);
+}
+
+int folder_sync(const char *path, struct err *err)
+{
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || fsync(fd) < 0)
+        return fail_errno(err, errno, "fsync %s", path);
+    return 0;
+}
+
+int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode, struct err *err)
+{
+    char temporary[4096], folder[4096];
+    _cleanup_fd_ int fd = -1;
+
+    if (snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof temporary)
+        return fail(err, ERR_INVALID, "path too long: %.200s...", path);
+    parent_of(path, folder, sizeof folder);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0)
+        return fail_errno(err, errno, "create %s", temporary);
+    if (fd_write_all(fd, data, size, err) < 0) {
+        unlink(temporary);
+        return fail(err, err->kind, "%s: %s", temporary, err->text);
+    }
+    if (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0) {
+        fail_errno(err, errno, "save %s", path);
+        unlink(temporary);
+        return -1;
+    }
+    return folder_sync(folder, err);
+}
+
+bool path_exists(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0;
+}
+
+int folder_make(const char *path, mode_t mode, struct err *err)
+{
+    char part[4096];
+    size_t size = strlen(path);
+
+    if (size >= sizeof part)
+        return fail(err, ERR_INVALID, "path too long: %.200s...", path);
+    for (size_t i = 1; i <= size; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, mode) < 0 && errno != EEXIST)
+            return fail_errno(err, errno, "mkdir %s", part);
+    }
+    return 0;
+}
+
+static int remove_at(int parent, const char *name, dev_t device, struct err *err)
+{
+    struct dirent *entry;
+    struct stat st;
+    DIR *folder;
+    int fd;
+
+    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return fail_errno(err, errno, "remove %s", name);
+    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(err, errno, "open %s", name);
+    if (fstat(fd, &st) < 0 || (device && st.st_dev != device)) {
+        close(fd);
+        return fail(err, ERR_CONFLICT, "remove %s: it is a mount point", name);
+    }
+    folder = fdopendir(fd);
+    if (!folder) {
+        close(fd);
+        return fail_errno(err, errno, "open %s", name);
+    }
+    while ((entry = readdir(folder)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (remove_at(fd, entry->d_name, st.st_dev, err) < 0) {
+            closedir(folder);
+            return -1;
+        }
+    }
+    closedir(folder);
+    if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return fail_errno(err, errno, "remove %s", name);
+    return 0;
+}
+
+int tree_remove(const char *path, struct err *err)
+{
+    return remove_at(AT_FDCWD, path, 0, err);
+}

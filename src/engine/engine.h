@@ -1,0 +1,62 @@
+/* engine.h - the control plane without its sockets: operations run, rows are reconciled, timers fire.
+ *
+ * Everything that touches the world is handed in, so that a simulation runs the same code on a memory store, a fake
+ * clock and a sim runtime. One thread. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "base/clock.h"
+#include "base/rand.h"
+#include "engine/call.h"
+#include "engine/kind.h"
+
+struct engine_world {
+    struct store *store;
+    struct clock *clock;
+    struct rand *rand;
+    struct runtime *runtime;
+    const struct service_ops *const *services; /* NULL-terminated */
+    const struct kind *const *kinds;           /* NULL-terminated: every kind with a reconcile */
+    const char *default_region;
+    const char *account;
+    void *context; /* what the services of this program share: engine_context() */
+};
+
+int engine_new(const struct engine_world *, struct engine **ret, struct err *err);
+void engine_free(struct engine *); /* NULL is fine */
+const struct engine_world *engine_world_of(struct engine *);
+void *engine_context(struct engine *);
+int64_t engine_now_ms(struct engine *);
+
+const struct op *engine_op(struct engine *, const struct operation *); /* NULL: not here */
+
+/* Runs one call: validation, policy, bracket, function or generic verb. The answer must not leave before the next
+ * engine_commit(). On failure nothing of it was written, and err carries AWS's code and words. */
+int engine_run(struct engine *, struct call *, struct err *err);
+
+/* One service asks another by the same door. 'principal' is on whose behalf (the role of a job), NULL the house. */
+int engine_call(struct arena *, struct engine *, const struct principal *, const char *region, const char *service,
+                const char *operation, const struct doc *input, struct doc **ret_output, struct err *err);
+
+int engine_commit(struct engine *, struct err *err); /* ends the loop turn: what was answered is now durable */
+
+/* Looks at the rows that are due or were touched since; at most 'limit' of them. Returns how many; *ret_next_ms says
+ * when the next is due (wall time, INT64_MAX: never). */
+int engine_reconcile(struct engine *, int limit, int64_t *ret_next_ms);
+
+/* Something that concerns a resource happened outside (a report came in, a snapshot was acknowledged): look again at
+ * the next turn. Safe to call twice, or for a uid that is gone. */
+void engine_touch(struct engine *, const char *uid);
+
+/* Rows, for the functions of kinds. resource_find: by name in the call's account and region; ERR_NOT_FOUND with AWS's words. */
+int resource_find(struct call *, const struct kind *, const char *name, struct resource *ret, struct err *err);
+int resource_load(struct arena *, struct engine *, const char *uid, struct resource *ret, struct err *err);
+const char *resource_arn(struct arena *, const struct kind *, const char *region, const char *account, const char *name);
+
+/* Usage: one open interval for each instance, with what is needed to price it later; closed from the agent's record. Opening or
+ * closing twice changes nothing. attributes: map of owner, instance type, kind, price, spot, tags. */
+int usage_open(struct engine *, const char *uid, int64_t at_ms, const struct doc *attributes, struct err *err);
+int usage_close(struct engine *, const char *uid, int64_t at_ms, struct err *err);
+int usage_scan(struct arena *, struct engine *, int64_t from_ms, int64_t to_ms, struct doc **ret, struct err *err);
+
+#endif
