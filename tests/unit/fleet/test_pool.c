@@ -1,0 +1,78 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fleet/instance_type.h"
+#include "fleet/pool.h"
+
+static void the_line_is_kept(void **state)
+{
+    struct pool *p = pool_new(2, (int64_t)8 << 30, 2);
+
+    assert_true(pool_take(p, "a", false));
+    assert_true(pool_take(p, "b", false));
+    assert_true(pool_take(p, "a", false));
+    assert_false(pool_take(p, "c", false));
+    assert_false(pool_take(p, "d", false));
+    assert_int_equal(pool_waiting_before(p, "d"), 1);
+    assert_string_equal(pool_give(p, "a"), "c");
+    /* d asks first, but c came first. */
+    assert_false(pool_take(p, "d", false));
+    assert_true(pool_take(p, "c", false));
+    assert_string_equal(pool_give(p, "never"), "");
+    assert_string_equal(pool_give(p, "b"), "d");
+    assert_string_equal(pool_give(p, "d"), "");
+    assert_int_equal(pool_used(p), 1);
+    pool_free(p);
+}
+
+static void who_runs_already_is_let_in(void **state)
+{
+    struct pool *p = pool_new(1, (int64_t)1 << 30, 1);
+
+    assert_true(pool_take(p, "a", true));
+    assert_true(pool_take(p, "b", true));
+    assert_int_equal(pool_used(p), 2);
+    assert_string_equal(pool_give(p, "a"), "");
+    assert_false(pool_take(p, "c", false));
+    assert_string_equal(pool_give(p, "b"), "c");
+    pool_free(p);
+}
+
+static void limits_are_the_smaller_of_type_and_machine(void **state)
+{
+    struct pool *p = pool_new(2, (int64_t)20 << 30, 0);
+
+    assert_int_equal(pool_slots(p), 8);
+    assert_int_equal(pool_limits_of(p, "ml.m5.large").memory_bytes, (int64_t)8 << 30);
+    assert_int_equal(pool_limits_of(p, "ml.p4d.24xlarge").memory_bytes, (int64_t)16 << 30);
+    assert_int_equal(pool_limits_of(p, "ml.m5.xlarge").cpus, 2);
+    assert_int_equal(pool_limits_of(p, "no.such").memory_bytes, (int64_t)16 << 30);
+    pool_free(p);
+}
+
+static void the_catalogue_finds_by_name(void **state)
+{
+    assert_non_null(instance_type("ml.m5.xlarge"));
+    assert_int_equal(instance_type("ml.m5.xlarge")->vcpus, 4);
+    assert_true(instance_type("ml.m5.xlarge")->usd_hour > 0.2);
+    assert_null(instance_type("m5.xlarge"));
+    assert_null(instance_type(""));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_line_is_kept),
+        cmocka_unit_test(who_runs_already_is_let_in),
+        cmocka_unit_test(limits_are_the_smaller_of_type_and_machine),
+        cmocka_unit_test(the_catalogue_finds_by_name),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
