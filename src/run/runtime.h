@@ -1,0 +1,107 @@
+/* runtime.h - what carries out orders: containers on this host, plain processes, or a simulation.
+ *
+ * An order is a document (order.json of docs/ARCHITECTURE.md) with a name of its own, "<instance uid>-<attempt>". What
+ * happens to it is read from its report (report.json). Every function may be called twice, late, or after a crash:
+ * the name makes the second call harmless. None of them waits for the work itself.
+ *
+ * A run: runtime_start, runtime_inspect until the report's phase is "Ended", runtime_forget. runtime_stop in between
+ * asks for the end; what was still to be saved (model, checkpoints) is saved before "Ended" comes. */
+#ifndef RUN_RUNTIME_H
+#define RUN_RUNTIME_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "doc/doc.h"
+
+enum runtime_state {
+    RUNTIME_NONE,  /* nothing of that name was ever started, or it was forgotten */
+    RUNTIME_THERE, /* started: running, or ended and not forgotten; the report says which */
+};
+
+struct runtime {
+    const char *kind; /* "container", "process", "sim" */
+    int (*start)(struct runtime *, const char *name, const struct doc *order, struct err *err);
+    int (*inspect)(struct runtime *, struct arena *, const char *name, enum runtime_state *ret_state,
+                   const struct doc **ret_report, struct err *err);
+    int (*stop)(struct runtime *, const char *name, int64_t grace_s, const char *reason, struct err *err);
+    int (*forget)(struct runtime *, const char *name, struct err *err);
+    int (*list)(struct runtime *, struct arena *, const char *const **ret_names, int *ret_count, struct err *err);
+    void (*free)(struct runtime *);
+};
+
+/* Starts the order, or finds it started. ERR_INVALID when this runtime can never carry it out: the text is for the
+ * user. Any other failure: it may or may not have started; call again. */
+static inline int runtime_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
+{
+    return rt->start(rt, name, order, err);
+}
+
+/* -1: cannot tell, conclude nothing. *ret_report is an empty map before the first report. An agent that died with its
+ * work unfinished is started again by this call, on the same folder. */
+static inline int runtime_inspect(struct runtime *rt, struct arena *a, const char *name, enum runtime_state *ret_state,
+                                  const struct doc **ret_report, struct err *err)
+{
+    return rt->inspect(rt, a, name, ret_state, ret_report, err);
+}
+
+/* Asks for the end: SIGTERM to the command, SIGKILL after grace_s. The first call counts, but a shorter grace of a
+ * later one shortens it. Nothing of that name, or ended already: fine. */
+static inline int runtime_stop(struct runtime *rt, const char *name, int64_t grace_s, const char *reason, struct err *err)
+{
+    return rt->stop(rt, name, grace_s, reason, err);
+}
+
+/* Removes what is left: container, mounts, cgroup, network, folder. ERR_CONFLICT while it still runs; nothing of that
+ * name is fine. Read the last report before. */
+static inline int runtime_forget(struct runtime *rt, const char *name, struct err *err)
+{
+    return rt->forget(rt, name, err);
+}
+
+/* The names of everything that is there, so that what nobody owns can be stopped and forgotten. */
+static inline int runtime_list(struct runtime *rt, struct arena *a, const char *const **ret_names, int *ret_count,
+                               struct err *err)
+{
+    return rt->list(rt, a, ret_names, ret_count, err);
+}
+
+static inline void runtime_free(struct runtime *rt) /* NULL is fine; what runs goes on */
+{
+    if (rt)
+        rt->free(rt);
+}
+
+/* Where a runtime of this host lives. All paths are absolute. */
+struct runtime_config {
+    const char *data_folder;     /* agents/ and images/ are in it */
+    const char *run_folder;      /* on a file system that does not survive a reboot: /run/sagebrush/<8 hex> */
+    const char *programs_folder; /* sagebrush-agent, sagebrush-init, sagebrush-xgboost, toolkit/ */
+};
+
+/* Containers by runc. ERR_UNAVAILABLE with what to do when this host cannot (not root, no runc). */
+int container_runtime_new(const struct runtime_config *, struct runtime **ret, struct err *err);
+
+/* No namespaces: only programs of ours that take SAGEMAKER_BASE_DIR and SAGEMAKER_BIND_TO_PORT, the rest is refused. */
+int process_runtime_new(const struct runtime_config *, struct runtime **ret, struct err *err);
+
+/* The simulation: as the user's choice (NULL hooks) jobs complete at once and endpoints are healthy at once, with
+ * nothing run at all. With hooks, a test decides what happens. */
+struct sim_hooks {
+    /* Asked before each call ("start", "inspect", "stop", "forget", "list") and, as "started", "stopped", "forgotten", after
+     * the deed was done: -1 with err filled fails the call at that point. NULL: no faults. */
+    int (*fault)(void *context, const char *verb, const char *name, struct err *err);
+    /* A new order; false: leave it running until sim_end() or sim_report(). NULL: ends at once. */
+    bool (*ends_at_once)(void *context, const char *name, const struct doc *order);
+    void *context;
+};
+struct runtime *sim_runtime_new(struct clock *, const struct sim_hooks *);
+
+/* For tests: what the simulated agent sees happen. Unknown names change nothing. */
+void sim_report(struct runtime *, const char *name, const char *phase, const char *message);
+void sim_end(struct runtime *, const char *name, const char *outcome, const char *failure_reason, int exit_code);
+void sim_lose(struct runtime *, const char *name);            /* the host forgot it: inspect says RUNTIME_NONE */
+int sim_count(struct runtime *, const char *name);            /* how often the order was really started */
+const struct doc *sim_order(struct runtime *, const char *name); /* NULL: not there */
+
+#endif
