@@ -5,6 +5,7 @@
 #ifndef AWS_MODEL_H
 #define AWS_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ enum shape_flag {
     SHAPE_EXCEPTION = 64,
     SHAPE_FAULT = 128,      /* an exception that is the server's fault */
     SHAPE_STREAMING = 256,  /* a blob that does not fit in memory */
+    SHAPE_UNWRAPPED = 512,  /* XML output: the only member's text stands in the root element itself */
+    SHAPE_SENDER_FAULT = 1024, /* an exception that Query calls the sender's fault */
 };
 
 enum time_format { TIME_BY_PROTOCOL, TIME_EPOCH, TIME_ISO8601, TIME_HTTP };
@@ -39,6 +42,7 @@ enum member_flag {
     MEMBER_EVENT_PAYLOAD = 16,
     MEMBER_EVENT_HEADER = 32,
     MEMBER_CONTEXT = 64, /* contextParam of the endpoint rules; S3 finds its Bucket by it */
+    MEMBER_STREAMING = 128, /* a blob that does not fit in memory */
 };
 
 struct shape;
@@ -66,12 +70,17 @@ struct shape {
     const struct member *members;    /* structure: by name; list: "member"; map: "key", "value" */
     const struct member *payload;    /* structure: the member that is the whole body, or NULL */
     const char *xml_name;            /* the root element, NULL: the shape's or operation's name */
-    const char *xml_namespace;       /* NULL: none */
-    const char *error_code;          /* exception: the code on the wire */
+    const char *xml_prefix, *xml_namespace; /* an xmlns attribute of its own (xsi of S3's Grantee), or NULL both */
+    const char *error_code;          /* exception: its code in the Query protocol and in x-amzn-query-error */
     uint16_t http_status;            /* exception: 0 when the model states none */
 };
 
-enum operation_flag { OPERATION_UNSIGNED_BODY = 1, OPERATION_CHECKSUM_REQUIRED = 2, OPERATION_UNAUTHENTICATED = 4 };
+enum operation_flag {
+    OPERATION_UNSIGNED_BODY = 1,
+    OPERATION_CHECKSUM_REQUIRED = 2,
+    OPERATION_UNAUTHENTICATED = 4,
+    OPERATION_DEPRECATED = 8,
+};
 
 struct operation {
     const char *name;
@@ -84,6 +93,25 @@ struct operation {
     const struct shape *const *errors;  /* NULL-terminated */
 };
 
+/* One way to an operation by method, path and query. A service's routes stand with the most specific first: of those
+ * whose method, path and literals fit, the first one whose required parts are all there, else the last one. */
+struct route {
+    const struct operation *operation;
+    const char *method;
+    const struct route_part {
+        const char *literal;         /* one segment of the path; NULL: a label */
+        const struct member *label;  /* the input member that takes the segment */
+        bool greedy;                 /* the label takes the rest of the path, slashes and all */
+    } *parts;
+    const char *const *queries;          /* "uploads", "list-type=2" in turn, NULL-terminated */
+    const char *const *required_queries; /* of required input members, NULL-terminated */
+    const char *const *required_headers; /* the same */
+    uint8_t part_count;
+    uint8_t group; /* routes of one method, path and literals share a number, and stand together */
+};
+
+enum service_flag { SERVICE_QUERY_COMPATIBLE = 1 /* JSON and CBOR answers carry the Query code in x-amzn-query-error */ };
+
 enum protocol { PROTOCOL_JSON, PROTOCOL_REST_JSON, PROTOCOL_REST_XML, PROTOCOL_QUERY, PROTOCOL_EC2, PROTOCOL_CBOR };
 
 struct service {
@@ -95,15 +123,36 @@ struct service {
     const char *api_version;
     const char *xml_namespace;
     uint8_t protocols; /* 1 << enum protocol, every one that the service accepts */
-    uint16_t operation_count;
+    uint8_t flags;     /* enum service_flag */
+    uint16_t operation_count, route_count;
     const struct operation *operations; /* by name */
+    const struct route *routes;         /* REST protocols; the most specific first */
 };
 
 /* Every service of the build, NULL-terminated, defined in the generated tables. */
 extern const struct service *const model_services[];
 
-const struct service *model_service(const char *name);                              /* NULL: unknown */
-const struct operation *model_operation(const struct service *, struct str name);   /* NULL: unknown */
-const struct member *model_member(const struct shape *, struct str name);           /* by name; NULL: unknown */
+const struct service *model_service(const char *name);                            /* NULL: unknown */
+const struct operation *model_operation(const struct service *, struct str name); /* NULL: unknown */
+const struct member *model_member(const struct shape *, struct str name);         /* by name; NULL: unknown */
+
+/* The exception of that name among the operation's errors, NULL: none (common errors are in no model). */
+const struct shape *model_error(const struct operation *, struct str name);
+
+/* A list's item, a map's key and value. */
+static inline const struct member *model_item(const struct shape *list)
+{
+    return &list->members[0];
+}
+
+static inline const struct member *model_key(const struct shape *map)
+{
+    return &map->members[0];
+}
+
+static inline const struct member *model_value(const struct shape *map)
+{
+    return &map->members[1];
+}
 
 #endif
