@@ -23,7 +23,19 @@ struct principal {
 };
 
 /* A body that came in as a stream: a blob already on disk, with what was measured on the way. */
+enum upload_digest {
+    UPLOAD_MD5 = 1,
+    UPLOAD_SHA1 = 2,
+    UPLOAD_SHA256 = 4,
+    UPLOAD_CRC32 = 8,
+    UPLOAD_CRC32C = 16,
+    UPLOAD_CRC64NVME = 32,
+};
+
 struct upload {
+    unsigned measured; /* the digests below that are filled in, MD5 always among them */
+    enum upload_digest checksum;  /* the one to keep with the object: the client's choice, else CRC64NVME */
+    bool checksum_stated;         /* the client sent its value, and it was right */
     const char *blob_uid;
     int64_t size_bytes;
     unsigned char md5[16], sha1[20], sha256[32];

@@ -10,8 +10,11 @@
 #include "engine/call.h"
 #include "engine/kind.h"
 
+struct bodies;
+
 struct engine_world {
     struct store *store;
+    struct bodies *bodies; /* of objects (engine/bodies.h); NULL where nothing streams */
     struct clock *clock;
     struct rand *rand;
     struct runtime *runtime;
