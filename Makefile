@@ -1,0 +1,40 @@
+# The front door for people who work on Sagebrush; ./demo and ./check are the one for everybody else.
+.PHONY: all run test check demo fuzz bench fmt fresh install clean
+
+all: ## sets the machine up and builds
+	@tools/setup run build
+	@tools/build
+
+run: all ## a server in the foreground on a data directory of its own
+	build/src/cmd/sagebrush up --data .cache/data
+
+test: ## every fast test suite; SUITES="unit api" for some
+	@tools/setup run build test
+	@tools/build build
+	@tools/build build-san -Db_sanitize=address,undefined -Db_lundef=false
+	@tools/test $(SUITES)
+
+check: ; @./check
+demo: ; @./demo
+
+fuzz: ## each fuzz target for SECONDS (600), or NAMES="json xml"
+	@tools/setup run build dev
+	@tools/fuzz --seconds $(or $(SECONDS),600) $(NAMES)
+
+bench: ## us and peers, side by side in one run
+	@tools/setup run build bench
+	@tools/build build
+	@bench/run $(NAMES)
+
+fmt: ## formats the lines touched since the last commit
+	@tools/fmt
+
+fresh: ## ./demo and ./check in an empty Debian 12 root
+	@tools/setup run build dev
+	@tools/fresh
+
+install: all ## to DESTDIR and the prefix that `meson configure` says
+	meson install -C build --no-rebuild
+
+clean:
+	rm -rf build build-san build-fuzz .cache
