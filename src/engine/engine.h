@@ -41,6 +41,9 @@ int engine_run(struct engine *, struct call *, struct err *err);
 int engine_call(struct arena *, struct engine *, const struct principal *, const char *region, const char *service,
                 const char *operation, const struct doc *input, struct doc **ret_output, struct err *err);
 
+/* Asks the caller's policies a further question (iam:PassRole, s3:GetObject of a copy's source). Trusted callers pass. */
+int engine_authorize(struct call *, const char *action, const char *resource, struct err *err);
+
 int engine_commit(struct engine *, struct err *err); /* ends the loop turn: what was answered is now durable */
 
 /* Looks at the rows that are due or were touched since; at most 'limit' of them. Returns how many; *ret_next_ms says
