@@ -1,7 +1,7 @@
 /* program.c - where the other programs of Sagebrush are.
  *
- * A build folder keeps each program with its sources (src/cmd, src/serve, src/agent...), an installed one has
- * bin/sagebrush and libexec/sagebrush/...; /proc/self/exe tells which of them this is. */
+ * Installed: bin/sagebrush and libexec/sagebrush/... In a build folder: src/cmd/sagebrush and libexec/...
+ * /proc/self/exe tells which of them this is. */
 #include "base/program.h"
 
 #include <errno.h>
@@ -12,8 +12,7 @@
 
 #include "base/str.h"
 
-static const char *const folders[] = { ".",        "../libexec/sagebrush", "../cmd",  "../serve",   "../agent",
-                                       "../run",   "../algo",              "../toolkit" };
+static const char *const folders[] = { ".", "../libexec/sagebrush", "../../libexec" };
 
 int program_path(struct arena *a, const char *name, const char **ret, struct err *err)
 {
@@ -42,5 +41,5 @@ int program_path(struct arena *a, const char *name, const char **ret, struct err
             return 0;
         }
     }
-    return fail(err, ERR_NOT_FOUND, "the program %s is neither beside %s nor in its ../libexec/sagebrush", name, self);
+    return fail(err, ERR_NOT_FOUND, "the program %s is neither in %s nor in the libexec folder that belongs to it", name, self);
 }
