@@ -1,0 +1,23 @@
+/* platform.h - what the services of one control plane share beside the engine; the engine carries it as its context. */
+#ifndef SERVICES_PLATFORM_H
+#define SERVICES_PLATFORM_H
+
+#include "base/rand.h"
+#include "sign/digest.h"
+
+struct bodies;
+struct pool;
+struct routes;
+
+struct platform {
+    const char *account, *default_region;
+    const char *data_folder;
+    const char *api_socket, *admin_socket; /* where the agents reach us */
+    struct rand *rand;
+    struct pool *pool;
+    struct routes *routes;
+    struct bodies *bodies; /* of S3 */
+    unsigned char session_key[SEAL_KEY_SIZE]; /* seals and opens session tokens */
+};
+
+#endif
