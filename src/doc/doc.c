@@ -1,6 +1,7 @@
 #include "doc/doc.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct doc *value_new(struct arena *a, enum doc_type type)
@@ -169,6 +170,52 @@ void doc_merge(struct arena *a, struct doc *into, const struct doc *from)
         return;
     for (uint32_t i = 0; i < from->count; i++)
         doc_set(a, into, from->members[i].key, from->members[i].value);
+}
+
+struct position {
+    const char *key;
+    uint32_t at;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct position *x = a, *y = b;
+    int order = strcmp(x->key, y->key);
+
+    return order ? order : (int)(x->at > y->at) - (int)(x->at < y->at);
+}
+
+void doc_append_member(struct arena *a, struct doc *map, const char *key, struct doc *value)
+{
+    assert(map->type == DOC_MAP && value);
+    map->members = grown(a, map, map->members, sizeof *map->members);
+    map->members[map->count++] = (struct doc_item){ key, value };
+}
+
+/* Few members are compared each with each; many are sorted, for a map of n members must not cost n * n. */
+void doc_drop_repeated(struct arena *a, struct doc *map)
+{
+    uint32_t kept = 0;
+
+    if (map->count <= 16) {
+        for (uint32_t i = 0; i + 1 < map->count; i++)
+            for (uint32_t j = i + 1; map->members[i].key && j < map->count; j++)
+                if (strcmp(map->members[i].key, map->members[j].key) == 0)
+                    map->members[i].key = NULL;
+    } else {
+        struct position *sorted = arena_array_of(a, struct position, map->count);
+
+        for (uint32_t i = 0; i < map->count; i++)
+            sorted[i] = (struct position){ map->members[i].key, i };
+        qsort(sorted, map->count, sizeof *sorted, by_key);
+        for (uint32_t i = 0; i + 1 < map->count; i++)
+            if (strcmp(sorted[i].key, sorted[i + 1].key) == 0)
+                map->members[sorted[i].at].key = NULL;
+    }
+    for (uint32_t i = 0; i < map->count; i++)
+        if (map->members[i].key)
+            map->members[kept++] = map->members[i];
+    map->count = kept;
 }
 
 const struct doc *doc_get(const struct doc *map, const char *key)

@@ -60,6 +60,11 @@ void doc_set_boolean(struct arena *, struct doc *map, const char *key, bool valu
 /* Every member of 'from' is set in 'into' (values are shared, not copied). */
 void doc_merge(struct arena *, struct doc *into, const struct doc *from);
 
+/* For parsers: appends without looking for a member of that name and without copying the key; then, once, of two
+ * members with one name the earlier goes. */
+void doc_append_member(struct arena *, struct doc *map, const char *key, struct doc *value);
+void doc_drop_repeated(struct arena *, struct doc *map);
+
 /* Reading. A NULL document has no members; a value of another type reads as not there. */
 const struct doc *doc_get(const struct doc *map, const char *key);        /* one member, dots and all */
 const struct doc *doc_at(const struct doc *, const char *path);           /* NULL: not there */

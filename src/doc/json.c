@@ -196,38 +196,6 @@ static int parse_list(struct parser *p, struct doc **ret)
     return 0;
 }
 
-struct member {
-    const char *key;
-    uint32_t position;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct member *x = a, *y = b;
-    int order = strcmp(x->key, y->key);
-
-    return order ? order : (int)(x->position > y->position) - (int)(x->position < y->position);
-}
-
-/* Members were appended without looking, for a map of n members must not cost n * n; now the earlier of two with one
- * name goes. */
-static void drop_repeated(struct arena *a, struct doc *map)
-{
-    struct member *sorted = arena_array_of(a, struct member, map->count);
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < map->count; i++)
-        sorted[i] = (struct member){ map->members[i].key, i };
-    qsort(sorted, map->count, sizeof *sorted, by_key);
-    for (uint32_t i = 0; i + 1 < map->count; i++)
-        if (strcmp(sorted[i].key, sorted[i + 1].key) == 0)
-            map->members[sorted[i].position].key = NULL;
-    for (uint32_t i = 0; i < map->count; i++)
-        if (map->members[i].key)
-            map->members[kept++] = map->members[i];
-    map->count = kept;
-}
-
 static int parse_map(struct parser *p, struct doc **ret)
 {
     struct doc *map = doc_map(p->arena), *value;
@@ -248,24 +216,14 @@ static int parse_map(struct parser *p, struct doc **ret)
                 return refuse(p, "':' expected");
             if (parse_value(p, &value) < 0)
                 return -1;
-            if (map->count == map->capacity) {
-                struct doc_item *more;
-
-                map->capacity = map->capacity ? map->capacity * 2 : 4;
-                more = arena_array_of(p->arena, struct doc_item, map->capacity);
-                if (map->count)
-                    memcpy(more, map->members, map->count * sizeof *more);
-                map->members = more;
-            }
-            map->members[map->count++] = (struct doc_item){ key.data, value };
+            doc_append_member(p->arena, map, key.data, value);
             skip_blanks(p);
             if (take(p, '}'))
                 break;
             if (!take(p, ','))
                 return refuse(p, "',' or '}' expected");
         }
-    if (map->count > 1)
-        drop_repeated(p->arena, map);
+    doc_drop_repeated(p->arena, map);
     *ret = map;
     return 0;
 }
