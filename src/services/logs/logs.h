@@ -1,0 +1,18 @@
+/* logs.h - CloudWatch Logs, as the rest of the house sees it. */
+#ifndef SERVICES_LOGS_LOGS_H
+#define SERVICES_LOGS_LOGS_H
+
+#include "engine/call.h"
+
+struct store;
+
+extern const struct service_ops logs_ops;
+
+/* What an agent sends (docs/ARCHITECTURE.md, "Internal protocol 2"): {"account","region","group","stream","events":
+ * [{"offset","at_ms","message"}]}. Group and stream are made when missing; the same offset again changes nothing. */
+int logs_append(struct arena *, struct store *, const struct doc *batch, int64_t now_ms, struct err *err);
+
+/* Removes what is older than its group's retention, a bounded piece at a time; *ret_more: call again soon. */
+int logs_expire(struct store *, int64_t now_ms, bool *ret_more, struct err *err);
+
+#endif
