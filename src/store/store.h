@@ -40,12 +40,22 @@ struct row {
     const struct doc *status;        /* what was seen: what Describe adds to the spec */
 };
 
-/* 'schema' steps are run on open: a newer data directory is refused with a clear text, an older one migrated. */
+/* The folder is made when it is not there. A data directory of a newer version is refused with a clear text, an older one
+ * is migrated; ERR_CONFLICT when another process has it open. */
 int store_open_sqlite(const char *folder, struct store **ret, struct err *err);
 struct store *store_new_memory(void);
 void store_free(struct store *); /* NULL is fine; what was not committed is lost */
 
-/* A request's own bracket; they do not nest deeper than 8. After store_drop nothing of it was ever there. */
+/* Of the memory store, for tests and simulations. 'full' is asked at every write and commit: true fails it as a full disk
+ * would (NULL: never). A crash forgets what was not committed, brackets too, and keeps the rest. */
+void store_memory_full(struct store *, bool (*full)(void *context), void *context);
+void store_memory_crash(struct store *);
+
+/* A request's own bracket; they do not nest deeper than 8. After store_drop nothing of it was ever there.
+ *
+ * When a write fails for want of disk, the turn is lost: it, every later write and every store_keep of the turn answer
+ * ERR_UNAVAILABLE, reads see what was committed before, and store_commit says ERR_UNAVAILABLE once: nothing that was
+ * answered in this turn may leave. After that the store is as good as new. */
 int store_begin(struct store *, struct err *err);
 int store_keep(struct store *, struct err *err);
 void store_drop(struct store *);
@@ -71,7 +81,7 @@ int store_row_want(struct store *, struct row *row, struct err *err);
  * touched. */
 int store_row_observe(struct store *, struct row *row, struct err *err);
 
-int store_row_delete(struct store *, const char *uid, struct err *err); /* its name may be used again; ERR_NOT_FOUND */
+int store_row_delete(struct store *, const char *uid, int64_t at_ms, struct err *err); /* its name may be used again; ERR_NOT_FOUND */
 
 struct row_filter {
     const char *account, *region, *kind; /* NULL: any */
@@ -107,7 +117,9 @@ int store_event_trim(struct store *, int64_t through_sequence, struct err *err);
 /* Ordered tables: byte keys to byte values, in memcmp order. A table is made by its first use; its name is a C
  * identifier of at most 40 bytes. Tables whose name starts with the same word before '_' share a file
  * ("s3_objects", "s3_parts" -> s3.db), so that one service's fsync does not delay another's answer. Every file of a
- * turn is committed by store_commit; there is no atomicity between two files. */
+ * turn is committed by store_commit; there is no atomicity between two files, but "core_..." tables share the file of
+ * the rows, which is committed last. The files of "logs" and "metrics" may forget their last turns when the machine
+ * (not the process) dies; all others are on disk when store_commit returns. */
 int store_put(struct store *, const char *table, struct str key, struct str value, struct err *err);
 int store_get(struct arena *, struct store *, const char *table, struct str key, struct str *ret, struct err *err);
 int store_remove(struct store *, const char *table, struct str key, struct err *err); /* not there is fine */
@@ -133,7 +145,8 @@ struct str store_after_prefix(struct arena *, struct str prefix);
 void store_key_int64(char ret[static 8], int64_t);
 int64_t store_int64_of_key(const char key[static 8]);
 
-/* Copies everything committed into an empty folder, consistently, while the store is in use (sqlite only). */
+/* Copies everything committed into an empty folder, each file consistent in itself, while the store is in use (sqlite
+ * only). May run on a worker thread. */
 int store_backup(struct store *, const char *folder, struct err *err);
 
 #endif
