@@ -164,6 +164,19 @@ void doc_set_boolean(struct arena *a, struct doc *map, const char *key, bool val
     doc_set(a, map, key, doc_boolean(a, value));
 }
 
+struct doc *doc_member(struct arena *a, struct doc *map, const char *key, enum doc_type type)
+{
+    struct doc_item *item;
+
+    assert(map->type == DOC_MAP && (type == DOC_LIST || type == DOC_MAP));
+    item = find(map, key);
+    if (!item || item->value->type != type) {
+        doc_set(a, map, key, value_new(a, type));
+        item = find(map, key);
+    }
+    return item->value;
+}
+
 void doc_merge(struct arena *a, struct doc *into, const struct doc *from)
 {
     if (!from || from->type != DOC_MAP)

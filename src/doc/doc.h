@@ -57,6 +57,9 @@ void doc_set_integer(struct arena *, struct doc *map, const char *key, int64_t v
 void doc_set_real(struct arena *, struct doc *map, const char *key, double value);
 void doc_set_boolean(struct arena *, struct doc *map, const char *key, bool value);
 
+/* The member of that type, for changing: an empty list or map is made where there is none. */
+struct doc *doc_member(struct arena *, struct doc *map, const char *key, enum doc_type list_or_map);
+
 /* Every member of 'from' is set in 'into' (values are shared, not copied). */
 void doc_merge(struct arena *, struct doc *into, const struct doc *from);
 

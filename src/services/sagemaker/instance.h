@@ -1,0 +1,41 @@
+/* instance.h - one instance of a job or an endpoint: what its agent is told, and what its report says. */
+#ifndef SERVICES_SAGEMAKER_INSTANCE_H
+#define SERVICES_SAGEMAKER_INSTANCE_H
+
+#include "engine/kind.h"
+#include "services/platform.h"
+
+/* The part of an order (docs/ARCHITECTURE.md, "Internal protocol 2") that every instance has. */
+struct instance {
+    const struct row *owner;
+    const char *name;          /* of the agent */
+    const char *work;          /* "train" or "serve" */
+    const char *image;
+    const char *instance_type; /* "ml.m5.large" */
+    const char *role_arn;
+    const char *log_group, *log_stream;
+    const struct doc *environment;
+    const struct doc *entrypoint, *arguments; /* NULL: the image's own */
+    bool isolated;
+};
+
+/* A new order document, ready for the members that the work adds. */
+int instance_order(struct arena *, struct platform *, const struct instance *, struct doc **ret, struct err *err);
+
+/* The report of an agent, as a view. Phases are read from the document. */
+struct report {
+    const char *phase, *outcome, *failure_reason, *model_artifacts, *address;
+    int64_t started_ms, ended_ms, billable_ms, port;
+    bool healthy;
+    const struct doc *phases, *final_metrics;
+};
+
+struct report report_read(const struct doc *);
+
+/* Refuses what no kind of instance honours: a KMS key, a VPC. 'what' names the member in the text. */
+int instance_refuse_unsafe(const struct doc *input, const char *what, struct err *err);
+
+/* The role may be passed by the caller and be assumed by SageMaker; else AWS's error. */
+int instance_check_role(struct call *, const char *role_arn, struct err *err);
+
+#endif
