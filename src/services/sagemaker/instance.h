@@ -20,7 +20,7 @@ struct instance {
 };
 
 /* A new order document, ready for the members that the work adds. */
-int instance_order(struct arena *, struct platform *, const struct instance *, struct doc **ret, struct err *err);
+struct doc *instance_order(struct arena *, struct platform *, const struct instance *, int64_t now_ms);
 
 /* The report of an agent, as a view. Phases are read from the document. */
 struct report {

@@ -4,6 +4,9 @@
 
 #include "engine/kind.h"
 
+extern const struct service_ops sagemaker_ops;
+extern const struct kind *const sagemaker_kinds[]; /* NULL-terminated */
+
 extern const struct kind training_job, model, endpoint_config, endpoint;
 
 /* What an endpoint needs of the other two, so that they may be deleted under it: a map with EndpointConfigName and

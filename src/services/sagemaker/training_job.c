@@ -12,6 +12,7 @@
 
 #include "fleet/instance_type.h"
 #include "fleet/pool.h"
+#include "engine/engine.h"
 #include "run/runtime.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/kinds.h"
@@ -267,10 +268,8 @@ static int start(struct pass *p, const struct resource *r, struct err *err)
         .arguments = s.arguments,
         .isolated = s.isolated,
     };
-    struct doc *order, *hosts = doc_list(a);
+    struct doc *order = instance_order(a, engine_context(p->engine), &instance, p->now_ms), *hosts = doc_list(a);
 
-    if (instance_order(a, engine_context(p->engine), &instance, &order, err) < 0)
-        return -1;
     doc_append(a, hosts, doc_string(a, "algo-1"));
     doc_set(a, order, "hosts", hosts);
     doc_set_string(a, order, "host_name", "algo-1");
@@ -288,7 +287,7 @@ static int start(struct pass *p, const struct resource *r, struct err *err)
         doc_set_string(a, checkpoint, "s3_uri", s.checkpoint_uri);
         doc_set_string(a, checkpoint, "local_path", *s.checkpoint_path ? s.checkpoint_path : "/opt/ml/checkpoints");
     }
-    return p->runtime->start(p->runtime, instance.name, order, err);
+    return runtime_start(p->runtime, instance.name, order, err);
 }
 
 /* --- What was seen --- */
@@ -426,7 +425,12 @@ static int not_there(struct pass *p, struct resource *r, int64_t *ret_next_ms, s
         return 0;
     }
     *ret_next_ms = p->now_ms + LOOK_MS;
-    return start(p, r, err);
+    if (start(p, r, err) == 0)
+        return 0;
+    if (err->kind != ERR_INVALID)
+        return -1;
+    /* No image of that name, or one that this machine can never run: the text is for the user. */
+    return end(p, r, "Failed", "Failed", arena_printf(p->arena, "ClientError: %s", err->text), p->now_ms, err);
 }
 
 static int there(struct pass *p, struct resource *r, const struct report *report, int64_t *ret_next_ms, struct err *err)
@@ -443,7 +447,7 @@ static int there(struct pass *p, struct resource *r, const struct report *report
     if (strcmp(report->phase, "Ended") == 0)
         return take_end(p, r, report, err);
     if (doc_bool(r->row.want, "Stop", false))
-        return p->runtime->stop(p->runtime, agent_name(p->arena, r), GRACE_S, "StopTrainingJob", err);
+        return runtime_stop(p->runtime, agent_name(p->arena, r), GRACE_S, "StopTrainingJob", err);
     return 0;
 }
 
@@ -451,7 +455,7 @@ static int there(struct pass *p, struct resource *r, const struct report *report
 static int sweep(struct pass *p, struct resource *r, bool *ret_row_goes, struct err *err)
 {
     if (!doc_bool(r->status, "_Swept", false)) {
-        if (p->runtime->forget(p->runtime, agent_name(p->arena, r), err) < 0)
+        if (runtime_forget(p->runtime, agent_name(p->arena, r), err) < 0)
             return -1;
         doc_set_boolean(p->arena, r->status, "_Swept", true);
     }
@@ -461,16 +465,16 @@ static int sweep(struct pass *p, struct resource *r, bool *ret_row_goes, struct 
 
 static int reconcile(struct pass *p, struct resource *r, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err)
 {
-    enum instance_state state;
-    struct doc *seen;
+    enum runtime_state state;
+    const struct doc *seen;
     int result;
 
     if (strcmp(get_state(r), "InProgress") != 0 && strcmp(get_state(r), "Stopping") != 0)
         return sweep(p, r, ret_row_goes, err);
     /* "Cannot tell" is not "not there": conclude nothing and be called again. */
-    if (p->runtime->inspect(p->runtime, p->arena, agent_name(p->arena, r), &state, &seen, err) < 0)
+    if (runtime_inspect(p->runtime, p->arena, agent_name(p->arena, r), &state, &seen, err) < 0)
         return -1;
-    if (state == INSTANCE_NONE) {
+    if (state == RUNTIME_NONE) {
         result = not_there(p, r, ret_next_ms, err);
     } else {
         struct report report = report_read(seen);

@@ -1,0 +1,129 @@
+#include "services/sagemaker/instance.h"
+
+#include <string.h>
+
+#include "engine/engine.h"
+#include "fleet/pool.h"
+#include "sign/token.h"
+
+/* The credentials of an agent outlive the longest job (28 days) and its uploads. */
+static const int64_t credentials_ms = (int64_t)30 * 24 * 3600 * 1000;
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static struct doc *credentials_of(struct arena *a, struct platform *platform, const struct instance *i, int64_t now_ms)
+{
+    struct token_pair pair;
+    const char *role = last_part(i->role_arn);
+    struct token token = {
+        .account = i->owner->account,
+        .arn = arena_printf(a, "arn:aws:sts::%s:assumed-role/%s/SageMaker", i->owner->account, role),
+        .user_id = arena_printf(a, "%s:SageMaker", role),
+        .role_arn = i->role_arn,
+        .session_policy = "",
+        .issued_ms = now_ms,
+        .expires_ms = now_ms + credentials_ms,
+    };
+    struct doc *c = doc_map(a);
+
+    token_pair_new(platform->rand, "ASIA", &pair);
+    token.access_key_id = pair.access_key_id;
+    token.secret_access_key = pair.secret_access_key;
+    doc_set_string(a, c, "access_key_id", pair.access_key_id);
+    doc_set_string(a, c, "secret_access_key", pair.secret_access_key);
+    doc_set_string(a, c, "session_token", token_seal(a, platform->session_key, platform->rand, &token));
+    doc_set_string(a, c, "role_arn", i->role_arn);
+    doc_set_integer(a, c, "expires_ms", token.expires_ms);
+    return c;
+}
+
+struct doc *instance_order(struct arena *a, struct platform *platform, const struct instance *i, int64_t now_ms)
+{
+    struct pool_limits limits = pool_limits_of(platform->pool, i->instance_type);
+    struct doc *order = doc_map(a), *l = doc_map(a);
+
+    doc_set_integer(a, l, "cpus", limits.cpus);
+    doc_set_integer(a, l, "cpu_weight", limits.cpu_weight);
+    doc_set_integer(a, l, "memory_bytes", limits.memory_bytes);
+    doc_set_integer(a, order, "version", 1);
+    doc_set_string(a, order, "name", i->name);
+    doc_set_string(a, order, "uid", i->owner->uid);
+    doc_set_string(a, order, "work", i->work);
+    doc_set_string(a, order, "image", i->image);
+    doc_set_string(a, order, "instance_type", i->instance_type);
+    doc_set_string(a, order, "region", i->owner->region);
+    doc_set_string(a, order, "account", i->owner->account);
+    doc_set_string(a, order, "api_socket", platform->api_socket);
+    doc_set_string(a, order, "admin_socket", platform->admin_socket);
+    doc_set_string(a, order, "log_group", i->log_group);
+    doc_set_string(a, order, "log_stream", i->log_stream);
+    doc_set_boolean(a, order, "isolated", i->isolated);
+    doc_set(a, order, "limits", l);
+    doc_set(a, order, "role", credentials_of(a, platform, i, now_ms));
+    doc_set(a, order, "environment", i->environment ? doc_copy(a, i->environment) : doc_map(a));
+    if (i->entrypoint)
+        doc_set(a, order, "entrypoint", doc_copy(a, i->entrypoint));
+    if (i->arguments)
+        doc_set(a, order, "arguments", doc_copy(a, i->arguments));
+    return order;
+}
+
+struct report report_read(const struct doc *d)
+{
+    static const struct doc_field fields[] = {
+        DOC_TEXT(struct report, phase, "phase"),
+        DOC_TEXT(struct report, outcome, "outcome"),
+        DOC_TEXT(struct report, failure_reason, "failure_reason"),
+        DOC_TEXT(struct report, model_artifacts, "model_artifacts"),
+        DOC_TEXT(struct report, address, "address"),
+        DOC_INT(struct report, port, "port"),
+        DOC_INT(struct report, started_ms, "started_ms"),
+        DOC_INT(struct report, ended_ms, "ended_ms"),
+        DOC_BOOL(struct report, healthy, "healthy"),
+        DOC_DOC(struct report, phases, "phases"),
+        DOC_DOC(struct report, final_metrics, "final_metrics"),
+        {},
+    };
+    struct report r = { 0 };
+
+    doc_read(d, fields, &r);
+    return r;
+}
+
+int instance_refuse_unsafe(const struct doc *input, const char *what, struct err *err)
+{
+    const struct doc *value = doc_at(input, what);
+
+    if (!value || value->type == DOC_NULL || ((value->type == DOC_LIST || value->type == DOC_MAP) && value->count == 0) ||
+        (value->type == DOC_STRING && value->text.size == 0))
+        return 0;
+    return fail_code(err, ERR_INVALID, "ValidationException",
+                     "%s is not honoured here yet, and ignoring it would be unsafe. Leave it out; see docs/compatibility.md.",
+                     what);
+}
+
+int instance_check_role(struct call *c, const char *role_arn, struct err *err)
+{
+    /* SageMaker itself knocks at the role's trust policy. */
+    static const struct principal sagemaker = { .account = "", .arn = "sagemaker.amazonaws.com", .user_id = "",
+                                                .access_key_id = "", .trusted = true };
+    struct doc *input = doc_map(c->arena), *output;
+
+    if (engine_authorize(c, "iam:PassRole", role_arn, err) < 0)
+        return -1;
+    doc_set_string(c->arena, input, "RoleArn", role_arn);
+    doc_set_string(c->arena, input, "RoleSessionName", "SageMaker");
+    if (engine_call(c->arena, c->engine, &sagemaker, c->region, "sts", "AssumeRole", input, &output, err) == 0)
+        return 0;
+    if (err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE)
+        return -1;
+    return fail_code(err, ERR_INVALID, "ValidationException",
+                     "Could not assume role %s. Please ensure that the role exists and allows principal "
+                     "'sagemaker.amazonaws.com' to assume the role.",
+                     role_arn);
+}
