@@ -1,0 +1,363 @@
+#include "services/admin/admin.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "doc/json.h"
+#include "engine/gateway.h"
+#include "fleet/pool.h"
+#include "services/cloudwatch/cloudwatch.h"
+#include "services/iam/identity.h"
+#include "services/logs/logs.h"
+#include "services/platform.h"
+
+enum { BODY_MAX_BYTES = 8 << 20 };
+
+struct admin {
+    struct admin_options options;
+    struct list held;
+};
+
+struct request; /* one exchange, in its arena */
+
+struct handler {
+    const char *method, *path; /* a path that ends with '/' takes a name after it */
+    bool open;                 /* on the public port too */
+    int (*run)(struct request *, struct err *err);
+};
+
+struct request {
+    struct list link; /* in admin.held, while the answer waits */
+    struct admin *admin;
+    struct http_exchange *x;
+    struct arena *arena;
+    const struct handler *handler;
+    const char *name;  /* after the path */
+    struct doc *query; /* map of decoded parameters */
+    struct doc *body;  /* of a POST */
+    struct doc *output; /* the answer, JSON; or text */
+    const char *text;
+    struct err err;
+    bool failed;
+};
+
+static struct store *store_of(const struct request *q)
+{
+    return engine_world_of(q->admin->options.engine)->store;
+}
+
+static struct platform *platform_of(const struct request *q)
+{
+    return engine_context(q->admin->options.engine);
+}
+
+/* --- For operators --- */
+
+static int health(struct request *q, struct err *err)
+{
+    struct platform *platform = platform_of(q);
+
+    doc_set_string(q->arena, q->output, "status", "ok");
+    doc_set_string(q->arena, q->output, "account", platform->account);
+    doc_set_string(q->arena, q->output, "region", platform->default_region);
+    doc_set_integer(q->arena, q->output, "instances_running", pool_used(platform->pool));
+    doc_set_integer(q->arena, q->output, "instances_at_most", pool_slots(platform->pool));
+    return 0;
+}
+
+static int metrics(struct request *q, struct err *err)
+{
+    struct platform *platform = platform_of(q);
+    _cleanup_buf_ struct buf b = { 0 };
+
+    gateway_metrics(q->admin->options.gateway, &b);
+    buf_printf(&b, "# HELP sagebrush_instances_running Instances that have a slot.\n# TYPE sagebrush_instances_running gauge\n"
+                   "sagebrush_instances_running %d\n", pool_used(platform->pool));
+    q->text = arena_strndup(q->arena, b.data, b.size);
+    return 0;
+}
+
+static int keys_list(struct request *q, struct err *err)
+{
+    struct doc *keys;
+
+    if (identity_list(q->arena, store_of(q), &keys, err) < 0)
+        return -1;
+    /* Secrets are shown once, when they are made. */
+    for (uint32_t i = 0; i < keys->count; i++) {
+        doc_set(q->arena, keys->items[i], "secret", NULL);
+        doc_set(q->arena, keys->items[i], "policies", NULL);
+    }
+    doc_set(q->arena, q->output, "keys", keys);
+    return 0;
+}
+
+static int keys_create(struct request *q, struct err *err)
+{
+    struct platform *platform = platform_of(q);
+    struct identity_key key = {
+        .access_key_id = doc_text(q->body, "access_key_id"),
+        .secret_access_key = doc_text(q->body, "secret_access_key"),
+        .user_name = doc_text(q->body, "user_name"),
+    };
+
+    if (identity_key_create(q->arena, store_of(q), platform, &key, engine_now_ms(q->admin->options.engine), err) < 0)
+        return -1;
+    doc_set_string(q->arena, q->output, "access_key_id", key.access_key_id);
+    doc_set_string(q->arena, q->output, "secret_access_key", key.secret_access_key);
+    doc_set_string(q->arena, q->output, "arn", key.arn);
+    q->admin->options.identities_changed(q->admin->options.context);
+    return 0;
+}
+
+static int keys_revoke(struct request *q, struct err *err)
+{
+    if (identity_key_revoke(q->arena, store_of(q), q->name, err) < 0)
+        return -1;
+    q->admin->options.identities_changed(q->admin->options.context);
+    return 0;
+}
+
+static int backup(struct request *q, struct err *err)
+{
+    const char *folder = doc_text(q->body, "folder");
+
+    if (*folder != '/')
+        return fail(err, ERR_INVALID, "\"folder\" must be an absolute path of an empty folder");
+    return store_backup(store_of(q), folder, err);
+}
+
+static int usage(struct request *q, struct err *err)
+{
+    struct doc *intervals;
+
+    if (usage_scan(q->arena, q->admin->options.engine, doc_int(q->query, "from_ms", 0), INT64_MAX, &intervals, err) < 0)
+        return -1;
+    doc_set(q->arena, q->output, "intervals", intervals);
+    return 0;
+}
+
+/* --- For agents --- */
+
+static int poke(struct request *q, struct err *err)
+{
+    engine_touch(q->admin->options.engine, doc_text(q->query, "uid"));
+    return 0;
+}
+
+static int agent_logs(struct request *q, struct err *err)
+{
+    return logs_append(q->arena, store_of(q), q->body, engine_now_ms(q->admin->options.engine), err);
+}
+
+static int agent_metrics(struct request *q, struct err *err)
+{
+    return metrics_append(q->arena, store_of(q), q->body, engine_now_ms(q->admin->options.engine), err);
+}
+
+static const struct handler handlers[] = {
+    { "GET", "/_sagebrush/health", true, health },
+    { "GET", "/_sagebrush/metrics", true, metrics },
+    { "GET", "/_sagebrush/admin/v1/keys", false, keys_list },
+    { "POST", "/_sagebrush/admin/v1/keys", false, keys_create },
+    { "DELETE", "/_sagebrush/admin/v1/keys/", false, keys_revoke },
+    { "POST", "/_sagebrush/admin/v1/backup", false, backup },
+    { "GET", "/_sagebrush/admin/v1/usage", false, usage },
+    { "POST", "/_sagebrush/agent/v1/poke", false, poke },
+    { "POST", "/_sagebrush/agent/v1/logs", false, agent_logs },
+    { "POST", "/_sagebrush/agent/v1/metrics", false, agent_metrics },
+    {},
+};
+
+/* --- The exchange --- */
+
+static struct doc *query_doc(struct arena *a, struct str query)
+{
+    struct doc *map = doc_map(a);
+    struct str pair, name, value;
+
+    while (query.size > 0) {
+        if (!str_cut(query, '&', &pair, &query)) {
+            pair = query;
+            query.size = 0;
+        }
+        if (!str_cut(pair, '=', &name, &value)) {
+            name = pair;
+            value = (struct str){ 0 };
+        }
+        name = uri_decode(a, name, true);
+        if (name.size)
+            doc_set(a, map, name.data, doc_str(a, uri_decode(a, value, true)));
+    }
+    return map;
+}
+
+static void run(struct request *q)
+{
+    struct store *store = store_of(q);
+    int result;
+
+    if (store_begin(store, &q->err) < 0) {
+        q->failed = true;
+    } else {
+        result = q->handler->run(q, &q->err);
+        if (result == 0)
+            result = store_keep(store, &q->err);
+        else
+            store_drop(store);
+        q->failed = result < 0;
+    }
+    list_append(&q->admin->held, &q->link);
+}
+
+static void body_ready(struct http_exchange *x, struct str body)
+{
+    struct request *q = x->data;
+
+    if (!body.data && body.size) {
+        q->failed = true;
+        fail(&q->err, ERR_LIMIT, "the body is larger than %d bytes", BODY_MAX_BYTES);
+        list_append(&q->admin->held, &q->link);
+        return;
+    }
+    if (body.size && json_parse(q->arena, body, &q->body, &q->err) < 0) {
+        q->failed = true;
+        list_append(&q->admin->held, &q->link);
+        return;
+    }
+    run(q);
+}
+
+static void closed(struct http_exchange *x, bool complete)
+{
+    list_remove(&((struct request *)x->data)->link);
+}
+
+static const struct handler *find(struct str method, struct str path, bool public, struct str *ret_name)
+{
+    for (const struct handler *h = handlers; h->path; h++) {
+        bool named = text_ends(h->path, "/");
+
+        if (!str_is(method, h->method) || (public && !h->open))
+            continue;
+        if (named ? str_starts(path, h->path) : str_is(path, h->path)) {
+            size_t size = strlen(h->path);
+
+            *ret_name = (struct str){ path.data + size, path.size - size };
+            return h;
+        }
+    }
+    return NULL;
+}
+
+static void handle(struct admin *admin, struct http_exchange *x, bool public)
+{
+    struct request *q = arena_new_of(x->arena, struct request);
+    struct str name;
+
+    *q = (struct request){ .admin = admin, .x = x, .arena = x->arena, .output = doc_map(x->arena) };
+    list_init(&q->link);
+    q->handler = find(x->head->method, http_path(x->head), public, &name);
+    if (!q->handler) {
+        http_answer_text(x, 404, "text/plain", "no such path; see docs/manual\n");
+        return;
+    }
+    q->name = uri_decode(x->arena, name, false).data;
+    q->query = query_doc(x->arena, http_query(x->head));
+    x->data = q;
+    x->closed = closed;
+    http_read_all(x, BODY_MAX_BYTES, body_ready);
+}
+
+void admin_handle(struct http_exchange *x, void *admin)
+{
+    handle(admin, x, false);
+}
+
+void admin_handle_public(struct http_exchange *x, void *admin)
+{
+    handle(admin, x, true);
+}
+
+static int status_of(const struct err *err)
+{
+    switch (err->kind) {
+    case ERR_INVALID:
+        return 400;
+    case ERR_DENIED:
+        return 403;
+    case ERR_NOT_FOUND:
+        return 404;
+    case ERR_CONFLICT:
+        return 409;
+    case ERR_LIMIT:
+        return 413;
+    case ERR_UNAVAILABLE:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+static void answer(struct request *q)
+{
+    const struct http_header json = { STR("Content-Type"), STR("application/json") };
+    const struct http_header text = { STR("Content-Type"), STR("text/plain; version=0.0.4") };
+    _cleanup_buf_ struct buf b = { 0 };
+
+    if (q->failed) {
+        struct doc *failure = doc_map(q->arena);
+
+        if (q->err.kind == ERR_INTERNAL || q->err.kind == ERR_UNAVAILABLE)
+            log_error("admin.failed", "path=%s error=%s", q->handler->path, log_quote(q->arena, q->err.text));
+        doc_set_string(q->arena, failure, "error", q->err.text);
+        json_print_pretty(&b, failure);
+        http_answer(q->x, status_of(&q->err), &json, 1, (struct str){ b.data, b.size });
+    } else if (q->text) {
+        http_answer(q->x, 200, &text, 1, str_of(q->text));
+    } else {
+        json_print_pretty(&b, q->output);
+        http_answer(q->x, 200, &json, 1, (struct str){ b.data, b.size });
+    }
+}
+
+void admin_flush(struct admin *admin, const struct err *failure)
+{
+    struct list held;
+
+    if (list_empty(&admin->held))
+        return;
+    held = admin->held;
+    held.next->prev = held.prev->next = &held;
+    list_init(&admin->held);
+    while (!list_empty(&held)) {
+        struct request *q = list_entry(held.next, struct request, link);
+
+        list_remove(&q->link);
+        if (failure && !q->failed) {
+            q->failed = true;
+            q->err = *failure;
+        }
+        answer(q);
+    }
+}
+
+struct admin *admin_new(const struct admin_options *options)
+{
+    struct admin *admin = calloc(1, sizeof *admin);
+
+    assert(admin && "out of memory");
+    admin->options = *options;
+    list_init(&admin->held);
+    return admin;
+}
+
+void admin_free(struct admin *admin)
+{
+    free(admin);
+}
