@@ -1,0 +1,441 @@
+/* sagebrushd.c - the control plane: everything of src/services around one store, one loop and one engine.
+ *
+ * A turn: what came in is run, the store is committed, the answers leave; then reconcile takes steps, and what it saved is
+ * committed too before the snapshot that follows from it is published. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "doc/json.h"
+#include "engine/bodies.h"
+#include "engine/engine.h"
+#include "engine/gateway.h"
+#include "fleet/pool.h"
+#include "net/http_server.h"
+#include "net/loop.h"
+#include "run/runtime.h"
+#include "services/admin/admin.h"
+#include "services/cloudwatch/cloudwatch.h"
+#include "services/iam/identity.h"
+#include "services/logs/logs.h"
+#include "services/platform.h"
+#include "services/routes.h"
+#include "services/s3/s3.h"
+#include "services/sagemaker/kinds.h"
+#include "sign/token.h"
+#include "store/blob.h"
+#include "store/store.h"
+
+enum {
+    STEPS_A_TURN = 16,         /* of reconcile, so that a thousand new jobs do not hold up an answer */
+    CONFIG_MAX_BYTES = 1 << 20,
+    DRAIN_MS = 5000,
+    LOOK_FOR_ACK_MS = 1000,    /* the folder is watched; this is for the notice that was lost */
+};
+
+struct control {
+    struct arena *arena; /* of the program's life */
+    struct loop *loop;
+    struct store *store;
+    struct blobs *blobs;
+    struct bodies *bodies;
+    struct engine *engine;
+    struct gateway *gateway;
+    struct admin *admin;
+    struct http_server *api, *admin_server;
+    struct platform platform;
+    struct loop_hook hook;
+    struct loop_timer due, ack_timer;
+    struct loop_watch *watch;
+    bool identities_changed, posted;
+    int draining; /* servers that still drain */
+};
+
+static const struct service_ops *const services[] = {
+    &sagemaker_ops, &s3_ops, &logs_ops, &cloudwatch_ops, &iam_ops, &sts_ops, NULL,
+};
+
+/* --- Identity --- */
+
+static int identify(void *context, struct arena *a, const struct sigv4_claim *claim, const char *service,
+                    struct identity *ret, struct err *err)
+{
+    struct control *c = context;
+    struct principal *principal = arena_new_of(a, struct principal);
+    struct identity_found found;
+
+    if (identity_find(a, c->store, &c->platform, claim, service, clock_wall_ms(clock_system()), &found, err) < 0)
+        return -1;
+    *principal = found.principal;
+    *ret = (struct identity){ str_of(found.secret_access_key), principal };
+    return 0;
+}
+
+static void identities_changed(void *context)
+{
+    ((struct control *)context)->identities_changed = true;
+}
+
+/* The part of the snapshot that tells the data plane who may call. */
+static int publish_identities(struct control *c, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *identities;
+
+    if (identity_snapshot(a, c->store, &c->platform, &identities, err) < 0)
+        return -1;
+    routes_set_identities(c->platform.routes, identities);
+    c->identities_changed = false;
+    return 0;
+}
+
+/* --- The turn --- */
+
+static int commit(struct control *c)
+{
+    struct err err = { 0 };
+    int result = engine_commit(c->engine, &err);
+
+    if (result < 0)
+        log_error("control.commit", "error=\"%s\"", err.text);
+    gateway_flush(c->gateway, result < 0 ? &err : NULL);
+    admin_flush(c->admin, result < 0 ? &err : NULL);
+    bodies_sweep(c->bodies);
+    return result;
+}
+
+static void nothing(void *data)
+{
+    ((struct control *)data)->posted = false;
+}
+
+/* Another turn, though nothing comes in. */
+static void come_again(struct control *c)
+{
+    if (!c->posted)
+        loop_post(c->loop, nothing, c);
+    c->posted = true;
+}
+
+static void set_due(struct control *c, int64_t next_wall_ms)
+{
+    int64_t wait_ms = next_wall_ms - clock_wall_ms(clock_system());
+
+    if (next_wall_ms == INT64_MAX)
+        return;
+    if (wait_ms <= 0)
+        come_again(c);
+    else
+        loop_timer_set(c->loop, &c->due, loop_now_ms(c->loop) + wait_ms);
+}
+
+static void turn(struct loop_hook *hook)
+{
+    struct control *c = (struct control *)(void *)((char *)hook - offsetof(struct control, hook));
+    int64_t next_ms = INT64_MAX;
+    struct err err;
+
+    commit(c);
+    engine_reconcile(c->engine, STEPS_A_TURN, &next_ms);
+    if (store_dirty(c->store) && commit(c) < 0)
+        next_ms = clock_wall_ms(clock_system()) + 1000;
+    if (identity_changes(c->store) != 0)
+        c->identities_changed = true;
+    if (c->identities_changed && publish_identities(c, &err) < 0)
+        log_error("control.identities", "error=\"%s\"", err.text);
+    if (routes_changed(c->platform.routes) && routes_publish(c->platform.routes, &err) < 0)
+        log_error("control.routes", "error=\"%s\"", err.text);
+    set_due(c, next_ms);
+}
+
+static void due(struct loop_timer *timer)
+{
+    /* Being awake is enough: the turn's end does the rest. */
+}
+
+/* --- The data plane's acknowledgement --- */
+
+/* Whoever waits for the data plane is an endpoint: all of them look again. */
+static void touch_endpoints(struct control *c)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct row_filter all = { .kind = endpoint.name, .limit = 100000 };
+    const char *after;
+    struct row *rows;
+    struct err err;
+    int count;
+
+    if (store_row_list(a, c->store, &all, &rows, &count, &after, &err) < 0) {
+        log_error("control.endpoints", "error=\"%s\"", err.text);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        engine_touch(c->engine, rows[i].uid);
+}
+
+static void look_for_ack(struct control *c)
+{
+    if (routes_read_ack(c->platform.routes))
+        touch_endpoints(c);
+}
+
+static void folder_changed(void *data, const char *name)
+{
+    if (!name || strcmp(name, "route.ack") == 0)
+        look_for_ack(data);
+}
+
+static void ack_tick(struct loop_timer *timer)
+{
+    struct control *c = (struct control *)(void *)((char *)timer - offsetof(struct control, ack_timer));
+
+    look_for_ack(c);
+    loop_timer_set(c->loop, timer, loop_now_ms(c->loop) + LOOK_FOR_ACK_MS);
+}
+
+/* --- Start --- */
+
+static int read_session_key(struct control *c, const char *data, struct err *err)
+{
+    const char *path = arena_printf(c->arena, "%s/secrets/session.key", data);
+    struct str key;
+
+    if (!path_exists(path)) {
+        unsigned char fresh[SEAL_KEY_SIZE];
+
+        rand_system()->fill(rand_system(), fresh, sizeof fresh);
+        if (folder_make(arena_printf(c->arena, "%s/secrets", data), 0700, err) < 0 ||
+            file_write_atomic(path, fresh, sizeof fresh, 0600, err) < 0)
+            return -1;
+    }
+    if (file_read(c->arena, path, 4096, &key, err) < 0)
+        return -1;
+    if (key.size != SEAL_KEY_SIZE)
+        return fail(err, ERR_INTERNAL, "%s must be %d bytes, and is %zu; restore it from a backup", path, SEAL_KEY_SIZE, key.size);
+    memcpy(c->platform.session_key, key.data, SEAL_KEY_SIZE);
+    return 0;
+}
+
+static int read_config(struct control *c, const char *data, struct doc **ret, struct err *err)
+{
+    const char *path = arena_printf(c->arena, "%s/config", data);
+    struct str text;
+
+    *ret = doc_map(c->arena);
+    if (!path_exists(path))
+        return 0;
+    if (file_read(c->arena, path, CONFIG_MAX_BYTES, &text, err) < 0)
+        return -1;
+    if (json_parse(c->arena, text, ret, err) < 0)
+        return fail(err, ERR_INVALID, "%s: %s", path, err->text);
+    return 0;
+}
+
+static int new_runtime(struct control *c, const struct doc *config, struct runtime **ret, struct err *err)
+{
+    const char *kind = doc_text_or(config, "runtime", "container"), *agent;
+    struct runtime_config rc = {
+        .data_folder = c->platform.data_folder,
+        .run_folder = arena_printf(c->arena, "%s/run", c->platform.data_folder),
+    };
+    char *real = realpath(rc.run_folder, NULL);
+
+    if (real) {
+        rc.run_folder = arena_strdup(c->arena, real);
+        free(real);
+    }
+    if (strcmp(kind, "sim") == 0) {
+        *ret = sim_runtime_new(clock_system(), NULL);
+        return 0;
+    }
+    if (program_path(c->arena, "sagebrush-agent", &agent, err) < 0)
+        return -1;
+    rc.programs_folder = arena_strndup(c->arena, agent, (size_t)(strrchr(agent, '/') - agent));
+    if (strcmp(kind, "process") == 0)
+        return process_runtime_new(&rc, ret, err);
+    if (strcmp(kind, "container") == 0)
+        return container_runtime_new(&rc, ret, err);
+    return fail(err, ERR_INVALID, "runtime \"%s\" is not one of container, process, sim", kind);
+}
+
+/* Endpoints that are served stay in the first snapshot of this life. */
+static int restore_routes(struct control *c, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct row_filter all = { .kind = endpoint.name, .limit = 100000 };
+    const char *after;
+    struct row *rows;
+    int count;
+
+    if (store_row_list(a, c->store, &all, &rows, &count, &after, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        if (doc_has(rows[i].status, "_Routes"))
+            routes_set(c->platform.routes, rows[i].uid, doc_get(rows[i].status, "_Routes"));
+    return 0;
+}
+
+/* What was being done when we went away is looked at once, whatever its time. */
+static int touch_unfinished(struct control *c, struct err *err)
+{
+    static const char *const unfinished[][2] = { { "TrainingJob", "InProgress" }, { "TrainingJob", "Stopping" } };
+
+    for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++) {
+        _cleanup_arena_ struct arena *a = arena_new();
+        const struct row_filter filter = { .kind = unfinished[i][0], .state = unfinished[i][1], .limit = 1000000 };
+        const char *after;
+        struct row *rows;
+        int count;
+
+        if (store_row_list(a, c->store, &filter, &rows, &count, &after, err) < 0)
+            return -1;
+        for (int j = 0; j < count; j++)
+            engine_touch(c->engine, rows[j].uid);
+    }
+    touch_endpoints(c);
+    return 0;
+}
+
+static int open_store(struct control *c, const struct doc *config, struct err *err)
+{
+    const char *data = c->platform.data_folder;
+    int64_t removed, reserve = doc_int(config, "disk_reserve_bytes", (int64_t)256 << 20);
+
+    if (store_open_sqlite(arena_printf(c->arena, "%s/store", data), &c->store, err) < 0 ||
+        blobs_open(arena_printf(c->arena, "%s/blobs", data), reserve, rand_system(), &c->blobs, err) < 0)
+        return -1;
+    c->bodies = bodies_new(c->loop, c->blobs, s3_blob_referenced, c->store);
+    c->platform.bodies = c->bodies;
+    if (bodies_collect(c->bodies, &removed, err) < 0)
+        return -1;
+    if (removed)
+        log_info("control.collected", "blobs=%lld", (long long)removed);
+    return 0;
+}
+
+static int start_servers(struct control *c, struct err *err)
+{
+    struct http_server_options api = { .loop = c->loop, .handle = gateway_handle, .data = c->gateway, .name = "Sagebrush" };
+    struct http_server_options admin = { .loop = c->loop, .handle = admin_handle, .data = c->admin, .name = "Sagebrush" };
+
+    c->api = http_server_new(&api);
+    c->admin_server = http_server_new(&admin);
+    if (http_server_listen_unix(c->admin_server, c->platform.admin_socket, 0600, err) < 0)
+        return -1;
+    return http_server_listen_unix(c->api, c->platform.api_socket, 0600, err);
+}
+
+static int start(struct control *c, const char *data, struct err *err)
+{
+    const struct kind *const *kinds = sagemaker_kinds;
+    struct engine_world world;
+    struct doc *config;
+
+    c->platform.data_folder = data;
+    c->platform.rand = rand_system();
+    if (read_config(c, data, &config, err) < 0 || read_session_key(c, data, err) < 0 || loop_new(&c->loop, err) < 0)
+        return -1;
+    c->platform.account = doc_text_or(config, "account", "000000000000");
+    c->platform.default_region = doc_text_or(config, "region", "us-east-1");
+    c->platform.api_socket = arena_printf(c->arena, "%s/run/api.sock", data);
+    c->platform.admin_socket = arena_printf(c->arena, "%s/run/admin.sock", data);
+    c->platform.pool = pool_new((int)sysconf(_SC_NPROCESSORS_ONLN),
+                                (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), (int)doc_int(config, "slots", 0));
+    if (open_store(c, config, err) < 0 || routes_new(data, &c->platform.routes, err) < 0)
+        return -1;
+    world = (struct engine_world){
+        .store = c->store,
+        .clock = clock_system(),
+        .rand = rand_system(),
+        .services = services,
+        .kinds = kinds,
+        .default_region = c->platform.default_region,
+        .account = c->platform.account,
+        .context = &c->platform,
+    };
+    if (new_runtime(c, config, &world.runtime, err) < 0 || engine_new(&world, &c->engine, err) < 0)
+        return -1;
+    c->gateway = gateway_new(&(struct gateway_options){ .loop = c->loop, .engine = c->engine, .bodies = c->bodies,
+                                                        .identify = identify, .local = NULL, .context = c });
+    c->admin = admin_new(&(struct admin_options){ .engine = c->engine, .gateway = c->gateway,
+                                                  .identities_changed = identities_changed, .context = c });
+    if (identity_bootstrap(c->arena, c->store, &c->platform, clock_wall_ms(clock_system()), err) < 0 ||
+        store_commit(c->store, err) < 0 || restore_routes(c, err) < 0 || publish_identities(c, err) < 0 ||
+        touch_unfinished(c, err) < 0)
+        return -1;
+    if (loop_watch_new(c->loop, data, folder_changed, c, &c->watch, err) < 0)
+        return -1;
+    c->hook.run = turn;
+    c->due.run = due;
+    c->ack_timer.run = ack_tick;
+    loop_turn_end(c->loop, &c->hook);
+    loop_timer_set(c->loop, &c->ack_timer, loop_now_ms(c->loop) + LOOK_FOR_ACK_MS);
+    come_again(c);
+    return start_servers(c, err);
+}
+
+/* --- The end --- */
+
+static void drained(void *data)
+{
+    struct control *c = data;
+
+    if (--c->draining == 0)
+        loop_stop(c->loop);
+}
+
+static void terminate(void *data, int number)
+{
+    struct control *c = data;
+
+    if (c->draining)
+        return;
+    log_info("control.stopping", "signal=%d", number);
+    c->draining = 2;
+    http_server_drain(c->api, DRAIN_MS, drained, c);
+    http_server_drain(c->admin_server, DRAIN_MS, drained, c);
+}
+
+int main(int argc, char **argv)
+{
+    static struct control control;
+    struct control *c = &control;
+    struct err err = { 0 };
+
+    if (argc != 3 || strcmp(argv[1], "--data") != 0 || argv[2][0] != '/') {
+        fprintf(stderr, "usage: sagebrushd --data DIR\n\nThe control plane of Sagebrush; \"sagebrush up\" starts it.\n");
+        return 2;
+    }
+    log_setup("sagebrushd", LOG_INFO);
+    c->arena = arena_new();
+    if (start(c, argv[2], &err) < 0 || loop_signal(c->loop, SIGTERM, terminate, c, &err) < 0 ||
+        loop_signal(c->loop, SIGINT, terminate, c, &err) < 0) {
+        log_error("control.start", "error=%s", log_quote(c->arena, err.text));
+        return 1;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    log_info("control.ready", "data=%s", argv[2]);
+    loop_run(c->loop);
+    commit(c);
+    http_server_free(c->api);
+    http_server_free(c->admin_server);
+    loop_watch_free(c->watch);
+    admin_free(c->admin);
+    gateway_free(c->gateway);
+    engine_free(c->engine);
+    routes_free(c->platform.routes);
+    pool_free(c->platform.pool);
+    bodies_free(c->bodies);
+    blobs_free(c->blobs);
+    store_free(c->store);
+    loop_free(c->loop);
+    arena_free(c->arena);
+    return 0;
+}
