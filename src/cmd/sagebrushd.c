@@ -54,7 +54,8 @@ struct control {
     struct loop_hook hook;
     struct loop_timer due, ack_timer;
     struct loop_watch *watch;
-    bool identities_changed, posted;
+    int64_t identities; /* the revision that the snapshot has */
+    bool posted;
     int draining; /* servers that still drain */
 };
 
@@ -78,21 +79,22 @@ static int identify(void *context, struct arena *a, const struct sigv4_claim *cl
     return 0;
 }
 
-static void identities_changed(void *context)
+static void local(void *context, struct http_exchange *x)
 {
-    ((struct control *)context)->identities_changed = true;
+    admin_handle_public(x, ((struct control *)context)->admin);
 }
 
 /* The part of the snapshot that tells the data plane who may call. */
 static int publish_identities(struct control *c, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
+    int64_t revision = identity_revision();
     struct doc *identities;
 
     if (identity_snapshot(a, c->store, &c->platform, &identities, err) < 0)
         return -1;
     routes_set_identities(c->platform.routes, identities);
-    c->identities_changed = false;
+    c->identities = revision;
     return 0;
 }
 
@@ -146,9 +148,7 @@ static void turn(struct loop_hook *hook)
     engine_reconcile(c->engine, STEPS_A_TURN, &next_ms);
     if (store_dirty(c->store) && commit(c) < 0)
         next_ms = clock_wall_ms(clock_system()) + 1000;
-    if (identity_changes(c->store) != 0)
-        c->identities_changed = true;
-    if (c->identities_changed && publish_identities(c, &err) < 0)
+    if (c->identities != identity_revision() && publish_identities(c, &err) < 0)
         log_error("control.identities", "error=\"%s\"", err.text);
     if (routes_changed(c->platform.routes) && routes_publish(c->platform.routes, &err) < 0)
         log_error("control.routes", "error=\"%s\"", err.text);
@@ -363,9 +363,8 @@ static int start(struct control *c, const char *data, struct err *err)
     if (new_runtime(c, config, &world.runtime, err) < 0 || engine_new(&world, &c->engine, err) < 0)
         return -1;
     c->gateway = gateway_new(&(struct gateway_options){ .loop = c->loop, .engine = c->engine, .bodies = c->bodies,
-                                                        .identify = identify, .local = NULL, .context = c });
-    c->admin = admin_new(&(struct admin_options){ .engine = c->engine, .gateway = c->gateway,
-                                                  .identities_changed = identities_changed, .context = c });
+                                                        .identify = identify, .local = local, .context = c });
+    c->admin = admin_new(&(struct admin_options){ .engine = c->engine, .gateway = c->gateway });
     if (identity_bootstrap(c->arena, c->store, &c->platform, clock_wall_ms(clock_system()), err) < 0 ||
         store_commit(c->store, err) < 0 || restore_routes(c, err) < 0 || publish_identities(c, err) < 0 ||
         touch_unfinished(c, err) < 0)

@@ -86,13 +86,8 @@ static int keys_list(struct request *q, struct err *err)
 {
     struct doc *keys;
 
-    if (identity_list(q->arena, store_of(q), &keys, err) < 0)
+    if (identity_key_list(q->arena, store_of(q), &keys, err) < 0)
         return -1;
-    /* Secrets are shown once, when they are made. */
-    for (uint32_t i = 0; i < keys->count; i++) {
-        doc_set(q->arena, keys->items[i], "secret", NULL);
-        doc_set(q->arena, keys->items[i], "policies", NULL);
-    }
     doc_set(q->arena, q->output, "keys", keys);
     return 0;
 }
@@ -111,7 +106,6 @@ static int keys_create(struct request *q, struct err *err)
     doc_set_string(q->arena, q->output, "access_key_id", key.access_key_id);
     doc_set_string(q->arena, q->output, "secret_access_key", key.secret_access_key);
     doc_set_string(q->arena, q->output, "arn", key.arn);
-    q->admin->options.identities_changed(q->admin->options.context);
     return 0;
 }
 
@@ -119,7 +113,6 @@ static int keys_revoke(struct request *q, struct err *err)
 {
     if (identity_key_revoke(q->arena, store_of(q), q->name, err) < 0)
         return -1;
-    q->admin->options.identities_changed(q->admin->options.context);
     return 0;
 }
 

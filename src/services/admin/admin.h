@@ -14,8 +14,6 @@ struct gateway;
 struct admin_options {
     struct engine *engine;
     struct gateway *gateway; /* for its counters */
-    void (*identities_changed)(void *context); /* a key was made or revoked */
-    void *context;
 };
 
 struct admin *admin_new(const struct admin_options *);
