@@ -342,7 +342,7 @@ static int start(struct control *c, const char *data, struct err *err)
     c->platform.rand = rand_system();
     if (read_config(c, data, &config, err) < 0 || read_session_key(c, data, err) < 0 || loop_new(&c->loop, err) < 0)
         return -1;
-    c->platform.account = doc_text_or(config, "account", "000000000000");
+    c->platform.account = doc_text_or(config, "account", "111122223333");
     c->platform.default_region = doc_text_or(config, "region", "us-east-1");
     c->platform.api_socket = arena_printf(c->arena, "%s/run/api.sock", data);
     c->platform.admin_socket = arena_printf(c->arena, "%s/run/admin.sock", data);

@@ -14,9 +14,6 @@ static const struct op ops[] = {
     VERBS("EndpointConfig", endpoint_config),
     VERBS("Endpoint", endpoint),
     { "UpdateEndpoint", NULL, OP_UPDATE, &endpoint, OP_WRITES },
-    { "AddTags", tags_add, OP_RUN, NULL, OP_WRITES, .resource = "{ResourceArn}" },
-    { "ListTags", tags_list, OP_RUN, NULL, OP_READS, .resource = "{ResourceArn}" },
-    { "DeleteTags", tags_delete, OP_RUN, NULL, OP_WRITES, .resource = "{ResourceArn}" },
     {},
 };
 
