@@ -1,0 +1,122 @@
+"""A real server for the tests of this folder, and unchanged clients that find it by `sagebrush env`.
+
+The server is the one of $SAGEBRUSH_BUILD (default: build/ of this tree). Each test session has a data directory of its own
+below $TMPDIR and a free port; set SAGEBRUSH_KEEP=1 to keep the directory, with the logs, after the run.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+import uuid
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("SAGEBRUSH_BUILD", ROOT / "build")).resolve()
+SAGEBRUSH = BUILD / "src" / "cmd" / "sagebrush"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(check, seconds=30.0, what="it", step=0.02):
+    """Polls until check() is true and returns its value; the deadline is for a server that is broken, not for a slow one."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {seconds} s")
+        time.sleep(step)
+
+
+class Server:
+    def __init__(self, runtime="container"):
+        self.data = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-api-"))
+        self.port = free_port()
+        self.runtime = runtime
+        self.process = None
+        self.log = open(self.data / "up.log", "ab")
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [SAGEBRUSH, "up", "--data", self.data, "--port", str(self.port), "--runtime", self.runtime],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        wait_for(self.healthy, 60, "the server's health")
+        self.env = self.environment()
+
+    def healthy(self):
+        if self.process.poll() is not None:
+            raise AssertionError("sagebrush up ended:\n" + (self.data / "up.log").read_text()[-4000:])
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_sagebrush/health", timeout=2) as answer:
+                return json.load(answer)["status"] == "ok"
+        except OSError:
+            return False
+
+    def environment(self):
+        """What a shell has after `eval "$(sagebrush env)"`."""
+        script = '. /dev/stdin && env -0'
+        exports = subprocess.run([SAGEBRUSH, "env", "--data", self.data], check=True, capture_output=True).stdout
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAGEMAKER_"))}
+        listing = subprocess.run(["sh", "-c", script], check=True, capture_output=True, input=exports, env=clean).stdout
+        return dict(pair.split("=", 1) for pair in listing.decode().split("\0") if "=" in pair)
+
+    def pid(self, name):
+        """Of 'up', 'control' or 'serve'; None while it is not there."""
+        try:
+            return int((self.data / "run" / f"{name}.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+        if not os.environ.get("SAGEBRUSH_KEEP"):
+            subprocess.run([SAGEBRUSH, "reset", "--data", self.data, "--yes"], capture_output=True)
+            shutil.rmtree(self.data, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server():
+    s = Server()
+    s.start()
+    yield s
+    s.stop()
+
+
+@pytest.fixture
+def aws(server, monkeypatch):
+    """boto3.client, with the environment of the server and nothing else set."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "SAGEMAKER_")):
+            monkeypatch.delenv(name)
+    for name, value in server.env.items():
+        if name.startswith(("AWS_", "SAGEMAKER_")):
+            monkeypatch.setenv(name, value)
+    import boto3
+
+    session = boto3.session.Session()
+    return session.client
+
+
+@pytest.fixture
+def unique():
+    """A name that no other test has."""
+    return "t-" + uuid.uuid4().hex[:12]

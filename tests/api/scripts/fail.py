@@ -1,0 +1,1 @@
+raise SystemExit("the reason is written here")

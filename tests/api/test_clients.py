@@ -1,0 +1,73 @@
+"""Other unchanged clients: Debian's boto3 and AWS CLI, s3cmd, the AWS SDK for JavaScript."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+DEBIAN_PYTHON = "/usr/bin/python3"
+
+
+def environment(server):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAGEMAKER_", "PYTHON", "VIRTUAL_ENV"))}
+    return {**clean, **{k: v for k, v in server.env.items() if k.startswith(("AWS_", "SAGEMAKER_"))}, "PATH": "/usr/bin:/bin"}
+
+
+def run(server, *command, **more):
+    return subprocess.run(command, env=environment(server), check=True, capture_output=True, text=True, **more).stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/lib/python3/dist-packages/boto3"), reason="python3-boto3 is not installed")
+def test_debian_boto3(server, unique):
+    program = f"""
+import boto3
+sts = boto3.client("sts").get_caller_identity()
+s3 = boto3.client("s3")
+s3.create_bucket(Bucket="{unique}")
+s3.put_object(Bucket="{unique}", Key="a/b", Body=b"hello")
+body = s3.get_object(Bucket="{unique}", Key="a/b")["Body"].read().decode()
+boto3.client("cloudwatch").put_metric_data(Namespace="n", MetricData=[dict(MetricName="m", Value=1.0)])
+jobs = boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+print(sts["Arn"], body, boto3.__version__, type(jobs).__name__)
+"""
+    out = run(server, DEBIAN_PYTHON, "-c", program)
+    assert ":assumed-role/SagebrushExecutionRole/" in out and " hello 1.26" in out
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/aws"), reason="awscli is not installed")
+def test_aws_cli(server, unique, tmp_path):
+    aws = "/usr/bin/aws"
+    run(server, aws, "s3", "mb", f"s3://{unique}")
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(9 << 20))
+    run(server, aws, "s3", "cp", str(big), f"s3://{unique}/big")
+    run(server, aws, "s3", "cp", f"s3://{unique}/big", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == big.read_bytes()
+    assert "big" in run(server, aws, "s3", "ls", f"s3://{unique}/")
+    run(server, aws, "s3", "rm", f"s3://{unique}/", "--recursive")
+    run(server, aws, "s3", "rb", f"s3://{unique}")
+    identity = json.loads(run(server, aws, "sts", "get-caller-identity", "--output", "json"))
+    assert identity["Account"]
+    assert "TrainingJobSummaries" in run(server, aws, "sagemaker", "list-training-jobs", "--output", "json")
+    run(server, aws, "logs", "create-log-group", "--log-group-name", unique)
+    assert unique in run(server, aws, "logs", "describe-log-groups", "--output", "json")
+
+
+@pytest.mark.skipif(not shutil.which("s3cmd"), reason="s3cmd is not installed")
+def test_s3cmd(server, unique, tmp_path):
+    host = f"127.0.0.1:{server.port}"
+    common = ["s3cmd", "--config=/dev/null", "--no-ssl", f"--host={host}", f"--host-bucket={host}/%(bucket)s", "--region=us-east-1",
+              f"--access_key={server.env['AWS_ACCESS_KEY_ID']}", f"--secret_key={server.env['AWS_SECRET_ACCESS_KEY']}"]
+    if server.env.get("AWS_SESSION_TOKEN"):
+        common.append(f"--access_token={server.env['AWS_SESSION_TOKEN']}")
+    source = tmp_path / "a file"
+    source.write_bytes(b"x" * 100000)
+    run(server, *common, "mb", f"s3://{unique}")
+    run(server, *common, "put", str(source), f"s3://{unique}/dir/a file")
+    run(server, *common, "get", f"s3://{unique}/dir/a file", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == source.read_bytes()
+    assert "a file" in run(server, *common, "ls", "--recursive", f"s3://{unique}")
+    run(server, *common, "rb", "--recursive", "--force", f"s3://{unique}")

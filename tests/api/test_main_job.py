@@ -1,0 +1,191 @@
+"""The main job with boto3: put a CSV, train, deploy, invoke; and what must go wrong clearly."""
+import io
+import json
+import tarfile
+import time
+
+import botocore.exceptions
+import pytest
+
+from conftest import wait_for
+
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+
+
+def data(rows=200):
+    """Rows of a rule that a tree finds: the label is whether the first two features add up to more than one."""
+    lines = []
+    for i in range(rows):
+        a, b, c = (i * 37 % 101) / 100, (i * 53 % 103) / 100, (i * 11 % 7) / 7
+        lines.append(f"{int(a + b > 1)},{a},{b},{c}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def role(aws):
+    return aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+
+
+@pytest.fixture
+def bucket(aws, unique):
+    aws("s3").create_bucket(Bucket=unique)
+    return unique
+
+
+def training(name, role, bucket, **changes):
+    request = dict(
+        TrainingJobName=name, RoleArn=role,
+        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        HyperParameters={"objective": "binary:logistic", "num_round": "10", "eval_metric": "logloss"},
+        InputDataConfig=[{"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": {
+            "S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/train/", "S3DataDistributionType": "FullyReplicated"}}}],
+        OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+        StoppingCondition={"MaxRuntimeInSeconds": 600})
+    request.update(changes)
+    return request
+
+
+def ended(sm, name):
+    def check():
+        job = sm.describe_training_job(TrainingJobName=name)
+        return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+    return wait_for(check, 120, f"the end of {name}", 0.1)
+
+
+@pytest.fixture
+def trained(aws, role, bucket, unique):
+    aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
+    sm = aws("sagemaker")
+    sm.create_training_job(**training(unique, role, bucket))
+    return ended(sm, unique)
+
+
+def test_train_deploy_invoke(aws, role, bucket, unique, trained):
+    sm, s3 = aws("sagemaker"), aws("s3")
+    assert trained["TrainingJobStatus"] == "Completed", trained.get("FailureReason")
+    assert [t["Status"] for t in trained["SecondaryStatusTransitions"]] == [
+        "Starting", "Starting", "Downloading", "Training", "Uploading", "Completed"] or \
+        [t["Status"] for t in trained["SecondaryStatusTransitions"]] == [
+        "Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert all(t["StatusMessage"] for t in trained["SecondaryStatusTransitions"])
+    assert trained["BillableTimeInSeconds"] >= 1
+    url = trained["ModelArtifacts"]["S3ModelArtifacts"]
+    assert url == f"s3://{bucket}/out/{unique}/output/model.tar.gz"
+    body = s3.get_object(Bucket=bucket, Key=url.split("/", 3)[3])["Body"].read()
+    assert tarfile.open(fileobj=io.BytesIO(body)).getnames() == ["xgboost-model"]
+
+    sm.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": IMAGE, "ModelDataUrl": url})
+    sm.create_endpoint_config(EndpointConfigName=unique, ProductionVariants=[{
+        "VariantName": "AllTraffic", "ModelName": unique, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1,
+        "InitialVariantWeight": 1}])
+    sm.create_endpoint(EndpointName=unique, EndpointConfigName=unique)
+    sm.get_waiter("endpoint_in_service").wait(EndpointName=unique, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    runtime = aws("sagemaker-runtime")
+    answer = runtime.invoke_endpoint(EndpointName=unique, ContentType="text/csv", Body="0.9,0.9,0.1\n0.1,0.1,0.1\n")
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+    high, low = (float(x) for x in answer["Body"].read().decode().replace("\n", ",").strip(",").split(","))
+    assert high > 0.5 > low
+
+    # The SDK deletes what the endpoint was made of before the endpoint itself.
+    sm.delete_endpoint_config(EndpointConfigName=unique)
+    sm.delete_model(ModelName=unique)
+    assert runtime.invoke_endpoint(EndpointName=unique, ContentType="text/csv", Body="0.9,0.9,0.1")["Body"].read()
+    sm.delete_endpoint(EndpointName=unique)
+
+    def gone():
+        try:
+            sm.describe_endpoint(EndpointName=unique)
+        except botocore.exceptions.ClientError as e:
+            assert e.response["Error"]["Code"] == "ValidationException"
+            assert "Could not find endpoint" in e.response["Error"]["Message"]
+            return True
+    wait_for(gone, 60, "the end of the endpoint", 0.1)
+    with pytest.raises(botocore.exceptions.ClientError) as e:
+        runtime.invoke_endpoint(EndpointName=unique, ContentType="text/csv", Body="0.9,0.9,0.1")
+    assert e.value.response["Error"]["Code"] == "ValidationError"
+
+
+def test_logs_are_there(aws, unique, trained):
+    logs = aws("logs")
+    group = "/aws/sagemaker/TrainingJobs"
+
+    def messages():
+        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=unique + "/")["logStreams"]
+        events = [logs.get_log_events(logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]
+                  for s in streams]
+        text = [e["message"] for one in events for e in one]
+        return text if any("train-logloss" in m for m in text) else None
+    assert wait_for(messages, 20, "the log line")
+
+
+def test_a_bad_hyperparameter_is_the_failure_reason(aws, role, bucket, unique):
+    aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
+    sm = aws("sagemaker")
+    sm.create_training_job(**training(unique, role, bucket, HyperParameters={"num_round": "-3"}))
+    job = ended(sm, unique)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "num_round" in job["FailureReason"]
+
+
+def test_a_missing_image_is_named(aws, role, bucket, unique):
+    aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
+    sm = aws("sagemaker")
+    sm.create_training_job(**training(unique, role, bucket, AlgorithmSpecification={
+        "TrainingImage": "nobody/has-this:1", "TrainingInputMode": "File"}))
+    job = ended(sm, unique)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "has-this" in job["FailureReason"]
+
+
+def test_missing_data_is_named(aws, role, bucket, unique):
+    sm = aws("sagemaker")
+    sm.create_training_job(**training(unique, role, bucket))
+    job = ended(sm, unique)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert f"s3://{bucket}/train/" in job["FailureReason"]
+
+
+def test_every_violation_is_told_in_aws_words(aws, role, bucket):
+    sm = aws("sagemaker")
+    with pytest.raises(botocore.exceptions.ClientError) as e:
+        sm.create_training_job(**training("bad_name!", role, bucket, ResourceConfig={
+            "InstanceType": "ml.nosuch.large", "InstanceCount": 1, "VolumeSizeInGB": 5}))
+    error = e.value.response["Error"]
+    assert error["Code"] == "ValidationException"
+    assert error["Message"].startswith("2 validation errors detected: ")
+    assert "Value 'bad_name!' at 'trainingJobName' failed to satisfy constraint: " in error["Message"]
+
+
+def test_what_is_not_here_says_so(aws):
+    with pytest.raises(botocore.exceptions.ClientError) as e:
+        aws("sagemaker").list_human_task_uis()
+    assert "ListHumanTaskUis" in e.value.response["Error"]["Message"]
+
+
+def test_stop(aws, role, bucket, unique):
+    aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data(20000).encode())
+    sm = aws("sagemaker")
+    sm.create_training_job(**training(unique, role, bucket, HyperParameters={
+        "objective": "binary:logistic", "num_round": "100000"}))
+    wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["SecondaryStatus"] == "Training", 60, "the training", 0.1)
+    sm.stop_training_job(TrainingJobName=unique)
+    assert sm.describe_training_job(TrainingJobName=unique)["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert ended(sm, unique)["TrainingJobStatus"] == "Stopped"
+
+
+def test_names_are_unique(aws, role, bucket, unique, trained):
+    with pytest.raises(botocore.exceptions.ClientError) as e:
+        aws("sagemaker").create_training_job(**training(unique, role, bucket))
+    assert e.value.response["Error"]["Code"] == "ResourceInUse"
+
+
+def test_list_and_tags(aws, unique, trained):
+    sm = aws("sagemaker")
+    found = sm.list_training_jobs(NameContains=unique)["TrainingJobSummaries"]
+    assert [j["TrainingJobName"] for j in found] == [unique]
+    arn = trained["TrainingJobArn"]
+    sm.add_tags(ResourceArn=arn, Tags=[{"Key": "team", "Value": "a"}, {"Key": "x", "Value": ""}])
+    assert {t["Key"] for t in sm.list_tags(ResourceArn=arn)["Tags"]} == {"team", "x"}
+    sm.delete_tags(ResourceArn=arn, TagKeys=["x"])
+    assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "a"}]
