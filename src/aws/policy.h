@@ -50,18 +50,23 @@ enum policy_answer policy_evaluate(const struct policy_request *);
  * is the signing name: S3 says "Access Denied", query services AccessDenied, the others AccessDeniedException. */
 int policy_allow(const struct policy_request *, const char *service, struct err *err);
 
-/* Who knocks at a role's trust policy: an ARN of a principal, or a service ("sagemaker.amazonaws.com"), not both. */
-struct policy_trust {
+/* A policy that is attached to a thing and names principals: a role's trust policy, a bucket's policy. Who knocks is a
+ * principal, or a service of the house ("sagemaker.amazonaws.com"), not both. */
+struct policy_knock {
     const struct doc *document;
     const char *arn, *account; /* "" for a service */
     const char *service;       /* "" for a principal */
     const char *action;        /* "sts:AssumeRole" */
-    const struct doc *context;
+    const char *resource;      /* "": a trust policy, which has none */
+    const struct doc *context; /* NULL: no keys */
 };
-enum policy_answer policy_trusts(const struct policy_trust *);
 
-/* Reads and checks a document: MalformedPolicyDocument with the cause, and MalformedPolicyDocumentException's words
- * left to the caller's service. A trust policy names principals and no resources. */
+/* POLICY_ALLOWED, POLICY_NOT_ALLOWED or POLICY_DENIED. *ret_named (may be NULL): the policy names this very principal; when it is
+ * only its account that is allowed, the principal's own policies must allow it too. */
+enum policy_answer policy_knocks(const struct policy_knock *, bool *ret_named);
+
+/* Reads and checks a document: MalformedPolicyDocument, in IAM's words. An identity's policy names no principals, a
+ * trust policy no resources. */
 enum policy_kind { POLICY_IDENTITY, POLICY_TRUST, POLICY_RESOURCE };
 int policy_parse(struct arena *, struct str text, enum policy_kind, struct doc **ret, struct err *err);
 

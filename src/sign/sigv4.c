@@ -24,27 +24,25 @@ enum { SKEW_MS = 15 * 60 * 1000, CACHE_SLOTS = 256, SECRET_MAX = 128, SCOPE_MAX 
 
 /* Errors ------------------------------------------------------------------------------------------------------- */
 
-enum family { FAMILY_S3, FAMILY_JSON, FAMILY_QUERY };
-
-static enum family family_of(const char *service)
+enum sigv4_family sigv4_family(const char *service)
 {
     static const char *const query[] = { "iam", "sts", "ec2", "sns", "monitoring", "autoscaling", "cloudformation",
                                          "elasticloadbalancing", "rds", "ses" };
 
     if (strcmp(service, "s3") == 0 || strcmp(service, "s3express") == 0)
-        return FAMILY_S3;
+        return SIGV4_S3;
     for (size_t i = 0; i < sizeof query / sizeof *query; i++)
         if (strcmp(service, query[i]) == 0)
-            return FAMILY_QUERY;
-    return FAMILY_JSON;
+            return SIGV4_QUERY;
+    return SIGV4_JSON;
 }
 
-static enum family family_of_claim(const struct sigv4_claim *c)
+static enum sigv4_family family_of_claim(const struct sigv4_claim *c)
 {
     char service[64];
 
     snprintf(service, sizeof service, STR_FMT, STR_ARG(c->service));
-    return family_of(service);
+    return sigv4_family(service);
 }
 
 static int refuse(struct err *err, int http_status, const char *code, const char *format, ...)
@@ -64,30 +62,30 @@ static int refuse(struct err *err, int http_status, const char *code, const char
 
 int sigv4_refuse(struct err *err, const char *service, enum sigv4_refusal refusal, struct str access_key_id)
 {
-    enum family family = family_of(service);
+    enum sigv4_family family = sigv4_family(service);
 
     (void)access_key_id;
     switch (refusal) {
     case SIGV4_UNKNOWN_KEY:
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 403, "InvalidAccessKeyId",
                           "The AWS Access Key Id you provided does not exist in our records.");
-        return refuse(err, 403, family == FAMILY_JSON ? "UnrecognizedClientException" : "InvalidClientTokenId",
+        return refuse(err, 403, family == SIGV4_JSON ? "UnrecognizedClientException" : "InvalidClientTokenId",
                       "The security token included in the request is invalid.");
     case SIGV4_TOKEN_INVALID:
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 400, "InvalidToken", "The provided token is malformed or otherwise invalid.");
-        return refuse(err, 403, family == FAMILY_JSON ? "UnrecognizedClientException" : "InvalidClientTokenId",
+        return refuse(err, 403, family == SIGV4_JSON ? "UnrecognizedClientException" : "InvalidClientTokenId",
                       "The security token included in the request is invalid.");
     case SIGV4_TOKEN_EXPIRED:
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 400, "ExpiredToken", "The provided token has expired.");
-        return refuse(err, 403, family == FAMILY_JSON ? "ExpiredTokenException" : "ExpiredToken",
+        return refuse(err, 403, family == SIGV4_JSON ? "ExpiredTokenException" : "ExpiredToken",
                       "The security token included in the request is expired");
     case SIGV4_MISSING:
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 403, "AccessDenied", "Access Denied");
-        if (family == FAMILY_QUERY)
+        if (family == SIGV4_QUERY)
             return refuse(err, 403, "MissingAuthenticationToken", "Request is missing Authentication Token");
         return refuse(err, 403, "MissingAuthenticationTokenException", "Missing Authentication Token");
     }
@@ -95,16 +93,16 @@ int sigv4_refuse(struct err *err, const char *service, enum sigv4_refusal refusa
     return -1;
 }
 
-static int incomplete(struct err *err, enum family family, const char *what)
+static int incomplete(struct err *err, enum sigv4_family family, const char *what)
 {
-    if (family == FAMILY_S3)
+    if (family == SIGV4_S3)
         return refuse(err, 400, "AuthorizationHeaderMalformed", "The authorization header is malformed; %s", what);
-    return refuse(err, 400, family == FAMILY_QUERY ? "IncompleteSignature" : "IncompleteSignatureException", "%s", what);
+    return refuse(err, 400, family == SIGV4_QUERY ? "IncompleteSignature" : "IncompleteSignatureException", "%s", what);
 }
 
-static const char *mismatch_code(enum family family)
+static const char *mismatch_code(enum sigv4_family family)
 {
-    return family == FAMILY_JSON ? "InvalidSignatureException" : "SignatureDoesNotMatch";
+    return family == SIGV4_JSON ? "InvalidSignatureException" : "SignatureDoesNotMatch";
 }
 
 /* 2024-02-29T12:00:00Z as 20240229T120000Z. */
@@ -223,20 +221,20 @@ static bool split_credential(struct str credential, struct sigv4_claim *c, struc
     return credential.size > 0 && c->date.size + c->region.size + c->service.size + 16 < SCOPE_MAX;
 }
 
-static int check_scope(const struct sigv4_claim *c, struct str terminator, const char *service, enum family family,
+static int check_scope(const struct sigv4_claim *c, struct str terminator, const char *service, enum sigv4_family family,
                        struct err *err)
 {
     if (!str_is(terminator, "aws4_request"))
-        return refuse(err, family == FAMILY_S3 ? 400 : 403,
-                      family == FAMILY_S3 ? "AuthorizationHeaderMalformed" : mismatch_code(family),
+        return refuse(err, family == SIGV4_S3 ? 400 : 403,
+                      family == SIGV4_S3 ? "AuthorizationHeaderMalformed" : mismatch_code(family),
                       "Credential should be scoped with a valid terminator: 'aws4_request', not '" STR_FMT "'.",
                       STR_ARG(terminator));
     if (c->date.size != 8)
-        return refuse(err, family == FAMILY_S3 ? 400 : 403,
-                      family == FAMILY_S3 ? "AuthorizationHeaderMalformed" : mismatch_code(family),
+        return refuse(err, family == SIGV4_S3 ? 400 : 403,
+                      family == SIGV4_S3 ? "AuthorizationHeaderMalformed" : mismatch_code(family),
                       "Date in Credential scope does not match the form YYYYMMDD: '" STR_FMT "'", STR_ARG(c->date));
     if (*service && !str_is(c->service, service)) {
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 400, "AuthorizationHeaderMalformed",
                           "The authorization header is malformed; incorrect service \"" STR_FMT
                           "\". This endpoint belongs to \"%s\".", STR_ARG(c->service), service);
@@ -250,7 +248,7 @@ static int check_scope(const struct sigv4_claim *c, struct str terminator, const
 }
 
 static int parse_authorization(struct arena *a, struct str text, struct sigv4_claim *c, struct str *ret_terminator,
-                               enum family family, struct err *err)
+                               enum sigv4_family family, struct err *err)
 {
     struct str rest = { text.data + strlen(ALGORITHM), text.size - strlen(ALGORITHM) };
     struct str credential = { 0 };
@@ -289,15 +287,15 @@ static int parse_authorization(struct arena *a, struct str text, struct sigv4_cl
 }
 
 static int parse_presigned(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c, struct str *ret_terminator,
-                           enum family family, struct err *err)
+                           enum sigv4_family family, struct err *err)
 {
     struct str algorithm = { 0 }, credential = { 0 }, expires = { 0 };
     bool has_expires = parameter(a, r, "X-Amz-Expires", &expires);
 
     if (!parameter(a, r, "X-Amz-Algorithm", &algorithm) || !parameter(a, r, "X-Amz-Credential", &credential) ||
         !parameter(a, r, "X-Amz-Signature", &c->signature) || !parameter(a, r, "X-Amz-Date", &c->amz_date) ||
-        !parameter(a, r, "X-Amz-SignedHeaders", &c->signed_headers) || (!has_expires && family == FAMILY_S3)) {
-        if (family == FAMILY_S3)
+        !parameter(a, r, "X-Amz-SignedHeaders", &c->signed_headers) || (!has_expires && family == SIGV4_S3)) {
+        if (family == SIGV4_S3)
             return refuse(err, 400, "AuthorizationQueryParametersError",
                           "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, "
                           "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.");
@@ -306,10 +304,10 @@ static int parse_presigned(struct arena *a, const struct sigv4_request *r, struc
                                        "query-string parameters.");
     }
     if (!str_is(algorithm, ALGORITHM))
-        return refuse(err, 400, family == FAMILY_S3 ? "AuthorizationQueryParametersError" : "IncompleteSignature",
+        return refuse(err, 400, family == SIGV4_S3 ? "AuthorizationQueryParametersError" : "IncompleteSignature",
                       "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"");
     if (!split_credential(credential, c, ret_terminator))
-        return refuse(err, 400, family == FAMILY_S3 ? "AuthorizationQueryParametersError" : "IncompleteSignature",
+        return refuse(err, 400, family == SIGV4_S3 ? "AuthorizationQueryParametersError" : "IncompleteSignature",
                       "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "
                       "\"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
     c->presigned = true;
@@ -328,7 +326,7 @@ static int parse_presigned(struct arena *a, const struct sigv4_request *r, struc
 }
 
 /* X-Amz-Date, or else Date in either form. */
-static int parse_date(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c, enum family family,
+static int parse_date(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c, enum sigv4_family family,
                       struct err *err)
 {
     if (!c->presigned)
@@ -346,15 +344,15 @@ static int parse_date(struct arena *a, const struct sigv4_request *r, struct sig
     }
     if (c->amz_date.size != 16 || !time_parse_iso8601(c->amz_date, &c->signed_at_ms)) {
         if (c->presigned)
-            return refuse(err, 400, family == FAMILY_S3 ? "AuthorizationQueryParametersError" : "IncompleteSignature",
+            return refuse(err, 400, family == SIGV4_S3 ? "AuthorizationQueryParametersError" : "IncompleteSignature",
                           "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"");
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 403, "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header");
         return incomplete(err, family, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' "
                                        "header. Date must be in ISO-8601 'basic format'.");
     }
     if (memcmp(c->date.data, c->amz_date.data, 8) != 0) {
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 400, c->presigned ? "AuthorizationQueryParametersError" : "AuthorizationHeaderMalformed",
                           "Invalid credential date \"" STR_FMT "\". This date is not the same as X-Amz-Date: \"%.8s\".",
                           STR_ARG(c->date), c->amz_date.data);
@@ -383,7 +381,7 @@ static bool is_signed(const struct sigv4_claim *c, struct str name)
 
 /* Strictly ascending, as the specification has it: a name that came twice would let a small head ask for a huge
  * canonical request. */
-static int check_signed_headers(const struct sigv4_request *r, const struct sigv4_claim *c, enum family family,
+static int check_signed_headers(const struct sigv4_request *r, const struct sigv4_claim *c, enum sigv4_family family,
                                 struct err *err)
 {
     struct str rest = c->signed_headers, before = { 0 };
@@ -401,7 +399,7 @@ static int check_signed_headers(const struct sigv4_request *r, const struct sigv
         before = piece;
     }
     if (!is_signed(c, STR("host")))
-        return refuse(err, 403, family == FAMILY_S3 ? "AccessDenied" : mismatch_code(family),
+        return refuse(err, 403, family == SIGV4_S3 ? "AccessDenied" : mismatch_code(family),
                       "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.");
     for (int i = 0; i < r->header_count; i++) {
         struct str name = r->headers[i].name;
@@ -411,11 +409,11 @@ static int check_signed_headers(const struct sigv4_request *r, const struct sigv
          * chooses the operation and the identity only. */
         if (str_is_nocase(name, "x-amz-content-sha256"))
             continue;
-        if (family != FAMILY_S3)
+        if (family != SIGV4_S3)
             matters = str_is_nocase(name, "x-amz-target") || (str_is_nocase(name, "x-amz-date") && !c->presigned);
         if (!matters || is_signed(c, name))
             continue;
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 403, "AccessDenied", "There were headers present in the request which were not signed");
         return refuse(err, 403, mismatch_code(family),
                       "'" STR_FMT "' must be a 'SignedHeader' in the AWS Authorization.", STR_ARG(name));
@@ -423,7 +421,7 @@ static int check_signed_headers(const struct sigv4_request *r, const struct sigv
     return 0;
 }
 
-static int parse_payload(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c, enum family family,
+static int parse_payload(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c, enum sigv4_family family,
                          struct err *err)
 {
     static const struct {
@@ -442,14 +440,14 @@ static int parse_payload(struct arena *a, const struct sigv4_request *r, struct 
         text = header_value(r, "x-amz-content-sha256");
     c->payload = SIGV4_BODY;
     if (!text.size) {
-        if (family != FAMILY_S3)
+        if (family != SIGV4_S3)
             return 0;
         if (!c->presigned)
             return refuse(err, 400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256");
         text = STR("UNSIGNED-PAYLOAD");
     }
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (str_is(text, words[i].text) && (family == FAMILY_S3 || words[i].payload == SIGV4_UNSIGNED)) {
+        if (str_is(text, words[i].text) && (family == SIGV4_S3 || words[i].payload == SIGV4_UNSIGNED)) {
             c->payload = words[i].payload;
             c->payload_text = text;
             return 0;
@@ -459,7 +457,7 @@ static int parse_payload(struct arena *a, const struct sigv4_request *r, struct 
         c->payload_text = text;
         return 0;
     }
-    if (family != FAMILY_S3)
+    if (family != SIGV4_S3)
         return 0;
     return refuse(err, 400, "InvalidArgument",
                   "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
@@ -470,7 +468,7 @@ static int parse_payload(struct arena *a, const struct sigv4_request *r, struct 
 
 int sigv4_parse(struct arena *a, const struct sigv4_request *r, const char *service, struct sigv4_claim *ret, struct err *err)
 {
-    enum family family = family_of(service);
+    enum sigv4_family family = sigv4_family(service);
     struct sigv4_claim c = { 0 };
     struct str terminator = { 0 }, authorization, unused;
     int count;
@@ -480,7 +478,7 @@ int sigv4_parse(struct arena *a, const struct sigv4_request *r, const char *serv
     find_header(r, "authorization", &count);
     authorization = header_value(r, "authorization");
     if (count + has_query > 1) {
-        if (family == FAMILY_S3)
+        if (family == SIGV4_S3)
             return refuse(err, 400, "InvalidArgument",
                           "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query "
                           "string parameter or the Authorization header should be specified");
@@ -493,11 +491,11 @@ int sigv4_parse(struct arena *a, const struct sigv4_request *r, const char *serv
             return -1;
     } else {
         if (!str_starts(authorization, ALGORITHM " ")) {
-            if (family == FAMILY_S3 && (str_starts(authorization, "AWS ") || str_starts(authorization, "AWS4-")))
+            if (family == SIGV4_S3 && (str_starts(authorization, "AWS ") || str_starts(authorization, "AWS4-")))
                 return refuse(err, 400, "InvalidRequest",
                               "The authorization mechanism you have provided is not supported. Please use "
                               "AWS4-HMAC-SHA256.");
-            if (family == FAMILY_S3)
+            if (family == SIGV4_S3)
                 return refuse(err, 400, "InvalidArgument", "Unsupported Authorization Type");
             return incomplete(err, family, "The Authorization header must begin with 'AWS4-HMAC-SHA256'.");
         }
@@ -815,14 +813,14 @@ static void signature_of(char ret[static 65], const unsigned char key[static SHA
 
 /* Verifying ------------------------------------------------------------------------------------------------------ */
 
-static int check_time(const struct sigv4_claim *c, enum family family, int64_t now_ms, struct err *err)
+static int check_time(const struct sigv4_claim *c, enum sigv4_family family, int64_t now_ms, struct err *err)
 {
     int64_t until_ms = c->presigned ? c->signed_at_ms + c->expires_s * 1000 : c->signed_at_ms + SKEW_MS;
     char now[17], bound[17];
 
     if (c->signed_at_ms - SKEW_MS <= now_ms && now_ms <= until_ms)
         return 0;
-    if (family == FAMILY_S3) {
+    if (family == SIGV4_S3) {
         if (!c->presigned)
             return refuse(err, 403, "RequestTimeTooSkewed",
                           "The difference between the request time and the current time is too large.");
@@ -841,11 +839,11 @@ static int check_time(const struct sigv4_claim *c, enum family family, int64_t n
                   STR_ARG(c->amz_date), bound, now);
 }
 
-static int mismatch(const struct sigv4_claim *c, enum family family, const char *scope, struct str canonical, struct err *err)
+static int mismatch(const struct sigv4_claim *c, enum sigv4_family family, const char *scope, struct str canonical, struct err *err)
 {
     char text[TO_SIGN_MAX];
 
-    if (family == FAMILY_S3)
+    if (family == SIGV4_S3)
         return refuse(err, 403, "SignatureDoesNotMatch",
                       "The request signature we calculated does not match the signature you provided. Check your key and "
                       "signing method.");
@@ -861,10 +859,10 @@ static int mismatch(const struct sigv4_claim *c, enum family family, const char 
 int sigv4_verify(struct sigv4_cache *cache, const struct sigv4_request *r, const struct sigv4_claim *c, struct str secret,
                  const unsigned char *body_sha256, int64_t now_ms, struct sigv4_seed *ret_seed, struct err *err)
 {
-    enum family family = family_of_claim(c);
+    enum sigv4_family family = family_of_claim(c);
     const unsigned char *key;
     char scope[SCOPE_MAX], calculated[65], body_hex[65];
-    struct canon canon = { r, c->signed_headers, c->payload_text, family == FAMILY_S3, c->presigned, false };
+    struct canon canon = { r, c->signed_headers, c->payload_text, family == SIGV4_S3, c->presigned, false };
 
     if (check_time(c, family, now_ms, err) < 0)
         return -1;
@@ -898,11 +896,11 @@ int sigv4_verify(struct sigv4_cache *cache, const struct sigv4_request *r, const
 
 int sigv4_check_body(const struct sigv4_claim *c, const unsigned char body_sha256[static 32], struct err *err)
 {
-    enum family family = family_of_claim(c);
+    enum sigv4_family family = family_of_claim(c);
 
     if (c->payload != SIGV4_HASH || secret_equal(c->body_sha256, body_sha256, SHA256_SIZE))
         return 0;
-    if (family == FAMILY_S3)
+    if (family == SIGV4_S3)
         return refuse(err, 400, "XAmzContentSHA256Mismatch",
                       "The provided 'x-amz-content-sha256' header does not match what was computed.");
     return refuse(err, 403, mismatch_code(family),
@@ -987,7 +985,7 @@ int sigv4_sign(struct arena *a, struct sigv4_cache *cache, const struct sigv4_re
     key = signing_key(cache, who->secret_access_key, scope, date, region, service);
     buf_clear(&cache->canonical);
     append_canonical(cache, &cache->canonical,
-                     &(struct canon){ &with, names, payload, family_of(where->service) == FAMILY_S3, false, false });
+                     &(struct canon){ &with, names, payload, sigv4_family(where->service) == SIGV4_S3, false, false });
     signature_of(signature, key, (struct str){ amz_date, 16 }, scope,
                  (struct str){ cache->canonical.data, cache->canonical.size });
     added[n++] = (struct sigv4_header){
@@ -1027,7 +1025,7 @@ char *sigv4_presign(struct arena *a, const struct sigv4_request *r, const struct
     with.target = (struct str){ target.data, target.size };
     key = signing_key(cache, who->secret_access_key, scope, date, region, service);
     append_canonical(cache, &cache->canonical,
-                     &(struct canon){ &with, names, payload, family_of(where->service) == FAMILY_S3, true, false });
+                     &(struct canon){ &with, names, payload, sigv4_family(where->service) == SIGV4_S3, true, false });
     signature_of(signature, key, (struct str){ amz_date, 16 }, scope,
                  (struct str){ cache->canonical.data, cache->canonical.size });
     buf_printf(&target, "&X-Amz-Signature=%s", signature);

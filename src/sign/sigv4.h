@@ -18,6 +18,10 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* How a service words its errors. */
+enum sigv4_family { SIGV4_S3, SIGV4_JSON, SIGV4_QUERY };
+enum sigv4_family sigv4_family(const char *service);
+
 struct sigv4_header {
     struct str name; /* in any case */
     struct str value;
