@@ -74,9 +74,8 @@ static inline void runtime_free(struct runtime *rt) /* NULL is fine; what runs g
 
 /* Where a runtime of this host lives. All paths are absolute. */
 struct runtime_config {
-    const char *data_folder;     /* agents/ and images/ are in it */
-    const char *run_folder;      /* on a file system that does not survive a reboot: /run/sagebrush/<8 hex> */
-    const char *programs_folder; /* sagebrush-agent, sagebrush-init, sagebrush-xgboost, toolkit/ */
+    const char *data_folder; /* agents/ and images/ are in it */
+    const char *run_folder;  /* on a file system that does not survive a reboot: /run/sagebrush/<8 hex> */
 };
 
 /* Containers by runc. ERR_UNAVAILABLE with what to do when this host cannot (not root, no runc). */

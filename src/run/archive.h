@@ -1,0 +1,34 @@
+/* archive.h - tar archives in and out. Hides libarchive from the rest of the house.
+ *
+ * Unpacking trusts nothing: names with "..", absolute names and links that lead out are refused, no link is ever
+ * followed, device nodes are refused, and the limits count what really would be written. */
+#ifndef RUN_ARCHIVE_H
+#define RUN_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct archive_limits {
+    int64_t bytes; /* of all files together, unpacked; 0: no limit */
+    int64_t files; /* entries; 0: a million */
+};
+
+enum archive_form {
+    ARCHIVE_DATA,  /* a user's archive: owner root, no set-user bits, links stay inside, devices are refused */
+    ARCHIVE_LAYER, /* a layer of an image: owners and modes kept, devices skipped, whiteouts become overlayfs's own */
+};
+
+/* Into an existing folder. ERR_INVALID: the archive is bad or breaks a rule; ERR_LIMIT: too much. What was unpacked
+ * until then stays. */
+int archive_unpack(const char *path, const char *folder, enum archive_form, const struct archive_limits *, struct err *err);
+int archive_unpack_memory(const void *data, size_t size, const char *folder, enum archive_form,
+                          const struct archive_limits *, struct err *err);
+
+/* The folder's content, at the archive's root, as tar.gz: sorted by name, owner root, links that lead out left out,
+ * sockets and pipes too. The same tree gives the same bytes. *ret_files may be NULL. */
+int archive_pack(const char *folder, const char *path, int64_t *ret_files, struct err *err);
+
+#endif

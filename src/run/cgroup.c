@@ -1,0 +1,160 @@
+/* cgroup.c - the hierarchies are found in mountinfo: one for each controller (v1), one for all (v2), or both beside each
+ * other, where v2 is mounted but empty ("hybrid"). */
+#include "run/cgroup.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+
+enum { FILE_LIMIT = 16 << 20 };
+
+const char *cgroup_path(struct arena *a, const char *name)
+{
+    return arena_printf(a, "/sagebrush-%s", name);
+}
+
+/* Calls 'each' with the mount point of every hierarchy; a result other than 0 ends it. */
+static int each_hierarchy(struct arena *a, int (*each)(struct arena *, const char *point, void *), void *context)
+{
+    struct err ignored;
+    struct str text, line;
+
+    if (file_read(a, "/proc/self/mountinfo", FILE_LIMIT, &text, &ignored) < 0)
+        return 0;
+    while (text.size) {
+        struct str point = { 0 }, rest;
+        int r;
+
+        if (!str_cut(text, '\n', &line, &text)) {
+            line = text;
+            text.size = 0;
+        }
+        rest = line;
+        for (int i = 0; i < 5; i++)
+            if (!str_cut(rest, ' ', &point, &rest))
+                break;
+        if (!memmem(rest.data, rest.size, " - cgroup ", 10) && !memmem(rest.data, rest.size, " - cgroup2 ", 11))
+            continue;
+        r = each(a, str_dup(a, point), context);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+struct find {
+    const char *name, *file, *found;
+};
+
+static int look(struct arena *a, const char *point, void *context)
+{
+    struct find *f = context;
+    const char *path = arena_printf(a, "%s/sagebrush-%s/%s", point, f->name, f->file);
+
+    if (!path_exists(path))
+        return 0;
+    f->found = path;
+    return 1;
+}
+
+/* The content of the first such file in any hierarchy; false: there is none. */
+static bool read_file(struct arena *a, const char *name, const char *file, struct str *ret)
+{
+    struct find f = { .name = name, .file = file };
+    struct err ignored;
+
+    each_hierarchy(a, look, &f);
+    return f.found && file_read(a, f.found, FILE_LIMIT, ret, &ignored) == 0;
+}
+
+/* "key 123" in lines; -1: not there. */
+static int64_t keyed(struct str text, const char *key)
+{
+    while (text.size) {
+        struct str line, word, value;
+        int64_t n;
+
+        if (!str_cut(text, '\n', &line, &text)) {
+            line = text;
+            text.size = 0;
+        }
+        if (str_cut(line, ' ', &word, &value) && str_is(word, key) && str_to_int64(str_trim(value), &n))
+            return n;
+    }
+    return -1;
+}
+
+static int64_t whole(struct str text)
+{
+    int64_t n;
+
+    return str_to_int64(str_trim(text), &n) ? n : -1;
+}
+
+void cgroup_read(struct arena *a, const char *name, struct cgroup_usage *ret)
+{
+    struct cgroup_usage u = { -1, -1, -1 };
+    struct str text;
+    int64_t cache;
+
+    if (read_file(a, name, "cpuacct.usage", &text)) {
+        u.cpu_ns = whole(text);
+    } else if (read_file(a, name, "cpu.stat", &text)) {
+        int64_t us = keyed(text, "usage_usec");
+
+        u.cpu_ns = us < 0 ? -1 : us * 1000;
+    }
+    if (read_file(a, name, "memory.usage_in_bytes", &text)) {
+        u.memory_bytes = whole(text);
+        cache = read_file(a, name, "memory.stat", &text) ? keyed(text, "total_inactive_file") : -1;
+    } else {
+        u.memory_bytes = read_file(a, name, "memory.current", &text) ? whole(text) : -1;
+        cache = read_file(a, name, "memory.stat", &text) ? keyed(text, "inactive_file") : -1;
+    }
+    if (u.memory_bytes >= 0 && cache > 0)
+        u.memory_bytes -= cache < u.memory_bytes ? cache : u.memory_bytes;
+    if (read_file(a, name, "memory.oom_control", &text) || read_file(a, name, "memory.events", &text))
+        u.oom_kills = keyed(text, "oom_kill");
+    *ret = u;
+}
+
+struct removal {
+    const char *name;
+    struct err *err;
+};
+
+static int remove_here(struct arena *a, const char *point, void *context)
+{
+    struct removal *r = context;
+    const char *path = arena_printf(a, "%s/sagebrush-%s", point, r->name);
+
+    /* A killed process leaves the group when it is reaped, which is a moment later. */
+    for (int i = 0; i < 100; i++) {
+        struct err ignored;
+        struct str text, line;
+
+        if (rmdir(path) == 0 || errno == ENOENT || errno == ENOTDIR)
+            return 0;
+        if (errno != EBUSY)
+            return fail_errno(r->err, errno, "remove %s", path);
+        if (file_read(a, arena_printf(a, "%s/cgroup.procs", path), FILE_LIMIT, &text, &ignored) == 0)
+            while (str_cut(text, '\n', &line, &text)) {
+                int64_t pid = whole(line);
+
+                if (pid > 1)
+                    kill((pid_t)pid, SIGKILL);
+            }
+        usleep(2000);
+    }
+    return fail(r->err, ERR_CONFLICT, "remove %s: processes in it do not end", path);
+}
+
+int cgroup_remove(struct arena *a, const char *name, struct err *err)
+{
+    return each_hierarchy(a, remove_here, &(struct removal){ name, err });
+}

@@ -1,0 +1,24 @@
+/* cgroup.h - what a container uses, and what its limits did, by cgroup v1 or v2. */
+#ifndef RUN_CGROUP_H
+#define RUN_CGROUP_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+/* The group's path for config.json. Directly below the root of each hierarchy: runc leaves parents behind. */
+const char *cgroup_path(struct arena *, const char *name);
+
+struct cgroup_usage {
+    int64_t cpu_ns;         /* since the start; -1: not known */
+    int64_t memory_bytes;   /* without what the kernel could drop at once; -1: not known */
+    int64_t oom_kills;      /* processes killed for memory; -1: not known */
+};
+
+void cgroup_read(struct arena *, const char *name, struct cgroup_usage *ret);
+
+/* Kills what is left in it and removes it from every hierarchy. Not there is fine. */
+int cgroup_remove(struct arena *, const char *name, struct err *err);
+
+#endif

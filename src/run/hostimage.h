@@ -1,0 +1,16 @@
+/* hostimage.h - this host as an image, by allowlist: what is not named here is not in the container.
+ *
+ * /usr read-only, a small /etc of its own, empty /root, /home, /tmp and /usr/local that may be written. So pip can
+ * install into /usr/local, and nothing of the host's /usr/local, /root or /home is seen. */
+#ifndef RUN_HOSTIMAGE_H
+#define RUN_HOSTIMAGE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "run/bundle.h"
+
+/* Makes the root folder (again is fine) and gives the mounts that fill it; room for HOSTIMAGE_MOUNTS. */
+enum { HOSTIMAGE_MOUNTS = 24 };
+int hostimage_make(struct arena *, const char *root, struct bundle_mount *ret, int *ret_count, struct err *err);
+
+#endif

@@ -1,0 +1,348 @@
+/* image.c - the table of images that are ours, and the reader of OCI layouts.
+ *
+ * <data>/images/oci            a layout that the user fills: skopeo copy docker://... oci:<data>/images/oci:name:tag
+ * <data>/images/archives/<h>/  the layout of an archive, by a hash of its path, size and time, without its layers' blobs
+ * <data>/images/layers/<h>/    an unpacked layer, by the first 24 digits of its digest; it appears whole or not at all */
+#include "run/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "doc/json.h"
+#include "run/archive.h"
+#include "sign/digest.h"
+
+enum { JSON_LIMIT = 4 << 20, LAYER_LIMIT = 256, ID_SIZE = 24 };
+
+/* SageMaker's repositories of these names run here as programs of ours. */
+static const struct {
+    const char *repository;
+    const char *program;        /* without a script */
+    const char *script_program; /* with a script of the user's; NULL: it takes none */
+} hosted[] = {
+    { "sagemaker-xgboost", "sagebrush-xgboost", "sagebrush-toolkit" },
+    { "xgboost", "sagebrush-xgboost", NULL },
+    { "pytorch-training", "sagebrush-toolkit", "sagebrush-toolkit" },
+    { "pytorch-inference", "sagebrush-toolkit", "sagebrush-toolkit" },
+    { "sagemaker-pytorch", "sagebrush-toolkit", "sagebrush-toolkit" },
+    { "sagemaker-scikit-learn", "sagebrush-toolkit", "sagebrush-toolkit" },
+    { "sagemaker-base-python", "sagebrush-toolkit", "sagebrush-toolkit" },
+    { "huggingface-pytorch-training", "sagebrush-toolkit", "sagebrush-toolkit" },
+    { "huggingface-pytorch-inference", "sagebrush-toolkit", "sagebrush-toolkit" },
+};
+
+/* "registry/a/b:tag@digest" -> "b:tag"; the repository alone in *ret_repository. */
+static const char *title_of(struct arena *a, const char *reference, const char **ret_repository)
+{
+    const char *slash = strrchr(reference, '/'), *title = slash ? slash + 1 : reference;
+    const char *name = arena_strndup(a, title, strcspn(title, "@"));
+
+    *ret_repository = arena_strndup(a, name, strcspn(name, ":"));
+    return name;
+}
+
+static bool find_hosted(struct arena *a, const char *reference, bool script, struct image *ret)
+{
+    const char *repository, *title = title_of(a, reference, &repository);
+
+    for (size_t i = 0; i < sizeof hosted / sizeof *hosted; i++) {
+        if (strcmp(hosted[i].repository, repository) != 0)
+            continue;
+        *ret = (struct image){ .kind = IMAGE_HOST, .title = title, .relocatable = true, .working_folder = "/", .user = "",
+                               .digest = "",
+                               .program = script && hosted[i].script_program ? hosted[i].script_program : hosted[i].program };
+        return true;
+    }
+    return false;
+}
+
+static bool is_digest(const char *digest)
+{
+    if (!text_starts(digest, "sha256:") || strlen(digest) != 7 + 64)
+        return false;
+    return strspn(digest + 7, "0123456789abcdef") == 64;
+}
+
+/* A blob's file in a layout, checked against its digest; *ret its path. */
+static int check_blob(struct arena *a, const char *layout, const char *digest, const char **ret, struct err *err)
+{
+    const char *path;
+    unsigned char block[65536], sum[SHA256_SIZE];
+    char hex[2 * SHA256_SIZE + 1];
+    _cleanup_fd_ int fd = -1;
+    struct digest d;
+    ssize_t n;
+
+    if (!is_digest(digest))
+        return fail(err, ERR_INVALID, "the image names the digest \"%.100s\"; only sha256 is known here", digest);
+    path = arena_printf(a, "%s/blobs/sha256/%s", layout, digest + 7);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return fail(err, ERR_INVALID, "the image is not complete: its blob %s is missing", digest);
+    digest_start(&d, DIGEST_SHA256);
+    while ((n = read(fd, block, sizeof block)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(err, errno, "read %s", path);
+        digest_update(&d, block, (size_t)n);
+    }
+    digest_finish(&d, sum);
+    hex_encode(hex, sum, sizeof sum);
+    if (strcmp(hex, digest + 7) != 0)
+        return fail(err, ERR_INVALID, "the image is damaged: its blob %s does not have this digest", digest);
+    *ret = path;
+    return 0;
+}
+
+static int read_json(struct arena *a, const char *path, struct doc **ret, struct err *err)
+{
+    struct str text;
+
+    if (file_read(a, path, JSON_LIMIT, &text, err) < 0)
+        return -1;
+    if (json_parse(a, text, ret, err) < 0)
+        return fail(err, ERR_INVALID, "%s: %s", path, err->text);
+    return 0;
+}
+
+static int read_blob_json(struct arena *a, const char *layout, const char *digest, struct doc **ret, struct err *err)
+{
+    const char *path;
+
+    if (check_blob(a, layout, digest, &path, err) < 0)
+        return -1;
+    return read_json(a, path, ret, err);
+}
+
+/* A lock by name in images/, held until the descriptor is closed. */
+static int lock_images(struct arena *a, const char *data_folder, const char *name, int *ret_fd, struct err *err)
+{
+    const char *path = arena_printf(a, "%s/images/%s.lock", data_folder, name);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return fail_errno(err, errno, "open %s", path);
+    while (flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR) {
+            close(fd);
+            return fail_errno(err, errno, "lock %s", path);
+        }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int unpack_layer(struct arena *a, const char *data_folder, const char *layout, const char *digest,
+                        const char **ret, struct err *err)
+{
+    const char *id, *folder, *temporary, *blob;
+    _cleanup_fd_ int lock = -1;
+
+    if (!is_digest(digest))
+        return fail(err, ERR_INVALID, "the image names the digest \"%.100s\"; only sha256 is known here", digest);
+    id = arena_strndup(a, digest + 7, ID_SIZE);
+    folder = arena_printf(a, "%s/images/layers/%s", data_folder, id);
+    *ret = folder;
+    if (path_exists(folder))
+        return 0;
+    if (folder_make(arena_printf(a, "%s/images/layers", data_folder), 0700, err) < 0 ||
+        lock_images(a, data_folder, "layers", &lock, err) < 0)
+        return -1;
+    if (path_exists(folder))
+        return 0;
+    if (check_blob(a, layout, digest, &blob, err) < 0)
+        return -1;
+    temporary = arena_printf(a, "%s.tmp", folder);
+    if (tree_remove(temporary, err) < 0 || folder_make(temporary, 0755, err) < 0)
+        return -1;
+    if (archive_unpack(blob, temporary, ARCHIVE_LAYER, NULL, err) < 0) {
+        struct err ignored;
+
+        tree_remove(temporary, &ignored);
+        return -1;
+    }
+    if (rename(temporary, folder) < 0)
+        return fail_errno(err, errno, "keep layer %s", id);
+    return 0;
+}
+
+static const char *const *texts(struct arena *a, const struct doc *d, const char *path)
+{
+    size_t count = doc_count(d, path);
+    const struct doc *list = doc_at(d, path);
+    const char **t = arena_array_of(a, const char *, count + 1);
+
+    for (size_t i = 0; i < count && list->type == DOC_LIST; i++)
+        t[i] = doc_value_text(list->items[i]);
+    return t;
+}
+
+/* The manifest for this machine: straight, or by way of an index of platforms. */
+static int find_manifest(struct arena *a, const char *layout, const char *digest, int depth, const char **ret_digest,
+                         struct doc **ret, struct err *err)
+{
+    struct doc *d;
+    const struct doc *list;
+
+    if (depth > 4)
+        return fail(err, ERR_INVALID, "the image's index leads in a circle");
+    if (read_blob_json(a, layout, digest, &d, err) < 0)
+        return -1;
+    list = doc_get(d, "manifests");
+    if (!list || list->type != DOC_LIST) {
+        *ret = d;
+        *ret_digest = digest;
+        return 0;
+    }
+    for (uint32_t i = 0; i < list->count; i++)
+        if (doc_is(list->items[i], "platform.architecture", "amd64") && doc_is(list->items[i], "platform.os", "linux"))
+            return find_manifest(a, layout, doc_text(list->items[i], "digest"), depth + 1, ret_digest, ret, err);
+    return fail(err, ERR_INVALID, "the image has no variant for linux/amd64");
+}
+
+static int read_layout(struct arena *a, const char *data_folder, const char *layout, const char *digest, const char *title,
+                       struct image *ret, struct err *err)
+{
+    struct image image = { .kind = IMAGE_OCI, .title = title };
+    struct doc *manifest, *config;
+    const struct doc *layers;
+    const char **folders;
+
+    if (find_manifest(a, layout, digest, 0, &image.digest, &manifest, err) < 0 ||
+        read_blob_json(a, layout, doc_text(manifest, "config.digest"), &config, err) < 0)
+        return -1;
+    layers = doc_get(manifest, "layers");
+    if (!layers || layers->type != DOC_LIST || layers->count == 0 || layers->count > LAYER_LIMIT)
+        return fail(err, ERR_INVALID, "the image has no layers, or more than %d", LAYER_LIMIT);
+    folders = arena_array_of(a, const char *, layers->count + 1);
+    for (uint32_t i = 0; i < layers->count; i++)
+        if (unpack_layer(a, data_folder, layout, doc_text(layers->items[i], "digest"), &folders[i], err) < 0)
+            return -1;
+    image.layers = folders;
+    image.layer_count = (int)layers->count;
+    image.entrypoint = texts(a, config, "config.Entrypoint");
+    image.command = texts(a, config, "config.Cmd");
+    image.environment = texts(a, config, "config.Env");
+    image.working_folder = doc_text_or(config, "config.WorkingDir", "");
+    if (!*image.working_folder)
+        image.working_folder = "/";
+    image.user = doc_text(config, "config.User");
+    *ret = image;
+    return 0;
+}
+
+/* In index.json, by the name that it was stored under; the only image needs no name. */
+static const char *digest_in_index(const struct doc *index, const char *reference, const char *title, bool any)
+{
+    const struct doc *list = doc_get(index, "manifests");
+    const char *by_title = NULL;
+
+    if (!list || list->type != DOC_LIST)
+        return NULL;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const char *name = doc_value_text(doc_get(doc_get(list->items[i], "annotations"), "org.opencontainers.image.ref.name"));
+        const char *slash = strrchr(name, '/'), *digest = doc_text(list->items[i], "digest");
+
+        if (strcmp(name, reference) == 0)
+            return digest;
+        if (strcmp(slash ? slash + 1 : name, title) == 0)
+            by_title = digest;
+    }
+    if (!by_title && any && list->count >= 1)
+        return doc_text(list->items[0], "digest");
+    return by_title;
+}
+
+static int find_in_archive(struct arena *a, const char *data_folder, const char *path, struct image *ret, struct err *err)
+{
+    char hex[2 * SHA256_SIZE + 1];
+    const char *key, *folder, *temporary, *digest;
+    _cleanup_fd_ int lock = -1;
+    struct doc *index;
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return fail_errno(err, errno, "the image oci-archive:%s", path);
+    key = arena_printf(a, "%s %lld %lld.%09ld", path, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+                       st.st_mtim.tv_nsec);
+    sha256_hex(hex, key, strlen(key));
+    folder = arena_printf(a, "%s/images/archives/%.*s", data_folder, ID_SIZE, hex);
+    if (folder_make(arena_printf(a, "%s/images/archives", data_folder), 0700, err) < 0 ||
+        lock_images(a, data_folder, "archives", &lock, err) < 0)
+        return -1;
+    if (!path_exists(folder)) {
+        temporary = arena_printf(a, "%s.tmp", folder);
+        if (tree_remove(temporary, err) < 0 || folder_make(temporary, 0700, err) < 0 ||
+            archive_unpack(path, temporary, ARCHIVE_DATA, NULL, err) < 0)
+            return -1;
+        if (rename(temporary, folder) < 0)
+            return fail_errno(err, errno, "keep the image of %s", path);
+    }
+    if (read_json(a, arena_printf(a, "%s/index.json", folder), &index, err) < 0)
+        return fail(err, ERR_INVALID, "%s is no OCI archive (no index.json in it); make one with: skopeo copy SOURCE "
+                    "oci-archive:%s", path, path);
+    digest = digest_in_index(index, "", "", true);
+    if (!digest)
+        return fail(err, ERR_INVALID, "%s has no image in its index.json", path);
+    return read_layout(a, data_folder, folder, digest, arena_printf(a, "oci-archive:%s", path), ret, err);
+}
+
+static int find_in_store(struct arena *a, const char *data_folder, const char *reference, const char **ret_layout,
+                         const char **ret_digest, struct err *err)
+{
+    const char *layout = arena_printf(a, "%s/images/oci", data_folder), *repository;
+    const char *title = title_of(a, reference, &repository), *digest = NULL;
+    struct doc *index;
+
+    if (path_exists(arena_printf(a, "%s/index.json", layout))) {
+        if (read_json(a, arena_printf(a, "%s/index.json", layout), &index, err) < 0)
+            return -1;
+        digest = digest_in_index(index, reference, title, false);
+    }
+    if (!digest)
+        return fail(err, ERR_INVALID,
+                    "The image %s is not known here. It is neither a built-in algorithm or framework image that this "
+                    "server runs itself, nor in the local store; bring it with: skopeo copy docker://%s oci:%s:%s, or "
+                    "name an archive as oci-archive:/path.tar", reference, reference, layout, title);
+    *ret_layout = layout;
+    *ret_digest = digest;
+    return 0;
+}
+
+int image_check(struct arena *a, const char *data_folder, const char *reference, bool script, struct err *err)
+{
+    const char *layout, *digest;
+    struct image ignored;
+
+    if (text_starts(reference, "oci-archive:")) {
+        const char *path = reference + strlen("oci-archive:");
+
+        if (*path != '/' || access(path, R_OK) < 0)
+            return fail(err, ERR_INVALID, "The image %s: there is no readable file of this absolute path on the server",
+                        reference);
+        return 0;
+    }
+    if (find_hosted(a, reference, script, &ignored))
+        return 0;
+    return find_in_store(a, data_folder, reference, &layout, &digest, err);
+}
+
+int image_find(struct arena *a, const char *data_folder, const char *reference, bool script, struct image *ret, struct err *err)
+{
+    const char *layout, *digest, *repository;
+
+    if (text_starts(reference, "oci-archive:"))
+        return find_in_archive(a, data_folder, reference + strlen("oci-archive:"), ret, err);
+    if (find_hosted(a, reference, script, ret))
+        return 0;
+    if (find_in_store(a, data_folder, reference, &layout, &digest, err) < 0 ||
+        folder_make(arena_printf(a, "%s/images", data_folder), 0700, err) < 0)
+        return -1;
+    return read_layout(a, data_folder, layout, digest, title_of(a, reference, &repository), ret, err);
+}

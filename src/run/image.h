@@ -1,0 +1,40 @@
+/* image.h - what an image reference means here.
+ *
+ * Registry and account are ignored; repository and tag decide. The images of the built-in algorithms are programs of
+ * ours, the framework images are script mode on this host's Python, anything else is an OCI image that the user
+ * brought: "oci-archive:/path.tar", or one in the local layout <data>/images/oci. */
+#ifndef RUN_IMAGE_H
+#define RUN_IMAGE_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+enum image_kind {
+    IMAGE_HOST, /* a program of ours on the host image */
+    IMAGE_OCI,  /* layers of its own */
+};
+
+struct image {
+    enum image_kind kind;
+    const char *title;   /* "sagemaker-xgboost:1.7-1", for messages */
+    const char *program; /* host: "sagebrush-xgboost", "sagebrush-toolkit" */
+    bool relocatable;    /* it takes SAGEMAKER_BASE_DIR and SAGEMAKER_BIND_TO_PORT: the process runtime can run it */
+    /* OCI */
+    const char *const *layers; /* folders, the lowest first */
+    int layer_count;
+    const char *const *entrypoint, *const *command, *const *environment; /* NULL-terminated */
+    const char *working_folder;                                        /* "/" when the image says none */
+    const char *user;                                                  /* "" is root */
+    const char *digest;                                                /* of the manifest */
+};
+
+/* Could image_find succeed? Looks at names and files only, unpacks nothing. ERR_INVALID: never, and the text tells the
+ * user why and what can be done. 'script': the order brings a script of the user's (sagemaker_program). */
+int image_check(struct arena *, const char *data_folder, const char *reference, bool script, struct err *err);
+
+/* Finds it, and unpacks layers that are not unpacked yet (once a digest, under a lock, checked against the digest). */
+int image_find(struct arena *, const char *data_folder, const char *reference, bool script, struct image *ret, struct err *err);
+
+#endif

@@ -1,0 +1,18 @@
+/* mount.h - overlays, and what is mounted below a folder. */
+#ifndef RUN_MOUNT_H
+#define RUN_MOUNT_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+/* The lowest layer first. Mounted there already is fine. 'upper' and 'work' are folders on one file system. */
+int mount_overlay(const char *const *layers, int count, const char *upper, const char *work, const char *at, struct err *err);
+
+bool mount_is_point(const char *path); /* something is mounted exactly there */
+
+/* Unmounts everything at or below the folder, the deepest first. Nothing there is fine. */
+int mount_clear(struct arena *, const char *folder, struct err *err);
+
+#endif

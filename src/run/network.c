@@ -1,0 +1,525 @@
+/* network.c - hides libnl.
+ *
+ * A /30 for each container out of 10.213.0.0/16: index i has this host at .1 and the container at .2 of
+ * 10.213.0.0 + 4 i. The host's end is called sgb<i>, or sgi<i> for an isolated container, so that the rules of the one
+ * nft table know them by name and no rule has to be made for each container. A reservation is a symlink
+ * <index> -> <run folder>/<name>, which is made whole or not at all. */
+#include "run/network.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/veth.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
+#include <netlink/socket.h>
+#include <pthread.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+
+#define POOL_FOLDER "/run/sagebrush/net"
+
+enum { POOL_SIZE = 1 << 14, POOL_BASE = 10 << 24 | 213 << 16 };
+
+/* One transaction, applied as a whole: again is harmless. */
+static const char rules[] =
+    "add table ip sagebrush\n"
+    "flush table ip sagebrush\n"
+    "table ip sagebrush {\n"
+    "  chain outbound { type nat hook postrouting priority 100; policy accept;\n"
+    "    ip saddr 10.213.0.0/16 oifname != \"sg[bi]*\" masquerade; }\n"
+    "  chain forward { type filter hook forward priority 0; policy accept;\n"
+    "    iifname \"sgi*\" drop; oifname \"sgi*\" drop; iifname \"sgb*\" oifname \"sgb*\" drop; }\n"
+    "  chain inbound { type filter hook input priority 0; policy accept;\n"
+    "    iifname \"sgi*\" ct state new drop; }\n"
+    "}\n";
+
+static int run_nft(const char *text, struct err *err)
+{
+    static char *const arguments[] = { "nft", "-f", "-", NULL };
+    static char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+    posix_spawn_file_actions_t actions;
+    char said[512] = "";
+    int in[2], out[2], status, r;
+    size_t got = 0;
+    ssize_t n;
+    pid_t pid;
+
+    if (pipe2(in, O_CLOEXEC) < 0)
+        return fail_errno(err, errno, "run nft");
+    if (pipe2(out, O_CLOEXEC) < 0) {
+        close(in[0]);
+        close(in[1]);
+        return fail_errno(err, errno, "run nft");
+    }
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
+    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    posix_spawn_file_actions_adddup2(&actions, out[1], 2);
+    r = posix_spawnp(&pid, "/usr/sbin/nft", &actions, NULL, arguments, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    close(in[0]);
+    close(out[1]);
+    if (r) {
+        close(in[1]);
+        close(out[0]);
+        return fail(err, ERR_UNAVAILABLE, "containers need nft for their outbound network: %s; install nftables", strerror(r));
+    }
+    r = fd_write_all(in[1], text, strlen(text), err);
+    close(in[1]);
+    while ((n = read(out[0], said + got, sizeof said - 1 - got)) > 0)
+        got += (size_t)n;
+    close(out[0]);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (r < 0)
+        return -1;
+    if (status != 0)
+        return fail(err, ERR_INTERNAL, "nft refused the rules for containers: %s", said);
+    return 0;
+}
+
+/* One at a time on this host: reservations, and the table that the first one makes and the last one removes. */
+static int pool_lock(int *ret_fd, struct err *err)
+{
+    int fd;
+
+    if (folder_make(POOL_FOLDER, 0755, err) < 0)
+        return -1;
+    fd = open(POOL_FOLDER "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_errno(err, errno, "open " POOL_FOLDER "/lock");
+    while (flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR) {
+            close(fd);
+            return fail_errno(err, errno, "lock " POOL_FOLDER);
+        }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* The index that 'owner' has reserved, -1 for none; *ret_others: how many reservations others have. */
+static int pool_find(const char *owner, int *ret_others)
+{
+    DIR *folder = opendir(POOL_FOLDER);
+    struct dirent *entry;
+    int index = -1;
+
+    *ret_others = 0;
+    while (folder && (entry = readdir(folder)) != NULL) {
+        char target[4096];
+        int64_t n;
+        ssize_t size;
+
+        if (!str_to_int64(str_of(entry->d_name), &n))
+            continue;
+        size = readlinkat(dirfd(folder), entry->d_name, target, sizeof target);
+        if (size < 0)
+            continue;
+        if ((size_t)size == strlen(owner) && memcmp(target, owner, (size_t)size) == 0)
+            index = (int)n;
+        else
+            ++*ret_others;
+    }
+    if (folder)
+        closedir(folder);
+    return index;
+}
+
+static int pool_reserve(struct arena *a, const char *owner, int *ret_index, struct err *err)
+{
+    _cleanup_fd_ int lock = -1;
+    uint32_t hash = 2166136261u;
+    int others;
+
+    if (pool_lock(&lock, err) < 0)
+        return -1;
+    if (!path_exists(POOL_FOLDER "/rules")) {
+        if (run_nft(rules, err) < 0 || file_write_atomic(POOL_FOLDER "/rules", rules, sizeof rules - 1, 0600, err) < 0)
+            return -1;
+    }
+    *ret_index = pool_find(owner, &others);
+    if (*ret_index >= 0)
+        return 0;
+    for (const char *p = owner; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 16777619u;
+    for (int i = 0; i < POOL_SIZE; i++) {
+        int index = (int)((hash + (uint32_t)i) % POOL_SIZE);
+
+        if (symlink(owner, arena_printf(a, POOL_FOLDER "/%d", index)) == 0) {
+            *ret_index = index;
+            return 0;
+        }
+        if (errno != EEXIST)
+            return fail_errno(err, errno, "reserve an address");
+    }
+    return fail(err, ERR_LIMIT, "no container address is free: all %d are in use", POOL_SIZE);
+}
+
+/* libnl's failures carry its own numbers. */
+static int fail_nl(struct err *err, int code, const char *what)
+{
+    return fail(err, ERR_INTERNAL, "%s: %s", what, nl_geterror(code));
+}
+
+static int open_nl(struct nl_sock **ret, struct err *err)
+{
+    struct nl_sock *s = nl_socket_alloc();
+    int r = s ? nl_connect(s, NETLINK_ROUTE) : -NLE_NOMEM;
+
+    if (r < 0) {
+        nl_socket_free(s);
+        return fail_nl(err, r, "open netlink");
+    }
+    *ret = s;
+    return 0;
+}
+
+static int add_address(struct nl_sock *s, int interface, uint32_t address, int prefix)
+{
+    uint32_t net = htonl(address);
+    struct rtnl_addr *ra = rtnl_addr_alloc();
+    struct nl_addr *local = nl_addr_build(AF_INET, &net, sizeof net);
+    int r;
+
+    nl_addr_set_prefixlen(local, prefix);
+    rtnl_addr_set_ifindex(ra, interface);
+    rtnl_addr_set_local(ra, local);
+    r = rtnl_addr_add(s, ra, 0);
+    nl_addr_put(local);
+    rtnl_addr_put(ra);
+    return r == -NLE_EXIST ? 0 : r;
+}
+
+/* The interface by name: its index, 0 when there is none. */
+static int interface_of(struct nl_sock *s, const char *name)
+{
+    struct rtnl_link *link = NULL;
+    int index = 0;
+
+    if (rtnl_link_get_kernel(s, 0, name, &link) == 0) {
+        index = rtnl_link_get_ifindex(link);
+        rtnl_link_put(link);
+    }
+    return index;
+}
+
+static int interface_up(struct nl_sock *s, int interface)
+{
+    struct rtnl_link *now = rtnl_link_alloc(), *change = rtnl_link_alloc();
+    int r;
+
+    rtnl_link_set_ifindex(now, interface);
+    rtnl_link_set_ifindex(change, interface);
+    rtnl_link_set_flags(change, IFF_UP);
+    r = rtnl_link_change(s, now, change, 0);
+    rtnl_link_put(now);
+    rtnl_link_put(change);
+    return r;
+}
+
+static int add_default_route(struct nl_sock *s, int interface, uint32_t gateway)
+{
+    uint32_t net = htonl(gateway);
+    struct rtnl_route *route = rtnl_route_alloc();
+    struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
+    struct nl_addr *to = nl_addr_alloc(0), *via = nl_addr_build(AF_INET, &net, sizeof net);
+    int r;
+
+    nl_addr_set_family(to, AF_INET);
+    nl_addr_set_prefixlen(to, 0);
+    rtnl_route_set_family(route, AF_INET);
+    rtnl_route_set_dst(route, to);
+    rtnl_route_nh_set_ifindex(hop, interface);
+    rtnl_route_nh_set_gateway(hop, via);
+    rtnl_route_add_nexthop(route, hop);
+    r = rtnl_route_add(s, route, 0);
+    nl_addr_put(to);
+    nl_addr_put(via);
+    rtnl_route_put(route);
+    return r == -NLE_EXIST ? 0 : r;
+}
+
+struct inside {
+    const char *path;      /* the namespace's file */
+    const char *host_end;  /* the other end's name; NULL: no pair */
+    int host_namespace;
+    uint32_t address, gateway;
+    bool out;
+    struct err *err;
+    int result;
+};
+
+static bool is_namespace(const char *path)
+{
+    struct statfs fs;
+
+    return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
+}
+
+/* Enters the namespace of the name, making it when it is not there. */
+static int enter(const char *path, struct err *err)
+{
+    _cleanup_fd_ int fd = -1;
+
+    if (!is_namespace(path)) {
+        fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return fail_errno(err, errno, "create %s", path);
+        if (unshare(CLONE_NEWNET) < 0)
+            return fail_errno(err, errno, "make a network namespace");
+        if (mount("/proc/thread-self/ns/net", path, NULL, MS_BIND, NULL) < 0)
+            return fail_errno(err, errno, "keep the network namespace at %s", path);
+        return 0;
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+        return fail_errno(err, errno, "enter %s", path);
+    return 0;
+}
+
+static int add_pair(struct nl_sock *s, const struct inside *in)
+{
+    struct rtnl_link *link = rtnl_link_veth_alloc(), *peer = rtnl_link_veth_get_peer(link);
+    int r;
+
+    rtnl_link_set_name(link, "eth0");
+    rtnl_link_set_name(peer, in->host_end);
+    rtnl_link_set_ns_fd(peer, in->host_namespace);
+    r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
+    rtnl_link_put(peer);
+    rtnl_link_put(link);
+    return r;
+}
+
+static int set_up_inside(const struct inside *in, struct err *err)
+{
+    struct nl_sock *s = NULL;
+    int lo, eth, r;
+
+    if (enter(in->path, err) < 0 || open_nl(&s, err) < 0)
+        return -1;
+    lo = interface_of(s, "lo");
+    r = interface_up(s, lo);
+    /* Where the containers' credentials address lives. */
+    if (r == 0 && in->out)
+        r = add_address(s, lo, 169u << 24 | 254 << 16 | 170 << 8 | 2, 32);
+    if (r == 0 && in->host_end) {
+        eth = interface_of(s, "eth0");
+        if (!eth) {
+            r = add_pair(s, in);
+            eth = interface_of(s, "eth0");
+        }
+        if (r == 0)
+            r = add_address(s, eth, in->address, 30);
+        if (r == 0)
+            r = interface_up(s, eth);
+        if (r == 0 && in->out)
+            r = add_default_route(s, eth, in->gateway);
+    }
+    nl_socket_free(s);
+    return r < 0 ? fail_nl(err, r, "set up the container's network") : 0;
+}
+
+static void *inside_thread(void *data)
+{
+    struct inside *in = data;
+
+    in->result = set_up_inside(in, in->err);
+    return NULL;
+}
+
+/* A thread of its own enters the namespace and ends: nobody else is moved. */
+static int inside(void *(*run)(void *), void *data, const int *result, struct err *err)
+{
+    pthread_t thread;
+    int r = pthread_create(&thread, NULL, run, data);
+
+    if (r)
+        return fail_errno(err, r, "start a thread");
+    pthread_join(thread, NULL);
+    return *result;
+}
+
+static int set_up_host_end(const char *name, uint32_t gateway, struct err *err)
+{
+    struct nl_sock *s;
+    int interface, r;
+
+    if (open_nl(&s, err) < 0)
+        return -1;
+    interface = interface_of(s, name);
+    r = interface ? add_address(s, interface, gateway, 30) : -NLE_NODEV;
+    if (r == 0)
+        r = interface_up(s, interface);
+    nl_socket_free(s);
+    return r < 0 ? fail_nl(err, r, "set up the host's end of a container's network") : 0;
+}
+
+static int forwarding_on(struct err *err)
+{
+    _cleanup_fd_ int fd = open("/proc/sys/net/ipv4/ip_forward", O_RDWR | O_CLOEXEC);
+    char now = 0;
+
+    if (fd < 0)
+        return fail_errno(err, errno, "open /proc/sys/net/ipv4/ip_forward");
+    if (pread(fd, &now, 1, 0) == 1 && now == '1')
+        return 0;
+    if (pwrite(fd, "1\n", 2, 0) != 2)
+        return fail_errno(err, errno, "switch IP forwarding on for containers");
+    return 0;
+}
+
+static const char *dotted(struct arena *a, uint32_t address)
+{
+    return arena_printf(a, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
+}
+
+static const char *namespace_path(struct arena *a, const char *run_folder, const char *name)
+{
+    return arena_printf(a, "%s/netns/%s", run_folder, name);
+}
+
+int network_setup(struct arena *a, const char *run_folder, const char *name, enum network_mode mode, struct network *ret,
+                  struct err *err)
+{
+    const char *owner = arena_printf(a, "%s/%s", run_folder, name);
+    _cleanup_fd_ int here = -1;
+    struct network n = { .namespace_path = namespace_path(a, run_folder, name), .address = "", .gateway = "" };
+    struct inside in = { .path = n.namespace_path, .out = mode == NETWORK_OUT, .err = err, .result = -1 };
+    int index;
+
+    if (folder_make(arena_printf(a, "%s/netns", run_folder), 0700, err) < 0)
+        return -1;
+    if (mode != NETWORK_NONE) {
+        if (pool_reserve(a, owner, &index, err) < 0)
+            return -1;
+        here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (here < 0)
+            return fail_errno(err, errno, "open our network namespace");
+        in.host_namespace = here;
+        in.gateway = (uint32_t)POOL_BASE + (uint32_t)index * 4 + 1;
+        in.address = in.gateway + 1;
+        in.host_end = arena_printf(a, "%s%d", mode == NETWORK_OUT ? "sgb" : "sgi", index);
+        n.address = dotted(a, in.address);
+        n.gateway = dotted(a, in.gateway);
+    }
+    if (inside(inside_thread, &in, &in.result, err) < 0)
+        return -1;
+    if (in.host_end && set_up_host_end(in.host_end, in.gateway, err) < 0)
+        return -1;
+    if (mode == NETWORK_OUT && forwarding_on(err) < 0)
+        return -1;
+    *ret = n;
+    return 0;
+}
+
+static void remove_interface(const char *name)
+{
+    struct err ignored;
+    struct nl_sock *s;
+    struct rtnl_link *link = NULL;
+
+    if (open_nl(&s, &ignored) < 0)
+        return;
+    if (rtnl_link_get_kernel(s, 0, name, &link) == 0) {
+        rtnl_link_delete(s, link);
+        rtnl_link_put(link);
+    }
+    nl_socket_free(s);
+}
+
+int network_remove(struct arena *a, const char *run_folder, const char *name, struct err *err)
+{
+    const char *path = namespace_path(a, run_folder, name);
+    _cleanup_fd_ int lock = -1;
+    int index, others;
+
+    if (path_exists(path)) {
+        while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+            ;
+        if (unlink(path) < 0 && errno != ENOENT)
+            return fail_errno(err, errno, "remove %s", path);
+    }
+    if (!path_exists(POOL_FOLDER))
+        return 0;
+    if (pool_lock(&lock, err) < 0)
+        return -1;
+    index = pool_find(arena_printf(a, "%s/%s", run_folder, name), &others);
+    if (index < 0)
+        return 0;
+    /* The namespace takes its interfaces along, but later, when the kernel finds the time: the name must be free when
+     * the reservation is. */
+    remove_interface(arena_printf(a, "sgb%d", index));
+    remove_interface(arena_printf(a, "sgi%d", index));
+    if (others == 0 && path_exists(POOL_FOLDER "/rules")) {
+        struct err ignored;
+
+        run_nft("delete table ip sagebrush\n", &ignored); /* gone already is fine */
+        unlink(POOL_FOLDER "/rules");
+    }
+    if (unlink(arena_printf(a, POOL_FOLDER "/%d", index)) < 0 && errno != ENOENT)
+        return fail_errno(err, errno, "give back address %d", index);
+    return 0;
+}
+
+struct listening {
+    const char *path, *address;
+    int port, fd;
+    struct err *err;
+    int result;
+};
+
+static int listen_inside(struct listening *l, struct err *err)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)l->port) };
+    _cleanup_fd_ int fd = -1;
+    int one = 1;
+
+    if (inet_pton(AF_INET, l->address, &to.sin_addr) != 1)
+        return fail(err, ERR_INVALID, "%s is no address", l->address);
+    if (enter(l->path, err) < 0)
+        return -1;
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || listen(fd, 128) < 0)
+        return fail_errno(err, errno, "listen on %s:%d in the container's network", l->address, l->port);
+    l->fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static void *listen_thread(void *data)
+{
+    struct listening *l = data;
+
+    l->result = listen_inside(l, l->err);
+    return NULL;
+}
+
+int network_listen(const struct network *n, const char *address, int port, int *ret_fd, struct err *err)
+{
+    struct listening l = { n->namespace_path, address, port, -1, err, -1 };
+
+    if (inside(listen_thread, &l, &l.result, err) < 0)
+        return -1;
+    *ret_fd = l.fd;
+    return 0;
+}

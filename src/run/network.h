@@ -1,0 +1,34 @@
+/* network.h - the network of one container: a namespace with a name, a pair of interfaces, addresses from a pool.
+ *
+ * Everything hangs on the name, so that a second call finds what the first one made. The reservations stand below
+ * /run/sagebrush, one place for all data directories of this host, and go with a reboot as the interfaces do. */
+#ifndef RUN_NETWORK_H
+#define RUN_NETWORK_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+enum network_mode {
+    NETWORK_NONE,  /* loopback only: an isolated training job */
+    NETWORK_LOCAL, /* this host can reach it, it reaches nobody: an isolated endpoint */
+    NETWORK_OUT,   /* the outside by NAT; not other containers */
+};
+
+struct network {
+    const char *namespace_path; /* for config.json and network_listen */
+    const char *address;        /* the container's, "" with NETWORK_NONE */
+    const char *gateway;        /* this host's end, "" with NETWORK_NONE */
+};
+
+int network_setup(struct arena *, const char *run_folder, const char *name, enum network_mode, struct network *ret,
+                  struct err *err);
+
+/* Not there is fine. */
+int network_remove(struct arena *, const char *run_folder, const char *name, struct err *err);
+
+/* A listening socket bound inside the namespace; works from any thread and changes nothing for it. */
+int network_listen(const struct network *, const char *address, int port, int *ret_fd, struct err *err);
+
+#endif
