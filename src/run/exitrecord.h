@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/str.h"
 
 enum exit_state {
     EXIT_NONE,    /* init never ran here */
