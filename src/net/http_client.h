@@ -2,8 +2,8 @@
  *
  * The caller writes the head (http_write_*), so that a proxy can pass on what came byte for byte. Each call ends with
  * exactly one of 'end' and 'failed', and never from inside http_call_start(); after it the pointer is dead. A call whose
- * kept connection was closed by the other side before one byte of the answer is sent again on a new one, if all of
- * its request is still there. */
+ * kept connection was closed by the other side before one byte of the answer is sent again on a new one, unless
+ * http_call_write() was used. */
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
 
@@ -42,8 +42,8 @@ struct http_call_events {
 };
 
 struct http_call_options {
-    struct str head; /* the request's, with the empty line; copied if needed */
-    struct str body; /* what follows it at once; copied if needed */
+    struct str head; /* the request's, with the empty line; lent until 'head', 'failed' or http_call_cancel() */
+    struct str body; /* what follows it at once; lent as long */
     bool more;       /* the body goes on with http_call_write() until http_call_end() */
     bool chunked;    /* http_call_write() frames it in chunks (the head says so); 'body' is framed too */
     bool no_body;    /* the method is HEAD */

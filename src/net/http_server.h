@@ -2,8 +2,9 @@
  *
  * A request arrives as an exchange: its head is there, its body does not move until it is asked for. The handler either
  * answers now or keeps the pointer and answers later; it stays valid until 'closed' was called, exactly once for each
- * exchange, also when the client left in the middle. Requests of one connection come one after the other, a pipelined
- * one when the answer before it was written.
+ * exchange, also when the client left in the middle. What ends an exchange (http_answer, http_answer_text, http_answer_end,
+ * http_abort) may call 'closed' before it returns: touch nothing of the exchange after it. A client that closes its
+ * sending side has left. Requests of one connection come one after the other, a pipelined one when the answer before it was written.
  *
  *     static void handle(struct http_exchange *x, void *data)
  *     {
@@ -67,7 +68,7 @@ void http_pause(struct http_exchange *); /* no more 'body' calls until http_read
 bool http_body_done(const struct http_exchange *);
 
 /* Collects the whole body, then calls ready; a body over the limit calls it with data NULL and size = what was announced or
- * had come, and is not read further. Uses body and body_end. */
+ * had come, and is not read further. May call it at once. Uses body and body_end; the bytes live as long as the exchange. */
 void http_read_all(struct http_exchange *, size_t limit_bytes, void (*ready)(struct http_exchange *, struct str body));
 
 /* The answer: whole, or started, written and ended. HEAD, 204 and 304 lose their body, HTTP/1.0 gets no chunks; Date,
