@@ -48,7 +48,7 @@ static const char *title_of(struct arena *a, const char *reference, const char *
     return name;
 }
 
-static bool find_hosted(struct arena *a, const char *reference, bool script, struct image *ret)
+bool image_is_hosted(struct arena *a, const char *reference, bool script, struct image *ret)
 {
     const char *repository, *title = title_of(a, reference, &repository);
 
@@ -329,7 +329,7 @@ int image_check(struct arena *a, const char *data_folder, const char *reference,
                         reference);
         return 0;
     }
-    if (find_hosted(a, reference, script, &ignored))
+    if (image_is_hosted(a, reference, script, &ignored))
         return 0;
     return find_in_store(a, data_folder, reference, &layout, &digest, err);
 }
@@ -340,7 +340,7 @@ int image_find(struct arena *a, const char *data_folder, const char *reference, 
 
     if (text_starts(reference, "oci-archive:"))
         return find_in_archive(a, data_folder, reference + strlen("oci-archive:"), ret, err);
-    if (find_hosted(a, reference, script, ret))
+    if (image_is_hosted(a, reference, script, ret))
         return 0;
     if (find_in_store(a, data_folder, reference, &layout, &digest, err) < 0 ||
         folder_make(arena_printf(a, "%s/images", data_folder), 0700, err) < 0)

@@ -34,6 +34,9 @@ struct image {
  * user why and what can be done. 'script': the order brings a script of the user's (sagemaker_program). */
 int image_check(struct arena *, const char *data_folder, const char *reference, bool script, struct err *err);
 
+/* Is it a program of ours on the host image? *ret only when it is. */
+bool image_is_hosted(struct arena *, const char *reference, bool script, struct image *ret);
+
 /* Finds it, and unpacks layers that are not unpacked yet (once a digest, under a lock, checked against the digest). */
 int image_find(struct arena *, const char *data_folder, const char *reference, bool script, struct image *ret, struct err *err);
 

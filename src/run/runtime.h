@@ -92,6 +92,8 @@ struct sim_hooks {
     int (*fault)(void *context, const char *verb, const char *name, struct err *err);
     /* A new order; false: leave it running until sim_end() or sim_report(). NULL: ends at once. */
     bool (*ends_at_once)(void *context, const char *name, const struct doc *order);
+    /* Asked to stop; false: it goes on until sim_end(). NULL: it ends at once, Stopped. */
+    bool (*stops_at_once)(void *context, const char *name);
     void *context;
 };
 struct runtime *sim_runtime_new(struct clock *, const struct sim_hooks *);

@@ -1,0 +1,385 @@
+/* agents.c - one folder and one agent process for each order.
+ *
+ * The agent is not our child in any way that matters: it has a session of its own, and lives on when we are gone. Who
+ * is alive is asked from the kernel, by the lock on agent.pid. An agent that died before its work ended is started
+ * again, on the same folder, whenever somebody looks. */
+#include "run/agents.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/program.h"
+#include "base/str.h"
+#include "run/box.h"
+#include "run/folder.h"
+
+enum { NAME_LIMIT = 100, RESTART_LEAST_MS = 100, RESTART_MOST_MS = 30000 };
+
+/* An agent that we started and that was not reaped yet, or that ended too soon to be started again at once. */
+struct child {
+    struct list link;
+    char name[NAME_LIMIT + 1];
+    pid_t pid; /* 0: reaped */
+    int64_t started_ms;
+    int64_t wait_ms; /* before the next start */
+};
+
+struct agents {
+    struct runtime base;
+    const struct agents_driver *driver;
+    struct runtime_config config;
+    struct arena *arena; /* the configuration's strings */
+    struct list children;
+};
+
+static struct agents *agents_of(struct runtime *rt)
+{
+    return (struct agents *)rt;
+}
+
+static bool name_is_good(const char *name)
+{
+    size_t size = strlen(name);
+
+    return size >= 1 && size <= NAME_LIMIT && name[0] != '.' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == size;
+}
+
+static const char *folder_of(struct arena *a, struct agents *g, const char *name)
+{
+    return arena_printf(a, "%s/agents/%s", g->config.data_folder, name);
+}
+
+static struct child *child_find(struct agents *g, const char *name)
+{
+    list_each(node, &g->children) {
+        struct child *c = list_entry(node, struct child, link);
+
+        if (strcmp(c->name, name) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+static void child_forget(struct child *c)
+{
+    if (!c)
+        return;
+    list_remove(&c->link);
+    free(c);
+}
+
+/* Takes back what ended. Entries stay for a while, to remember how soon. */
+static void reap(struct agents *g)
+{
+    int64_t now_ms = clock_boot_ms(clock_system());
+
+    list_each(node, &g->children) {
+        struct child *c = list_entry(node, struct child, link);
+
+        if (c->pid && waitpid(c->pid, NULL, WNOHANG) != 0) {
+            c->wait_ms = c->wait_ms ? c->wait_ms * 2 : RESTART_LEAST_MS;
+            if (c->wait_ms > RESTART_MOST_MS)
+                c->wait_ms = RESTART_MOST_MS;
+            c->pid = 0;
+        }
+        if (!c->pid && now_ms - c->started_ms > 10 * RESTART_MOST_MS)
+            child_forget(c);
+    }
+}
+
+static int spawn_agent(struct arena *a, struct agents *g, const char *name, struct err *err)
+{
+    const char *folder = folder_of(a, g, name), *program, *log = arena_printf(a, "%s/" FOLDER_LOG, folder);
+    int64_t now_ms = clock_boot_ms(clock_system());
+    struct child *c = child_find(g, name);
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    int r;
+
+    if (c && (c->pid || now_ms < c->started_ms + c->wait_ms))
+        return 0;
+    if (program_path(a, "sagebrush-agent", &program, err) < 0)
+        return -1;
+    if (!c) {
+        c = calloc(1, sizeof *c);
+        if (!c)
+            return fail(err, ERR_INTERNAL, "no memory to start an agent");
+        snprintf(c->name, sizeof c->name, "%s", name);
+        list_append(&g->children, &c->link);
+    }
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    r = posix_spawn(&c->pid, program, &actions, &attributes, (char *[]){ (char *)program, (char *)folder, NULL }, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    c->started_ms = now_ms;
+    if (r) {
+        c->pid = 0;
+        return fail_errno(err, r, "start %s", program);
+    }
+    return 0;
+}
+
+static int agent_alive(struct arena *a, const char *folder, pid_t *ret, struct err *err)
+{
+    return lock_holder(arena_printf(a, "%s/" FOLDER_AGENT, folder), ret, err);
+}
+
+static bool report_ended(const struct doc *report)
+{
+    return doc_is(report, "phase", "Ended");
+}
+
+static int agents_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *there, *report;
+    const char *folder = folder_of(a, g, name);
+    pid_t pid;
+
+    if (!name_is_good(name))
+        return fail(err, ERR_INVALID, "\"%.100s\" cannot be the name of an agent", name);
+    if (folder_make(folder, 0700, err) < 0 || folder_read(a, folder, FOLDER_ORDER, &there, err) < 0)
+        return -1;
+    if (!there) {
+        struct doc *d;
+
+        if (g->driver->accept(a, &g->config, order, err) < 0) {
+            rmdir(folder);
+            return -1;
+        }
+        d = doc_map(a);
+        doc_merge(a, d, order);
+        doc_set_string(a, d, "name", name);
+        doc_set_string(a, d, "runtime", g->driver->kind);
+        doc_set_string(a, d, "data_folder", g->config.data_folder);
+        doc_set_string(a, d, "run_folder", g->config.run_folder);
+        /* Not durable: who was not told that it is started asks again. */
+        if (folder_write(a, folder, FOLDER_ORDER, d, false, err) < 0)
+            return -1;
+    }
+    reap(g);
+    if (agent_alive(a, folder, &pid, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &report, err) < 0)
+        return -1;
+    return pid || report_ended(report) ? 0 : spawn_agent(a, g, name, err);
+}
+
+static int agents_inspect(struct runtime *rt, struct arena *arena, const char *name, enum runtime_state *ret_state,
+                          const struct doc **ret_report, struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *folder = folder_of(a, g, name);
+    const struct doc *report, *order;
+    pid_t pid;
+
+    reap(g);
+    if (!name_is_good(name) || !path_exists(arena_printf(a, "%s/" FOLDER_ORDER, folder))) {
+        *ret_state = RUNTIME_NONE;
+        *ret_report = doc_map(arena);
+        return 0;
+    }
+    /* Who is alive is asked before the report is read: an agent that ends in between has written its last one. */
+    if (agent_alive(a, folder, &pid, err) < 0 || folder_read(arena, folder, FOLDER_REPORT, &report, err) < 0)
+        return -1;
+    if (!pid && !report_ended(report)) {
+        if (folder_read(a, folder, FOLDER_ORDER, &order, err) < 0)
+            return -1;
+        /* An order that a power failure tore was never started. */
+        if (!order) {
+            *ret_state = RUNTIME_NONE;
+            *ret_report = doc_map(arena);
+            return 0;
+        }
+        if (spawn_agent(a, g, name, err) < 0)
+            return -1;
+    }
+    *ret_state = RUNTIME_THERE;
+    *ret_report = report ? report : doc_map(arena);
+    return 0;
+}
+
+static int agents_stop(struct runtime *rt, const char *name, int64_t grace_s, const char *reason, struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *folder = folder_of(a, g, name);
+    const struct doc *before;
+    struct doc *d = doc_map(a);
+    pid_t pid;
+
+    if (!name_is_good(name) || !path_exists(folder))
+        return 0;
+    if (folder_read(a, folder, FOLDER_STOP, &before, err) < 0)
+        return -1;
+    if (!before || doc_int(before, "grace_s", 0) > grace_s) {
+        if (before)
+            reason = doc_text(before, "reason");
+        doc_set_integer(a, d, "version", 1);
+        doc_set_integer(a, d, "grace_s", grace_s);
+        doc_set_string(a, d, "reason", reason);
+        if (folder_write(a, folder, FOLDER_STOP, d, false, err) < 0)
+            return -1;
+    }
+    if (agent_alive(a, folder, &pid, err) < 0)
+        return -1;
+    /* So that it looks at once; one that misses the signal looks every second. */
+    if (pid > 0)
+        kill(pid, SIGUSR1);
+    return 0;
+}
+
+static int agents_forget(struct runtime *rt, const char *name, struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *folder = folder_of(a, g, name), *gone = arena_printf(a, "%s/agents/.gone-%s", g->config.data_folder, name);
+    struct box box = { .name = name, .folder = folder, .run_folder = g->config.run_folder, .process = g->driver->process };
+    const struct doc *report;
+    struct exit_record record;
+    pid_t pid;
+
+    if (!name_is_good(name))
+        return 0;
+    reap(g);
+    if (path_exists(folder)) {
+        if (agent_alive(a, folder, &pid, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &report, err) < 0 ||
+            box_look(a, &box, &record, err) < 0)
+            return -1;
+        if (record.state == EXIT_RUNNING || (pid && !report_ended(report)))
+            return fail(err, ERR_CONFLICT, "%s still runs", name);
+        /* Its last report is written: what it still does is done here as well. */
+        if (pid > 0)
+            kill(pid, SIGKILL);
+        if (box_remove(a, &box, err) < 0)
+            return -1;
+        /* The name is free at once, however long the rest takes. */
+        if (tree_remove(gone, err) < 0)
+            return -1;
+        if (rename(folder, gone) < 0 && errno != ENOENT)
+            return fail_errno(err, errno, "remove %s", folder);
+    }
+    reap(g);
+    child_forget(child_find(g, name));
+    return tree_remove(gone, err);
+}
+
+static int agents_list(struct runtime *rt, struct arena *arena, const char *const **ret_names, int *ret_count, struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    const char *path = arena_printf(arena, "%s/agents", g->config.data_folder), **names = NULL;
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+    int count = 0, room = 0;
+
+    reap(g);
+    if (!folder)
+        return fail_errno(err, errno, "read %s", path);
+    while ((entry = readdir(folder)) != NULL) {
+        if (!name_is_good(entry->d_name))
+            continue;
+        if (count == room) {
+            const char **more = arena_array_of(arena, const char *, (size_t)(room ? room * 2 : 64));
+
+            if (count)
+                memcpy(more, names, sizeof *names * (size_t)count);
+            names = more;
+            room = room ? room * 2 : 64;
+        }
+        names[count++] = arena_strdup(arena, entry->d_name);
+    }
+    closedir(folder);
+    *ret_names = names;
+    *ret_count = count;
+    return 0;
+}
+
+static void agents_free(struct runtime *rt)
+{
+    struct agents *g = agents_of(rt);
+
+    list_each(node, &g->children)
+        child_forget(list_entry(node, struct child, link));
+    arena_free(g->arena);
+    free(g);
+}
+
+/* What a forget that was cut short has left. */
+static int remove_gone(struct arena *a, const char *path, struct err *err)
+{
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!folder)
+        return fail_errno(err, errno, "read %s", path);
+    while (r == 0 && (entry = readdir(folder)) != NULL)
+        if (text_starts(entry->d_name, ".gone-"))
+            r = tree_remove(arena_printf(a, "%s/%s", path, entry->d_name), err);
+    closedir(folder);
+    return r;
+}
+
+int agents_new(const struct runtime_config *config, const struct agents_driver *driver, struct runtime **ret, struct err *err)
+{
+    struct agents *g;
+    struct arena *a = arena_new();
+    const char *agents = arena_printf(a, "%s/agents", config->data_folder);
+
+    if (config->data_folder[0] != '/' || config->run_folder[0] != '/') {
+        arena_free(a);
+        return fail(err, ERR_INVALID, "the runtime needs absolute folders, not %s and %s", config->data_folder,
+                    config->run_folder);
+    }
+    if (folder_make(agents, 0700, err) < 0 || folder_make(arena_printf(a, "%s/images", config->data_folder), 0700, err) < 0 ||
+        folder_make(config->run_folder, 0755, err) < 0 || remove_gone(a, agents, err) < 0) {
+        arena_free(a);
+        return -1;
+    }
+    g = calloc(1, sizeof *g);
+    if (!g) {
+        arena_free(a);
+        return fail(err, ERR_INTERNAL, "no memory for a runtime");
+    }
+    g->base = (struct runtime){ .kind = driver->kind, .start = agents_start, .inspect = agents_inspect, .stop = agents_stop,
+                                .forget = agents_forget, .list = agents_list, .free = agents_free };
+    g->driver = driver;
+    g->arena = a;
+    g->config.data_folder = arena_strdup(a, config->data_folder);
+    g->config.run_folder = arena_strdup(a, config->run_folder);
+    list_init(&g->children);
+    *ret = &g->base;
+    return 0;
+}
+
+bool order_has_script(const struct doc *order)
+{
+    const struct doc *hyper = doc_get(order, "hyper_parameters"), *environment = doc_get(order, "environment");
+
+    return *doc_value_text(doc_get(hyper, "sagemaker_program")) || *doc_value_text(doc_get(hyper, "sagemaker_submit_directory")) ||
+           *doc_value_text(doc_get(environment, "SAGEMAKER_PROGRAM")) ||
+           *doc_value_text(doc_get(environment, "SAGEMAKER_SUBMIT_DIRECTORY"));
+}

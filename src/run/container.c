@@ -1,0 +1,36 @@
+/* container.c - the container runtime: runc on this host, as root. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "run/agents.h"
+#include "run/image.h"
+
+static int accept_order(struct arena *a, const struct runtime_config *config, const struct doc *order, struct err *err)
+{
+    return image_check(a, config->data_folder, doc_text(order, "image"), order_has_script(order), err);
+}
+
+static const struct agents_driver driver = { "container", accept_order, false };
+
+static bool find_runc(void)
+{
+    static const char *const places[] = { "/usr/local/sbin/runc", "/usr/local/bin/runc", "/usr/sbin/runc", "/usr/bin/runc" };
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (access(places[i], X_OK) == 0)
+            return true;
+    return false;
+}
+
+int container_runtime_new(const struct runtime_config *config, struct runtime **ret, struct err *err)
+{
+    if (geteuid() != 0)
+        return fail(err, ERR_UNAVAILABLE, "containers need root: start the server as root, or choose the process or the "
+                    "sim runtime");
+    if (!find_runc())
+        return fail(err, ERR_UNAVAILABLE, "containers need runc, which is not installed: apt-get install runc, or choose "
+                    "the process or the sim runtime");
+    return agents_new(config, &driver, ret, err);
+}
