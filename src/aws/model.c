@@ -53,5 +53,8 @@ const struct shape *model_error(const struct operation *operation, struct str na
     for (const struct shape *const *error = operation->errors; *error; error++)
         if (str_is(name, (*error)->name))
             return *error;
+    for (const struct shape *const *error = operation->errors; *error; error++)
+        if ((*error)->error_code && str_is(name, (*error)->error_code))
+            return *error;
     return NULL;
 }

@@ -136,7 +136,8 @@ const struct service *model_service(const char *name);                          
 const struct operation *model_operation(const struct service *, struct str name); /* NULL: unknown */
 const struct member *model_member(const struct shape *, struct str name);         /* by name; NULL: unknown */
 
-/* The exception of that name among the operation's errors, NULL: none (common errors are in no model). */
+/* The exception of that name, else of that Query code, among the operation's errors, NULL: none (common errors are in
+ * no model). */
 const struct shape *model_error(const struct operation *, struct str name);
 
 /* A list's item, a map's key and value. */

@@ -64,6 +64,8 @@ struct wire_response {
     struct sigv4_header *headers; /* without Content-Length, Date, Connection: the server's affair */
     int header_count;
     struct buf body;              /* the caller frees it; empty with a streaming output */
+    int64_t length;               /* what Content-Length must say: the output's ContentLength where it has one (an object's,
+                                   * also of an answer to HEAD), else the size of 'body' */
 };
 
 /* Members of 'output' that the model does not know are left out. status 0: the model's. */
