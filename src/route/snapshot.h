@@ -19,6 +19,12 @@ struct route_key {
     bool trusted;               /* no policy is asked */
 };
 
+/* For session tokens: the policies of the role that a session has. */
+struct route_role {
+    const char *arn;
+    const struct doc *policies;
+};
+
 struct route_instance {
     const char *uid, *address; /* a numeric address, or the path of a Unix socket */
     int port;                  /* 0: a Unix socket */
@@ -43,6 +49,8 @@ struct route_snapshot {
     const char *account, *default_region;
     struct route_key *keys;
     size_t key_count;
+    struct route_role *roles;
+    size_t role_count;
     struct route_endpoint *endpoints;
     size_t endpoint_count;
 };
