@@ -1,0 +1,37 @@
+/* main.c - the built-in XGBoost: one program in the container contract, "train" or "serve". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "algo/train.h"
+
+static int usage(FILE *to, int status)
+{
+    fputs("usage: sagebrush-xgboost train\n"
+          "\n"
+          "XGBoost in the SageMaker container contract.\n"
+          "  train   reads input/ below /opt/ml, writes model/; exit status 1 and output/failure say what went wrong\n"
+          "\n"
+          "SAGEMAKER_BASE_DIR stands in for /opt/ml.\n",
+          to);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        return usage(stdout, 0);
+    if (argc != 2)
+        return usage(stderr, 2);
+    if (strcmp(argv[1], "train") == 0) {
+        /* The OpenMP runtime reads its environment before main(): waiting threads that spin take the cores of others
+         * (2.4 times the CPU when there are more threads than free cores). */
+        if (!getenv("OMP_WAIT_POLICY")) {
+            setenv("OMP_WAIT_POLICY", "passive", 1);
+            execv("/proc/self/exe", argv);
+        }
+        return train();
+    }
+    return usage(stderr, 2);
+}
