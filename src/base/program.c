@@ -41,5 +41,6 @@ int program_path(struct arena *a, const char *name, const char **ret, struct err
             return 0;
         }
     }
-    return fail(err, ERR_NOT_FOUND, "the program %s is neither in %s nor in the libexec folder that belongs to it", name, self);
+    return fail(err, ERR_NOT_FOUND, "the program %s is neither in %s nor in the libexec folder that belongs to it",
+                name, self);
 }

@@ -1,0 +1,14 @@
+/* sagebrush.c - the command line. */
+#include "base/log.h"
+#include "cmd/command.h"
+
+static const struct command *const commands[] = {
+    &up_command,         &down_command,  &status_command, &env_command,     &keys_command,
+    &operations_command, &reset_command, &backup_command, &restore_command, NULL,
+};
+
+int main(int argc, char **argv)
+{
+    log_setup("sagebrush", LOG_INFO);
+    return command_main(commands, argc, argv);
+}

@@ -1,0 +1,249 @@
+/* settings.c - what a data directory is set to, and where its parts are. */
+#include "cmd/settings.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/crc.h"
+#include "base/fd.h"
+#include "base/str.h"
+#include "doc/json.h"
+
+enum { FILE_MAX_BYTES = 1 << 20 };
+
+const struct setting setting_table[] = {
+    { "bind", "127.0.0.1",
+      "The address to listen on. Plain HTTP is answered to this machine only, TLS to everybody who can reach the "
+      "address.",
+      "a numeric IPv4 or IPv6 address" },
+    { "port", "8443", "The public port, for TLS and plain HTTP alike.", "a number from 1 to 65535" },
+    { "region", "us-east-1", "The region of what names none, and the one that `sagebrush env` prints.",
+      "a region's name, such as us-east-1" },
+    { "account", "111122223333", "The account of the first key. It cannot be changed once resources carry it.",
+      "12 digits" },
+    { "runtime", "container",
+      "How jobs and endpoints run: container (runc, needs root), process (no isolation, only the programs that come "
+      "with Sagebrush), or sim (nothing is run at all: jobs end at once, for unit tests of your own code).",
+      "container, process or sim" },
+    { "names", "", "Further host names or addresses for the TLS certificate, parted by commas.", "names" },
+    { "disk-reserve", "1G", "Free space that is kept for records: uploads are refused before the disk is full.",
+      "bytes, or a number with K, M or G" },
+    { "log-level", "info", "What is logged: debug, info, warning or error.", "debug, info, warning or error" },
+    {},
+};
+
+static int size_of(const char *text, int64_t *ret)
+{
+    struct str s = str_trim(str_of(text));
+    int64_t unit = 1, n;
+
+    if (s.size && strchr("kKmMgG", s.data[s.size - 1])) {
+        char c = s.data[--s.size];
+
+        unit = c == 'k' || c == 'K' ? 1 << 10 : c == 'm' || c == 'M' ? 1 << 20 : 1 << 30;
+    }
+    if (!str_to_int64(s, &n) || n < 0 || n > INT64_MAX / unit)
+        return -1;
+    *ret = n * unit;
+    return 0;
+}
+
+static bool one_of(const char *value, const char *const *allowed)
+{
+    for (; *allowed; allowed++)
+        if (strcmp(value, *allowed) == 0)
+            return true;
+    return false;
+}
+
+static bool region_named(const char *value)
+{
+    size_t size = strlen(value);
+
+    return size >= 3 && size <= 63 && strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-") == size &&
+           value[0] != '-' && value[size - 1] != '-';
+}
+
+/* Only of our own bytes: names go into a certificate and into JSON. */
+static bool names_fit(const char *value)
+{
+    for (; *value; value++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:, ", *value))
+            return false;
+    return true;
+}
+
+int settings_set(struct arena *a, struct settings *s, const char *key, const char *value, struct err *err)
+{
+    const struct setting *row = setting_table;
+    unsigned char address[sizeof(struct in6_addr)];
+    bool good = true;
+
+    while (row->key && strcmp(row->key, key) != 0)
+        row++;
+    if (!row->key)
+        return fail(err, ERR_INVALID, "there is no setting %s; `sagebrush up --help` lists them", key);
+    if (strcmp(key, "bind") == 0) {
+        good = inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1;
+        s->address = good ? arena_strdup(a, value) : s->address;
+    } else if (strcmp(key, "port") == 0) {
+        int64_t port = 0;
+
+        good = str_to_int64(str_of(value), &port) && port >= 1 && port <= 65535;
+        s->port = good ? port : s->port;
+    } else if (strcmp(key, "region") == 0) {
+        good = region_named(value);
+        s->region = good ? arena_strdup(a, value) : s->region;
+    } else if (strcmp(key, "account") == 0) {
+        good = strlen(value) == 12 && strspn(value, "0123456789") == 12;
+        s->account = good ? arena_strdup(a, value) : s->account;
+    } else if (strcmp(key, "runtime") == 0) {
+        good = one_of(value, (const char *const[]) { "container", "process", "sim", NULL });
+        s->runtime = good ? arena_strdup(a, value) : s->runtime;
+    } else if (strcmp(key, "names") == 0) {
+        good = names_fit(value);
+        s->names = good ? arena_strdup(a, value) : s->names;
+    } else if (strcmp(key, "disk-reserve") == 0) {
+        good = size_of(value, &s->disk_reserve_bytes) == 0;
+    } else {
+        assert(strcmp(key, "log-level") == 0);
+        good = one_of(value, (const char *const[]) { "debug", "info", "warning", "error", NULL });
+        s->log_level = good ? arena_strdup(a, value) : s->log_level;
+    }
+    return good ? 0 : fail(err, ERR_INVALID, "%s = %s: the value has to be %s", key, value, row->pattern);
+}
+
+void settings_defaults(struct settings *s)
+{
+    *s = (struct settings) { .account = "111122223333",
+                             .region = "us-east-1",
+                             .address = "127.0.0.1",
+                             .port = 8443,
+                             .runtime = "container",
+                             .names = "",
+                             .disk_reserve_bytes = INT64_C(1) << 30,
+                             .log_level = "info" };
+}
+
+int settings_read_file(struct arena *a, const char *path, struct settings *into, struct err *err)
+{
+    struct str rest;
+    int number = 0;
+
+    if (file_read(a, path, FILE_MAX_BYTES, &rest, err) < 0)
+        return -1;
+    while (rest.size) {
+        struct str line, key, value;
+        struct err why = { 0 };
+
+        if (!str_cut(rest, '\n', &line, &rest)) {
+            line = rest;
+            rest.size = 0;
+        }
+        number++;
+        line = str_trim(line);
+        if (!line.size || line.data[0] == '#')
+            continue;
+        if (!str_cut(line, '=', &key, &value))
+            return fail(err, ERR_INVALID, "%s, line %d: \"" STR_FMT "\" is not `key = value`", path, number,
+                        STR_ARG(line));
+        if (settings_set(a, into, str_dup(a, str_trim(key)), str_dup(a, str_trim(value)), &why) < 0)
+            return fail(err, ERR_INVALID, "%s, line %d: %s", path, number, why.text);
+    }
+    return 0;
+}
+
+int settings_read(struct arena *a, const char *data_folder, struct settings *ret, struct err *err)
+{
+    const char *path = arena_printf(a, "%s/config", data_folder);
+    struct settings s;
+    struct doc *d;
+    struct str text;
+
+    if (!path_exists(path))
+        return fail(err, ERR_NOT_FOUND, "%s is no data directory of Sagebrush yet: `sagebrush up` makes one",
+                    data_folder);
+    if (file_read(a, path, FILE_MAX_BYTES, &text, err) < 0 || json_parse(a, text, &d, err) < 0)
+        return -1;
+    if (doc_int(d, "version", 0) != 1)
+        return fail(err, ERR_INVALID, "%s was written by a newer Sagebrush (version %" PRId64 "); this one is %s", path,
+                    doc_int(d, "version", 0), SAGEBRUSH_VERSION);
+    settings_defaults(&s);
+    *ret = (struct settings) {
+        .account = doc_text_or(d, "account", s.account),
+        .region = doc_text_or(d, "region", s.region),
+        .address = doc_text_or(d, "address", s.address),
+        .port = doc_int(d, "port", s.port),
+        .runtime = doc_text_or(d, "runtime", s.runtime),
+        .names = doc_text_or(d, "names", s.names),
+        .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
+        .log_level = doc_text_or(d, "log_level", s.log_level),
+    };
+    return 0;
+}
+
+int settings_write(const char *data_folder, const struct settings *s, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    _cleanup_buf_ struct buf text = { 0 };
+    struct doc *d = doc_map(a);
+
+    doc_set_integer(a, d, "version", 1);
+    doc_set_string(a, d, "account", s->account);
+    doc_set_string(a, d, "region", s->region);
+    doc_set_string(a, d, "address", s->address);
+    doc_set_integer(a, d, "port", s->port);
+    doc_set_string(a, d, "runtime", s->runtime);
+    doc_set_string(a, d, "names", s->names);
+    doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
+    doc_set_string(a, d, "log_level", s->log_level);
+    json_print_pretty(&text, d);
+    buf_append_char(&text, '\n');
+    return file_write_atomic(arena_printf(a, "%s/config", data_folder), text.data, text.size, 0644, err);
+}
+
+int settings_data_folder(struct arena *a, const char *named, const char **ret, struct err *err)
+{
+    char here[PATH_MAX], real[PATH_MAX];
+    const char *path = named;
+
+    if (!path || !*path) {
+        const char *home = getenv("HOME");
+
+        if (geteuid() == 0)
+            path = "/var/lib/sagebrush";
+        else if (home && *home == '/')
+            path = arena_printf(a, "%s/.local/share/sagebrush", home);
+        else
+            return fail(err, ERR_INVALID, "HOME is not set: name a data directory with --data DIR");
+    }
+    if (*path != '/') {
+        if (!getcwd(here, sizeof here))
+            return fail_errno(err, errno, "cannot tell the current directory");
+        path = arena_printf(a, "%s/%s", here, path);
+    }
+    /* One directory, one name: the run folder is derived from it. Not there yet is fine. */
+    *ret = realpath(path, real) ? arena_strdup(a, real) : path;
+    return 0;
+}
+
+int settings_run_folder(struct arena *a, const char *data_folder, const char **ret, struct err *err)
+{
+    const char *base = "/run/sagebrush", *own = getenv("XDG_RUNTIME_DIR");
+
+    if (geteuid() != 0)
+        base = own && *own == '/' ? arena_printf(a, "%s/sagebrush", own)
+                                  : arena_printf(a, "/tmp/sagebrush-%u", (unsigned)geteuid());
+    *ret = arena_printf(a, "%s/%08" PRIx64, base, crc_update(CRC_32, 0, data_folder, strlen(data_folder)));
+    return strlen(*ret) < 80 ? 0
+                             : fail(err, ERR_INVALID,
+                                    "%s is too long for the path of a socket: set a shorter "
+                                    "XDG_RUNTIME_DIR",
+                                    *ret);
+}

@@ -1,0 +1,27 @@
+/* supervisor.h - keeps the control plane and the data plane alive. */
+#ifndef CMD_SUPERVISOR_H
+#define CMD_SUPERVISOR_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct supervisor_config {
+    const char *data_folder, *run_folder;
+    const char *address;
+    int port;
+    const char *log_folder; /* the programs' logs; NULL: our standard error */
+};
+
+/* Returns after SIGTERM or SIGINT, when both programs have ended; what they had started in containers goes on. Fails
+ * only before anything was started. 'ready' is called once, in a process of its own, with NULL when both answer, or
+ * with why they do not. */
+int supervisor_run(struct arena *, const struct supervisor_config *, void (*ready)(const void *data, const char *why),
+                   const void *data, struct err *err);
+
+/* Waits until control plane and data plane answer. */
+int supervisor_wait_ready(struct arena *, const char *run_folder, const char *address, int port, int64_t limit_ms,
+                          struct err *err);
+
+#endif

@@ -1,0 +1,130 @@
+import json
+import os
+import signal
+import socket
+
+from conftest import alive, wait_for
+
+
+def test_starts_says_where_and_ends(place):
+    said = place.up().stdout
+    assert f'https://127.0.0.1:{place.port}' in said and 'sagebrush env' in said
+    status = place.status()
+    assert status['healthy'] and len({status['supervisor'], status['control_plane'], status['data_plane']}) == 3
+    assert 'has ended' in place.run('down').stdout
+    for name in ('supervisor', 'control_plane', 'data_plane'):
+        assert not alive(status[name])
+    assert place.run('status', check=False).returncode == 3
+    assert 'no server is running' in place.run('down', check=False).stderr
+
+
+def test_secrets_are_private(place):
+    place.up()
+    for path in (place.data / 'secrets').iterdir():
+        assert path.name.endswith('.pem') or path.stat().st_mode & 0o077 == 0, path
+    assert (place.data / 'secrets').stat().st_mode & 0o077 == 0
+    assert (place.data / 'client/ca-bundle.pem').read_text().endswith((place.data / 'secrets/ca.pem').read_text())
+
+
+def test_second_start_is_refused_with_the_owner(place):
+    place.up()
+    again = place.up(check=False)
+    assert again.returncode == 1 and f'in use by process {place.status()["supervisor"]}' in again.stderr
+
+
+def test_dead_programs_come_back(place):
+    place.up()
+    before = place.kill('control_plane', 'data_plane')
+    wait_for(lambda: place.status()['healthy'])
+    after = place.status()
+    assert after['supervisor'] == before['supervisor']
+    assert after['control_plane'] != before['control_plane'] and after['data_plane'] != before['data_plane']
+
+
+def test_killed_supervisor_is_followed_by_one_that_adopts(place):
+    place.up()
+    before = place.kill('supervisor')
+    with socket.create_connection(('127.0.0.1', place.port)):
+        pass  # the data plane serves on
+    place.up()
+    after = place.status()
+    assert after['healthy'] and after['supervisor'] != before['supervisor']
+    assert (after['control_plane'], after['data_plane']) == (before['control_plane'], before['data_plane'])
+    place.kill('data_plane')  # the new supervisor has the socket, and sees the end of what it adopted
+    wait_for(lambda: place.status()['healthy'])
+    assert place.status()['control_plane'] == before['control_plane']
+
+
+def test_adopted_programs_are_ended_too(place):
+    place.up()
+    before = place.kill('supervisor')
+    place.up()
+    place.run('down')
+    assert not alive(before['control_plane']) and not alive(before['data_plane'])
+
+
+def test_everything_killed_at_once(place):
+    place.up()
+    place.kill('supervisor', 'control_plane', 'data_plane')
+    place.up()
+    assert place.status()['healthy']
+
+
+def test_another_port_needs_another_data_plane(place):
+    place.up()
+    before = place.kill('supervisor')
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        place.port = s.getsockname()[1]
+    place.up()
+    after = place.status()
+    assert after['healthy'] and str(place.port) in after['url'] and after['data_plane'] != before['data_plane']
+    assert after['control_plane'] == before['control_plane']
+
+
+def test_port_in_use_is_said(place):
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        s.listen()
+        place.port = s.getsockname()[1]
+        failed = place.up(check=False)
+    assert failed.returncode == 1 and str(place.port) in failed.stderr and 'in use' in failed.stderr
+
+
+def test_a_program_that_fails_at_once_is_tried_less_and_less(place):
+    place.up()
+    (place.data / 'fail').write_text('')
+    place.kill('control_plane')
+    log = place.data / 'log/supervisor.log'
+    wait_for(lambda: log.read_text().count('name=sagebrushd') >= 6)
+    (place.data / 'fail').unlink()
+    wait_for(lambda: place.status()['healthy'])
+    assert log.read_text().count('event=program.ended name=sagebrushd') <= 6
+
+
+def test_foreground_ends_on_sigterm(place):
+    import subprocess
+    from conftest import SAGEBRUSH
+    child = subprocess.Popen([SAGEBRUSH, 'up', '--data', place.data, '--port', str(place.port), '--runtime', 'sim'],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd='/',
+                             env={'PATH': '/usr/bin', 'SAGEBRUSH_LIBEXEC': str(place.programs)})
+    try:
+        assert 'is ready' in child.stdout.readline()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        child.stderr.close()
+    assert not place.status()['healthy']
+
+
+def test_stale_pid_file_is_not_believed(place):
+    place.up()
+    place.run('down')
+    # Somebody else's process with the pid of an old one: another start time, so it is left alone.
+    (place.data / 'run/control.pid').write_text(f'{os.getpid()} 12345\n')
+    place.up()
+    assert place.status()['control_plane'] != os.getpid()
+    assert json.loads((place.data / 'config').read_text())['port'] == place.port
