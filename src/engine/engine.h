@@ -22,6 +22,7 @@ struct engine_world {
     const struct kind *const *kinds;           /* NULL-terminated: every kind with a reconcile */
     const char *default_region;
     const char *account;
+    const char *boot_id; /* of the running kernel: boot times are compared within one; NULL: only within this process */
     void *context; /* what the services of this program share: engine_context() */
 };
 
@@ -60,9 +61,13 @@ int resource_load(struct arena *, struct engine *, const char *uid, struct resou
 const char *resource_arn(struct arena *, const struct kind *, const char *region, const char *account, const char *name);
 
 /* Usage: one open interval for each instance, with what is needed to price it later; closed from the agent's record. Opening or
- * closing twice changes nothing. attributes: map of owner, instance type, kind, price, spot, tags. */
+ * closing twice changes nothing. attributes: map of owner, instance type, kind, price, spot, tags. Times are the wall's;
+ * the length is measured by boot time, so a wall clock that jumps in between bills nobody. */
 int usage_open(struct engine *, const char *uid, int64_t at_ms, const struct doc *attributes, struct err *err);
 int usage_close(struct engine *, const char *uid, int64_t at_ms, struct err *err);
+
+/* Intervals that have a part in from <= t < to: a list of the attributes with "uid", "from_ms", "to_ms" and "open"; an
+ * open one ends now. */
 int usage_scan(struct arena *, struct engine *, int64_t from_ms, int64_t to_ms, struct doc **ret, struct err *err);
 
 #endif

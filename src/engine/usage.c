@@ -1,0 +1,259 @@
+/* usage.c - who used what for how long.
+ *
+ * An interval is opened and closed with the wall times that an agent wrote down. Wall time may jump in between, so each
+ * stamp is turned into boot time by the offset that held when it was made: eras of wall and boot time running side by side
+ * are kept. Where a clock that went back makes a stamp ambiguous, the shorter interval is taken. Across a reboot only
+ * wall time is left. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "doc/json.h"
+#include "engine/impl.h"
+#include "store/store.h"
+
+enum { JUMP_MS = 500 }; /* less is the drift of a clock that is kept right */
+
+/* By uid; open ones once more for the scan; closed ones by their end. */
+static const char table[] = "core_usage", open_table[] = "core_usage_open", end_table[] = "core_usage_by_end",
+                  era_table[] = "core_usage_eras";
+
+static int eras_save(struct engine *e, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *d = doc_map(a), *list = doc_list(a);
+
+    for (int i = 0; i < e->era_count; i++) {
+        struct doc *era = doc_map(a);
+
+        doc_set_integer(a, era, "from_boot_ms", e->eras[i].from_boot_ms);
+        doc_set_integer(a, era, "seen_boot_ms", e->eras[i].seen_boot_ms);
+        doc_set_integer(a, era, "offset_ms", e->eras[i].offset_ms);
+        doc_append(a, list, era);
+    }
+    doc_set_string(a, d, "boot_id", e->boot_id);
+    doc_set(a, d, "eras", list);
+    return store_put(e->world.store, era_table, STR("eras"), str_of(json_text(a, d)), err);
+}
+
+static void era_add(struct engine *e, struct era era)
+{
+    if (e->era_count == ERAS) {
+        memmove(e->eras, e->eras + 1, (ERAS - 1) * sizeof *e->eras);
+        e->era_count--;
+    }
+    e->eras[e->era_count++] = era;
+}
+
+int usage_begin(struct engine *e, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *saved;
+    struct str text;
+
+    e->era_count = 0;
+    if (e->world.boot_id)
+        snprintf(e->boot_id, sizeof e->boot_id, "%s", e->world.boot_id);
+    else
+        rand_name(e->world.rand, e->boot_id, 26);
+    if (store_get(a, e->world.store, era_table, STR("eras"), &text, err) < 0) {
+        if (err->kind != ERR_NOT_FOUND)
+            return -1;
+    } else {
+        if (json_parse(a, text, &saved, err) < 0)
+            return fail(err, ERR_INTERNAL, "the record of the clocks cannot be read: %s", err->text);
+        for (size_t i = 0; doc_is(saved, "boot_id", e->boot_id) && i < doc_count(saved, "eras"); i++) {
+            const struct doc *era = doc_get(saved, "eras")->items[i];
+
+            era_add(e, (struct era){ doc_int(era, "from_boot_ms", 0), doc_int(era, "seen_boot_ms", 0),
+                                     doc_int(era, "offset_ms", 0) });
+        }
+    }
+    if (e->era_count)
+        e->looked_boot_ms = e->eras[e->era_count - 1].seen_boot_ms;
+    usage_look_at_clock(e, err);
+    return 0;
+}
+
+bool usage_look_at_clock(struct engine *e, struct err *err)
+{
+    int64_t boot_ms = clock_boot_ms(e->world.clock), offset_ms = clock_wall_ms(e->world.clock) - boot_ms;
+    int64_t before_ms = e->era_count ? e->eras[e->era_count - 1].offset_ms : offset_ms;
+
+    if (e->era_count && offset_ms - before_ms < JUMP_MS && before_ms - offset_ms < JUMP_MS) {
+        e->looked_boot_ms = boot_ms;
+        return false;
+    }
+    era_add(e, (struct era){ e->looked_boot_ms, boot_ms, offset_ms });
+    e->looked_boot_ms = boot_ms;
+    /* Not saved now: then it is seen again by the next process of this boot, and the era begins a little later. */
+    if (eras_save(e, err) < 0)
+        log_warning("usage.clock", "error=%s", err->text);
+    return offset_ms < before_ms;
+}
+
+/* The boot time at which the wall said wall_ms. In doubt the earlier or the later. */
+static int64_t boot_of_wall(const struct engine *e, int64_t wall_ms, bool earlier)
+{
+    int64_t now_ms = clock_boot_ms(e->world.clock), found_ms = 0;
+    bool found = false;
+
+    for (int i = 0; i < e->era_count; i++) {
+        int64_t boot_ms = wall_ms - e->eras[i].offset_ms;
+        int64_t end_ms = i + 1 < e->era_count ? e->eras[i + 1].seen_boot_ms : now_ms;
+        bool first = i == 0; /* stamps from before we looked at the clock for the first time */
+
+        if ((first || boot_ms >= e->eras[i].from_boot_ms) && boot_ms <= end_ms && !(found && earlier)) {
+            found_ms = boot_ms;
+            found = true;
+        }
+    }
+    return found ? found_ms : now_ms;
+}
+
+static int load(struct arena *a, struct engine *e, const char *uid, struct doc **ret, struct err *err)
+{
+    struct str text;
+
+    if (store_get(a, e->world.store, table, str_of(uid), &text, err) < 0)
+        return -1;
+    if (json_parse(a, text, ret, err) < 0)
+        return fail(err, ERR_INTERNAL, "the usage of %s cannot be read: %s", uid, err->text);
+    return 0;
+}
+
+static int save(struct arena *a, struct engine *e, const char *uid, const struct doc *interval, struct err *err)
+{
+    return store_put(e->world.store, table, str_of(uid), str_of(json_text(a, interval)), err);
+}
+
+int usage_open(struct engine *e, const char *uid, int64_t at_ms, const struct doc *attributes, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *interval;
+
+    if (load(a, e, uid, &interval, err) == 0)
+        return 0;
+    if (err->kind != ERR_NOT_FOUND)
+        return -1;
+    interval = doc_map(a);
+    doc_set_integer(a, interval, "from_ms", at_ms);
+    doc_set_string(a, interval, "boot_id", e->boot_id);
+    doc_set_integer(a, interval, "from_boot_ms", boot_of_wall(e, at_ms, false));
+    doc_set(a, interval, "attributes", attributes ? doc_copy(a, attributes) : doc_map(a));
+    if (save(a, e, uid, interval, err) < 0)
+        return -1;
+    return store_put(e->world.store, open_table, str_of(uid), STR(""), err);
+}
+
+/* When an interval that lasts until the given wall time ends, as its owner is told. */
+static int64_t end_of(const struct engine *e, const struct doc *interval, int64_t at_ms)
+{
+    int64_t from_ms = doc_int(interval, "from_ms", 0), length_ms = at_ms - from_ms;
+
+    if (doc_is(interval, "boot_id", e->boot_id))
+        length_ms = boot_of_wall(e, at_ms, true) - doc_int(interval, "from_boot_ms", 0);
+    return from_ms + (length_ms > 0 ? length_ms : 0);
+}
+
+static struct str end_key(struct arena *a, int64_t to_ms, const char *uid)
+{
+    size_t size = 8 + strlen(uid);
+    char *key = arena_alloc(a, size + 1);
+
+    store_key_int64(key, to_ms);
+    memcpy(key + 8, uid, size - 8);
+    return (struct str){ key, size };
+}
+
+int usage_close(struct engine *e, const char *uid, int64_t at_ms, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *interval;
+    int64_t to_ms;
+
+    if (load(a, e, uid, &interval, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 0 : -1; /* it never ran: nobody pays */
+    if (doc_has(interval, "to_ms"))
+        return 0;
+    to_ms = end_of(e, interval, at_ms);
+    doc_set_integer(a, interval, "to_ms", to_ms);
+    if (save(a, e, uid, interval, err) < 0 || store_remove(e->world.store, open_table, str_of(uid), err) < 0)
+        return -1;
+    return store_put(e->world.store, end_table, end_key(a, to_ms, uid), STR(""), err);
+}
+
+static void append(struct arena *a, struct doc *list, const char *uid, const struct doc *interval, int64_t to_ms, bool open)
+{
+    struct doc *d = doc_copy(a, doc_get(interval, "attributes"));
+
+    doc_set_string(a, d, "uid", uid);
+    doc_set_integer(a, d, "from_ms", doc_int(interval, "from_ms", 0));
+    doc_set_integer(a, d, "to_ms", to_ms);
+    doc_set_boolean(a, d, "open", open);
+    doc_append(a, list, d);
+}
+
+/* Those with an end, from the one that ends first after from_ms. */
+static int scan_closed(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc *list, struct err *err)
+{
+    char start[8];
+    struct range range = { .from = { start, sizeof start } };
+    struct pair *pairs;
+    int count;
+
+    store_key_int64(start, from_ms == INT64_MAX ? from_ms : from_ms + 1);
+    do {
+        if (store_scan(a, e->world.store, end_table, &range, &pairs, &count, err) < 0)
+            return -1;
+        for (int i = 0; i < count; i++) {
+            const char *uid = pairs[i].key.data + 8;
+            struct doc *interval;
+
+            if (load(a, e, uid, &interval, err) < 0)
+                return -1;
+            if (doc_int(interval, "from_ms", 0) < to_ms)
+                append(a, list, uid, interval, doc_int(interval, "to_ms", 0), false);
+        }
+        if (count) /* the next key after the last one */
+            range.from = (struct str){ pairs[count - 1].key.data, pairs[count - 1].key.size + 1 };
+    } while (count);
+    return 0;
+}
+
+static int scan_open(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc *list, struct err *err)
+{
+    struct range range = { 0 };
+    struct pair *pairs;
+    int count;
+
+    do {
+        if (store_scan(a, e->world.store, open_table, &range, &pairs, &count, err) < 0)
+            return -1;
+        for (int i = 0; i < count; i++) {
+            struct doc *interval;
+            int64_t end_ms;
+
+            if (load(a, e, pairs[i].key.data, &interval, err) < 0)
+                return -1;
+            end_ms = end_of(e, interval, engine_now_ms(e));
+            if (doc_int(interval, "from_ms", 0) < to_ms && end_ms > from_ms)
+                append(a, list, pairs[i].key.data, interval, end_ms, true);
+        }
+        if (count)
+            range.from = (struct str){ pairs[count - 1].key.data, pairs[count - 1].key.size + 1 };
+    } while (count);
+    return 0;
+}
+
+int usage_scan(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc **ret, struct err *err)
+{
+    struct doc *list = doc_list(a);
+
+    if (scan_closed(a, e, from_ms, to_ms, list, err) < 0 || scan_open(a, e, from_ms, to_ms, list, err) < 0)
+        return -1;
+    *ret = list;
+    return 0;
+}
