@@ -88,6 +88,9 @@ struct op {
     unsigned flags;
     const char *action;   /* IAM's, where it is not signing name + ":" + operation name */
     const char *resource; /* ARN with {Member} of the input, {region}, {account}; NULL: the kind's ARN by name, else "*" */
+    /* Asked before a streaming body is read, with everything but 'upload': refuses early what run would refuse, so that
+     * nobody fills the disk without leave. Writes nothing. NULL: nothing can be said. */
+    int (*admit)(struct call *, struct err *);
 };
 
 /* All operations of one model that are here; ops ends with an empty row. */

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "doc/json.h"
@@ -155,7 +156,7 @@ static int choose_region(struct call *c, const char **ret, struct err *err)
 
 int create_bucket(struct call *c, struct err *err)
 {
-    const char *name = doc_text(c->input, "Bucket"), *region, *ownership = doc_text(c->input, "ObjectOwnership");
+    const char *name = doc_text(c->input, "Bucket"), *region = "", *ownership = doc_text(c->input, "ObjectOwnership");
     const struct doc *tags = doc_at(c->input, "CreateBucketConfiguration.Tags");
     struct bucket b = { .name = name, .record = doc_map(c->arena) }, other;
 

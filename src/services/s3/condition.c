@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 /* Is the ETag one of the list: "a", W/"b", or bare, or *? */
 static bool etag_listed(struct str list, const char *etag)
 {

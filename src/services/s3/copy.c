@@ -39,7 +39,7 @@ static int parse_source(struct arena *a, const char *text, const char **ret_buck
 int source_open(struct call *c, struct source *ret, struct err *err)
 {
     struct source s = { 0 };
-    const char *bucket, *id;
+    const char *bucket = "", *id = "";
     struct str key;
 
     if (parse_source(c->arena, doc_text(c->input, "CopySource"), &bucket, &key, &id, err) < 0 ||

@@ -188,7 +188,7 @@ int upload_part(struct call *c, struct err *err)
     const struct piece piece = { u->blob_uid, 0, u->size_bytes };
     struct doc *record = doc_map(c->arena), *checksum;
     struct multipart m;
-    int64_t number;
+    int64_t number = 0;
     char *etag = object_etag(c->arena, u->md5);
 
     if (open_multipart(c, "s3:PutObject", &m, err) < 0 || check_number(c, &number, err) < 0)
@@ -258,7 +258,7 @@ int upload_part_copy(struct call *c, struct err *err)
     struct multipart m;
     struct source s;
     struct piece *pieces;
-    int64_t number, offset, size;
+    int64_t number = 0, offset, size = 0;
     const char *etag;
     bool whole;
     int count;
@@ -537,11 +537,11 @@ static const char *location(struct call *c, const struct multipart *m)
 int complete_multipart_upload(struct call *c, struct err *err)
 {
     struct multipart m;
-    struct part *have, *chosen;
+    struct part *have, *chosen = NULL;
     struct piece *pieces = NULL;
     struct doc *record, *parts = doc_list(c->arena), *checksum;
     struct version v;
-    int have_count, count, piece_count = 0, room = 0;
+    int have_count, count = 0, piece_count = 0, room = 0;
     int64_t size = 0;
 
     if (open_multipart(c, "s3:PutObject", &m, err) < 0 || condition_write(c, &m.bucket, m.key, err) < 0 ||
