@@ -104,13 +104,27 @@ static int parse_escape(struct parser *p, char **out)
 static int parse_string(struct parser *p, struct str *ret)
 {
     const char *close = p->at;
+    unsigned char seen = 0; /* every bit that was set in some byte: 0x80 means more than ASCII */
+    bool plain = true;      /* no escape, no control character: the bytes may be taken as they are */
     char *text, *out;
 
-    while (close < p->end && *close != '"')
-        close += *close == '\\' ? 2 : 1;
+    for (; close < p->end && *close != '"'; close++) {
+        unsigned char c = (unsigned char)*close;
+
+        seen |= c;
+        if (c == '\\' || c < ' ') {
+            plain = false;
+            close += c == '\\';
+        }
+    }
     if (close >= p->end) {
         p->at = p->end;
         return refuse(p, "unfinished string");
+    }
+    if (plain && seen < 0x80) {
+        *ret = (struct str){ arena_strndup(p->arena, p->at, (size_t)(close - p->at)), (size_t)(close - p->at) };
+        p->at = close + 1;
+        return 0;
     }
     text = out = arena_alloc(p->arena, (size_t)(close - p->at) + 1);
     while (p->at < close) {
@@ -294,10 +308,11 @@ void json_print_string(struct buf *b, struct str s)
     buf_append_char(b, '"');
     for (size_t i = 0; i < s.size; i++) {
         unsigned char c = (unsigned char)s.data[i];
-        char short_form = c == '"' || c == '\\' ? (char)c : c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\t' ? 't' : 0;
+        char short_form;
 
-        if (c >= ' ' && !short_form)
+        if (c >= ' ' && c != '"' && c != '\\')
             continue;
+        short_form = c == '"' || c == '\\' ? (char)c : c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\t' ? 't' : 0;
         buf_append(b, s.data + done, i - done);
         if (short_form)
             buf_append(b, (char[]){ '\\', short_form }, 2);
