@@ -2,6 +2,20 @@
 
 #include <string.h>
 
+/* By unsigned bytes. A NUL in a name from outside is no end: it only makes the name greater. */
+static int compare(struct str name, const char *row_name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        unsigned char c = (unsigned char)name.data[i], d = (unsigned char)row_name[i];
+
+        if (c != d)
+            return c < d ? -1 : 1;
+        if (d == '\0')
+            return 1;
+    }
+    return row_name[name.size] == '\0' ? 0 : -1;
+}
+
 /* Every table that is searched starts its rows with the name. */
 static const void *find(const void *rows, size_t count, size_t row_size, struct str name)
 {
@@ -10,11 +24,9 @@ static const void *find(const void *rows, size_t count, size_t row_size, struct 
     while (low < high) {
         size_t middle = (low + high) / 2;
         const void *row = (const char *)rows + middle * row_size;
-        const char *row_name = *(const char *const *)row;
-        int order = strncmp(name.data, row_name, name.size);
+        int order = compare(name, *(const char *const *)row);
 
-        /* Equal as far as the name goes: the row's is longer, or it is the one. */
-        if (order == 0 && row_name[name.size] == '\0')
+        if (order == 0)
             return row;
         if (order > 0)
             low = middle + 1;
@@ -32,20 +44,14 @@ const struct service *model_service(const char *name)
     return NULL;
 }
 
-/* A name from outside may hold a NUL, at which strncmp would stop. */
-static bool is_word(struct str name)
-{
-    return name.size > 0 && !memchr(name.data, '\0', name.size);
-}
-
 const struct operation *model_operation(const struct service *service, struct str name)
 {
-    return is_word(name) ? find(service->operations, service->operation_count, sizeof *service->operations, name) : NULL;
+    return find(service->operations, service->operation_count, sizeof *service->operations, name);
 }
 
 const struct member *model_member(const struct shape *shape, struct str name)
 {
-    return is_word(name) ? find(shape->members, shape->member_count, sizeof *shape->members, name) : NULL;
+    return find(shape->members, shape->member_count, sizeof *shape->members, name);
 }
 
 const struct shape *model_error(const struct operation *operation, struct str name)

@@ -424,6 +424,7 @@ void wire_encode(struct arena *a, const struct wire_match *match, const struct d
         output = &nothing;
     *ret = (struct wire_response){ .status = op->http_status, .length = -1 };
     put_ids(a, match, request_id, ret);
+    buf_reserve(&ret->body, 4000); /* most answers fit, and none is copied while it grows */
     switch (match->protocol) {
     case PROTOCOL_JSON:
         wire_add_header(a, ret, "Content-Type", str_of(content_type_of(match)));
