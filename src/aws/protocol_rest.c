@@ -348,7 +348,7 @@ static int decode_payload(struct arena *a, const struct wire_match *match, struc
     if (wire_streaming(match->operation->input))
         return 0;
     if (m->shape->type == SHAPE_BLOB) {
-        value = doc_bytes(a, body);
+        value = body.size || m->flags & MEMBER_REQUIRED ? doc_bytes(a, body) : NULL;
     } else if (m->shape->type == SHAPE_STRING) {
         if (!utf8_valid(body))
             return refuse(match, m, err);

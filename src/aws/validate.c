@@ -29,8 +29,7 @@ struct path {
 };
 
 struct walk {
-    struct arena *arena;
-    struct buf text;
+    struct buf text, long_text; /* sets of values go last: they are long, and the text of an error is bounded */
     int count, depth;
     bool lenient; /* S3: only what breaks the schema */
     const char *broken_member; /* of the input, where S3's first breach is */
@@ -174,6 +173,7 @@ static void tell(struct walk *w, const struct path *at, const struct shape *shap
                  const char *of_items, const struct shape *broken)
 {
     const struct path *top = at;
+    struct buf *b = which && *which == 'e' ? &w->long_text : &w->text;
 
     while (top && top->before)
         top = top->before;
@@ -181,33 +181,33 @@ static void tell(struct walk *w, const struct path *at, const struct shape *shap
         w->broken_member = top ? top->name : "";
     if (++w->count > TOLD_MAX)
         return;
-    buf_append_str(&w->text, w->count > 1 ? "; Value " : "Value ");
+    buf_append_str(b, b->size ? "; Value " : "Value ");
     if (d) {
         size_t before;
 
-        buf_append_char(&w->text, '\'');
-        before = w->text.size;
-        print_value(&w->text, shape, d, before + ECHO_MAX_BYTES);
-        if (w->text.size > before + ECHO_MAX_BYTES) {
-            w->text.size = before + ECHO_MAX_BYTES;
+        buf_append_char(b, '\'');
+        before = b->size;
+        print_value(b, shape, d, before + ECHO_MAX_BYTES);
+        if (b->size > before + ECHO_MAX_BYTES) {
+            b->size = before + ECHO_MAX_BYTES;
             /* Not in the middle of a character. */
-            while (w->text.size > before && ((unsigned char)w->text.data[w->text.size] & 0xc0) == 0x80)
-                w->text.size--;
-            buf_append_str(&w->text, "...");
+            while (b->size > before && ((unsigned char)b->data[b->size] & 0xc0) == 0x80)
+                b->size--;
+            buf_append_str(b, "...");
         }
-        buf_append_char(&w->text, '\'');
+        buf_append_char(b, '\'');
     } else {
-        buf_append_str(&w->text, "null");
+        buf_append_str(b, "null");
     }
-    buf_append_str(&w->text, " at '");
-    print_path(&w->text, at);
-    buf_append_str(&w->text, "' failed to satisfy constraint: ");
+    buf_append_str(b, " at '");
+    print_path(b, at);
+    buf_append_str(b, "' failed to satisfy constraint: ");
     if (of_items) {
-        buf_printf(&w->text, "%s must satisfy constraint: [", of_items);
-        print_constraints(&w->text, broken);
-        buf_append_char(&w->text, ']');
+        buf_printf(b, "%s must satisfy constraint: [", of_items);
+        print_constraints(b, broken);
+        buf_append_char(b, ']');
     } else {
-        print_constraint(&w->text, shape, which);
+        print_constraint(b, shape, which);
     }
 }
 
@@ -446,13 +446,18 @@ int validate(struct arena *a, const struct operation *operation, const struct do
 {
     unsigned protocols = operation->service->protocols;
     bool query = protocols & (1 << PROTOCOL_QUERY | 1 << PROTOCOL_EC2);
-    struct walk w = { .arena = a, .err = err, .lenient = protocols & 1 << PROTOCOL_REST_XML };
+    struct walk w = { .err = err, .lenient = protocols & 1 << PROTOCOL_REST_XML };
     int result = check(&w, NULL, operation->input, input);
 
+    if (w.long_text.size) {
+        buf_append_str(&w.text, w.text.size ? "; " : "");
+        buf_append(&w.text, w.long_text.data, w.long_text.size);
+    }
     if (result == 0 && w.count > 0)
         result = w.lenient ? refuse_s3(&w, operation->input)
                            : fail_code(err, ERR_INVALID, query ? "ValidationError" : "ValidationException",
                                        "%d validation error%s detected: %s", w.count, w.count == 1 ? "" : "s", w.text.data);
     buf_free(&w.text);
+    buf_free(&w.long_text);
     return result;
 }

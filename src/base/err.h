@@ -21,7 +21,7 @@ struct err {
     enum err_kind kind;
     int http_status; /* 0: the usual one of the kind */
     char code[64];   /* AWS's code for a fault of the user's ("ValidationException"), "" when there is none */
-    char text[4096];
+    char text[8192]; /* AWS recites the whole set when a value is not in it: 5 KB for an endpoint's instance types */
 };
 
 /* Fills in 'err' and returns -1, so that a failing path is one statement. */

@@ -1,11 +1,11 @@
+#include "aws/model.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-
-#include "aws/model.h"
 
 static void every_name_is_found(void **state)
 {
