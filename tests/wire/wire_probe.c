@@ -4,6 +4,7 @@
  *   {"method","target","headers":[[name,value]...],"body":base64,"signing"}   -> {"service","operation","input"} or {"error"}
  *   ... with "output" (canonical, blobs in base64): also {"status","headers","body"}, the encoded answer
  *   ... with "fail" {"kind","code","text","details"}: the same of an encoded error
+ *   {"service","operation","input"} instead of a request: the input of JSON services, without the wire
  *   ... with "validate": true: "invalid" is the text of the violations, if there are any */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,15 @@ static void put_response(struct arena *a, struct doc *into, struct wire_response
     buf_free(&r->body);
 }
 
+/* The request that carries the input in JSON, whatever the service's own protocols are. */
+static struct wire_match match_of(const struct doc *in)
+{
+    const struct service *service = model_service(doc_text(in, "service"));
+
+    return (struct wire_match){ .service = service, .protocol = PROTOCOL_JSON, .json_version = "1.1",
+                                .operation = service ? model_operation(service, str_of(doc_text(in, "operation"))) : NULL };
+}
+
 static void probe(struct arena *a, const struct doc *in, struct doc *out)
 {
     struct sigv4_header headers[64];
@@ -64,7 +74,9 @@ static void probe(struct arena *a, const struct doc *in, struct doc *out)
     base64_decode(a, str_of(doc_text(in, "body")), &request.body);
     for (uint32_t i = 0; list && i < list->count && i < 64; i++)
         headers[request.header_count++] = (struct sigv4_header){ list->items[i]->items[0]->text, list->items[i]->items[1]->text };
-    match = wire_route(a, &request, doc_text(in, "signing"));
+    match = doc_has(in, "service") ? match_of(in) : wire_route(a, &request, doc_text(in, "signing"));
+    if (doc_has(in, "service"))
+        request.body = str_of(json_text(a, doc_get(in, "input")));
     doc_set_string(a, out, "service", match.service ? match.service->name : "");
     doc_set_string(a, out, "operation", match.operation ? match.operation->name : "");
     doc_set_integer(a, out, "protocol", match.protocol);
