@@ -6,6 +6,7 @@
 #include "sign/digest.h"
 
 struct bodies;
+struct identity_cache;
 struct pool;
 struct routes;
 
@@ -18,6 +19,7 @@ struct platform {
     struct routes *routes;
     struct bodies *bodies; /* of S3 */
     unsigned char session_key[SEAL_KEY_SIZE]; /* seals and opens session tokens */
+    struct identity_cache *identity_cache;    /* of services/iam, which makes it when it is NULL */
 };
 
 #endif

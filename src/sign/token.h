@@ -18,7 +18,7 @@ struct token { /* strings are never NULL; "" does not apply */
     const char *account;
     const char *arn;      /* who asks: arn:aws:sts::A:assumed-role/ROLE/SESSION, or a user's own */
     const char *user_id;  /* AROA...:SESSION, or the user's */
-    const char *role_arn; /* whose policies apply, "" for a session of a user */
+    const char *role_arn; /* whose policies apply: a role's ARN, or a user's for a session of its own */
     const char *session_policy; /* JSON, "" for none */
     int64_t issued_ms, expires_ms;
     int64_t revision; /* of the role's policies when it was issued */

@@ -13,6 +13,9 @@ struct store;
 
 extern const struct service_ops iam_ops, sts_ops;
 
+/* May the caller give this role to that service ("sagemaker.amazonaws.com")? Asks iam:PassRole, with iam:PassedToService. */
+int iam_check_pass_role(struct call *, const char *role_arn, const char *service, struct err *err);
+
 struct identity_found {
     const char *secret_access_key;
     struct principal principal;
@@ -23,8 +26,11 @@ struct identity_found {
 int identity_find(struct arena *, struct store *, struct platform *, const struct sigv4_claim *, const char *service,
                   int64_t now_ms, struct identity_found *ret, struct err *err);
 
+/* Frees what identity_find() remembers in the platform. */
+void identity_forget(struct platform *);
+
 /* The identities' part of the routing snapshot: session_key, account, default_region, keys (as docs/ARCHITECTURE.md says), and
- * roles [{"arn","policies"}] for session tokens. */
+ * roles [{"arn","policies"}]: a session token's role_arn is one of them (or a user's ARN, for a user's own session). */
 int identity_snapshot(struct arena *, struct store *, struct platform *, struct doc **ret, struct err *err);
 
 /* Grows with every change that identity_snapshot() would show, in this process; a caller compares it with the last. */
