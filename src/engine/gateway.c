@@ -172,6 +172,36 @@ static void send_ended(void *owner, const struct err *err)
     http_abort(g->x);
 }
 
+static void make_call(struct passage *g, const struct doc *input, const struct upload *upload)
+{
+    struct gateway *gw = g->gateway;
+
+    g->call = (struct call){
+        .engine = gw->options.engine,
+        .arena = g->arena,
+        .operation = g->match.operation,
+        .principal = g->identity.principal,
+        .region = g->claim.region.size ? str_dup(g->arena, g->claim.region)
+                                       : engine_world_of(gw->options.engine)->default_region,
+        .request_id = g->call.request_id,
+        .source_ip = g->source_ip,
+        .tls = g->tls,
+        .now_ms = engine_now_ms(gw->options.engine),
+        .input = input,
+        .output = doc_map(g->arena),
+        .upload = upload,
+        .request_headers = headers_doc(g),
+    };
+}
+
+static void add_extra_headers(struct passage *g)
+{
+    const struct doc *extra = g->call.extra_headers;
+
+    for (uint32_t i = 0; extra && i < extra->count; i++)
+        wire_add_header(g->arena, &g->response, extra->members[i].key, extra->members[i].value->text);
+}
+
 static void run(struct passage *g, struct str body, const struct upload *upload)
 {
     struct gateway *gw = g->gateway;
@@ -190,22 +220,7 @@ static void run(struct passage *g, struct str body, const struct upload *upload)
         fail_request(g, &err);
         return;
     }
-    g->call = (struct call){
-        .engine = gw->options.engine,
-        .arena = g->arena,
-        .operation = g->match.operation,
-        .principal = g->identity.principal,
-        .region = g->claim.region.size ? str_dup(g->arena, g->claim.region)
-                                       : engine_world_of(gw->options.engine)->default_region,
-        .request_id = g->call.request_id,
-        .source_ip = g->source_ip,
-        .tls = g->tls,
-        .now_ms = engine_now_ms(gw->options.engine),
-        .input = input,
-        .output = doc_map(g->arena),
-        .upload = upload,
-        .request_headers = headers_doc(g),
-    };
+    make_call(g, input, upload);
     if (wire_streaming(g->match.operation->output))
         g->call.download = arena_new_of(g->arena, struct download);
     if (engine_run(gw->options.engine, &g->call, &err) < 0) {
@@ -218,9 +233,7 @@ static void run(struct passage *g, struct str body, const struct upload *upload)
         g->download = download_new(gw->options.loop, gw->options.bodies, g->call.download, &events, g);
     }
     wire_encode(g->arena, &g->match, g->call.output, g->call.http_status, g->call.request_id, &g->response);
-    for (uint32_t i = 0; g->call.extra_headers && i < g->call.extra_headers->count; i++)
-        wire_add_header(g->arena, &g->response, g->call.extra_headers->members[i].key,
-                        g->call.extra_headers->members[i].value->text);
+    add_extra_headers(g);
     hold(g);
 }
 
@@ -234,6 +247,7 @@ static void fail_request(struct passage *g, struct err *err)
                   STR_ARG(g->match.operation_name), log_quote(g->arena, err->text));
     buf_free(&g->response.body);
     wire_encode_error(g->arena, &g->match, err, NULL, g->call.request_id, &g->response);
+    add_extra_headers(g); /* of a delete marker, of what was not modified */
     if (list_empty(&g->link))
         hold(g);
 }
@@ -388,6 +402,20 @@ static void stream_end(struct http_exchange *x)
     upload_finish(g->upload);
 }
 
+/* Before the first byte of the body: what would be refused after it is refused now. */
+static int ask_first(struct passage *g, struct err *err)
+{
+    const struct op *op = engine_op(g->gateway->options.engine, g->match.operation);
+    struct doc *input;
+
+    if (!op || !op->admit)
+        return 0;
+    if (wire_decode(g->arena, &g->match, &g->request, &input, err) < 0)
+        return -1;
+    make_call(g, input, NULL);
+    return op->admit(&g->call, err);
+}
+
 static int start_upload(struct passage *g, struct err *err)
 {
     static const struct upload_events events = { upload_room, upload_done, upload_failed };
@@ -448,7 +476,7 @@ static void begin(struct passage *g)
         return;
     }
     if (g->match.operation && wire_streaming(g->match.operation->input)) {
-        if (start_upload(g, &err) < 0) {
+        if (ask_first(g, &err) < 0 || start_upload(g, &err) < 0) {
             fail_request(g, &err);
             return;
         }

@@ -601,7 +601,7 @@ int complete_multipart_upload(struct call *c, struct err *err)
 
 int list_parts(struct call *c, struct err *err)
 {
-    int64_t most = doc_int(c->input, "MaxParts", 1000), marker = 0, last = 0;
+    int64_t most = doc_int(c->input, "MaxParts", 1000), marker = doc_int(c->input, "PartNumberMarker", 0), last = 0;
     struct doc *list = doc_list(c->arena), *initiator = doc_map(c->arena);
     struct multipart m;
     struct part *parts;
@@ -609,10 +609,6 @@ int list_parts(struct call *c, struct err *err)
 
     if (open_multipart(c, "s3:ListMultipartUploadParts", &m, err) < 0)
         return -1;
-    if (doc_has(c->input, "PartNumberMarker"))
-        marker = doc_get(c->input, "PartNumberMarker")->type == DOC_INTEGER ?
-                     doc_int(c->input, "PartNumberMarker", 0) :
-                     str_to_int64(str_of(doc_text(c->input, "PartNumberMarker")), &marker) ? marker : -1;
     if (most < 0 || marker < 0)
         return fail_code(err, ERR_INVALID, "InvalidArgument",
                          "Argument max-parts and part-number-marker must be an integer between 0 and 2147483647");
