@@ -153,7 +153,7 @@ static void story(uint64_t seed, bool versioned)
             doc_set_string(w.arena, input, "Key", key);
             assert_int_equal(s3_run(&w, "DeleteObject", input, NULL), 0);
             if (at < key_count)
-                strcpy(keys[at], keys[--key_count]);
+                memmove(keys[at], keys[--key_count], sizeof keys[0]);
         } else {
             s3_put(&w, "shelf", key, "");
             if (at == key_count)
