@@ -1,5 +1,5 @@
-"""demo.py - the main job, as a program written for SageMaker does it: nothing in here knows of Sagebrush but the first lines,
-which do what `eval "$(sagebrush env)"` does for a shell."""
+"""demo.py - the main job, as a program written for SageMaker does it: nothing in here knows of Sagebrush but the first
+lines, which do what `eval "$(sagebrush env)"` does for a shell."""
 import csv
 import json
 import logging
@@ -120,7 +120,7 @@ def main():
     training = trained['BillableTimeInSeconds'] * price_hour() / 3600
     serving = seconds * price_hour() / 3600
     say(f'On SageMaker this would have cost ${training:.5f} to train ({trained["BillableTimeInSeconds"]} s) and '
-        f'${serving:.5f} to serve ({seconds:.1f} s), at ${price_hour()} an hour of {INSTANCE}; here it cost none of that.')
+        f'${serving:.5f} to serve ({seconds:.1f} s), at ${price_hour()} an hour of {INSTANCE}.')
 
     model = client.describe_endpoint_config(EndpointConfigName=deployed['EndpointConfigName'])
     predictor.delete_endpoint()

@@ -1,0 +1,298 @@
+import http.server
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from conftest import TOOLKIT, archive
+
+SHOW = '''
+import json, os, sys
+with open(os.environ['SM_MODEL_DIR'] + '/seen.json', 'w') as f:
+    json.dump({'args': sys.argv[1:], 'env': dict(os.environ), 'cwd': os.getcwd()}, f)
+'''
+
+
+def seen(box):
+    return json.loads((box.base / 'model/seen.json').read_text())
+
+
+def test_arguments_and_variables(box):
+    box.script({'train.py': SHOW}, epochs=3, learning_rate=0.1, x='one two', flag=True, none=None, layers=[1, 2],
+               sagemaker_some_option='a')
+    box.config('resourceconfig', {
+        'current_host': 'algo-2', 'hosts': ['algo-2'], 'network_interface_name': 'eth0',
+        'current_instance_type': 'ml.m5.large', 'current_group_name': 'homogeneousCluster',
+        'instance_groups': [{'instance_group_name': 'homogeneousCluster', 'instance_type': 'ml.m5.large',
+                             'hosts': ['algo-2']}]})
+    box.config('inputdataconfig', {'train': {'TrainingInputMode': 'File'}, 'test-set': {'TrainingInputMode': 'File'}})
+    done = box.train(TRAINING_JOB_NAME='job-1')
+    assert done.returncode == 0, done.stderr
+    result = seen(box)
+    assert result['args'] == ['--epochs', '3', '--flag', 'True', '--layers', '[1, 2]', '--learning_rate', '0.1',
+                              '--none', '', '-x', 'one two']
+    env, base = result['env'], str(box.base)
+    assert result['cwd'] == base + '/code'
+    for name, value in {
+            'SM_HOSTS': '["algo-2"]', 'SM_CURRENT_HOST': 'algo-2', 'SM_NUM_GPUS': '0', 'SM_MODEL_DIR': base + '/model',
+            'SM_CHANNELS': '["test-set","train"]', 'SM_CHANNEL_TRAIN': base + '/input/data/train',
+            'SM_CHANNEL_TEST-SET': base + '/input/data/test-set', 'SM_HP_EPOCHS': '3', 'SM_HP_NONE': '',
+            'SM_HP_LAYERS': '[1,2]', 'SM_HP_FLAG': 'true', 'SM_USER_ENTRY_POINT': 'train.py', 'SM_MODULE_NAME': 'train',
+            'SM_FRAMEWORK_PARAMS': '{"sagemaker_some_option":"a"}', 'SM_OUTPUT_DATA_DIR': base + '/output/data',
+            'SM_CURRENT_INSTANCE_TYPE': 'ml.m5.large', 'SM_IS_HETERO': 'false', 'SM_LOG_LEVEL': '20',
+            'SM_CURRENT_INSTANCE_GROUP': 'homogeneousCluster', 'SM_INSTANCE_GROUPS': '["homogeneousCluster"]',
+            'SM_CURRENT_INSTANCE_GROUP_HOSTS': '["algo-2"]', 'SM_INPUT_CONFIG_DIR': base + '/input/config'}.items():
+        assert env[name] == value, name
+    assert json.loads(env['SM_HPS']) == {'epochs': 3, 'learning_rate': 0.1, 'x': 'one two', 'flag': True, 'none': None,
+                                         'layers': [1, 2]}
+    assert json.loads(env['SM_USER_ARGS']) == result['args']
+    training = json.loads(env['SM_TRAINING_ENV'])
+    assert training['hyperparameters']['epochs'] == 3 and training['job_name'] == 'job-1' and training['is_master']
+    assert training['channel_input_dirs']['train'] == base + '/input/data/train'
+    assert env['PYTHONPATH'].split(':')[0] == base + '/code'
+    assert (box.base / 'output/success').exists() and not (box.base / 'output/failure').exists()
+
+
+def test_plain_strings_are_hyperparameters_too(box):
+    box.script({'train.py': SHOW})
+    place = str(box.base / 'input/data/code/sourcedir.tar.gz')
+    box.config('hyperparameters', {'sagemaker_program': 'train.py', 'name': 'plain', 'count': '7',
+                                   'sagemaker_submit_directory': place})
+    assert box.train().returncode == 0
+    assert seen(box)['args'] == ['--count', '7', '--name', 'plain']
+
+
+def test_modules_beside_the_script_are_found(box):
+    box.script({'train.py': 'import helper; helper.go()', 'helper.py': 'def go(): print("helped")'})
+    assert 'helped' in box.train().stdout
+
+
+def test_script_that_fails(box):
+    box.script({'train.py': 'import sys\nprint("on stderr", file=sys.stderr)\nraise ValueError("no such column: x")\n'},
+               depth=4)
+    done = box.train()
+    assert done.returncode == 1
+    assert box.failure.startswith('ExecuteUserScriptError:\nExitCode 1\nErrorMessage "Traceback')
+    assert 'ValueError: no such column: x' in box.failure
+    assert box.failure.endswith('Command "/usr/bin/python3 train.py --depth 4"')
+    assert 'on stderr' in done.stderr and not (box.base / 'output/success').exists()
+
+
+def test_long_error_keeps_the_exception_and_the_command(box):
+    box.script({'train.py': 'raise RuntimeError("x" * 5000 + " the end")'})
+    assert box.train().returncode == 1
+    assert len(box.failure) <= 1024 and ' the end"' in box.failure and 'Command "' in box.failure
+
+
+@pytest.mark.parametrize('code', [2, 42])
+def test_exit_code_is_the_scripts(box, code):
+    box.script({'train.py': f'import sys; sys.exit({code})'})
+    assert box.train().returncode == code
+    assert f'ExitCode {code}\n' in box.failure
+
+
+def test_killed_script_is_told_as_out_of_memory(box):
+    box.script({'train.py': 'import os; os.kill(os.getpid(), 9)'})
+    assert box.train().returncode == 137
+    assert 'OutOfMemory: Process killed by SIGKILL (signal 9)' in box.failure
+
+
+def test_shell_script(box):
+    box.script({'run.sh': '#!/bin/sh\necho "args: $*" > $SM_MODEL_DIR/out'}, program='run.sh', a='it\'s "x"', depth=2)
+    assert box.train().returncode == 0
+    assert (box.base / 'model/out').read_text() == 'args: -a it\'s "x" --depth 2\n'
+
+
+def test_sigterm_reaches_the_script(box):
+    box.script({'train.py': '''
+import os, signal, sys, time
+def end(*_):
+    open(os.environ['SM_MODEL_DIR'] + '/saved', 'w').close()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print('waiting', flush=True)
+time.sleep(60)
+'''})
+    child = subprocess.Popen([TOOLKIT, 'train'], env=box.environment, stdout=subprocess.PIPE, text=True)
+    with child.stdout:
+        for line in child.stdout:
+            if 'waiting' in line:
+                break
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
+    assert (box.base / 'model/saved').exists()
+
+
+def test_output_comes_as_it_is_written(box):
+    box.script({'train.py': 'import time\nprint("first")\ntime.sleep(30)'})
+    child = subprocess.Popen([TOOLKIT, 'train'], env=box.environment, stdout=subprocess.PIPE, text=True)
+    started = time.monotonic()
+    with child.stdout:
+        while 'first' not in child.stdout.readline():
+            assert child.poll() is None
+        assert time.monotonic() - started < 10
+        child.send_signal(signal.SIGTERM)
+        child.wait(20)
+
+
+def test_missing_program_and_missing_file(box):
+    box.config('hyperparameters', {})
+    assert box.train().returncode == 1
+    assert 'sagemaker_program is missing' in box.failure
+    box.script({'other.py': ''})
+    assert box.train().returncode == 1
+    assert 'train.py (sagemaker_program) is not in the source archive, which holds: other.py' in box.failure
+
+
+@pytest.mark.parametrize('name', ['../evil.py', '/tmp/evil.py', 'a/../../evil.py'])
+def test_archive_that_climbs_out(box, name):
+    box.script({'train.py': '', name: 'print("evil")'})
+    assert box.train().returncode == 1
+    assert 'leads out of its folder' in box.failure
+    assert not (box.base / 'evil.py').exists()
+
+
+def test_link_that_climbs_out(box):
+    import io
+    import tarfile
+    box.script({'train.py': ''})
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode='w:gz') as tar:
+        entry = tarfile.TarInfo('way')
+        entry.type, entry.linkname = tarfile.SYMTYPE, '../../..'
+        tar.addfile(entry)
+    (box.base / 'input/data/code/sourcedir.tar.gz').write_bytes(out.getvalue())
+    assert box.train().returncode == 1
+    assert 'leads out of its folder' in box.failure
+
+
+def test_damaged_archive(box):
+    box.script({'train.py': ''})
+    (box.base / 'input/data/code/sourcedir.tar.gz').write_bytes(archive({'train.py': 'x' * 9999})[:60])
+    assert box.train().returncode == 1
+    assert 'cannot be unpacked' in box.failure
+
+
+def test_requirements_without_a_network(box):
+    box.script({'train.py': 'print("ran")', 'requirements.txt': 'no-such-package-of-anybody==1.0\n'})
+    done = box.train(PIP_INDEX_URL='http://127.0.0.1:9/simple', PIP_RETRIES='0', PIP_NO_INDEX='')
+    assert done.returncode == 1 and 'ran' not in done.stdout
+    assert box.failure.startswith('InstallRequirementsError:') and 'no-such-package-of-anybody' in box.failure
+
+
+def test_requirements_from_a_folder(box):
+    package = {'setup.py': 'from setuptools import setup; setup(name="sbmini", version="1.0", py_modules=["sbmini"])',
+               'sbmini.py': 'value = 41'}
+    (box.base / 'src').mkdir()
+    for name, text in package.items():
+        (box.base / 'src' / name).write_text(text)
+    box.script({'train.py': 'import sbmini; print("value", sbmini.value + 1)',
+                'requirements.txt': f'{box.base}/src\n'})
+    done = box.train(PIP_NO_BUILD_ISOLATION='0', PIP_NO_INDEX='1')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'value 42' in done.stdout
+    assert os.path.isdir(box.base / 'python'), 'not into the Python of the machine'
+
+
+def test_launchers_that_are_not_here(box):
+    box.script({'train.py': ''}, sagemaker_mpi_enabled=True)
+    assert box.train().returncode == 1
+    assert 'asks for MPI (sagemaker_mpi_enabled)' in box.failure
+
+
+def test_torchrun(box):
+    pytest.importorskip('subprocess')
+    box.script({'train.py': 'import os; open(os.environ["SM_MODEL_DIR"] + "/rank", "w").write(os.environ["RANK"])'},
+               sagemaker_torch_distributed_enabled=True)
+    if subprocess.run(['/usr/bin/python3', '-c', 'import torch.distributed'], capture_output=True).returncode:
+        pytest.skip('python3-torch is not installed')
+    done = box.train()
+    assert done.returncode == 0, done.stderr
+    assert (box.base / 'model/rank').read_text() == '0'
+
+
+def test_a_fault_of_ours_is_a_framework_error(box):
+    (box.base / 'input/config/hyperparameters.json').write_text('{broken')
+    assert box.train().returncode == 1
+    assert box.failure.startswith('Framework Error: \n')
+
+
+class Bucket(http.server.BaseHTTPRequestHandler):
+    body, seen, failures = b'', [], 0
+
+    def do_GET(self):
+        Bucket.seen.append((self.path, dict(self.headers)))
+        if Bucket.failures:
+            Bucket.failures -= 1
+            self.send_error(503)
+            return
+        if self.path == '/credentials':
+            answer = json.dumps({'AccessKeyId': 'ASIAX', 'SecretAccessKey': 's', 'Token': 'the-token'}).encode()
+        elif 'missing' in self.path:
+            self.send_error(404, 'Not Found')
+            return
+        else:
+            answer = Bucket.body
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def bucket():
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Bucket)
+    Bucket.seen, Bucket.failures = [], 0
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+    server.server_close()
+
+
+def test_source_from_s3(box, bucket):
+    Bucket.body, Bucket.failures = archive({'train.py': 'print("came from S3")'}), 1
+    box.script({}, sagemaker_submit_directory='s3://my-bucket/a b/ü/sourcedir.tar.gz')
+    done = box.train(AWS_ENDPOINT_URL=bucket, AWS_CONTAINER_CREDENTIALS_FULL_URI=bucket + '/credentials',
+                     AWS_REGION='eu-central-1', TMPDIR=str(box.base))
+    assert 'came from S3' in done.stdout, done.stderr
+    path, headers = Bucket.seen[-1]
+    assert path == '/my-bucket/a%20b/%C3%BC/sourcedir.tar.gz'
+    assert headers['x-amz-security-token'.title()] == 'the-token'
+    assert '/eu-central-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;' in headers['Authorization']
+
+
+def test_source_that_is_not_in_s3(box, bucket):
+    box.script({}, sagemaker_submit_directory='s3://my-bucket/missing.tar.gz')
+    assert box.train(AWS_ENDPOINT_URL=bucket, AWS_ACCESS_KEY_ID='A', AWS_SECRET_ACCESS_KEY='s').returncode == 1
+    assert 'Cannot download s3://my-bucket/missing.tar.gz: 404' in box.failure
+    assert box.train(AWS_ENDPOINT_URL=bucket).returncode == 1
+    assert 'no credentials in the container' in box.failure
+
+
+def test_signature_is_botocores(box):
+    """The same request signed by botocore and by the toolkit."""
+    import datetime
+    import sys
+
+    import botocore.auth
+    import botocore.awsrequest
+    import botocore.credentials
+    sys.path.insert(0, str(TOOLKIT))
+    from sagebrush_toolkit import s3
+    moment = datetime.datetime(2024, 2, 29, 12, 0, 0, tzinfo=datetime.timezone.utc)
+    url = 'http://127.0.0.1:8443/my-bucket/a%20b/%C3%BC.tar.gz'
+    ours = s3.signed(url, 'us-east-1', ('AKIAX', 'secret', 'token'), moment)
+    auth = botocore.auth.S3SigV4Auth(botocore.credentials.Credentials('AKIAX', 'secret', 'token'), 's3', 'us-east-1')
+    request = botocore.awsrequest.AWSRequest('GET', url)
+    request.context['timestamp'] = '20240229T120000Z'
+    request.headers['X-Amz-Date'] = '20240229T120000Z'
+    request.headers['X-Amz-Security-Token'] = 'token'
+    request.headers['X-Amz-Content-SHA256'] = s3.EMPTY
+    signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    assert ours['authorization'].endswith('Signature=' + signature)
