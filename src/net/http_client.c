@@ -40,6 +40,7 @@ struct http_call {
     struct http_call_options options;
     struct loop_timer later; /* a failure that must not come from inside http_call_start */
     bool request_ended, streamed, answered, paused;
+    bool acknowledged; /* the first piece of an answer that came in pieces */
     char why[256];
 };
 
@@ -105,7 +106,7 @@ static int64_t deadline_ms(struct link *l)
         return l->since_ms + o->idle_ms;
     if (l->connecting)
         return l->since_ms + o->connect_ms;
-    if (l->call->paused || (!l->call->request_ended && !stream_queued(l->stream)))
+    if (l->call->paused || (!l->call->request_ended && !l->call->answered && !stream_queued(l->stream)))
         return INT64_MAX; /* it is the caller's turn */
     return l->since_ms + l->call->options.answer_ms;
 }
@@ -279,6 +280,8 @@ static void end_came(void *owner)
         return;
     if (http_parser_head(l->parser)->status < 200) {
         l->interim = true;
+        if (c->options.events->informed)
+            c->options.events->informed(c->options.owner, http_parser_head(l->parser)->status);
         return;
     }
     l->over = true;
@@ -341,6 +344,8 @@ static void feed(struct link *l, const char *data, size_t size)
         }
         if (l->interim) {
             l->interim = false;
+            if (!l->call)
+                return;
             if (http_parser_head(l->parser)->status == 101) {
                 call_failed(l, HTTP_GARBAGE, "it switches protocols, which nobody asked for");
                 return;
@@ -390,8 +395,12 @@ static void received(void *owner, const char *data, size_t size)
         buf_append(&l->held, data, size);
     else
         feed(l, data, size);
-    if (!l->doomed && l->call)
+    if (!l->doomed && l->call) {
         set_timer(l);
+        if (!l->call->acknowledged)
+            stream_acknowledge(l->stream);
+        l->call->acknowledged = true;
+    }
     leave(l);
 }
 
@@ -446,6 +455,8 @@ static void connected(void *owner, int errno_value)
     }
     touch(l);
     set_timer(l);
+    if (l->call->options.events->connected)
+        l->call->options.events->connected(l->call->options.owner);
 }
 
 static void drained(void *owner)
@@ -517,7 +528,7 @@ struct http_call *http_call_start(struct http_upstream *u, const struct http_cal
     c->request_ended = !options->more;
     u->running++;
     u->holders++;
-    if (list_empty(&u->idle)) {
+    if (list_empty(&u->idle) || options->fresh) {
         connect_or_fail(c);
     } else {
         struct link *l = list_entry(u->idle.next, struct link, link);
@@ -530,6 +541,11 @@ struct http_call *http_call_start(struct http_upstream *u, const struct http_cal
         send_request(l);
     }
     return c;
+}
+
+bool http_call_connected(const struct http_call *c)
+{
+    return c->link && !c->link->connecting;
 }
 
 size_t http_call_write(struct http_call *c, const void *data, size_t size)

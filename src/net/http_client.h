@@ -39,6 +39,8 @@ struct http_call_events {
     void (*end)(void *owner);
     void (*failed)(void *owner, enum http_failure, const char *why);
     void (*drained)(void *owner); /* the request's queue has left; NULL: nobody asks */
+    void (*connected)(void *owner); /* a new connection is there (see http_call_connected); NULL: nobody asks */
+    void (*informed)(void *owner, int status); /* an interim answer came: 100 is "go on"; NULL: nobody asks */
 };
 
 struct http_call_options {
@@ -47,12 +49,14 @@ struct http_call_options {
     bool more;       /* the body goes on with http_call_write() until http_call_end() */
     bool chunked;    /* http_call_write() frames it in chunks (the head says so); 'body' is framed too */
     bool no_body;    /* the method is HEAD */
+    bool fresh;      /* on a new connection: for what cannot be sent again should a kept one turn out to be dead */
     int64_t answer_ms; /* from the end of the request to the answer's head, and between its pieces; 0: 60 s */
     const struct http_call_events *events;
     void *owner;
 };
 
 struct http_call *http_call_start(struct http_upstream *, const struct http_call_options *);
+bool http_call_connected(const struct http_call *); /* already: a kept connection was there */
 size_t http_call_write(struct http_call *, const void *data, size_t size); /* returns what is queued */
 void http_call_end(struct http_call *);    /* of the request */
 void http_call_pause(struct http_call *, bool paused); /* back-pressure to the upstream */

@@ -509,9 +509,7 @@ static bool decide(struct connection *c, char first)
     const struct http_server_options *o = &c->server->options;
 
     c->decided = true;
-    if (!o->tls)
-        return true;
-    if (first == TLS_FIRST_BYTE) {
+    if (o->tls && first == TLS_FIRST_BYTE) {
         c->tls = tls_new(o->tls);
         return true;
     }

@@ -45,7 +45,7 @@ struct http_server_options {
     void (*handle)(struct http_exchange *, void *data);
     void *data;
     struct tls_server *tls;  /* NULL: plain only. Else the first byte decides; not owned */
-    bool plain_from_anywhere; /* with tls: false refuses plain HTTP that does not come from loopback */
+    bool plain_from_anywhere; /* false refuses plain HTTP that comes neither from loopback nor over a Unix socket */
     int max_connections;     /* 0: 10000; beyond it connections wait in the kernel */
     int64_t idle_ms, head_ms, body_ms, write_ms; /* between requests, for a head, for the next bytes of a body, for the
                                                   * client to take some of the answer; 0: 75, 30, 60, 60 seconds */

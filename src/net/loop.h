@@ -110,6 +110,8 @@ size_t stream_write(struct stream *, const struct str *parts, int count);
 size_t stream_queued(const struct stream *);
 void stream_finish(struct stream *); /* sends the queue, then says that no more will come; reading goes on */
 void stream_close(struct stream *);  /* at once, what is queued is dropped; no call after it. NULL is fine */
+void stream_acknowledge(struct stream *); /* TCP: what came is acknowledged now, not in 40 ms: for a peer that writes head and
+                                           * body apart and holds the second back (Nagle) until it knows of the first */
 bool stream_is_unix(const struct stream *);
 const char *stream_peer(struct stream *); /* the other side's address: "127.0.0.1", "::1", "" of a Unix socket */
 bool stream_peer_is_loopback(struct stream *);
