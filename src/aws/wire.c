@@ -508,6 +508,18 @@ int wire_error_status(const struct wire_match *match, const struct err *err)
     return usual[err->kind];
 }
 
+/* A text that quotes what a client sent, or was cut at the end of its room, may hold what neither JSON nor XML can say. */
+static struct err without_bad_bytes(const struct err *err)
+{
+    struct err clean = *err;
+    bool utf8 = utf8_valid(str_of(clean.text));
+
+    for (char *c = clean.text; *c; c++)
+        if (((unsigned char)*c >= 0x80 && !utf8) || ((unsigned char)*c < ' ' && !strchr("\t\n\r", *c)))
+            *c = '?';
+    return clean;
+}
+
 /* The document of a JSON or CBOR error. The message has the case that the model gives it; clients look for both. */
 static struct doc *error_document(struct arena *a, const struct shape *shape, const char *type, const struct err *err,
                                   const struct doc *details)
@@ -538,9 +550,10 @@ static void encode_s3_error(struct arena *a, const struct wire_match *match, con
     buf_append_str(b, "</Error>");
 }
 
-void wire_encode_error(struct arena *a, const struct wire_match *match, const struct err *err, const struct doc *details,
+void wire_encode_error(struct arena *a, const struct wire_match *match, const struct err *why, const struct doc *details,
                        const char *request_id, struct wire_response *ret)
 {
+    const struct err clean = without_bad_bytes(why), *err = &clean;
     const struct shape *shape = shape_of_error(match, err);
     const char *code = err->code[0] ? err->code : code_of_kind(match, err->kind);
     const char *name = shape ? shape->name : code, *query_code = shape ? shape->error_code : code;

@@ -172,6 +172,7 @@ static void take_error(struct reader *r, struct str words, struct str text)
         if (str_is(kind, kinds[i]))
             err.kind = (enum err_kind)i;
     snprintf(err.code, sizeof err.code, STR_FMT, STR_ARG(words));
+    text = bytes_of(r->arena, text);
     snprintf(err.text, sizeof err.text, STR_FMT, STR_ARG(text));
     buf_free(&r->response.body);
     wire_encode_error(r->arena, &r->match, &err, NULL, "REQUEST", &r->response);
