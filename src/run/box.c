@@ -221,13 +221,29 @@ static const char *folder_of(struct arena *a, const char *path)
 
 enum { OWN_MOUNTS = HOSTIMAGE_MOUNTS + 8 };
 
+/* A program of ours stands for many images, and has to know for which. */
+static const char *const *environment_of(struct arena *a, const struct box_order *o)
+{
+    size_t count = 0;
+    const char **environment;
+
+    if (o->image->kind != IMAGE_HOST)
+        return o->environment;
+    while (o->environment[count])
+        count++;
+    environment = arena_array_of(a, const char *, count + 2);
+    memcpy(environment, o->environment, count * sizeof *environment);
+    environment[count] = arena_printf(a, "SAGEBRUSH_IMAGE=%s", o->image->title);
+    return environment;
+}
+
 /* The root folder with everything in it, and config.json. */
 static int make_bundle(struct arena *a, const struct box *b, const struct box_order *o, struct err *err)
 {
     const char *root = arena_printf(a, "%s/root", b->folder), *init, *program, *user, **arguments;
     struct bundle_mount *mounts = arena_array_of(a, struct bundle_mount, (size_t)(OWN_MOUNTS + o->mount_count));
     struct bundle bundle = {
-        .root = root, .environment = o->environment, .host_name = o->host_name, .mounts = mounts,
+        .root = root, .environment = environment_of(a, o), .host_name = o->host_name, .mounts = mounts,
         .network_namespace = o->network->namespace_path, .cgroup_path = cgroup_path(a, b->name),
         .memory_bytes = o->memory_bytes, .cpu_weight = o->cpu_weight, .cpus = o->cpus,
     };
@@ -334,7 +350,7 @@ static int start_process(struct arena *a, const struct box *b, const struct box_
     arguments[2] = o->image->working_folder;
     memcpy(arguments + 3, o->arguments, sizeof *arguments * (size_t)n);
     /* Without the create lock: init takes its own before it says that it is ready. */
-    return spawn(arguments, o->environment, fds, 6, &pid, err);
+    return spawn(arguments, environment_of(a, o), fds, 6, &pid, err);
 }
 
 static int start_container(struct arena *a, const struct box *b, const struct box_order *o, struct start_fds *f, struct err *err)
