@@ -4,16 +4,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "algo/serve.h"
 #include "algo/train.h"
 
 static int usage(FILE *to, int status)
 {
-    fputs("usage: sagebrush-xgboost train\n"
+    fputs("usage: sagebrush-xgboost train|serve\n"
           "\n"
           "XGBoost in the SageMaker container contract.\n"
           "  train   reads input/ below /opt/ml, writes model/; exit status 1 and output/failure say what went wrong\n"
+          "  serve   answers /ping, /invocations and /execution-parameters with the models of model/, until SIGTERM\n"
           "\n"
-          "SAGEMAKER_BASE_DIR stands in for /opt/ml.\n",
+          "SAGEMAKER_BASE_DIR stands in for /opt/ml, SAGEMAKER_BIND_TO_PORT for port 8080.\n",
           to);
     return status;
 }
@@ -33,5 +35,7 @@ int main(int argc, char **argv)
         }
         return train();
     }
+    if (strcmp(argv[1], "serve") == 0)
+        return serve();
     return usage(stderr, 2);
 }
