@@ -12,8 +12,8 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/program.h"
 #include "doc/json.h"
+#include "cmd/tables.h"
 #include "engine/bodies.h"
 #include "engine/engine.h"
 #include "engine/gateway.h"
@@ -22,9 +22,7 @@
 #include "net/loop.h"
 #include "run/runtime.h"
 #include "services/admin/admin.h"
-#include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
-#include "services/logs/logs.h"
 #include "services/platform.h"
 #include "services/routes.h"
 #include "services/s3/s3.h"
@@ -57,10 +55,6 @@ struct control {
     int64_t identities; /* the revision that the snapshot has */
     bool posted;
     int draining; /* servers that still drain */
-};
-
-static const struct service_ops *const services[] = {
-    &sagemaker_ops, &s3_ops, &logs_ops, &cloudwatch_ops, &iam_ops, &sts_ops, NULL,
 };
 
 /* --- Identity --- */
@@ -240,7 +234,7 @@ static int read_config(struct control *c, const char *data, struct doc **ret, st
 
 static int new_runtime(struct control *c, const struct doc *config, struct runtime **ret, struct err *err)
 {
-    const char *kind = doc_text_or(config, "runtime", "container"), *agent;
+    const char *kind = doc_text_or(config, "runtime", "container");
     struct runtime_config rc = {
         .data_folder = c->platform.data_folder,
         .run_folder = arena_printf(c->arena, "%s/run", c->platform.data_folder),
@@ -255,9 +249,6 @@ static int new_runtime(struct control *c, const struct doc *config, struct runti
         *ret = sim_runtime_new(clock_system(), NULL);
         return 0;
     }
-    if (program_path(c->arena, "sagebrush-agent", &agent, err) < 0)
-        return -1;
-    rc.programs_folder = arena_strndup(c->arena, agent, (size_t)(strrchr(agent, '/') - agent));
     if (strcmp(kind, "process") == 0)
         return process_runtime_new(&rc, ret, err);
     if (strcmp(kind, "container") == 0)
@@ -279,27 +270,6 @@ static int restore_routes(struct control *c, struct err *err)
     for (int i = 0; i < count; i++)
         if (doc_has(rows[i].status, "_Routes"))
             routes_set(c->platform.routes, rows[i].uid, doc_get(rows[i].status, "_Routes"));
-    return 0;
-}
-
-/* What was being done when we went away is looked at once, whatever its time. */
-static int touch_unfinished(struct control *c, struct err *err)
-{
-    static const char *const unfinished[][2] = { { "TrainingJob", "InProgress" }, { "TrainingJob", "Stopping" } };
-
-    for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++) {
-        _cleanup_arena_ struct arena *a = arena_new();
-        const struct row_filter filter = { .kind = unfinished[i][0], .state = unfinished[i][1], .limit = 1000000 };
-        const char *after;
-        struct row *rows;
-        int count;
-
-        if (store_row_list(a, c->store, &filter, &rows, &count, &after, err) < 0)
-            return -1;
-        for (int j = 0; j < count; j++)
-            engine_touch(c->engine, rows[j].uid);
-    }
-    touch_endpoints(c);
     return 0;
 }
 
@@ -336,6 +306,7 @@ static int start(struct control *c, const char *data, struct err *err)
 {
     const struct kind *const *kinds = sagemaker_kinds;
     struct engine_world world;
+    struct str boot_id;
     struct doc *config;
 
     c->platform.data_folder = data;
@@ -348,16 +319,19 @@ static int start(struct control *c, const char *data, struct err *err)
     c->platform.admin_socket = arena_printf(c->arena, "%s/run/admin.sock", data);
     c->platform.pool = pool_new((int)sysconf(_SC_NPROCESSORS_ONLN),
                                 (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), (int)doc_int(config, "slots", 0));
+    if (file_read(c->arena, "/proc/sys/kernel/random/boot_id", 64, &boot_id, err) < 0)
+        return -1;
     if (open_store(c, config, err) < 0 || routes_new(data, &c->platform.routes, err) < 0)
         return -1;
     world = (struct engine_world){
         .store = c->store,
         .clock = clock_system(),
         .rand = rand_system(),
-        .services = services,
+        .services = service_tables,
         .kinds = kinds,
         .default_region = c->platform.default_region,
         .account = c->platform.account,
+        .boot_id = str_dup(c->arena, str_trim(boot_id)),
         .context = &c->platform,
     };
     if (new_runtime(c, config, &world.runtime, err) < 0 || engine_new(&world, &c->engine, err) < 0)
@@ -366,8 +340,7 @@ static int start(struct control *c, const char *data, struct err *err)
                                                         .identify = identify, .local = local, .context = c });
     c->admin = admin_new(&(struct admin_options){ .engine = c->engine, .gateway = c->gateway });
     if (identity_bootstrap(c->arena, c->store, &c->platform, clock_wall_ms(clock_system()), err) < 0 ||
-        store_commit(c->store, err) < 0 || restore_routes(c, err) < 0 || publish_identities(c, err) < 0 ||
-        touch_unfinished(c, err) < 0)
+        store_commit(c->store, err) < 0 || restore_routes(c, err) < 0 || publish_identities(c, err) < 0)
         return -1;
     if (loop_watch_new(c->loop, data, folder_changed, c, &c->watch, err) < 0)
         return -1;

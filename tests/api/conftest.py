@@ -72,6 +72,9 @@ class Server:
         listing = subprocess.run(["sh", "-c", script], check=True, capture_output=True, input=exports, env=clean).stdout
         return dict(pair.split("=", 1) for pair in listing.decode().split("\0") if "=" in pair)
 
+    def account(self):
+        return json.loads((self.data / "config").read_text())["account"]
+
     def pid(self, name):
         """Of 'up', 'control' or 'serve'; None while it is not there."""
         try:

@@ -71,3 +71,13 @@ def test_s3cmd(server, unique, tmp_path):
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
     assert "a file" in run(server, *common, "ls", "--recursive", f"s3://{unique}")
     run(server, *common, "rb", "--recursive", "--force", f"s3://{unique}")
+
+
+@pytest.mark.skipif(not (HERE / "js" / "node_modules").exists(), reason="the AWS SDK for JavaScript is not installed")
+def test_javascript(server, unique):
+    seen = json.loads(run(server, shutil.which("node"), "main.mjs", unique, cwd=HERE / "js"))
+    assert seen["body"] == "hello"
+    assert seen["metrics"] == ["m"]
+    assert seen["jobs"] is True
+    assert seen["missing"].startswith("ValidationException: Could not find endpoint")
+    assert ":assumed-role/SagebrushExecutionRole/" in seen["arn"]

@@ -12,7 +12,7 @@ extern const struct service_ops logs_ops;
  * [{"offset","at_ms","message"}]}. Group and stream are made when missing; the same offset again changes nothing. */
 int logs_append(struct arena *, struct store *, const struct doc *batch, int64_t now_ms, struct err *err);
 
-/* Removes what is older than its group's retention, a bounded piece at a time; *ret_more: call again soon. */
-int logs_expire(struct store *, int64_t now_ms, bool *ret_more, struct err *err);
+/* Removes what is older than its group's retention, for a timer of an hour. */
+int logs_expire(struct store *, int64_t now_ms, struct err *err);
 
 #endif

@@ -1,4 +1,5 @@
 /* ops.c - the operations of SageMaker that are here; everything generic is a row. */
+#include "engine/tags.h"
 #include "services/sagemaker/kinds.h"
 
 #define VERBS(noun, kind)                                              \
@@ -14,6 +15,9 @@ static const struct op ops[] = {
     VERBS("EndpointConfig", endpoint_config),
     VERBS("Endpoint", endpoint),
     { "UpdateEndpoint", NULL, OP_UPDATE, &endpoint, OP_WRITES },
+    { "AddTags", tags_add, OP_RUN, NULL, OP_WRITES, NULL, "{ResourceArn}" },
+    { "ListTags", tags_list, OP_RUN, NULL, OP_READS, NULL, "{ResourceArn}" },
+    { "DeleteTags", tags_delete, OP_RUN, NULL, OP_WRITES, NULL, "{ResourceArn}" },
     {},
 };
 

@@ -1,0 +1,120 @@
+/* put.c - metrics come in: from clients, from agents, from the control plane itself. */
+#include <math.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "services/cloudwatch/cloudwatch.h"
+#include "services/cloudwatch/series.h"
+
+static int invalid(struct err *err, const char *code, const char *text)
+{
+    return fail_code(err, ERR_INVALID, code, "%s", text);
+}
+
+/* Values and Counts, Value, or StatisticValues: exactly one of them. */
+static int put_datum(struct series *s, const struct doc *d, int64_t now_ms, struct err *err)
+{
+    const struct doc *values = doc_get(d, "Values"), *counts = doc_get(d, "Counts"), *set = doc_get(d, "StatisticValues");
+    int64_t at_ms = doc_int(d, "Timestamp", now_ms);
+    bool each_second = doc_int(d, "StorageResolution", 60) == 1;
+    const char *unit = doc_text(d, "Unit");
+    struct sample sample;
+
+    if (!!values + !!set + doc_has(d, "Value") != 1)
+        return invalid(err, "InvalidParameterCombination",
+                       "Exactly one of the parameters MetricData.member.Value, MetricData.member.Values and "
+                       "MetricData.member.StatisticValues must be specified.");
+    if (values && counts && doc_count(counts, "") != doc_count(values, ""))
+        return invalid(err, "InvalidParameterValue",
+                       "The parameters MetricData.member.Values and MetricData.member.Counts must be of the same size.");
+    if (set) {
+        sample = (struct sample){ doc_number(set, "SampleCount", 0), doc_number(set, "Sum", 0), doc_number(set, "Minimum", 0),
+                                  doc_number(set, "Maximum", 0) };
+        return series_add(s, at_ms, each_second, &sample, unit, err);
+    }
+    for (size_t i = 0; i < (values ? doc_count(values, "") : 1); i++) {
+        double value = values ? doc_number(values->items[i], "", NAN) : doc_number(d, "Value", NAN);
+        double count = counts ? doc_number(counts->items[i], "", 1) : 1;
+
+        if (!isfinite(value) || fabs(value) > 0x1p360)
+            return invalid(err, "InvalidParameterValue", "The value for parameter MetricData.member.Value is invalid.");
+        sample = (struct sample){ count, value * count, value, value };
+        if (series_add(s, at_ms, each_second, &sample, unit, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int cloudwatch_put(struct call *c, struct err *err)
+{
+    const char *space = doc_text(c->input, "Namespace");
+    const struct doc *data = doc_get(c->input, "MetricData");
+
+    if (text_starts(space, "AWS/"))
+        return invalid(err, "InvalidParameterValue", "The value AWS/ for parameter Namespace is invalid.");
+    if (doc_has(c->input, "EntityMetricData"))
+        return invalid(err, "InvalidParameterValue", "EntityMetricData is not here yet.");
+    for (size_t i = 0; i < doc_count(data, ""); i++) {
+        struct series s = {
+            .arena = c->arena,
+            .store = engine_world_of(c->engine)->store,
+            .account = c->principal->account,
+            .region = c->region,
+            .space = space,
+            .metric = doc_text(data->items[i], "MetricName"),
+            .dimensions = doc_get(data->items[i], "Dimensions"),
+        };
+
+        series_identify(&s);
+        if (put_datum(&s, data->items[i], c->now_ms, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* {"EndpointName":"e"} as the list that clients send. */
+static struct doc *dimensions_of(struct arena *a, const struct doc *map)
+{
+    struct doc *list = doc_list(a);
+
+    for (uint32_t i = 0; map && map->type == DOC_MAP && i < map->count; i++) {
+        struct doc *d = doc_map(a);
+
+        doc_set_string(a, d, "Name", map->members[i].key);
+        doc_set_string(a, d, "Value", doc_value_text(map->members[i].value));
+        doc_append(a, list, d);
+    }
+    return list;
+}
+
+int metrics_append(struct arena *a, struct store *store, const struct doc *batch, int64_t now_ms, struct err *err)
+{
+    const char *id = doc_text(batch, "id");
+    const struct doc *data = doc_get(batch, "data");
+    struct str seen;
+    char now[8];
+
+    if (!*id || !*doc_text(batch, "account") || !*doc_text(batch, "namespace"))
+        return fail(err, ERR_INVALID, "a batch of metrics needs account, namespace and id");
+    if (store_get(a, store, "metrics_ids", str_of(id), &seen, err) == 0)
+        return 0;
+    if (err->kind != ERR_NOT_FOUND)
+        return -1;
+    for (size_t i = 0; i < doc_count(data, ""); i++) {
+        const struct doc *d = data->items[i], *set = doc_get(d, "statistics");
+        double value = doc_number(d, "value", 0);
+        struct sample sample = { 1, value, value, value };
+        struct series s = { .arena = a, .store = store, .account = doc_text(batch, "account"), .region = doc_text(batch, "region"),
+                            .space = doc_text(batch, "namespace"), .metric = doc_text(d, "name"),
+                            .dimensions = dimensions_of(a, doc_get(d, "dimensions")) };
+
+        if (set)
+            sample = (struct sample){ doc_number(set, "samples", 0), doc_number(set, "sum", 0), doc_number(set, "minimum", 0),
+                                      doc_number(set, "maximum", 0) };
+        series_identify(&s);
+        if (series_add(&s, doc_int(d, "at_ms", now_ms), false, &sample, doc_text(d, "unit"), err) < 0)
+            return -1;
+    }
+    store_key_int64(now, now_ms);
+    return store_put(store, "metrics_ids", str_of(id), (struct str){ now, sizeof now }, err);
+}
