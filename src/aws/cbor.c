@@ -336,7 +336,9 @@ static void print_value(struct buf *b, const struct shape *shape, const struct d
         for (uint32_t i = 0; i < d->count; i++) {
             const struct doc_item *item = &d->members[i];
             const struct member *m = structure ? model_member(shape, str_of(item->key)) : NULL;
-            const struct shape *inner = shape && shape->type == SHAPE_MAP ? model_value(shape)->shape : m ? m->shape : NULL;
+            const struct shape *inner = shape && shape->type == SHAPE_MAP ? model_value(shape)->shape
+                                        : m                               ? m->shape
+                                                                          : NULL;
 
             if (structure && (!m || item->value->type == DOC_NULL))
                 continue;

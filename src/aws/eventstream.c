@@ -47,7 +47,9 @@ static void put_message(struct buf *b, const char *const headers[][2], size_t co
 
 void eventstream_event(struct buf *b, const char *type, const char *content_type, struct str payload)
 {
-    const char *const headers[][2] = { { ":event-type", type }, { ":content-type", content_type }, { ":message-type", "event" } };
+    const char *const headers[][2] = { { ":event-type", type },
+                                       { ":content-type", content_type },
+                                       { ":message-type", "event" } };
 
     put_message(b, headers, 3, payload);
 }

@@ -1,7 +1,7 @@
 /* eventstream.h - messages of application/vnd.amazon.eventstream: what a streaming answer is made of.
  *
- * A message is a prelude (total length, length of the headers, CRC32 of both), headers, payload and a CRC32 of all that,
- * big-endian. Only writing: nothing here takes such a stream in. */
+ * A message is a prelude (total length, length of the headers, CRC32 of both), headers, payload and a CRC32 of all
+ * that, big-endian. Only writing: nothing here takes such a stream in. */
 #ifndef AWS_EVENTSTREAM_H
 #define AWS_EVENTSTREAM_H
 

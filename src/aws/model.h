@@ -110,14 +110,16 @@ struct route {
     uint8_t group; /* routes of one method, path and literals share a number, and stand together */
 };
 
-enum service_flag { SERVICE_QUERY_COMPATIBLE = 1 /* JSON and CBOR answers carry the Query code in x-amzn-query-error */ };
+enum service_flag {
+    SERVICE_QUERY_COMPATIBLE = 1 /* JSON and CBOR answers carry the Query code in x-amzn-query-error */
+};
 
 enum protocol { PROTOCOL_JSON, PROTOCOL_REST_JSON, PROTOCOL_REST_XML, PROTOCOL_QUERY, PROTOCOL_EC2, PROTOCOL_CBOR };
 
 struct service {
     const char *name;         /* botocore's folder: "sagemaker", "sagemaker-runtime", "s3", "logs"... */
     const char *service_id;   /* "SageMaker", "CloudWatch Logs" */
-    const char *signing_name; /* in the scope of the signature, and before the colon of IAM actions unless arn_name differs */
+    const char *signing_name;  /* in the scope of the signature */
     const char *target_prefix; /* X-Amz-Target before the dot, NULL: none */
     const char *json_version;  /* "1.0", "1.1", NULL */
     const char *api_version;

@@ -58,8 +58,8 @@ static struct entry *compile(const char *pattern)
 
     assert(e && "out of memory");
     e->pattern = pattern;
-    e->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, OPTIONS | PCRE2_ANCHORED | PCRE2_ENDANCHORED, &why,
-                            &at, NULL);
+    e->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, OPTIONS | PCRE2_ANCHORED | PCRE2_ENDANCHORED,
+                            &why, &at, NULL);
     assert(e->code && "a pattern of the model does not compile: correct it in model/overlay.json");
     pcre2_jit_compile(e->code, PCRE2_JIT_COMPLETE); /* where there is none, matching does without */
     return e;
@@ -113,7 +113,8 @@ int pattern_new(const char *text, struct pattern **ret, struct err *err)
         PCRE2_UCHAR words[200];
 
         pcre2_get_error_message(why, words, sizeof words);
-        return fail(err, ERR_INVALID, "the regular expression '%s' is wrong at character %zu: %s", text, (size_t)at, words);
+        return fail(err, ERR_INVALID, "the regular expression '%s' is wrong at character %zu: %s", text, (size_t)at,
+                    words);
     }
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
     p = malloc(sizeof *p);

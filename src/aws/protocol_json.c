@@ -17,7 +17,8 @@ static int refuse(struct err *err, const struct doc *d, const char *wanted)
     static const char *const found[] = { "NULL_VALUE", "BOOLEAN_VALUE", "NUMBER_VALUE", "NUMBER_VALUE",
                                          "STRING_VALUE", "BLOB_VALUE",  "START_ARRAY",  "START_OBJECT" };
 
-    return fail_code(err, ERR_INVALID, "SerializationException", "%s can not be converted to %s", found[d->type], wanted);
+    return fail_code(err, ERR_INVALID, "SerializationException", "%s can not be converted to %s", found[d->type],
+                     wanted);
 }
 
 bool is_simple(const struct shape *shape)
@@ -57,7 +58,8 @@ static int conform_time(struct doc *d, enum time_format format, struct err *err)
         *d = (struct doc){ .type = DOC_INTEGER, .integer = llround(d->real * 1000) };
         return 0;
     }
-    if (d->type == DOC_STRING && (time_parse_iso8601(d->text, &ms) || (format == TIME_HTTP && time_parse_http(d->text, &ms)))) {
+    if (d->type == DOC_STRING &&
+        (time_parse_iso8601(d->text, &ms) || (format == TIME_HTTP && time_parse_http(d->text, &ms)))) {
         *d = (struct doc){ .type = DOC_INTEGER, .integer = ms };
         return 0;
     }

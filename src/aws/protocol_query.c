@@ -1,8 +1,8 @@
 /* protocol_query.c - the Query protocol (IAM, STS, older clients of CloudWatch) and its EC2 variant: a form comes in,
  * XML goes out.
  *
- * A form is flat: "Tags.member.1.Key=a". Its parameters are sorted once, so that everything under a prefix is one range,
- * and a shape is followed only where there is something under it. */
+ * A form is flat: "Tags.member.1.Key=a". Its parameters are sorted once, so that everything under a prefix is one
+ * range, and a shape is followed only where there is something under it. */
 #include "aws/protocols.h"
 
 #include <assert.h>
@@ -41,8 +41,8 @@ static struct str rest_of(const struct range *r, size_t i)
     return (struct str){ r->items[i].name.data + r->size, r->items[i].name.size - r->size };
 }
 
-/* The part of the range whose rest is 'segment' or goes on with "segment.". Those lie together, for between "a" and "a.x"
- * sort only names like "a-x" and "a+x", which no model has; they are skipped over. */
+/* The part of the range whose rest is 'segment' or goes on with "segment.". Those lie together, for between "a" and
+ * "a.x" sort only names like "a-x" and "a+x", which no model has; they are skipped over. */
 static struct range under(const struct range *r, struct str segment)
 {
     struct range sub = { .items = r->items, .size = r->size + segment.size };
@@ -171,7 +171,8 @@ static int read_entry(struct reader *r, const struct shape *map, const struct ra
 static int read_collection(struct reader *r, const struct member *m, const struct range *from, struct doc **ret)
 {
     const struct shape *shape = m->shape;
-    bool map = shape->type == SHAPE_MAP, flattened = r->ec2 || m->flags & MEMBER_FLATTENED || shape->flags & SHAPE_FLATTENED;
+    bool map = shape->type == SHAPE_MAP,
+         flattened = r->ec2 || m->flags & MEMBER_FLATTENED || shape->flags & SHAPE_FLATTENED;
     struct doc *d = map ? doc_map(r->arena) : doc_list(r->arena), *item;
     struct range items = inside(*from);
     int64_t *numbers;

@@ -1,5 +1,5 @@
-/* protocol_rest.c - REST-JSON and REST-XML: members live in the path, the query, headers, and one of them or the rest of
- * them in the body. Also what the protocols with text values share: simple values to and from text, and forms. */
+/* protocol_rest.c - REST-JSON and REST-XML: members live in the path, the query, headers, and one of them or the rest
+ * of them in the body. Also what the protocols with text values share: simple values to and from text, and forms. */
 #include "aws/protocols.h"
 
 #include <assert.h>
@@ -38,7 +38,8 @@ static bool real_of_text(struct str text, double *ret)
     return true;
 }
 
-bool value_of_text(struct arena *a, const struct shape *shape, enum time_format format, struct str text, struct doc **ret)
+bool value_of_text(struct arena *a, const struct shape *shape, enum time_format format, struct str text,
+                   struct doc **ret)
 {
     struct str trimmed = str_trim(text);
     int64_t integer;
@@ -99,7 +100,8 @@ static void print_time(struct buf *b, enum time_format format, bool milliseconds
         buf_append_str(b, time_iso8601(a, ms, milliseconds || ms % 1000 != 0));
 }
 
-void text_of_value(struct buf *b, const struct shape *shape, enum time_format format, bool milliseconds, const struct doc *d)
+void text_of_value(struct buf *b, const struct shape *shape, enum time_format format, bool milliseconds,
+                   const struct doc *d)
 {
     switch (d->type) {
     case DOC_NULL:
@@ -131,7 +133,8 @@ void text_of_value(struct buf *b, const struct shape *shape, enum time_format fo
     case DOC_LIST:
         for (uint32_t i = 0; i < d->count; i++) {
             buf_append_str(b, i ? "," : "");
-            text_of_value(b, shape->type == SHAPE_LIST ? model_item(shape)->shape : shape, format, milliseconds, d->items[i]);
+            text_of_value(b, shape->type == SHAPE_LIST ? model_item(shape)->shape : shape, format, milliseconds,
+                          d->items[i]);
         }
         break;
     case DOC_MAP:
@@ -251,7 +254,8 @@ static int decode_header(struct arena *a, const struct wire_match *match, const 
 }
 
 /* x-amz-meta-NAME: names in lower case, as S3 keeps them; the first of two with one name. */
-static void decode_prefixed(struct arena *a, const struct wire_request *request, const struct member *m, struct doc *into)
+static void decode_prefixed(struct arena *a, const struct wire_request *request, const struct member *m,
+                            struct doc *into)
 {
     size_t prefix = strlen(m->wire_name);
     struct doc *map = NULL;
@@ -336,7 +340,8 @@ static int parse_xml(struct arena *a, struct str body, struct xml_node **ret, st
     if (xml_parse(a, body, ret, &why) == 0)
         return 0;
     return fail_code(err, ERR_INVALID, "MalformedXML",
-                     "The XML you provided was not well-formed or did not validate against our published schema: %s", why.text);
+                     "The XML you provided was not well-formed or did not validate against our published schema: %s",
+                     why.text);
 }
 
 static int decode_payload(struct arena *a, const struct wire_match *match, struct str body, const struct member *m,
@@ -494,8 +499,8 @@ void rest_encode(struct arena *a, const struct wire_match *match, const struct d
         encode_payload(a, match, shape->payload, doc_get(d, shape->payload->name), ret);
     } else if (match->protocol == PROTOCOL_REST_XML && has_body_members(shape)) {
         xml_declaration(&ret->body);
-        xml_encode_root(&ret->body, shape->xml_name ? shape->xml_name : shape->name, match->service->xml_namespace, shape, d,
-                        true);
+        xml_encode_root(&ret->body, shape->xml_name ? shape->xml_name : shape->name, match->service->xml_namespace,
+                        shape, d, true);
         put_content_type(a, ret, "application/xml");
     } else if (match->protocol == PROTOCOL_REST_JSON) {
         json_encode(&ret->body, shape, d);

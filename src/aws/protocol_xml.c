@@ -13,7 +13,8 @@ static int refuse(struct err *err, const struct xml_node *node)
                      "(element %.100s)", node->name);
 }
 
-static int decode_value(struct arena *, const struct member *, const struct xml_node *, struct doc **ret, struct err *err);
+static int decode_value(struct arena *, const struct member *, const struct xml_node *, struct doc **ret,
+                        struct err *err);
 
 static const struct member *member_of(const struct shape *shape, const char *element)
 {
@@ -60,7 +61,8 @@ static int decode_flattened(struct arena *a, const struct member *m, const struc
     return 0;
 }
 
-int xml_decode(struct arena *a, const struct shape *shape, const struct xml_node *node, struct doc *into, struct err *err)
+int xml_decode(struct arena *a, const struct shape *shape, const struct xml_node *node, struct doc *into,
+               struct err *err)
 {
     for (const struct xml_attribute *at = node->attributes; at; at = at->next) {
         const struct member *m = member_of(shape, at->name);
@@ -174,7 +176,8 @@ static void encode_value(struct buf *b, const char *name, const struct member *m
 {
     if (m->shape->type == SHAPE_STRUCTURE && d->type == DOC_MAP) {
         encode_structure(b, name, m->shape, d, ms);
-    } else if ((m->shape->type == SHAPE_LIST && d->type == DOC_LIST) || (m->shape->type == SHAPE_MAP && d->type == DOC_MAP)) {
+    } else if ((m->shape->type == SHAPE_LIST && d->type == DOC_LIST) ||
+               (m->shape->type == SHAPE_MAP && d->type == DOC_MAP)) {
         encode_collection(b, name, m, d, ms);
     } else if (d->type == DOC_STRING) {
         xml_element(b, name, d->text);

@@ -21,13 +21,15 @@ void xml_encode_root(struct buf *, const char *name, const char *name_space, con
                      bool milliseconds);
 
 /* protocol_query.c */
-int query_decode(struct arena *, const struct wire_match *, const struct wire_request *, struct doc **ret, struct err *err);
+int query_decode(struct arena *, const struct wire_match *, const struct wire_request *, struct doc **ret,
+                 struct err *err);
 void query_encode(struct buf *, const struct wire_match *, const struct doc *, const char *request_id);
 void query_encode_error(struct buf *, const struct wire_match *, const char *code, const char *text, bool sender,
                         const char *request_id);
 
 /* protocol_rest.c */
-int rest_decode(struct arena *, const struct wire_match *, const struct wire_request *, struct doc **ret, struct err *err);
+int rest_decode(struct arena *, const struct wire_match *, const struct wire_request *, struct doc **ret,
+                struct err *err);
 void rest_encode(struct arena *, const struct wire_match *, const struct doc *, struct wire_response *);
 
 /* Text as a value of a simple shape. False: it is none of that type. */

@@ -168,9 +168,10 @@ static void print_constraints(struct buf *b, const struct shape *shape)
     }
 }
 
-/* 'd' NULL: nothing was sent. 'of_items': "Map value" and the like, of a collection whose items have the shape 'broken'. */
-static void tell(struct walk *w, const struct path *at, const struct shape *shape, const struct doc *d, const char *which,
-                 const char *of_items, const struct shape *broken)
+/* 'd' NULL: nothing was sent. 'of_items': "Map value" and the like, of a collection whose items have the shape
+ * 'broken'. */
+static void tell(struct walk *w, const struct path *at, const struct shape *shape, const struct doc *d,
+                 const char *which, const char *of_items, const struct shape *broken)
 {
     const struct path *top = at;
     struct buf *b = which && *which == 'e' ? &w->long_text : &w->text;
@@ -253,7 +254,8 @@ static int broken_constraints(const struct walk *w, const struct shape *shape, c
         size = d->count;
     }
     /* S3 has a code of its own for a region that it does not know, and regions here may have any name. */
-    if (shape->value_count && !is_among(shape, d->text) && !(w->lenient && strcmp(shape->name, "BucketLocationConstraint") == 0))
+    if (shape->value_count && !is_among(shape, d->text) &&
+        !(w->lenient && strcmp(shape->name, "BucketLocationConstraint") == 0))
         ret[count++] = 'e';
     if (w->lenient)
         return count;
@@ -381,10 +383,14 @@ static int check_structure(struct walk *w, const struct path *at, const struct s
     assert(shape->member_count <= MEMBERS_MAX);
     for (uint32_t i = 0; i < d->count; i++) {
         const struct member *m = model_member(shape, str_of(d->members[i].key));
+        struct path here = { .before = at, .name = m ? m->name : NULL };
         size_t index = m ? (size_t)(m - shape->members) : 0;
 
-        if (m && d->members[i].value->type != DOC_NULL)
-            seen[index / 64] |= (uint64_t)1 << index % 64;
+        if (!m || d->members[i].value->type == DOC_NULL)
+            continue;
+        seen[index / 64] |= (uint64_t)1 << index % 64;
+        if (check(w, &here, m->shape, d->members[i].value) < 0)
+            return -1;
     }
     for (size_t i = 0; i < shape->member_count; i++) {
         const struct member *m = &shape->members[i];
@@ -396,13 +402,6 @@ static int check_structure(struct walk *w, const struct path *at, const struct s
         if (shape->payload == m && (m->flags & MEMBER_STREAMING || m->shape->flags & SHAPE_STREAMING))
             continue;
         tell(w, &here, m->shape, NULL, "n", NULL, NULL);
-    }
-    for (uint32_t i = 0; i < d->count; i++) {
-        const struct member *m = model_member(shape, str_of(d->members[i].key));
-        struct path here = { .before = at, .name = m ? m->name : NULL };
-
-        if (m && d->members[i].value->type != DOC_NULL && check(w, &here, m->shape, d->members[i].value) < 0)
-            return -1;
     }
     return 0;
 }
@@ -454,9 +453,10 @@ int validate(struct arena *a, const struct operation *operation, const struct do
         buf_append(&w.text, w.long_text.data, w.long_text.size);
     }
     if (result == 0 && w.count > 0)
-        result = w.lenient ? refuse_s3(&w, operation->input)
-                           : fail_code(err, ERR_INVALID, query ? "ValidationError" : "ValidationException",
-                                       "%d validation error%s detected: %s", w.count, w.count == 1 ? "" : "s", w.text.data);
+        result = w.lenient
+                     ? refuse_s3(&w, operation->input)
+                     : fail_code(err, ERR_INVALID, query ? "ValidationError" : "ValidationException",
+                                 "%d validation error%s detected: %s", w.count, w.count == 1 ? "" : "s", w.text.data);
     buf_free(&w.text);
     buf_free(&w.long_text);
     return result;

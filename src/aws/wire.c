@@ -1,8 +1,9 @@
 /* wire.c - which operation a request asks for, and the answer's frame; the protocols fill it in.
  *
- * A request tells its protocol in this order: X-Amz-Target (JSON), the path /service/X/operation/Y (CBOR), Action (Query),
- * else method, path and query by the routes of the REST services. The signing name says which services are meant where
- * several fit; without a signature every one is looked at, and what no route claims is S3's, for its paths are anything. */
+ * A request tells its protocol in this order: X-Amz-Target (JSON), the path /service/X/operation/Y (CBOR), Action
+ * (Query), else method, path and query by the routes of the REST services. The signing name says which services are
+ * meant where several fit; without a signature every one is looked at, and what no route claims is S3's, for its paths
+ * are anything. */
 #include "aws/wire.h"
 
 #include <assert.h>
@@ -179,7 +180,8 @@ static bool query_fits(const struct route *route, const struct parameters *query
     return true;
 }
 
-static bool required_parts_there(const struct route *route, const struct parameters *query, const struct wire_request *request)
+static bool required_parts_there(const struct route *route, const struct parameters *query,
+                                 const struct wire_request *request)
 {
     for (const char *const *name = route->required_queries; *name; name++)
         if (!parameter_find(query, *name))
@@ -230,7 +232,8 @@ static const struct route *find_route(const struct service *s, const struct wire
 
         if (last && route->group != last->group)
             break;
-        if (!last && !(str_is(request->method, route->method) && path_fits(route, path, bucket) && query_fits(route, query)))
+        if (!last &&
+            !(str_is(request->method, route->method) && path_fits(route, path, bucket) && query_fits(route, query)))
             continue;
         last = route;
         if (required_parts_there(route, query, request))
@@ -333,7 +336,8 @@ int wire_unknown(const struct wire_match *match, struct err *err)
     return -1;
 }
 
-static int decode_cbor(struct arena *a, const struct wire_match *match, struct str body, struct doc **ret, struct err *err)
+static int decode_cbor(struct arena *a, const struct wire_match *match, struct str body, struct doc **ret,
+                       struct err *err)
 {
     struct doc *d;
     struct err why;
@@ -350,8 +354,8 @@ static int decode_cbor(struct arena *a, const struct wire_match *match, struct s
     return 0;
 }
 
-int wire_decode(struct arena *a, const struct wire_match *match, const struct wire_request *request, struct doc **ret_input,
-                struct err *err)
+int wire_decode(struct arena *a, const struct wire_match *match, const struct wire_request *request,
+                struct doc **ret_input, struct err *err)
 {
     assert(match->operation && "wire_unknown() comes first");
     switch (match->protocol) {
@@ -413,8 +417,8 @@ static const char *content_type_of(const struct wire_match *match)
     }
 }
 
-void wire_encode(struct arena *a, const struct wire_match *match, const struct doc *output, int status, const char *request_id,
-                 struct wire_response *ret)
+void wire_encode(struct arena *a, const struct wire_match *match, const struct doc *output, int status,
+                 const char *request_id, struct wire_response *ret)
 {
     const struct operation *op = match->operation;
     static const struct doc nothing = { .type = DOC_MAP };
@@ -508,7 +512,8 @@ int wire_error_status(const struct wire_match *match, const struct err *err)
     return usual[err->kind];
 }
 
-/* A text that quotes what a client sent, or was cut at the end of its room, may hold what neither JSON nor XML can say. */
+/* A text that quotes what a client sent, or was cut at the end of its room, may hold what neither JSON nor XML can say.
+ */
 static struct err without_bad_bytes(const struct err *err)
 {
     struct err clean = *err;
@@ -550,8 +555,8 @@ static void encode_s3_error(struct arena *a, const struct wire_match *match, con
     buf_append_str(b, "</Error>");
 }
 
-void wire_encode_error(struct arena *a, const struct wire_match *match, const struct err *why, const struct doc *details,
-                       const char *request_id, struct wire_response *ret)
+void wire_encode_error(struct arena *a, const struct wire_match *match, const struct err *why,
+                       const struct doc *details, const char *request_id, struct wire_response *ret)
 {
     const struct err clean = without_bad_bytes(why), *err = &clean;
     const struct shape *shape = shape_of_error(match, err);

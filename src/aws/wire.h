@@ -8,8 +8,8 @@
  *     wire_encode(arena, &match, output, 0, request_id, &response)   or wire_encode_error(...)
  *     ... send; buf_free(&response.body)
  *
- * A streaming body (S3's objects, InvokeEndpoint's is not) is in no document: the caller moves the bytes, and decoding and
- * encoding see the headers only. What a client did not send is not in the document: no defaults are made up. */
+ * A streaming body (S3's objects, InvokeEndpoint's is not) is in no document: the caller moves the bytes, and decoding
+ * and encoding see the headers only. What a client did not send is not in the document: no defaults are made up. */
 #ifndef AWS_WIRE_H
 #define AWS_WIRE_H
 
@@ -64,16 +64,16 @@ struct wire_response {
     struct sigv4_header *headers; /* without Content-Length, Date, Connection: the server's affair */
     int header_count;
     struct buf body;              /* the caller frees it; empty with a streaming output */
-    int64_t length;               /* what Content-Length must say: the output's ContentLength where it has one (an object's,
-                                   * also of an answer to HEAD), else the size of 'body' */
+    int64_t length; /* what Content-Length must say: the output's ContentLength where it has one (an object's,
+                     * also of an answer to HEAD), else the size of 'body' */
 };
 
 /* Members of 'output' that the model does not know are left out. status 0: the model's. */
-void wire_encode(struct arena *, const struct wire_match *, const struct doc *output, int status, const char *request_id,
-                 struct wire_response *ret);
+void wire_encode(struct arena *, const struct wire_match *, const struct doc *output, int status,
+                 const char *request_id, struct wire_response *ret);
 
-/* 'details' are further members of the exception's shape (ModelError's OriginalStatusCode), NULL: none. An error without
- * a code gets the protocol's usual one for its kind. */
+/* 'details' are further members of the exception's shape (ModelError's OriginalStatusCode), NULL: none. An error
+ * without a code gets the protocol's usual one for its kind. */
 void wire_encode_error(struct arena *, const struct wire_match *, const struct err *, const struct doc *details,
                        const char *request_id, struct wire_response *ret);
 

@@ -110,8 +110,9 @@ int xml_parse(struct arena *a, struct str text, struct xml_node **ret_root, stru
         size_t piece = text.size - done < 1 << 30 ? text.size - done : 1 << 30;
 
         if (XML_Parse(r.parser, text.data + done, (int)piece, done + piece == text.size) != XML_STATUS_OK) {
-            result = fail(err, ERR_INVALID, "%s, at line %lu", r.why ? r.why : XML_ErrorString(XML_GetErrorCode(r.parser)),
-                          XML_GetCurrentLineNumber(r.parser));
+            result =
+                fail(err, ERR_INVALID, "%s, at line %lu", r.why ? r.why : XML_ErrorString(XML_GetErrorCode(r.parser)),
+                     XML_GetCurrentLineNumber(r.parser));
             break;
         }
         done += piece;
@@ -149,7 +150,11 @@ static void put_escaped(struct buf *b, struct str s, bool quotes)
 
     for (size_t i = 0; i < s.size; i++) {
         unsigned char c = (unsigned char)s.data[i];
-        const char *entity = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' && quotes ? "&quot;" : NULL;
+        const char *entity = c == '&'             ? "&amp;"
+                             : c == '<'           ? "&lt;"
+                             : c == '>'           ? "&gt;"
+                             : c == '"' && quotes ? "&quot;"
+                                                  : NULL;
 
         if (!entity && c >= ' ')
             continue;

@@ -1,7 +1,8 @@
 /* xml.h - small XML documents as trees, and the writing of elements. Hides expat.
  *
- * Reading: no document types and no entities but the five of XML itself, nesting up to 64, names without their namespace
- * prefix (attributes keep theirs: "xsi:type"). An element has text or children; text beside children is dropped. */
+ * Reading: no document types and no entities but the five of XML itself, nesting up to 64, names without their
+ * namespace prefix (attributes keep theirs: "xsi:type"). An element has text or children; text beside children is
+ * dropped. */
 #ifndef AWS_XML_H
 #define AWS_XML_H
 

@@ -1,6 +1,6 @@
 /* links: base doc aws model sign */
-/* A whole request: lines of a head, an empty line, a body. Whatever it asks for is decoded, validated and answered, with
- * an error and with its own input for an output. */
+/* A whole request: lines of a head, an empty line, a body. Whatever it asks for is decoded, validated and answered,
+ * with an error and with its own input for an output. */
 #include <assert.h>
 #include <stdint.h>
 

@@ -24,11 +24,13 @@ DEEPEST = 4
 TOLD = 5
 
 # For patterns that Python cannot read, or whose intersection with a length is not found by trying.
-KNOWN = ["a", "arn:aws:iam::123456789012:role/abc", "s3://bucket/key", "https://a.bc/d", "123456789012.dkr.ecr.us-east-1."
-         "amazonaws.com/name:tag", "arn:aws:sagemaker:us-east-1:123456789012:training-job/abc", "abcdefgh", "12345678", "123456", "abcdefghij",
-         "123456789012", "abcdefghijklmnopqrst", "2024-02-29T12:00:00Z", "10.0.0.0/16",
-         "arn:aws:s3:::bucket", "arn:aws:kms:us-east-1:123456789012:key/abc", "subnet-0123456789abcdef0", "{}",
-         "arn:aws:lambda:us-east-1:123456789012:function:f", "abcdefghijklmnopqrstuvwxyzabcdefghij"]
+KNOWN = [
+    "a", "abcdefgh", "abcdefghij", "abcdefghijklmnopqrst", "abcdefghijklmnopqrstuvwxyzabcdefghij", "123456", "12345678",
+    "123456789012", "{}", "10.0.0.0/16", "2024-02-29T12:00:00Z", "s3://bucket/key", "https://a.bc/d",
+    "subnet-0123456789abcdef0", "123456789012.dkr.ecr.us-east-1.amazonaws.com/name:tag", "arn:aws:s3:::bucket",
+    "arn:aws:iam::123456789012:role/abc", "arn:aws:sagemaker:us-east-1:123456789012:training-job/abc",
+    "arn:aws:kms:us-east-1:123456789012:key/abc", "arn:aws:lambda:us-east-1:123456789012:function:f",
+]
 
 
 def member_of_set(items):
@@ -84,8 +86,9 @@ def text_of(tree, extra, groups):
 
 def readable(pattern):
     """Java's classes in Python's words."""
-    for java, python in (("\\p{L}", "a-z"), ("\\p{Zs}", " "), ("\\p{Z}", " "), ("\\p{N}", "0-9"), ("\\p{M}", ""), ("\\p{S}", "$"),
-                         ("\\p{P}", "."), ("\\p{Alnum}", "a-z0-9"), ("\\p{Print}", "a-z"), ("\\p{Graph}", "a-z"),
+    for java, python in (("\\p{L}", "a-z"), ("\\p{Zs}", " "), ("\\p{Z}", " "), ("\\p{N}", "0-9"), ("\\p{M}", ""),
+                         ("\\p{S}", "$"), ("\\p{P}", "."), ("\\p{Alnum}", "a-z0-9"), ("\\p{Print}", "a-z"),
+                         ("\\p{Graph}", "a-z"),
                          ("\\p{Alpha}", "a-z"), ("\\z", "\\Z"), ("${1,128}", "$"), ("${1,256}", "$"), ("\\w-_", "\\w_")):
         pattern = pattern.replace(java, python)
     return pattern
@@ -207,7 +210,8 @@ def breaches_of(shape, value, at, where):
             yield at, meta["min"] - 1, says + "Member must have value greater than or equal to %d" % meta["min"]
     elif kind == "list":
         if "max" in meta and meta["max"] <= 300 and value:
-            yield at, [value[0]] * (meta["max"] + 1), says + "Member must have length less than or equal to %d" % meta["max"]
+            longer = [value[0]] * (meta["max"] + 1)
+            yield at, longer, says + "Member must have length less than or equal to %d" % meta["max"]
         if meta.get("min", 0) > 0:
             yield at, [], says + "Member must have length greater than or equal to %d" % meta["min"]
         if value and shape.member.type_name == "structure":

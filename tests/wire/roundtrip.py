@@ -133,7 +133,8 @@ class Probe:
 
 
 def request_of(protocol, model, operation, params):
-    made = botocore.serialize.create_serializer(protocol, include_validation=False).serialize_to_request(params, operation)
+    serializer = botocore.serialize.create_serializer(protocol, include_validation=False)
+    made = serializer.serialize_to_request(params, operation)
     made.setdefault("headers", {})
     botocore.awsrequest.prepare_request_dict(made, "http://127.0.0.1:9000")
     prepared = botocore.awsrequest.create_request_object(made).prepare()

@@ -1,8 +1,9 @@
-/* test_cases.c - the wire, case by case: bytes of a request in, the document out; a document in, bytes of an answer out.
+/* test_cases.c - the wire, case by case: bytes of a request in, the document out; a document in, bytes of an answer
+ * out.
  *
  * A file holds cases, each made of sections that start with "--- " at the beginning of a line:
- *   --- request SIGNING-NAME   a request, as on the wire but with plain line ends; "-" is no signature. In the body "\xHH" is
- *                              a byte; line ends at its end do not belong to it
+ *   --- request SIGNING-NAME   a request, as on the wire but with plain line ends; "-" is no signature. In the body
+ * "\xHH" is a byte; line ends at its end do not belong to it
  *   --- decoded SERVICE OPERATION PROTOCOL    the input as JSON
  *   --- refused CODE           decoding or validation fails so; the text, or the start of it, follows
  *   --- unknown CODE           there is no such operation

@@ -1,7 +1,8 @@
 /* wire_probe.c - the wire as a filter, for scripts that compare it with other implementations.
  *
  * Each line of standard input is a JSON object, each line of standard output the answer to it:
- *   {"method","target","headers":[[name,value]...],"body":base64,"signing"}   -> {"service","operation","input"} or {"error"}
+ *   {"method","target","headers":[[name,value]...],"body":base64,"signing"}   -> {"service","operation","input"} or
+ * {"error"}
  *   ... with "output" (canonical, blobs in base64): also {"status","headers","body"}, the encoded answer
  *   ... with "fail" {"kind","code","text","details"}: the same of an encoded error
  *   {"service","operation","input"} instead of a request: the input of JSON services, without the wire
@@ -55,8 +56,11 @@ static struct wire_match match_of(const struct doc *in)
 {
     const struct service *service = model_service(doc_text(in, "service"));
 
-    return (struct wire_match){ .service = service, .protocol = PROTOCOL_JSON, .json_version = "1.1",
-                                .operation = service ? model_operation(service, str_of(doc_text(in, "operation"))) : NULL };
+    return (struct wire_match) { .service = service,
+                                 .protocol = PROTOCOL_JSON,
+                                 .json_version = "1.1",
+                                 .operation =
+                                     service ? model_operation(service, str_of(doc_text(in, "operation"))) : NULL };
 }
 
 static void probe(struct arena *a, const struct doc *in, struct doc *out)
@@ -73,7 +77,8 @@ static void probe(struct arena *a, const struct doc *in, struct doc *out)
     request.target = str_of(doc_text(in, "target"));
     base64_decode(a, str_of(doc_text(in, "body")), &request.body);
     for (uint32_t i = 0; list && i < list->count && i < 64; i++)
-        headers[request.header_count++] = (struct sigv4_header){ list->items[i]->items[0]->text, list->items[i]->items[1]->text };
+        headers[request.header_count++] =
+            (struct sigv4_header) { list->items[i]->items[0]->text, list->items[i]->items[1]->text };
     match = doc_has(in, "service") ? match_of(in) : wire_route(a, &request, doc_text(in, "signing"));
     if (doc_has(in, "service"))
         request.body = str_of(json_text(a, doc_get(in, "input")));

@@ -28,15 +28,39 @@ static int teardown(void **state)
 static void rfc_examples_are_read(void **state)
 {
     static const char *const examples[][2] = {
-        { "00", "0" }, { "17", "23" }, { "1818", "24" }, { "1903e8", "1000" }, { "1b000000e8d4a51000", "1000000000000" },
-        { "20", "-1" }, { "3903e7", "-1000" }, { "3b7fffffffffffffff", "-9223372036854775808" }, { "f93c00", "1.0" },
-        { "f90001", "5.9604644775390625e-08" }, { "f97bff", "65504.0" }, { "fa47c35000", "100000.0" },
-        { "fb3ff199999999999a", "1.1" }, { "f97c00", "\"Infinity\"" }, { "f9fc00", "\"-Infinity\"" }, { "f4", "false" },
-        { "f5", "true" }, { "f6", "null" }, { "f7", "null" }, { "c11a514b67b0", "1363896240" }, { "4401020304", "\"AQIDBA==\"" },
-        { "60", "\"\"" }, { "6449455446", "\"IETF\"" }, { "62c3bc", "\"ü\"" }, { "80", "[]" }, { "83010203", "[1,2,3]" },
-        { "a0", "{}" }, { "a26161016162820203", "{\"a\":1,\"b\":[2,3]}" }, { "9f018202039f0405ffff", "[1,[2,3],[4,5]]" },
-        { "bf61610161629f0203ffff", "{\"a\":1,\"b\":[2,3]}" }, { "7f657374726561646d696e67ff", "\"streaming\"" },
-        { "5f42010243030405ff", "\"AQIDBAU=\"" }, { "a2616101616102", "{\"a\":2}" },
+        { "00", "0" },
+        { "17", "23" },
+        { "1818", "24" },
+        { "1903e8", "1000" },
+        { "1b000000e8d4a51000", "1000000000000" },
+        { "20", "-1" },
+        { "3903e7", "-1000" },
+        { "3b7fffffffffffffff", "-9223372036854775808" },
+        { "f93c00", "1.0" },
+        { "f90001", "5.9604644775390625e-08" },
+        { "f97bff", "65504.0" },
+        { "fa47c35000", "100000.0" },
+        { "fb3ff199999999999a", "1.1" },
+        { "f97c00", "\"Infinity\"" },
+        { "f9fc00", "\"-Infinity\"" },
+        { "f4", "false" },
+        { "f5", "true" },
+        { "f6", "null" },
+        { "f7", "null" },
+        { "c11a514b67b0", "1363896240" },
+        { "4401020304", "\"AQIDBA==\"" },
+        { "60", "\"\"" },
+        { "6449455446", "\"IETF\"" },
+        { "62c3bc", "\"ü\"" },
+        { "80", "[]" },
+        { "83010203", "[1,2,3]" },
+        { "a0", "{}" },
+        { "a26161016162820203", "{\"a\":1,\"b\":[2,3]}" },
+        { "9f018202039f0405ffff", "[1,[2,3],[4,5]]" },
+        { "bf61610161629f0203ffff", "{\"a\":1,\"b\":[2,3]}" },
+        { "7f657374726561646d696e67ff", "\"streaming\"" },
+        { "5f42010243030405ff", "\"AQIDBAU=\"" },
+        { "a2616101616102", "{\"a\":2}" },
     };
 
     for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
@@ -52,8 +76,30 @@ static void rfc_examples_are_read(void **state)
 static void what_is_not_cbor_is_refused(void **state)
 {
     static const char *const bad[] = {
-        "", "18", "1b00", "1bffffffffffffffff", "61", "62c328", "7f", "7f4161ff", "5b7fffffffffffffff61", "81", "9b7fffffffffffffff",
-        "bf6161", "a1", "a10101", "a1610001", "ff", "1f", "c2430102", "c0", "c1f5", "f8ff", "0000", "1c", "7f7f6161ffff",
+        "",
+        "18",
+        "1b00",
+        "1bffffffffffffffff",
+        "61",
+        "62c328",
+        "7f",
+        "7f4161ff",
+        "5b7fffffffffffffff61",
+        "81",
+        "9b7fffffffffffffff",
+        "bf6161",
+        "a1",
+        "a10101",
+        "a1610001",
+        "ff",
+        "1f",
+        "c2430102",
+        "c0",
+        "c1f5",
+        "f8ff",
+        "0000",
+        "1c",
+        "7f7f6161ffff",
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -86,12 +132,17 @@ static void a_shape_decides_how_it_is_printed(void **state)
     struct doc *d;
     char text[300];
 
-    assert_int_equal(json_parse(arena, STR("{\"Label\":\"x\",\"Unknown\":1,\"Datapoints\":[{\"Timestamp\":1000,\"Sum\":2},{\"Timestamp\":1500}]}"),
-                                &d, &err), 0);
+    assert_int_equal(
+        json_parse(
+            arena,
+            STR("{\"Label\":\"x\",\"Unknown\":1,\"Datapoints\":[{\"Timestamp\":1000,\"Sum\":2},{\"Timestamp\":1500}]}"),
+            &d, &err),
+        0);
     cbor_print(&b, shape, d);
     hex_encode(text, b.data, b.size);
-    assert_string_equal(text, "a2654c6162656c61786a44617461706f696e747382a26954696d657374616d70c1016353756dfb4000000000000000"
-                              "a16954696d657374616d70c1fb3ff8000000000000");
+    assert_string_equal(text,
+                        "a2654c6162656c61786a44617461706f696e747382a26954696d657374616d70c1016353756dfb4000000000000000"
+                        "a16954696d657374616d70c1fb3ff8000000000000");
 }
 
 int main(void)

@@ -54,31 +54,39 @@ static void a_good_input_passes(void **state)
 static void every_violation_is_told(void **state)
 {
     refuses("sagemaker", "DescribeTrainingJob", "{}", "ValidationException",
-            "1 validation error detected: Value null at 'trainingJobName' failed to satisfy constraint: Member must not be null");
+            "1 validation error detected: Value null at 'trainingJobName' failed to satisfy constraint: Member must "
+            "not be null");
     refuses("sagemaker", "DescribeTrainingJob", "{\"TrainingJobName\":\"a_b\"}", "ValidationException",
-            "1 validation error detected: Value 'a_b' at 'trainingJobName' failed to satisfy constraint: Member must satisfy "
+            "1 validation error detected: Value 'a_b' at 'trainingJobName' failed to satisfy constraint: Member must "
+            "satisfy "
             "regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}");
     refuses("sagemaker", "CreateTrainingJob",
             "{\"TrainingJobName\":\"\",\"ResourceConfig\":{\"InstanceType\":\"ml.none\",\"InstanceCount\":-1,"
             "\"VolumeSizeInGB\":0}," GOOD_JOB "}",
             "ValidationException", err.text);
-    assert_true(text_starts(err.text, "4 validation errors detected: Value '' at 'trainingJobName' failed to satisfy constraint: "
-                                      "Member must have length greater than or equal to 1; Value '' at 'trainingJobName' "));
-    assert_non_null(strstr(err.text, "; Value '-1' at 'resourceConfig.instanceCount' failed to satisfy constraint: Member must "
-                                     "have value greater than or equal to 0"));
-    assert_non_null(strstr(err.text, "; Value 'ml.none' at 'resourceConfig.instanceType' failed to satisfy constraint: Member "
-                                     "must satisfy enum value set: [ml.m4.xlarge, "));
+    assert_true(text_starts(err.text,
+                            "4 validation errors detected: Value '' at 'trainingJobName' failed to satisfy constraint: "
+                            "Member must have length greater than or equal to 1; Value '' at 'trainingJobName' "));
+    assert_non_null(strstr(err.text,
+                           "; Value '-1' at 'resourceConfig.instanceCount' failed to satisfy constraint: Member must "
+                           "have value greater than or equal to 0"));
+    assert_non_null(strstr(err.text,
+                           "; Value 'ml.none' at 'resourceConfig.instanceType' failed to satisfy constraint: Member "
+                           "must satisfy enum value set: [ml.m4.xlarge, "));
 }
 
 static void paths_go_through_lists_and_maps(void **state)
 {
     refuses("sagemaker", "CreateTrainingJob",
-            "{\"TrainingJobName\":\"a\",\"InputDataConfig\":[{\"ChannelName\":\"x\",\"DataSource\":{}},{\"ChannelName\":\"b "
+            "{\"TrainingJobName\":\"a\",\"InputDataConfig\":[{\"ChannelName\":\"x\",\"DataSource\":{}},{"
+            "\"ChannelName\":\"b "
             "d\",\"DataSource\":{\"S3DataSource\":{\"S3DataType\":\"S3Prefix\"}}}]," GOOD_JOB "}",
             "ValidationException",
-            "2 validation errors detected: Value 'b d' at 'inputDataConfig.2.member.channelName' failed to satisfy constraint: "
+            "2 validation errors detected: Value 'b d' at 'inputDataConfig.2.member.channelName' failed to satisfy "
+            "constraint: "
             "Member must satisfy regular expression pattern: [A-Za-z0-9\\.\\-_]+; Value null at "
-            "'inputDataConfig.2.member.dataSource.s3DataSource.s3Uri' failed to satisfy constraint: Member must not be null");
+            "'inputDataConfig.2.member.dataSource.s3DataSource.s3Uri' failed to satisfy constraint: Member must not be "
+            "null");
 }
 
 /* The wording of SageMaker's own answer to a hyperparameter that is too long. */
@@ -88,18 +96,21 @@ static void a_map_recites_its_constraints(void **state)
 
     memset(value, 'v', sizeof value);
     value[sizeof value - 1] = '\0';
-    snprintf(json, sizeof json, "{\"TrainingJobName\":\"a\",\"HyperParameters\":{\"k\":\"%s\",\"l\":\"2\"}," GOOD_JOB "}", value);
+    snprintf(json, sizeof json,
+             "{\"TrainingJobName\":\"a\",\"HyperParameters\":{\"k\":\"%s\",\"l\":\"2\"}," GOOD_JOB "}", value);
     assert_int_equal(check("sagemaker", "CreateTrainingJob", json), -1);
     assert_true(text_starts(err.text, "1 validation error detected: Value '{k=vvv"));
-    assert_true(text_ends(err.text, "vvv...' at 'hyperParameters' failed to satisfy constraint: Map value must satisfy "
-                                    "constraint: [Member must have length less than or equal to 2500, Member must have length "
-                                    "greater than or equal to 0, Member must satisfy regular expression pattern: .*]"));
+    assert_true(text_ends(err.text,
+                          "vvv...' at 'hyperParameters' failed to satisfy constraint: Map value must satisfy "
+                          "constraint: [Member must have length less than or equal to 2500, Member must have length "
+                          "greater than or equal to 0, Member must satisfy regular expression pattern: .*]"));
 }
 
 static void lengths_count_characters(void **state)
 {
     /* 256 of them are 512 bytes. */
-    char json[1000] = "{\"ResourceArn\":\"arn:aws:sagemaker:us-east-1:123456789012:training-job/a\",\"Tags\":[{\"Key\":\"k\",\"Value\":\"";
+    char json[1000] = "{\"ResourceArn\":\"arn:aws:sagemaker:us-east-1:123456789012:training-job/"
+                      "a\",\"Tags\":[{\"Key\":\"k\",\"Value\":\"";
 
     for (int i = 0; i < 256; i++)
         strcat(json, "é");
@@ -109,10 +120,12 @@ static void lengths_count_characters(void **state)
 
 static void secrets_are_not_echoed(void **state)
 {
-    assert_int_equal(check("sagemaker", "CreateWorkforce",
-                           "{\"WorkforceName\":\"w\",\"OidcConfig\":{\"ClientId\":\"c\",\"ClientSecret\":\"hush \\u00e9\","
-                           "\"Issuer\":\"i\",\"AuthorizationEndpoint\":\"https://x\",\"TokenEndpoint\":\"https://x\","
-                           "\"UserInfoEndpoint\":\"https://x\",\"LogoutEndpoint\":\"https://x\",\"JwksUri\":\"https://x\"}}"), -1);
+    assert_int_equal(
+        check("sagemaker", "CreateWorkforce",
+              "{\"WorkforceName\":\"w\",\"OidcConfig\":{\"ClientId\":\"c\",\"ClientSecret\":\"hush \\u00e9\","
+              "\"Issuer\":\"i\",\"AuthorizationEndpoint\":\"https://x\",\"TokenEndpoint\":\"https://x\","
+              "\"UserInfoEndpoint\":\"https://x\",\"LogoutEndpoint\":\"https://x\",\"JwksUri\":\"https://x\"}}"),
+        -1);
     assert_null(strstr(err.text, "hush"));
     assert_non_null(strstr(err.text, "Value '***Sensitive information***' at 'oidcConfig.clientSecret'"));
 }
@@ -126,11 +139,14 @@ static void a_wrong_type_is_no_validation_error(void **state)
 static void services_have_their_own_codes(void **state)
 {
     refuses("iam", "GetUser", "{\"UserName\":\"\"}", "ValidationError", err.text);
-    refuses("s3", "PutBucketVersioning", "{\"Bucket\":\"b\",\"VersioningConfiguration\":{\"Status\":\"Maybe\"}}", "MalformedXML",
+    refuses("s3", "PutBucketVersioning", "{\"Bucket\":\"b\",\"VersioningConfiguration\":{\"Status\":\"Maybe\"}}",
+            "MalformedXML",
             "The XML you provided was not well-formed or did not validate against our published schema");
     refuses("s3", "PutObject", "{\"Bucket\":\"b\",\"Key\":\"k\",\"ACL\":\"everybody\"}", "InvalidArgument", err.text);
     assert_int_equal(check("s3", "PutObject", "{\"Bucket\":\"b\",\"Key\":\"\"}"), 0);
-    assert_int_equal(check("s3", "CreateBucket", "{\"Bucket\":\"b\",\"CreateBucketConfiguration\":{\"LocationConstraint\":\"here\"}}"), 0);
+    assert_int_equal(check("s3", "CreateBucket",
+                           "{\"Bucket\":\"b\",\"CreateBucketConfiguration\":{\"LocationConstraint\":\"here\"}}"),
+                     0);
 }
 
 static void a_thousand_violations_are_counted(void **state)

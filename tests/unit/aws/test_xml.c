@@ -27,8 +27,12 @@ static void a_tree_is_read(void **state)
     struct xml_node *root;
     const struct xml_node *b;
 
-    assert_int_equal(xml_parse(arena, STR("<?xml version=\"1.0\"?><x:A xmlns:x=\"u\" xsi:type=\"T\">\n <B>a&amp;b&#x41;<![CDATA[<c>]]>"
-                                          "</B><C/><B> two </B></x:A>"), &root, &err), 0);
+    assert_int_equal(
+        xml_parse(arena,
+                  STR("<?xml version=\"1.0\"?><x:A xmlns:x=\"u\" xsi:type=\"T\">\n <B>a&amp;b&#x41;<![CDATA[<c>]]>"
+                      "</B><C/><B> two </B></x:A>"),
+                  &root, &err),
+        0);
     assert_string_equal(root->name, "A");
     assert_string_equal(root->attributes->next->name, "xsi:type");
     assert_true(str_is(root->attributes->next->value, "T"));
