@@ -89,7 +89,8 @@ def readable(pattern):
     for java, python in (("\\p{L}", "a-z"), ("\\p{Zs}", " "), ("\\p{Z}", " "), ("\\p{N}", "0-9"), ("\\p{M}", ""),
                          ("\\p{S}", "$"), ("\\p{P}", "."), ("\\p{Alnum}", "a-z0-9"), ("\\p{Print}", "a-z"),
                          ("\\p{Graph}", "a-z"),
-                         ("\\p{Alpha}", "a-z"), ("\\z", "\\Z"), ("${1,128}", "$"), ("${1,256}", "$"), ("\\w-_", "\\w_")):
+                         ("\\p{Alpha}", "a-z"), ("\\z", "\\Z"), ("${1,128}", "$"), ("${1,256}", "$"),
+                         ("\\w-_", "\\w_")):
         pattern = pattern.replace(java, python)
     return pattern
 
