@@ -105,12 +105,16 @@ static int64_t boot_of_wall(const struct engine *e, int64_t wall_ms, bool earlie
         int64_t end_ms = i + 1 < e->era_count ? e->eras[i + 1].seen_boot_ms : now_ms;
         bool first = i == 0; /* stamps from before we looked at the clock for the first time */
 
-        if ((first || boot_ms >= e->eras[i].from_boot_ms) && boot_ms <= end_ms && !(found && earlier)) {
+        if ((!first && boot_ms < e->eras[i].from_boot_ms) || boot_ms > end_ms + JUMP_MS)
+            continue;
+        if (boot_ms > end_ms)
+            boot_ms = end_ms;
+        if (!found || (earlier ? boot_ms < found_ms : boot_ms > found_ms))
             found_ms = boot_ms;
-            found = true;
-        }
+        found = true;
     }
-    return found ? found_ms : now_ms;
+    /* A stamp of an era that nobody saw: between the last look and now. */
+    return found ? found_ms : earlier ? e->eras[e->era_count - 1].from_boot_ms : now_ms;
 }
 
 static int load(struct arena *a, struct engine *e, const char *uid, struct doc **ret, struct err *err)
@@ -183,6 +187,21 @@ int usage_close(struct engine *e, const char *uid, int64_t at_ms, struct err *er
     if (save(a, e, uid, interval, err) < 0 || store_remove(e->world.store, open_table, str_of(uid), err) < 0)
         return -1;
     return store_put(e->world.store, end_table, end_key(a, to_ms, uid), STR(""), err);
+}
+
+int usage_is_open(struct engine *e, const char *uid, bool *ret, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct str nothing;
+
+    if (store_get(a, e->world.store, open_table, str_of(uid), &nothing, err) < 0) {
+        if (err->kind != ERR_NOT_FOUND)
+            return -1;
+        *ret = false;
+        return 0;
+    }
+    *ret = true;
+    return 0;
 }
 
 static void append(struct arena *a, struct doc *list, const char *uid, const struct doc *interval, int64_t to_ms, bool open)

@@ -24,6 +24,7 @@ struct routes {
     struct arena *identity_arena;
     const struct doc *identities;
     int64_t published; /* the newest generation on disk */
+    bool ours;         /* it was written by this process: it has what is in 'entries', and nothing else */
     bool changed;
     struct route_ack ack;
 };
@@ -78,8 +79,8 @@ static int64_t put(struct routes *r, const char *uid, const struct doc *endpoint
 {
     struct entry *e = map_get(r->entries, str_of(uid));
 
-    if (!e && !endpoint)
-        return r->published;
+    if (!e && !endpoint) /* one from before a restart may have had it still */
+        return r->published + (r->ours ? 0 : 1);
     if (e && (endpoint == e->endpoint || doc_equal(endpoint, e->endpoint)))
         return e->since;
     if (!e) {
@@ -159,6 +160,7 @@ int routes_publish(struct routes *r, struct err *err)
     if (file_write_atomic(r->snapshot_path, text.data, text.size, 0600, err) < 0)
         return -1;
     r->published++;
+    r->ours = true;
     r->changed = false;
     return 0;
 }

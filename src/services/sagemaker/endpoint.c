@@ -164,6 +164,7 @@ static int end_instance(struct pass *p, const struct each *e, bool *ret_gone, st
     enum runtime_state state;
     const struct doc *seen;
     struct report report;
+    bool is_open;
 
     *ret_gone = false;
     if (runtime_inspect(p->runtime, p->arena, e->name, &state, &seen, err) < 0)
@@ -171,8 +172,11 @@ static int end_instance(struct pass *p, const struct each *e, bool *ret_gone, st
     report = report_read(seen);
     if (state == RUNTIME_THERE && strcmp(report.phase, "Ended") != 0)
         return runtime_stop(p->runtime, e->name, GRACE_S, "the endpoint no longer needs it", err);
-    if (usage_close(p->engine, e->name, report.ended_ms ? report.ended_ms : p->now_ms, err) < 0)
+    /* The end that the report tells of is saved first: after the sweep nobody knows it. */
+    if (usage_is_open(p->engine, e->name, &is_open, err) < 0)
         return -1;
+    if (is_open)
+        return usage_close(p->engine, e->name, report.ended_ms ? report.ended_ms : p->now_ms, err);
     if (state == RUNTIME_THERE && runtime_forget(p->runtime, e->name, err) < 0)
         return -1;
     engine_touch(p->engine, pool_give(platform->pool, e->name));
@@ -404,6 +408,9 @@ static int end_all(struct pass *p, struct resource *r, int64_t *ret_next_ms, boo
     *ret_next_ms = p->now_ms + LOOK_MS;
     if (!routes_drained(platform->routes, routes_remove(platform->routes, r->row.uid)))
         return 0;
+    /* Each instance once in a pass: its second step relies on the first being saved. */
+    if (doc_int(current, "Number", 0) == doc_int(wanted, "Number", 0))
+        current = NULL;
     if (end_instances(p, r, wanted, &wanted_gone, err) < 0 ||
         (current && end_instances(p, r, current, &current_gone, err) < 0) || end_old(p, r, ret_next_ms, err) < 0)
         return -1;
