@@ -1,0 +1,215 @@
+/* agents.c - hosts and what runs on them: faults of the runtime, the steps of a job's life, and what must never be asked
+ * of them. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim.h"
+
+struct agent *agent_find(const char *name)
+{
+    for (int i = 0; i < w.agent_count; i++)
+        if (strcmp(w.agents[i].name, name) == 0)
+            return &w.agents[i];
+    return NULL;
+}
+
+static const char *owner_of(const char *name)
+{
+    const struct doc *order = sim_order(w.runtime, name);
+
+    return order ? doc_text(order, "uid") : "";
+}
+
+/* What the saved row says of a job that is being started. */
+static void check_start(const struct agent *x)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct err err;
+    struct row row;
+
+    if (x->starts > 1 && !x->lost)
+        broken("%s was started again, and its host had not lost it", x->name);
+    if (store_row_by_uid(a, w.store, x->owner, &row, &err) < 0)
+        broken("%s was started for a row that is not there: %s", x->name, err.text);
+    if (strcmp(row.kind, "TrainingJob") != 0)
+        return;
+    if (doc_has(row.status, "TrainingStartTime") || doc_has(row.status, "TrainingEndTime"))
+        broken("%s was started, and its job was seen running before", x->name);
+    if (x->starts > 1 && doc_bool(row.status, "_Seen", false))
+        broken("%s was started again after a report of it was saved", x->name);
+}
+
+static void started(const char *name)
+{
+    struct agent *x = agent_find(name);
+
+    if (!x) {
+        assert(w.agent_count < AGENTS);
+        x = &w.agents[w.agent_count++];
+        *x = (struct agent){ .serves = doc_is(sim_order(w.runtime, name), "work", "serve") };
+        snprintf(x->name, sizeof x->name, "%s", name);
+        snprintf(x->owner, sizeof x->owner, "%s", owner_of(name));
+    }
+    if (sim_count(w.runtime, name) == x->starts)
+        return; /* it ran already: harmless */
+    x->starts = sim_count(w.runtime, name);
+    check_start(x);
+    tell("started %s", name);
+    x->there = true;
+    x->lost = x->ended = x->stopping = false;
+    x->phase = 0;
+}
+
+static void check_end(const char *verb, const char *name)
+{
+    struct agent *x = agent_find(name);
+
+    if (x && x->there && !x->ended && plane_may_ask(name))
+        broken("%s of %s, and the data plane may still send requests to it", verb, name);
+    if (strcmp(verb, "forget") == 0 && x && !x->serves) {
+        _cleanup_arena_ struct arena *a = arena_new();
+        struct err err;
+        struct row row;
+
+        if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_has(row.status, "TrainingEndTime"))
+            broken("%s is forgotten, and how it ended is not saved", name);
+    }
+}
+
+static int no_answer(const char *verb, const char *name, struct err *err)
+{
+    tell("no answer to %s %s", verb, name);
+    return fail(err, ERR_UNAVAILABLE, "the host does not answer");
+}
+
+static int fault(void *context, const char *verb, const char *name, struct err *err)
+{
+    bool done = text_ends(verb, "ed") || text_ends(verb, "ten") || strcmp(verb, "stopped") == 0;
+    unsigned which = strcmp(verb, "start") == 0 || strcmp(verb, "started") == 0     ? F_START
+                     : strcmp(verb, "inspect") == 0 || strcmp(verb, "list") == 0 ? F_SILENT
+                                                                                 : F_STOP;
+
+    (void)context;
+    if (!w.dying && strcmp(verb, "started") == 0)
+        started(name);
+    if (w.dying)
+        return fail(err, ERR_UNAVAILABLE, "the control plane is dead");
+    if (!done && (strcmp(verb, "stop") == 0 || strcmp(verb, "forget") == 0))
+        check_end(verb, name);
+    if (strcmp(verb, "forgotten") == 0 && agent_find(name)) {
+        agent_find(name)->there = false;
+        tell("forgotten %s", name);
+    }
+    if (chance(F_DIE, 6)) {
+        tell("the control plane dies at %s %s", verb, name);
+        w.dying = true;
+        return fail(err, ERR_UNAVAILABLE, "the control plane is dead");
+    }
+    return chance(which, 120) ? no_answer(verb, name, err) : 0;
+}
+
+static bool ends_at_once(void *context, const char *name, const struct doc *order)
+{
+    (void)context, (void)name, (void)order;
+    return false;
+}
+
+static bool stops_at_once(void *context, const char *name)
+{
+    struct agent *x = agent_find(name);
+
+    (void)context;
+    assert(x);
+    if (!x->stopping)
+        tell("%s is asked to stop", name);
+    x->stopping = true;
+    return false; /* it takes at least until the agent's next step */
+}
+
+struct runtime *agents_runtime(void)
+{
+    return sim_runtime_new(&w.clock, &(struct sim_hooks){ fault, ends_at_once, stops_at_once, NULL });
+}
+
+static void end(struct agent *x, const char *outcome, const char *reason, int exit_code)
+{
+    tell("%s ends: %s", x->name, outcome);
+    sim_end(w.runtime, x->name, outcome, reason, exit_code);
+    x->ended = true;
+    x->ended_boot_ms = w.boot_ms;
+}
+
+static void report(struct agent *x, const char *phase)
+{
+    tell("%s is %s", x->name, phase);
+    sim_report(w.runtime, x->name, phase, "");
+    if (strcmp(phase, "Training") == 0 || strcmp(phase, "Serving") == 0)
+        x->started_boot_ms = w.boot_ms;
+}
+
+static void train(struct agent *x)
+{
+    static const char *const phases[] = { "Downloading", "Training", "Uploading" };
+
+    if (x->stopping && !chance(F_SLOW, 700)) {
+        if (chance(F_SLOW, 200)) /* it was about to end anyway */
+            end(x, "Completed", "", 0);
+        else
+            end(x, "Stopped", "", 143);
+        return;
+    }
+    if (roll(w.calm ? 2 : 12))
+        return;
+    if (chance(F_FAIL, 150)) {
+        end(x, "Failed", "AlgorithmError: told to fail, exit code: 1", 1);
+        return;
+    }
+    if (x->phase < 3)
+        report(x, phases[x->phase++]);
+    else if (chance(F_FAIL, 100))
+        end(x, "MaxRuntimeExceeded", "", 143);
+    else
+        end(x, "Completed", "", 0);
+}
+
+static void serve(struct agent *x)
+{
+    if (x->stopping && !chance(F_SLOW, 700)) {
+        end(x, "Stopped", "", 143);
+        return;
+    }
+    if (x->phase >= 2 || roll(w.calm ? 2 : 8))
+        return;
+    if (chance(F_FAIL, 200)) {
+        end(x, "Failed", "The primary container did not pass the ping health check.", 1);
+        return;
+    }
+    report(x, x->phase++ == 0 ? "Downloading" : "Serving");
+}
+
+void agents_move(void)
+{
+    for (int i = 0; i < w.agent_count; i++) {
+        struct agent *x = &w.agents[i];
+        int phase = x->phase;
+        bool ended = x->ended;
+
+        if (!x->there || x->ended)
+            continue;
+        if (chance(F_LOST, 4)) {
+            tell("%s is lost", x->name);
+            sim_lose(w.runtime, x->name);
+            x->there = false;
+            x->lost = true;
+            x->ended_boot_ms = w.boot_ms;
+            continue;
+        }
+        if (x->serves)
+            serve(x);
+        else
+            train(x);
+        if ((x->phase != phase || x->ended != ended) && w.engine && !chance(F_POKE, 500))
+            engine_touch(w.engine, x->owner);
+    }
+}
