@@ -15,6 +15,7 @@
 #include "engine/upload.h"
 #include "sign/chunked.h"
 #include "sign/digest.h"
+#include "sign/sigv2.h"
 
 enum {
     BODY_MAX_BYTES = 16 << 20, /* of a document: the largest of AWS's are a few MB */
@@ -53,6 +54,7 @@ struct passage {
     struct downloading *download;
     const char *source_ip;
     bool tls;
+    bool old_signature;       /* a presigned URL of version 2 */
     bool verified;            /* else the signature needs the body's hash */
     bool failed;
 
@@ -126,10 +128,19 @@ static int admit(struct passage *g, struct err *err)
 {
     struct gateway *gw = g->gateway;
 
-    if (sigv4_anonymous(&g->signed_request))
+    if (!g->old_signature && sigv4_anonymous(&g->signed_request))
+        return sigv4_refuse(err, service_of(g), SIGV4_MISSING, (struct str){ 0 });
+    if (g->old_signature && (!g->match.service || strcmp(g->match.service->name, "s3") != 0))
         return sigv4_refuse(err, service_of(g), SIGV4_MISSING, (struct str){ 0 });
     if (gw->options.identify(gw->options.context, g->arena, &g->claim, service_of(g), &g->identity, err) < 0)
         return -1;
+    if (g->old_signature) {
+        if (sigv2_verify(g->arena, &g->signed_request, &g->claim, g->match.bucket, g->identity.secret,
+                         engine_now_ms(gw->options.engine), err) < 0)
+            return -1;
+        g->verified = true;
+        return 0;
+    }
     return g->claim.payload == SIGV4_BODY ? 0 : verify(g, NULL, err);
 }
 
@@ -284,6 +295,14 @@ static int unchunk(struct passage *g, struct str in, struct str *ret, struct doc
     return 0;
 }
 
+/* The algorithm's header says so, where the operation has it. */
+static bool checksums_are_of_body(const struct passage *g)
+{
+    const struct member *m = g->match.operation ? model_member(g->match.operation->input, STR("ChecksumAlgorithm")) : NULL;
+
+    return m && strcmp(m->wire_name, "x-amz-sdk-checksum-algorithm") == 0;
+}
+
 static void document_here(struct passage *g, struct str body)
 {
     struct doc *trailers = NULL;
@@ -305,7 +324,7 @@ static void document_here(struct passage *g, struct str body)
         return;
     }
     if (g->match.protocol == PROTOCOL_REST_XML && body.size &&
-        upload_check_body(headers_doc(g), trailers, body, &err) < 0) {
+        upload_check_body(headers_doc(g), trailers, body, checksums_are_of_body(g), &err) < 0) {
         fail_request(g, &err);
         return;
     }
@@ -462,11 +481,16 @@ static void begin(struct passage *g)
     struct http_exchange *x = g->x;
     struct err err = { 0 };
 
-    if (!sigv4_anonymous(&g->signed_request) && sigv4_parse(g->arena, &g->signed_request, "", &g->claim, &err) < 0) {
+    g->old_signature = sigv2_presigned(&g->signed_request);
+    if (g->old_signature ? sigv2_parse(g->arena, &g->signed_request, &g->claim, &err) < 0
+                         : !sigv4_anonymous(&g->signed_request) &&
+                               sigv4_parse(g->arena, &g->signed_request, "", &g->claim, &err) < 0) {
         g->match = wire_route(g->arena, &g->request, "");
         fail_request(g, &err);
         return;
     }
+    if (g->old_signature)
+        g->request.headers = sigv2_headers(g->arena, &g->signed_request, &g->request.header_count);
     if (!wire_needs_body(&g->request))
         g->match = wire_route(g->arena, &g->request, str_dup(g->arena, g->claim.service));
     if (admit(g, &err) < 0) {

@@ -28,6 +28,7 @@ void checksum_value(const struct upload *, const struct checksum_kind *, unsigne
 struct integrity {
     struct upload measured; /* filled in by integrity_finish(); blob_uid stays NULL */
     int64_t stated_size;    /* -1: not known */
+    bool ignores_checksums; /* x-amz-checksum-* is of something else; set it before integrity_headers() */
     bool md5_stated, payload_stated, value_stated, value_trails;
     const struct checksum_kind *checksum; /* the client's choice, or ours */
     unsigned char md5[MD5_SIZE], payload[SHA256_SIZE], value[CHECKSUM_MAX_SIZE];

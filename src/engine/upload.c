@@ -275,11 +275,13 @@ void upload_free(struct uploading *u)
         destroy_or_discard(u);
 }
 
-int upload_check_body(const struct doc *headers, const struct doc *trailers, struct str body, struct err *err)
+int upload_check_body(const struct doc *headers, const struct doc *trailers, struct str body, bool checksum_headers,
+                      struct err *err)
 {
     struct integrity in;
 
     integrity_start(&in);
+    in.ignores_checksums = !checksum_headers;
     if (integrity_headers(&in, headers, 0, err) < 0)
         return -1;
     integrity_update(&in, body.data, body.size);

@@ -46,7 +46,9 @@ void upload_finish(struct uploading *);
 void upload_free(struct uploading *); /* NULL is fine; unfinished: the blob is discarded, and no event comes */
 
 /* The same for a body that is in memory (PutBucketTagging, DeleteObjects): compares it with what the headers and
- * trailers (NULL: none) state. */
-int upload_check_body(const struct doc *headers, const struct doc *trailers, struct str body, struct err *err);
+ * trailers (NULL: none) state. Where x-amz-checksum-* is of something else (CompleteMultipartUpload states the
+ * object's), leave checksum_headers false. */
+int upload_check_body(const struct doc *headers, const struct doc *trailers, struct str body, bool checksum_headers,
+                      struct err *err);
 
 #endif
