@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "doc/json.h"
+#include "cmd/chores.h"
 #include "cmd/tables.h"
 #include "engine/bodies.h"
 #include "engine/engine.h"
@@ -52,6 +53,7 @@ struct control {
     struct loop_hook hook;
     struct loop_timer due, ack_timer;
     struct loop_watch *watch;
+    struct chores *chores;
     int64_t identities; /* the revision that the snapshot has */
     bool posted;
     int draining; /* servers that still drain */
@@ -344,6 +346,7 @@ static int start(struct control *c, const char *data, struct err *err)
         return -1;
     if (loop_watch_new(c->loop, data, folder_changed, c, &c->watch, err) < 0)
         return -1;
+    c->chores = chores_new(c->loop, c->store, clock_system(), arena_printf(c->arena, "%s/run/serve.counters", data));
     c->hook.run = turn;
     c->due.run = due;
     c->ack_timer.run = ack_tick;
@@ -399,6 +402,7 @@ int main(int argc, char **argv)
     http_server_free(c->api);
     http_server_free(c->admin_server);
     loop_watch_free(c->watch);
+    chores_free(c->chores);
     admin_free(c->admin);
     gateway_free(c->gateway);
     engine_free(c->engine);

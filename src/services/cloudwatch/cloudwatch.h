@@ -12,4 +12,7 @@ extern const struct service_ops cloudwatch_ops;
  * "statistics" {"samples","sum","minimum","maximum"},"unit","at_ms","dimensions":{}}],"id"}. The same id again changes nothing. */
 int metrics_append(struct arena *, struct store *, const struct doc *batch, int64_t now_ms, struct err *err);
 
+/* Forgets the ids of batches that nobody sends again; for a timer of an hour. */
+int metrics_expire(struct store *, int64_t now_ms, struct err *err);
+
 #endif

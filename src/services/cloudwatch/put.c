@@ -6,6 +6,8 @@
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/cloudwatch/series.h"
 
+enum { EXPIRE_PAGE = 1000 };
+
 static int invalid(struct err *err, const char *code, const char *text)
 {
     return fail_code(err, ERR_INVALID, code, "%s", text);
@@ -117,4 +119,33 @@ int metrics_append(struct arena *a, struct store *store, const struct doc *batch
     }
     store_key_int64(now, now_ms);
     return store_put(store, "metrics_ids", str_of(id), (struct str){ now, sizeof now }, err);
+}
+
+/* A batch that was not acknowledged is sent again within seconds of the control plane's return. */
+static const int64_t id_kept_ms = (int64_t)2 * 24 * 3600 * 1000;
+
+int metrics_expire(struct store *store, int64_t now_ms, struct err *err)
+{
+    _cleanup_buf_ struct buf from = { 0 };
+    int count;
+
+    do {
+        _cleanup_arena_ struct arena *a = arena_new();
+        const struct range range = { .from = { from.data, from.size }, .limit = EXPIRE_PAGE };
+        struct pair *pairs;
+
+        if (store_scan(a, store, "metrics_ids", &range, &pairs, &count, err) < 0)
+            return -1;
+        for (int i = 0; i < count; i++)
+            if (store_int64_of_key(pairs[i].value.data) < now_ms - id_kept_ms &&
+                store_remove(store, "metrics_ids", pairs[i].key, err) < 0)
+                return -1;
+        if (count == 0)
+            break;
+        /* The smallest key after the last one seen. */
+        buf_clear(&from);
+        buf_append(&from, pairs[count - 1].key.data, pairs[count - 1].key.size);
+        buf_append_char(&from, '\0');
+    } while (count == EXPIRE_PAGE);
+    return 0;
 }
