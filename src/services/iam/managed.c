@@ -10,7 +10,7 @@ const struct managed managed_policies[] = {
     { "AmazonS3FullAccess", "/", "Provides full access to all buckets.", ALLOW("\"s3:*\"") },
     { "AmazonS3ReadOnlyAccess", "/", "Provides read only access to all buckets.",
       ALLOW("\"s3:Get*\",\"s3:List*\",\"s3:Describe*\"") },
-    /* Objects of buckets with "sagemaker" in their name, and roles that are passed to SageMaker only. */
+    /* Objects of buckets with "sagemaker" in their name; roles may be passed to SageMaker only. */
     { "AmazonSageMakerFullAccess", "/", "Provides full access to Amazon SageMaker and the services it is used with.",
       POLICY("{\"Effect\":\"Allow\",\"Action\":[\"sagemaker:*\"],\"Resource\":\"*\"},"
              "{\"Effect\":\"Allow\",\"Action\":[\"cloudwatch:DeleteAlarms\",\"cloudwatch:DescribeAlarms\","
@@ -23,7 +23,7 @@ const struct managed managed_policies[] = {
              "{\"Effect\":\"Allow\",\"Action\":[\"s3:GetObject\",\"s3:PutObject\",\"s3:DeleteObject\","
              "\"s3:AbortMultipartUpload\"],\"Resource\":[\"arn:aws:s3:::*SageMaker*\",\"arn:aws:s3:::*Sagemaker*\","
              "\"arn:aws:s3:::*sagemaker*\",\"arn:aws:s3:::*aws-glue*\"]},"
-             "{\"Effect\":\"Allow\",\"Action\":[\"iam:PassRole\"],\"Resource\":\"arn:aws:iam::*:role/*AmazonSageMaker*\","
+             "{\"Effect\":\"Allow\",\"Action\":[\"iam:PassRole\"],\"Resource\":\"arn:aws:iam::*:role/*\","
              "\"Condition\":{\"StringEquals\":{\"iam:PassedToService\":[\"sagemaker.amazonaws.com\"]}}},"
              "{\"Effect\":\"Allow\",\"Action\":[\"iam:GetRole\"],\"Resource\":\"*\"}") },
     { "AmazonSageMakerReadOnly", "/", "Provides read only access to Amazon SageMaker.",

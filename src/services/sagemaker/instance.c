@@ -4,6 +4,7 @@
 
 #include "engine/engine.h"
 #include "fleet/pool.h"
+#include "services/iam/identity.h"
 #include "sign/token.h"
 
 /* The credentials of an agent outlive the longest job (28 days) and its uploads. */
@@ -114,7 +115,7 @@ int instance_check_role(struct call *c, const char *role_arn, struct err *err)
                                                 .access_key_id = "", .trusted = true };
     struct doc *input = doc_map(c->arena), *output;
 
-    if (engine_authorize(c, "iam:PassRole", role_arn, err) < 0)
+    if (iam_check_pass_role(c, role_arn, "sagemaker.amazonaws.com", err) < 0)
         return -1;
     doc_set_string(c->arena, input, "RoleArn", role_arn);
     doc_set_string(c->arena, input, "RoleSessionName", "SageMaker");
