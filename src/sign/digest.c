@@ -99,28 +99,42 @@ void md5(unsigned char ret[static MD5_SIZE], const void *data, size_t size)
     digest_finish(&d, ret);
 }
 
-/* RFC 2104. */
-void hmac_sha256(unsigned char ret[static SHA256_SIZE], const void *key, size_t key_size, const void *data, size_t size)
+/* RFC 2104. The blocks of all three digests have 64 bytes. */
+static void hmac(enum digest_kind kind, size_t hash_size, unsigned char *ret, const void *key, size_t key_size, const void *data,
+                 size_t size)
 {
     unsigned char block[64] = { 0 }, pad[64], inner[SHA256_SIZE];
     struct digest d;
 
-    if (key_size > sizeof block)
-        sha256(block, key, key_size);
-    else if (key_size)
+    if (key_size > sizeof block) {
+        digest_start(&d, kind);
+        digest_update(&d, key, key_size);
+        digest_finish(&d, block);
+    } else if (key_size) {
         memcpy(block, key, key_size);
+    }
     for (size_t i = 0; i < sizeof block; i++)
         pad[i] = block[i] ^ 0x36;
-    digest_start(&d, DIGEST_SHA256);
+    digest_start(&d, kind);
     digest_update(&d, pad, sizeof pad);
     digest_update(&d, data, size);
     digest_finish(&d, inner);
     for (size_t i = 0; i < sizeof block; i++)
         pad[i] = block[i] ^ 0x5c;
-    digest_start(&d, DIGEST_SHA256);
+    digest_start(&d, kind);
     digest_update(&d, pad, sizeof pad);
-    digest_update(&d, inner, sizeof inner);
+    digest_update(&d, inner, hash_size);
     digest_finish(&d, ret);
+}
+
+void hmac_sha1(unsigned char ret[static SHA1_SIZE], const void *key, size_t key_size, const void *data, size_t size)
+{
+    hmac(DIGEST_SHA1, SHA1_SIZE, ret, key, key_size, data, size);
+}
+
+void hmac_sha256(unsigned char ret[static SHA256_SIZE], const void *key, size_t key_size, const void *data, size_t size)
+{
+    hmac(DIGEST_SHA256, SHA256_SIZE, ret, key, key_size, data, size);
 }
 
 bool secret_equal(const void *a, const void *b, size_t size)

@@ -29,6 +29,7 @@ void sha256(unsigned char ret[static SHA256_SIZE], const void *data, size_t size
 void sha256_hex(char ret[static 2 * SHA256_SIZE + 1], const void *data, size_t size);
 void md5(unsigned char ret[static MD5_SIZE], const void *data, size_t size);
 
+void hmac_sha1(unsigned char ret[static SHA1_SIZE], const void *key, size_t key_size, const void *data, size_t size);
 void hmac_sha256(unsigned char ret[static SHA256_SIZE], const void *key, size_t key_size, const void *data, size_t size);
 
 /* Equal, in a time that depends on the size only. */

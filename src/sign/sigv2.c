@@ -226,32 +226,6 @@ static void add_resource(struct buf *b, const struct sigv4_request *r, struct st
         }
 }
 
-static void hmac_sha1(unsigned char ret[static SHA1_SIZE], struct str key, struct str data)
-{
-    unsigned char block[64] = { 0 }, pad[64];
-    struct digest d;
-
-    if (key.size > sizeof block) {
-        digest_start(&d, DIGEST_SHA1);
-        digest_update(&d, key.data, key.size);
-        digest_finish(&d, block);
-    } else {
-        memcpy(block, key.data, key.size);
-    }
-    for (size_t i = 0; i < sizeof pad; i++)
-        pad[i] = block[i] ^ 0x36;
-    digest_start(&d, DIGEST_SHA1);
-    digest_update(&d, pad, sizeof pad);
-    digest_update(&d, data.data, data.size);
-    digest_finish(&d, ret);
-    for (size_t i = 0; i < sizeof pad; i++)
-        pad[i] = block[i] ^ 0x5c;
-    digest_start(&d, DIGEST_SHA1);
-    digest_update(&d, pad, sizeof pad);
-    digest_update(&d, ret, SHA1_SIZE);
-    digest_finish(&d, ret);
-}
-
 int sigv2_verify(struct arena *a, const struct sigv4_request *r, const struct sigv4_claim *claim, struct str bucket,
                  struct str secret, int64_t now_ms, struct err *err)
 {
@@ -268,7 +242,7 @@ int sigv2_verify(struct arena *a, const struct sigv4_request *r, const struct si
                (long long)claim->expires_s);
     add_amz_headers(a, &b, r, parameters, count);
     add_resource(&b, r, bucket, parameters, count);
-    hmac_sha1(computed, secret, (struct str){ b.data, b.size });
+    hmac_sha1(computed, secret.data, secret.size, b.data, b.size);
     if (!base64_decode(a, claim->signature, &signature) || signature.size != sizeof computed ||
         !secret_equal(signature.data, computed, sizeof computed))
         return fail_code(err, ERR_DENIED, "SignatureDoesNotMatch",
