@@ -203,9 +203,10 @@ static int boost(struct job *j, struct dataset *const *sets, size_t set_count, i
         if (booster_update(b, iteration, sets[TRAIN], &inner) < 0 ||
             evaluate(j, scratch, b, iteration, sets, set_count, ret_last, ret_last_count, &inner) < 0)
             goto failed;
-        print_evaluation(iteration, ret_last, *ret_last_count, set_count > VALIDATION);
+        /* In this order: an iteration that the log tells of is not trained again. */
         if (checkpoints && checkpoint_save(scratch, checkpoints, b, iteration, &inner) < 0)
             goto failed;
+        print_evaluation(iteration, ret_last, *ret_last_count, set_count > VALIDATION);
         if (j->hp.save_on_termination) {
             int64_t now_ms = clock_boot_ms(clock_system());
 
@@ -254,8 +255,7 @@ failed:
 
 static int save(struct job *j, struct booster *b, const char *name, struct err *err)
 {
-    if (folder_make(j->model_folder, 0755, err) < 0 ||
-        booster_save(b, arena_printf(j->arena, "%s/%s", j->model_folder, name), err) < 0) {
+    if (booster_save(b, arena_printf(j->arena, "%s/%s", j->model_folder, name), err) < 0) {
         err->kind = ERR_INTERNAL;
         return -1;
     }
@@ -534,6 +534,10 @@ static int run(struct job *j, struct err *err)
 
     if (read_job(j, &channels, err) < 0)
         return -1;
+    if (folder_make(j->model_folder, 0755, err) < 0) {
+        err->kind = ERR_INTERNAL;
+        return -1;
+    }
     saves_when_stopped = j->hp.save_on_termination;
     if (channel_read(j->arena, channels, "train", j->hp.csv_weights, &matrices[TRAIN], err) < 0)
         goto out;
