@@ -132,21 +132,28 @@ struct doc *bucket_owner(struct arena *a, const char *account)
     return owner;
 }
 
+/* The region whose endpoint was meant. s3cmd signs its first request for a region "US", and AWS's answer would send it
+ * to us-east-1. */
+static const char *endpoint_region(const struct call *c)
+{
+    return strchr(c->region, '-') ? c->region : "us-east-1";
+}
+
 /* The region that the new bucket says it is in. Every region's endpoint is this server, so the rules below only keep
  * a client's mistake from passing here and failing there. */
 static int choose_region(struct call *c, const char **ret, struct err *err)
 {
-    const char *wanted = doc_text(c->input, "CreateBucketConfiguration.LocationConstraint");
+    const char *wanted = doc_text(c->input, "CreateBucketConfiguration.LocationConstraint"), *here = endpoint_region(c);
 
     if (doc_has(c->input, "CreateBucketConfiguration.Location") || doc_has(c->input, "CreateBucketConfiguration.Bucket"))
         return fail_code(err, ERR_INVALID, "InvalidRequest", "This server has no directory buckets.");
     if (strcmp(wanted, "EU") == 0)
         wanted = "eu-west-1";
-    if (*wanted && strcmp(c->region, "us-east-1") != 0 && strcmp(wanted, c->region) != 0)
+    if (*wanted && strcmp(here, "us-east-1") != 0 && strcmp(wanted, here) != 0)
         return fail_code(err, ERR_INVALID, "IllegalLocationConstraintException",
                          "The %s location constraint is incompatible for the region specific endpoint this request was "
                          "sent to.", wanted);
-    if (!*wanted && strcmp(c->region, "us-east-1") != 0)
+    if (!*wanted && strcmp(here, "us-east-1") != 0)
         return fail_code(err, ERR_INVALID, "IllegalLocationConstraintException",
                          "The unspecified location constraint is incompatible for the region specific endpoint this "
                          "request was sent to.");
@@ -185,7 +192,7 @@ int create_bucket(struct call *c, struct err *err)
                              "The requested bucket name is not available. The bucket namespace is shared by all users of the "
                              "system. Please select a different name and try again.");
         /* us-east-1 keeps the oldest behaviour: a second time is fine. */
-        if (strcmp(c->region, "us-east-1") != 0 || strcmp(other.region, "us-east-1") != 0)
+        if (strcmp(endpoint_region(c), "us-east-1") != 0 || strcmp(other.region, "us-east-1") != 0)
             return fail_code(err, ERR_CONFLICT, "BucketAlreadyOwnedByYou",
                              "Your previous request to create the named bucket succeeded and you already own it.");
     } else if (err->kind != ERR_NOT_FOUND) {
