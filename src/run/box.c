@@ -214,11 +214,6 @@ static int user_of(struct arena *a, const struct box *b, const struct image *ima
     return 0;
 }
 
-static const char *folder_of(struct arena *a, const char *path)
-{
-    return arena_strndup(a, path, (size_t)(strrchr(path, '/') - path));
-}
-
 enum { OWN_MOUNTS = HOSTIMAGE_MOUNTS + 8 };
 
 /* A program of ours stands for many images, and has to know for which. */
@@ -255,7 +250,8 @@ static int make_bundle(struct arena *a, const struct box *b, const struct box_or
             write_names(a, o, arena_printf(a, "%s/etc", root), err) < 0 ||
             program_path(a, o->image->program, &program, err) < 0)
             return -1;
-        mounts[count++] = (struct bundle_mount){ .source = folder_of(a, program), .at = "/opt/sagebrush", .read_only = true };
+        mounts[count++] = (struct bundle_mount){ .source = program, .at = arena_printf(a, "/opt/sagebrush/%s", o->image->program),
+                                                 .read_only = true };
     } else {
         const char *upper = arena_printf(a, "%s/upper", b->folder), *work = arena_printf(a, "%s/work", b->folder);
         const char *etc = arena_printf(a, "%s/etc", b->folder);

@@ -1,0 +1,179 @@
+/* agent.c - sagebrush-agent FOLDER: carries out the order in the folder, and can be killed at any line.
+ *
+ * A second agent on the same folder goes away at once; one that comes after a killed one finds everything by its name
+ * and goes on. SIGUSR1: look at stop.json. SIGTERM ends the agent, not its container: the next one adopts it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/host.h"
+#include "agent/order.h"
+#include "agent/report.h"
+#include "agent/serve.h"
+#include "agent/train.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "net/loop.h"
+#include "run/folder.h"
+
+struct agent {
+    struct loop *loop;
+    struct host *host;
+    struct order order;
+    struct report *report;
+    struct train train;
+    struct serve serve;
+    struct loop_timer timer;
+    bool stepping, again, over;
+};
+
+/* The lock says that an agent lives here, the text is for people. It goes with the process. */
+static int claim(struct arena *a, const char *folder, bool *ret_ours, struct err *err)
+{
+    const char *path = arena_printf(a, "%s/" FOLDER_AGENT, folder);
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const char *text = arena_printf(a, "%d\n", (int)getpid());
+
+    if (fd < 0)
+        return fail_errno(err, errno, "open %s", path);
+    *ret_ours = fcntl(fd, F_SETLK, &lock) == 0;
+    if (!*ret_ours) {
+        close(fd);
+        return 0;
+    }
+    if (ftruncate(fd, 0) < 0)
+        return fail_errno(err, errno, "write %s", path);
+    return fd_write_all(fd, text, strlen(text), err);
+}
+
+static void step(void *data)
+{
+    struct agent *g = data;
+    int64_t next_ms;
+
+    /* What happens inside a step is looked at after it. */
+    if (g->over)
+        return;
+    if (g->stepping) {
+        g->again = true;
+        return;
+    }
+    g->stepping = true;
+    do {
+        g->again = false;
+        g->over = order_trains(&g->order) ? train_step(&g->train, &next_ms) : serve_step(&g->serve, &next_ms);
+    } while (g->again && !g->over);
+    g->stepping = false;
+    if (g->over)
+        loop_stop(g->loop);
+    else if (next_ms == INT64_MAX)
+        loop_timer_stop(g->loop, &g->timer);
+    else
+        loop_timer_set(g->loop, &g->timer, loop_now_ms(g->loop) + (next_ms - clock_wall_ms(clock_system())));
+}
+
+static void timer_due(struct loop_timer *timer)
+{
+    step((char *)timer - offsetof(struct agent, timer));
+}
+
+static void on_look(void *data, int number)
+{
+    step(data);
+}
+
+static void on_end(void *data, int number)
+{
+    loop_stop(((struct agent *)data)->loop);
+}
+
+/* An order that cannot be understood ends all the same: the report says why. */
+static int refuse(struct arena *a, const char *folder, const char *why, struct err *err)
+{
+    struct report *r = report_new(NULL);
+    int64_t now_ms = clock_wall_ms(clock_system());
+    int result;
+
+    report_enter(r, "Starting", "", now_ms);
+    report_set_text(r, "outcome", "Failed");
+    report_set_text(r, "failure_reason", arena_printf(a, "InternalServerError: %s", why));
+    report_set_int(r, "ended_ms", now_ms);
+    report_enter(r, "Ended", "", now_ms);
+    result = folder_write(a, folder, FOLDER_REPORT, report_next(r), true, err);
+    report_free(r);
+    return result;
+}
+
+static int run(struct agent *g, struct arena *a, const char *folder, struct err *err)
+{
+    const struct doc *order, *before;
+    struct world *world;
+    bool ours;
+
+    if (claim(a, folder, &ours, err) < 0)
+        return -1;
+    if (!ours)
+        return 0;
+    if (folder_read(a, folder, FOLDER_ORDER, &order, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &before, err) < 0)
+        return -1;
+    if (!order)
+        return fail(err, ERR_NOT_FOUND, "%s has no order", folder);
+    if (doc_is(before, "phase", "Ended"))
+        return 0;
+    if (order_read(order, &g->order, err) < 0)
+        return refuse(a, folder, err->text, err);
+    if (loop_new(&g->loop, err) < 0)
+        return -1;
+    if (loop_signal(g->loop, SIGUSR1, on_look, g, err) < 0 || loop_signal(g->loop, SIGTERM, on_end, g, err) < 0 ||
+        host_new(&(struct host_options){ .loop = g->loop, .folder = folder, .order = &g->order, .happened = step, .data = g },
+                 &g->host, err) < 0)
+        return -1;
+    world = host_world(g->host);
+    g->report = report_new(before);
+    g->train = (struct train){ .world = world, .order = &g->order, .report = g->report };
+    g->serve = (struct serve){ .world = world, .order = &g->order, .report = g->report };
+    g->timer.run = timer_due;
+    log_info("agent.started", "name=%s work=%s phase=%s", g->order.name, g->order.work, report_phase(g->report));
+    step(g);
+    if (!g->over)
+        loop_run(g->loop);
+    log_info("agent.ended", "name=%s phase=%s outcome=%s", g->order.name, report_phase(g->report),
+             doc_text(report_doc(g->report), "outcome"));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct agent g = { 0 };
+    struct err err = { 0 };
+    char folder[4096];
+    int r;
+
+    log_setup("sagebrush-agent", LOG_INFO);
+    if (argc != 2 || argv[1][0] == '-') {
+        fprintf(stderr, "usage: sagebrush-agent FOLDER\n\nCarries out the order in FOLDER (see docs/ARCHITECTURE.md). Started by "
+                        "sagebrushd.\n");
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    umask(022);
+    if (!realpath(argv[1], folder)) {
+        fprintf(stderr, "sagebrush-agent: %s: %s\n", argv[1], strerror(errno));
+        return 1;
+    }
+    r = run(&g, a, folder, &err);
+    if (r < 0)
+        log_error("agent.failed", "folder=%s why=%s", folder, log_quote(a, err.text));
+    host_free(g.host);
+    report_free(g.report);
+    loop_free(g.loop);
+    return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,794 @@
+/* host.c - what takes time runs on a thread of its own, one for each task, and tells the loop when it is done. */
+#include "agent/host.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "agent/api.h"
+#include "agent/logs.h"
+#include "agent/ml.h"
+#include "agent/transfer.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/rand.h"
+#include "doc/json.h"
+#include "net/http_client.h"
+#include "run/agents.h"
+#include "run/cgroup.h"
+#include "run/folder.h"
+
+enum {
+    MINUTE_MS = 60000,
+    FIRST_METRICS_MS = 5000,
+    CHECKPOINT_MS = 2000,
+    PING_MS = 2000,
+    FAILURE_MAX = 8192,
+    TAIL_BYTES = 8192,
+};
+
+struct work {
+    struct host *host;
+    enum task task;
+    enum task_state state;
+    struct err err;
+    pthread_t thread;
+    bool joinable;
+    int cancel; /* eventfd */
+};
+
+struct host {
+    struct world world;
+    struct loop *loop;
+    struct clock *clock;
+    const struct order *order;
+    void (*happened)(void *data);
+    void *data;
+
+    struct arena *arena; /* what lives as long as the agent */
+    struct box box;
+    const char *folder, *ml;
+    bool process;
+    struct image image;     /* by TASK_PREPARE */
+    struct network network; /* by start or attach */
+    bool networked;
+    int port;
+    struct api *api;
+    struct logs *logs;
+    struct loop_watch *watch; /* of box/ */
+    struct work work[TASK_COUNT];
+
+    bool with_model;
+    const char *model; /* by TASK_SAVE */
+    char model_text[2048];
+
+    struct http_upstream *upstream;
+    struct http_call *call;
+    enum ping ping;
+
+    struct loop_timer metrics_timer, checkpoint_timer;
+    struct cgroup_usage usage_before;
+    int64_t usage_at_ms;
+    bool oom_seen;
+    bool syncing;
+    pthread_t sync_thread;
+    struct work sync; /* checkpoints while it runs */
+};
+
+static struct host *host_of(struct world *w)
+{
+    return (struct host *)w;
+}
+
+static int64_t host_wall_ms(struct world *w)
+{
+    return clock_wall_ms(host_of(w)->clock);
+}
+
+static int64_t host_boot_ms(struct world *w)
+{
+    return clock_boot_ms(host_of(w)->clock);
+}
+
+static struct transfer transfer_of(struct host *h, int cancel)
+{
+    return (struct transfer){ .order = h->order, .folder = h->folder, .ml = h->ml, .clock = h->clock, .cancel_fd = cancel };
+}
+
+/* --- Tasks --- */
+
+static void work_done(void *data)
+{
+    struct work *k = data;
+
+    k->state = k->err.kind == ERR_NONE ? TASK_DONE : TASK_FAILED;
+    if (k->joinable)
+        pthread_join(k->thread, NULL);
+    k->joinable = false;
+    k->host->happened(k->host->data);
+}
+
+static void run_prepare(struct host *h, struct work *k)
+{
+    struct transfer t = transfer_of(h, k->cancel);
+
+    if (image_find(h->arena, h->order->data_folder, h->order->image, order_has_script(h->order->doc), &h->image, &k->err) < 0)
+        return;
+    if (order_trains(h->order)) {
+        if (transfer_channels(&t, &k->err) < 0 && k->err.kind != ERR_CONFLICT && k->err.kind != ERR_INTERNAL)
+            fail(&k->err, k->err.kind, "Data download failed:%s", k->err.text);
+    } else if (transfer_models(&t, &k->err) < 0 && k->err.kind != ERR_CONFLICT && k->err.kind != ERR_INTERNAL) {
+        fail(&k->err, k->err.kind, "Failed to download model data: %s. Please ensure that there is an object located at the "
+             "URL and that the role passed to CreateModel has permissions to download the model.", k->err.text);
+    }
+}
+
+static const char *checkpoints_of(struct host *h, struct arena *a)
+{
+    return arena_printf(a, "%s/checkpoints", h->ml);
+}
+
+static void run_save(struct host *h, struct work *k)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct transfer t = transfer_of(h, k->cancel);
+    const char *model = "";
+
+    /* Checkpoints first: they are what a next attempt starts from. */
+    if (transfer_checkpoints(&t, checkpoints_of(h, a), true, &k->err) < 0 ||
+        transfer_results(&t, a, h->with_model, &model, &k->err) < 0)
+        return;
+    snprintf(h->model_text, sizeof h->model_text, "%s", model);
+    h->model = h->model_text;
+}
+
+static void *work_thread(void *data)
+{
+    struct work *k = data;
+
+    if (k->task == TASK_PREPARE)
+        run_prepare(k->host, k);
+    else
+        run_save(k->host, k);
+    loop_post(k->host->loop, work_done, k);
+    return NULL;
+}
+
+static bool needs_thread(struct host *h, enum task task)
+{
+    struct image image;
+
+    /* Nothing to fetch and nothing to unpack: the start does not wait for a thread. */
+    return task != TASK_PREPARE || list_count(h->order->channels) || list_count(h->order->models) ||
+           *h->order->checkpoint_s3_uri ||
+           !image_is_hosted(h->arena, h->order->image, order_has_script(h->order->doc), &image);
+}
+
+static void host_begin(struct world *w, enum task task)
+{
+    struct host *h = host_of(w);
+    struct work *k = &h->work[task];
+    int r;
+
+    if (k->state != TASK_NONE)
+        return;
+    k->state = TASK_BUSY;
+    k->err = (struct err){ 0 };
+    if (task == TASK_DRAIN) {
+        logs_end(h->logs);
+        return;
+    }
+    if (!needs_thread(h, task)) {
+        run_prepare(h, k);
+        k->state = k->err.kind == ERR_NONE ? TASK_DONE : TASK_FAILED;
+        return;
+    }
+    r = pthread_create(&k->thread, NULL, work_thread, k);
+    assert(r == 0);
+    k->joinable = true;
+}
+
+static enum task_state host_task(struct world *w, enum task task, struct err *err)
+{
+    struct host *h = host_of(w);
+    struct work *k = &h->work[task];
+
+    if (task == TASK_DRAIN && k->state == TASK_BUSY && logs_done(h->logs))
+        k->state = TASK_DONE;
+    if (k->state == TASK_FAILED)
+        *err = k->err;
+    return k->state;
+}
+
+static void host_cancel(struct world *w, enum task task)
+{
+    struct work *k = &host_of(w)->work[task];
+    uint64_t one = 1;
+
+    if (k->state == TASK_BUSY && write(k->cancel, &one, sizeof one) < 0)
+        log_warning("task.not_cancelled", "task=%d", (int)task);
+}
+
+/* --- The container --- */
+
+static int host_look(struct world *w, struct exit_record *ret, struct err *err)
+{
+    struct host *h = host_of(w);
+    static _Thread_local struct arena *a;
+
+    if (!a)
+        a = arena_new();
+    arena_reset(a);
+    return box_look(a, &h->box, ret, err);
+}
+
+static enum network_mode mode_of(const struct order *o)
+{
+    if (!o->isolated)
+        return NETWORK_OUT;
+    return order_trains(o) ? NETWORK_NONE : NETWORK_LOCAL;
+}
+
+static int free_port(struct arena *a, const char *folder, int *ret, struct err *err)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof to;
+    const struct doc *before;
+    struct doc *d = doc_map(a);
+    _cleanup_fd_ int fd = -1;
+
+    if (folder_read(a, folder, "port.json", &before, err) < 0)
+        return -1;
+    if (doc_int(before, "port", 0)) {
+        *ret = (int)doc_int(before, "port", 0);
+        return 0;
+    }
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || getsockname(fd, (struct sockaddr *)&to, &size) < 0)
+        return fail_errno(err, errno, "find a free port");
+    *ret = ntohs(to.sin_port);
+    doc_set_integer(a, d, "port", *ret);
+    return folder_write(a, folder, "port.json", d, false, err);
+}
+
+static void box_changed(void *data, const char *name)
+{
+    struct host *h = data;
+
+    h->happened(h->data);
+}
+
+static void plan_metrics(struct host *h);
+static void plan_checkpoints(struct host *h);
+
+/* Network, listeners and watches: what belongs to a running container and not to its files. */
+static int set_up(struct host *h, struct err *err)
+{
+    struct arena *a = h->arena;
+    const char *folder = arena_printf(a, "%s/box", h->folder);
+
+    if (!h->networked && h->process && !order_trains(h->order)) {
+        if (free_port(a, h->folder, &h->port, err) < 0)
+            return -1;
+        h->network.address = "127.0.0.1";
+    } else if (!h->networked && !h->process) {
+        if (network_setup(a, h->order->run_folder, h->order->name, mode_of(h->order), &h->network, err) < 0)
+            return -1;
+        h->port = (int)h->order->port;
+    }
+    h->networked = true;
+    if (!h->process && !h->order->isolated && !h->api && *h->order->api_socket &&
+        api_new(h->loop, h->clock, h->order, &h->network, &h->api, err) < 0)
+        return -1;
+    if (!h->watch) {
+        if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+            return fail_errno(err, errno, "mkdir %s", folder);
+        if (loop_watch_new(h->loop, folder, box_changed, h, &h->watch, err) < 0)
+            return -1;
+    }
+    if (!h->metrics_timer.run)
+        plan_metrics(h);
+    if (!h->checkpoint_timer.run)
+        plan_checkpoints(h);
+    return 0;
+}
+
+static int host_attach(struct world *w, struct err *err)
+{
+    return set_up(host_of(w), err);
+}
+
+static const char *const *host_lines(struct host *h, struct arena *a)
+{
+    const char **lines = arena_array_of(a, const char *, 2);
+    const char *address = h->network.address && *h->network.address ? h->network.address : "127.0.1.1";
+
+    lines[0] = arena_printf(a, "%s %s", address, h->order->host_name);
+    return lines;
+}
+
+static int host_start(struct world *w, struct err *err)
+{
+    struct host *h = host_of(w);
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct bundle_mount mounts[4];
+    const char *program = NULL;
+    struct box_order o = { .image = &h->image, .network = &h->network, .mounts = mounts,
+                           .host_name = h->order->host_name, .memory_bytes = h->order->memory_bytes,
+                           .cpu_weight = h->order->cpu_weight };
+
+    /* The image is found again by an agent that came after the one that prepared. */
+    if (!h->image.title && image_find(h->arena, h->order->data_folder, h->order->image, order_has_script(h->order->doc),
+                                      &h->image, err) < 0)
+        return -1;
+    if (ml_make(a, h->order, h->ml, err) < 0 || set_up(h, err) < 0)
+        return -1;
+    if (h->image.kind == IMAGE_HOST && h->process) {
+        if (program_path(a, h->image.program, &program, err) < 0)
+            return -1;
+    } else if (h->image.kind == IMAGE_HOST) {
+        program = arena_printf(a, "/opt/sagebrush/%s", h->image.program);
+    }
+    mounts[o.mount_count++] = (struct bundle_mount){ .source = h->ml, .at = "/opt/ml" };
+    if (*h->order->checkpoint_s3_uri && !h->process && !text_starts(h->order->checkpoint_path, "/opt/ml/checkpoints"))
+        mounts[o.mount_count++] = (struct bundle_mount){ .source = checkpoints_of(h, a), .at = h->order->checkpoint_path };
+    if (!h->process && !h->order->isolated) {
+        const char *folder = arena_printf(a, "%s/botocore", h->folder);
+
+        if (api_write_endpoints(a, folder, err) < 0)
+            return -1;
+        mounts[o.mount_count++] = (struct bundle_mount){ .source = folder, .at = "/run/sagebrush/botocore", .read_only = true };
+    }
+    if (h->order->cpus > 0 && h->order->cpus < sysconf(_SC_NPROCESSORS_ONLN))
+        o.cpus = (double)h->order->cpus;
+    o.arguments = ml_command(a, h->order, &h->image, program);
+    o.environment = ml_environment(a, h->order, &h->image, h->process ? h->ml : NULL,
+                                   h->process && !order_trains(h->order) ? h->port : 0);
+    o.hosts = host_lines(h, a);
+    return box_start(a, &h->box, &o, err);
+}
+
+static int host_kill(struct world *w, enum box_signal what, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    return box_signal(a, &host_of(w)->box, what, err);
+}
+
+static int host_clear(struct world *w, struct err *err)
+{
+    struct host *h = host_of(w);
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    loop_watch_free(h->watch);
+    h->watch = NULL;
+    h->oom_seen = false;
+    return box_clear(a, &h->box, err);
+}
+
+/* --- Health --- */
+
+static void ping_head(void *owner, const struct http_head *head)
+{
+    struct host *h = owner;
+
+    h->ping = head->status == 200 ? PING_HEALTHY : PING_BAD;
+}
+
+static void ping_body(void *owner, const char *data, size_t size)
+{
+}
+
+static void ping_end(void *owner)
+{
+    struct host *h = owner;
+
+    h->call = NULL;
+    h->happened(h->data);
+}
+
+static void ping_failed(void *owner, enum http_failure failure, const char *why)
+{
+    struct host *h = owner;
+
+    h->ping = PING_BAD;
+    ping_end(owner);
+}
+
+static const struct http_call_events ping_events = { .head = ping_head, .body = ping_body, .end = ping_end, .failed = ping_failed };
+
+static void host_ping(struct world *w)
+{
+    struct host *h = host_of(w);
+    _cleanup_buf_ struct buf b = { 0 };
+    char name[64];
+
+    if (h->call || !h->network.address)
+        return;
+    if (!h->upstream)
+        h->upstream = http_upstream_new(&(struct http_upstream_options){
+            .loop = h->loop, .address = h->network.address, .port = h->port, .max_idle = 1, .idle_ms = 1, .connect_ms = 250 });
+    snprintf(name, sizeof name, "%s:%d", h->network.address, h->port);
+    http_write_request(&b, STR("GET"), STR("/ping"));
+    http_write_header(&b, STR("Host"), str_of(name));
+    http_write_end(&b);
+    h->ping = PING_BUSY;
+    h->call = http_call_start(h->upstream, &(struct http_call_options){ .head = { b.data, b.size }, .answer_ms = PING_MS,
+                                                                       .events = &ping_events, .owner = h });
+}
+
+static enum ping host_pinged(struct world *w)
+{
+    struct host *h = host_of(w);
+    enum ping p = h->call ? PING_BUSY : h->ping;
+
+    if (!h->call)
+        h->ping = PING_NONE;
+    return p;
+}
+
+static void host_address(struct world *w, const char **ret_address, int *ret_port)
+{
+    *ret_address = host_of(w)->network.address;
+    *ret_port = host_of(w)->port;
+}
+
+/* --- Reports and facts --- */
+
+static bool host_stop_asked(struct world *w, int64_t *ret_grace_s)
+{
+    struct host *h = host_of(w);
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *d;
+    struct err ignored;
+
+    if (folder_read(a, h->folder, FOLDER_STOP, &d, &ignored) < 0 || !d)
+        return false;
+    *ret_grace_s = doc_int(d, "grace_s", 120);
+    return true;
+}
+
+static bool host_save(struct world *w, struct report *r, bool durable)
+{
+    struct host *h = host_of(w);
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct err err;
+
+    if (folder_write(a, h->folder, FOLDER_REPORT, report_next(r), durable, &err) < 0) {
+        log_error("report.unsaved", "why=%s", log_quote(a, err.text));
+        return false;
+    }
+    report_saved(r);
+    logs_poke(h->logs);
+    return true;
+}
+
+static void host_say(struct world *w, const char *line)
+{
+    logs_line(host_of(w)->logs, line);
+}
+
+/* A file of the job's: only a regular one, never through a link, never a pipe that would make us wait. */
+static int open_theirs(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    struct stat st;
+
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+        fd_cleanup(&fd);
+    return fd;
+}
+
+static const char *printable(struct arena *a, const char *data, size_t size)
+{
+    char *text = arena_strndup(a, data, size);
+
+    for (char *p = text; p < text + size; p++)
+        if ((unsigned char)*p < ' ' && *p != '\n' && *p != '\t')
+            *p = ' ';
+    return utf8_valid(str_of(text)) ? text : arena_strdup(a, "(its text is no UTF-8)");
+}
+
+static const char *host_words(struct world *w, struct arena *a)
+{
+    struct host *h = host_of(w);
+    _cleanup_fd_ int failure = open_theirs(arena_printf(a, "%s/output/failure", h->ml)), output = -1;
+    char text[TAIL_BYTES];
+    struct stat st;
+    ssize_t n;
+
+    if (failure >= 0) {
+        n = read(failure, text, FAILURE_MAX);
+        /* Cut where a character ends; the verdict shortens it to what AWS shows. */
+        while (n == FAILURE_MAX && n > FAILURE_MAX - 4 && ((unsigned char)text[n - 1] & 0x80))
+            n--;
+        if (n > 0)
+            return printable(a, text, (size_t)n);
+    }
+    output = open_theirs(arena_printf(a, "%s/" FOLDER_OUTPUT, h->folder));
+    if (output < 0 || fstat(output, &st) < 0)
+        return "";
+    n = pread(output, text, sizeof text, st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0);
+    while (n > 0 && strchr("\n\r \t", text[n - 1]))
+        n--;
+    for (ssize_t i = n; i > 0; i--)
+        if (text[i - 1] == '\n')
+            return printable(a, text + i, (size_t)(n - i));
+    return n > 0 ? printable(a, text, (size_t)n) : "";
+}
+
+static bool host_out_of_memory(struct world *w)
+{
+    struct host *h = host_of(w);
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct cgroup_usage u;
+
+    if (h->process)
+        return false;
+    cgroup_read(a, h->order->name, &u);
+    return u.oom_kills > 0 || h->oom_seen;
+}
+
+static const char *host_model_artifacts(struct world *w)
+{
+    return host_of(w)->model ? host_of(w)->model : "";
+}
+
+static void host_with_model(struct world *w, bool with_model)
+{
+    host_of(w)->with_model = with_model;
+}
+
+static struct doc *host_final_metrics(struct world *w, struct arena *a)
+{
+    return logs_final_metrics(host_of(w)->logs, a);
+}
+
+static int host_tidy(struct world *w, struct err *err)
+{
+    struct host *h = host_of(w);
+    _cleanup_arena_ struct arena *a = arena_new();
+    static const char *const folders[] = { "ml", "root", "upper", "work", "etc", "botocore" };
+
+    api_free(h->api);
+    h->api = NULL;
+    loop_watch_free(h->watch);
+    h->watch = NULL;
+    if (box_remove(a, &h->box, err) < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (tree_remove(arena_printf(a, "%s/%s", h->folder, folders[i]), err) < 0)
+            return -1;
+    return 0;
+}
+
+/* --- Metrics of the instance, once a minute and once at the end --- */
+
+static void add_metric(struct arena *a, struct doc *list, const char *name, double value, const struct doc *dimensions, int64_t at_ms)
+{
+    struct doc *m = doc_map(a);
+
+    doc_set_string(a, m, "name", name);
+    doc_set_real(a, m, "value", value);
+    doc_set_string(a, m, "unit", "Percent");
+    doc_set_integer(a, m, "at_ms", at_ms);
+    doc_set(a, m, "dimensions", doc_copy(a, dimensions));
+    doc_append(a, list, m);
+}
+
+static struct doc *dimensions_of(struct arena *a, const struct order *o)
+{
+    struct doc *d = doc_map(a);
+    const char *slash;
+
+    if (order_trains(o)) {
+        doc_set_string(a, d, "Host", arena_printf(a, "%s/%s", o->job_name, o->host_name));
+        return d;
+    }
+    slash = strrchr(o->log_group, '/');
+    doc_set_string(a, d, "EndpointName", slash ? slash + 1 : o->log_group);
+    slash = strchr(o->log_stream, '/');
+    doc_set_string(a, d, "VariantName", slash ? arena_strndup(a, o->log_stream, (size_t)(slash - o->log_stream)) : o->log_stream);
+    return d;
+}
+
+static void send_metrics(struct host *h)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    int64_t now_ms = clock_wall_ms(h->clock), boot_ms = clock_boot_ms(h->clock);
+    struct doc *d = doc_map(a), *data = doc_list(a), *dimensions = dimensions_of(a, h->order);
+    struct cgroup_usage u;
+    struct statvfs fs;
+
+    if (h->process)
+        return;
+    cgroup_read(a, h->order->name, &u);
+    h->oom_seen |= u.oom_kills > 0;
+    if (u.cpu_ns >= 0 && h->usage_at_ms && boot_ms > h->usage_at_ms)
+        add_metric(a, data, "CPUUtilization",
+                   100.0 * (double)(u.cpu_ns - h->usage_before.cpu_ns) / 1e6 / (double)(boot_ms - h->usage_at_ms), dimensions, now_ms);
+    if (u.memory_bytes >= 0) {
+        int64_t limit = h->order->memory_bytes ? h->order->memory_bytes
+                                               : (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+
+        add_metric(a, data, "MemoryUtilization", 100.0 * (double)u.memory_bytes / (double)limit, dimensions, now_ms);
+    }
+    if (statvfs(h->folder, &fs) == 0 && fs.f_blocks)
+        add_metric(a, data, "DiskUtilization", 100.0 * (double)(fs.f_blocks - fs.f_bfree) / (double)fs.f_blocks, dimensions, now_ms);
+    if (u.cpu_ns >= 0) {
+        h->usage_before = u;
+        h->usage_at_ms = boot_ms;
+    }
+    if (!data->count)
+        return;
+    doc_set_string(a, d, "account", h->order->account);
+    doc_set_string(a, d, "region", h->order->region);
+    doc_set_string(a, d, "namespace", order_trains(h->order) ? "/aws/sagemaker/TrainingJobs" : "/aws/sagemaker/Endpoints");
+    doc_set(a, d, "data", data);
+    doc_set_string(a, d, "id", arena_printf(a, "%s:usage:%lld", h->order->name, (long long)now_ms));
+    logs_metrics(h->logs, json_text(a, d));
+}
+
+static void metrics_due(struct loop_timer *timer)
+{
+    struct host *h = (struct host *)(void *)((char *)timer - offsetof(struct host, metrics_timer));
+
+    send_metrics(h);
+    loop_timer_set(h->loop, timer, loop_now_ms(h->loop) + MINUTE_MS);
+}
+
+static void plan_metrics(struct host *h)
+{
+    h->metrics_timer.run = metrics_due;
+    h->usage_at_ms = clock_boot_ms(h->clock);
+    loop_timer_set(h->loop, &h->metrics_timer, loop_now_ms(h->loop) + MINUTE_MS);
+}
+
+/* --- Checkpoints while the job runs --- */
+
+static void sync_done(void *data)
+{
+    struct host *h = data;
+
+    pthread_join(h->sync_thread, NULL);
+    h->syncing = false;
+    if (h->sync.err.kind != ERR_NONE && h->sync.err.kind != ERR_CONFLICT) {
+        _cleanup_arena_ struct arena *a = arena_new();
+
+        log_warning("checkpoints.not_synced", "why=%s", log_quote(a, h->sync.err.text));
+    }
+    loop_timer_set(h->loop, &h->checkpoint_timer, loop_now_ms(h->loop) + CHECKPOINT_MS);
+}
+
+static void *sync_thread(void *data)
+{
+    struct host *h = data;
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct transfer t = transfer_of(h, h->sync.cancel);
+
+    h->sync.err = (struct err){ 0 };
+    transfer_checkpoints(&t, checkpoints_of(h, a), false, &h->sync.err);
+    loop_post(h->loop, sync_done, h);
+    return NULL;
+}
+
+static void checkpoints_due(struct loop_timer *timer)
+{
+    struct host *h = (struct host *)(void *)((char *)timer - offsetof(struct host, checkpoint_timer));
+
+    /* The end has its own pass, which waits for nothing that still changes. */
+    if (h->work[TASK_SAVE].state != TASK_NONE || h->syncing)
+        return;
+    h->syncing = pthread_create(&h->sync_thread, NULL, sync_thread, h) == 0;
+}
+
+static void plan_checkpoints(struct host *h)
+{
+    h->checkpoint_timer.run = checkpoints_due;
+    if (*h->order->checkpoint_s3_uri)
+        loop_timer_set(h->loop, &h->checkpoint_timer, loop_now_ms(h->loop) + CHECKPOINT_MS);
+}
+
+/* --- Making and ending --- */
+
+static void logs_happened(void *data)
+{
+    struct host *h = data;
+
+    h->happened(h->data);
+}
+
+/* From the logs' thread. */
+static void logs_changed(void *data)
+{
+    loop_post(((struct host *)data)->loop, logs_happened, data);
+}
+
+int host_new(const struct host_options *options, struct host **ret, struct err *err)
+{
+    struct host *h = calloc(1, sizeof *h);
+    int fd;
+
+    assert(h);
+    h->world = (struct world){
+        .wall_ms = host_wall_ms, .boot_ms = host_boot_ms, .look = host_look, .start = host_start, .attach = host_attach,
+        .kill = host_kill, .clear = host_clear, .begin = host_begin, .task = host_task, .cancel = host_cancel,
+        .ping = host_ping, .pinged = host_pinged, .address = host_address, .stop_asked = host_stop_asked, .save = host_save,
+        .say = host_say, .words = host_words, .out_of_memory = host_out_of_memory, .model_artifacts = host_model_artifacts,
+        .with_model = host_with_model, .final_metrics = host_final_metrics, .tidy = host_tidy,
+    };
+    h->loop = options->loop;
+    h->clock = clock_system();
+    h->order = options->order;
+    h->happened = options->happened;
+    h->data = options->data;
+    h->arena = arena_new();
+    h->folder = arena_strdup(h->arena, options->folder);
+    h->ml = arena_printf(h->arena, "%s/ml", h->folder);
+    h->process = strcmp(h->order->runtime, "process") == 0;
+    h->box = (struct box){ .name = h->order->name, .folder = h->folder, .run_folder = h->order->run_folder, .process = h->process };
+    for (int i = 0; i < TASK_COUNT; i++) {
+        h->work[i] = (struct work){ .host = h, .task = (enum task)i, .cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+        assert(h->work[i].cancel >= 0);
+    }
+    h->sync.cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert(h->sync.cancel >= 0);
+    /* There from the start, so that it can be watched. */
+    fd = open(arena_printf(h->arena, "%s/" FOLDER_OUTPUT, h->folder), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        fail_errno(err, errno, "create %s/" FOLDER_OUTPUT, h->folder);
+        host_free(h);
+        return -1;
+    }
+    close(fd);
+    if (ml_make(h->arena, h->order, h->ml, err) < 0 ||
+        logs_new(&(struct logs_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
+                                         .changed = logs_changed, .data = h }, &h->logs, err) < 0) {
+        host_free(h);
+        return -1;
+    }
+    *ret = h;
+    return 0;
+}
+
+void host_free(struct host *h)
+{
+    uint64_t one = 1;
+
+    if (!h)
+        return;
+    for (int i = 0; i < TASK_COUNT; i++) {
+        host_cancel(&h->world, (enum task)i);
+        if (h->work[i].joinable)
+            pthread_join(h->work[i].thread, NULL);
+        fd_cleanup(&h->work[i].cancel);
+    }
+    if (h->syncing && write(h->sync.cancel, &one, sizeof one) == sizeof one)
+        pthread_join(h->sync_thread, NULL);
+    fd_cleanup(&h->sync.cancel);
+    loop_timer_stop(h->loop, &h->metrics_timer);
+    loop_timer_stop(h->loop, &h->checkpoint_timer);
+    http_call_cancel(h->call);
+    http_upstream_free(h->upstream);
+    logs_free(h->logs);
+    api_free(h->api);
+    loop_watch_free(h->watch);
+    arena_free(h->arena);
+    free(h);
+}
+
+struct world *host_world(struct host *h)
+{
+    return &h->world;
+}

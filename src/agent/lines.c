@@ -1,0 +1,139 @@
+#include "agent/lines.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/order.h"
+#include "aws/pattern.h"
+
+bool line_next(struct str *text, bool ended, struct str *ret)
+{
+    const char *end = text->size ? memchr(text->data, '\n', text->size < LINE_MAX_BYTES ? text->size : LINE_MAX_BYTES) : NULL;
+    size_t size, taken;
+
+    if (end) {
+        size = (size_t)(end - text->data);
+        taken = size + 1;
+    } else if (text->size >= LINE_MAX_BYTES) {
+        /* Not in the middle of a character. */
+        size = LINE_MAX_BYTES;
+        while (size > LINE_MAX_BYTES - 4 && ((unsigned char)text->data[size - 1] & 0xc0) == 0x80)
+            size--;
+        if (((unsigned char)text->data[size - 1] & 0xc0) == 0xc0)
+            size--;
+        taken = size;
+    } else if (ended && text->size) {
+        size = taken = text->size;
+    } else {
+        return false;
+    }
+    *ret = (struct str){ text->data, size };
+    text->data += taken;
+    text->size -= taken;
+    return true;
+}
+
+/* The length of the valid character at the front, 0 when there is none. */
+static size_t character(const unsigned char *s, size_t size)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+
+    return n && n <= size && utf8_valid((struct str){ (const char *)s, n }) ? n : 0;
+}
+
+void line_escape(struct buf *b, struct str line)
+{
+    const unsigned char *s = (const unsigned char *)line.data;
+
+    for (size_t i = 0; i < line.size;) {
+        size_t n;
+
+        if (s[i] < ' ' || s[i] == 127) {
+            buf_printf(b, "#%03o", s[i++]);
+            continue;
+        }
+        n = character(s + i, line.size - i);
+        if (n)
+            buf_append(b, s + i, n);
+        else
+            buf_append_str(b, "\xef\xbf\xbd");
+        i += n ? n : 1;
+    }
+}
+
+struct metric {
+    char *name;
+    struct pattern *pattern;
+};
+
+struct metrics {
+    struct metric *list;
+    int count;
+};
+
+int metrics_new(const struct doc *definitions, struct metrics **ret, struct err *err)
+{
+    struct metrics *m = calloc(1, sizeof *m);
+    size_t count = list_count(definitions);
+
+    assert(m);
+    m->list = calloc(count + 1, sizeof *m->list);
+    assert(m->list);
+    for (size_t i = 0; i < count; i++) {
+        struct metric *one = &m->list[m->count];
+
+        if (pattern_new(doc_text(definitions->items[i], "regex"), &one->pattern, err) < 0) {
+            metrics_free(m);
+            return -1;
+        }
+        one->name = strdup(doc_text(definitions->items[i], "name"));
+        assert(one->name);
+        m->count++;
+    }
+    *ret = m;
+    return 0;
+}
+
+void metrics_free(struct metrics *m)
+{
+    if (!m)
+        return;
+    for (int i = 0; i < m->count; i++) {
+        pattern_free(m->list[i].pattern);
+        free(m->list[i].name);
+    }
+    free(m->list);
+    free(m);
+}
+
+int metrics_count(const struct metrics *m)
+{
+    return m->count;
+}
+
+const char *metrics_name(const struct metrics *m, int i)
+{
+    return m->list[i].name;
+}
+
+bool metrics_find(const struct metrics *m, int i, struct str line, double *ret)
+{
+    char text[64], *end;
+    struct str group;
+    double value;
+
+    if (!pattern_find(m->list[i].pattern, line, &group))
+        return false;
+    group = str_trim(group);
+    if (!group.size || group.size >= sizeof text)
+        return false;
+    memcpy(text, group.data, group.size);
+    text[group.size] = '\0';
+    value = strtod(text, &end);
+    if (*end || !isfinite(value))
+        return false;
+    *ret = value;
+    return true;
+}

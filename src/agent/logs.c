@@ -1,0 +1,494 @@
+/* logs.c - one pass: read what has grown, cut it into lines, note in logs.json which bytes are about to be sent, send
+ * them, note that they were. A pass that died between the notes is made again with the same bytes, so that events and
+ * metrics keep their offsets and ids. */
+#include "agent/logs.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "agent/lines.h"
+#include "agent/transport.h"
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "doc/json.h"
+#include "run/folder.h"
+
+#define STATE_FILE "logs.json"
+
+enum {
+    BATCH_BYTES = 256 << 10,
+    BATCH_LINES = 2000,
+    GATHER_MS = 40,      /* between two messages, so that a chatty job fills them */
+    UNWATCHED_MS = 500,  /* without inotify */
+    QUEUE_MAX = 200,
+};
+
+struct message {
+    struct list link;
+    char body[];
+};
+
+struct last {
+    double value;
+    int64_t at_ms;
+    bool seen;
+};
+
+struct logs {
+    struct logs_options options;
+    pthread_t thread;
+    int wake;   /* eventfd: something was asked */
+    int cancel; /* eventfd: stop now */
+    int watch;  /* inotify, -1: none */
+    struct metrics *metrics;
+
+    pthread_mutex_t lock; /* what follows */
+    struct list queue;    /* metrics messages */
+    int queued;
+    bool poke, ended, done, stop;
+    struct last *last;
+
+    /* The thread's own. */
+    int64_t offset, pending; /* sent; about to be sent, 0: nothing */
+    struct transport *admin;
+    int output;
+};
+
+static void signal_fd(int fd)
+{
+    uint64_t one = 1;
+
+    if (write(fd, &one, sizeof one) < 0)
+        assert(errno == EAGAIN);
+}
+
+static void save_state(struct logs *l)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *d = doc_map(a), *list = doc_list(a);
+    struct err err = { 0 };
+
+    doc_set_integer(a, d, "offset", l->offset);
+    doc_set_integer(a, d, "pending", l->pending);
+    pthread_mutex_lock(&l->lock);
+    for (int i = 0; i < metrics_count(l->metrics); i++) {
+        struct doc *m = doc_map(a);
+
+        if (!l->last[i].seen)
+            continue;
+        doc_set_string(a, m, "name", metrics_name(l->metrics, i));
+        doc_set_real(a, m, "value", l->last[i].value);
+        doc_set_integer(a, m, "at_ms", l->last[i].at_ms);
+        doc_append(a, list, m);
+    }
+    pthread_mutex_unlock(&l->lock);
+    doc_set(a, d, "metrics", list);
+    /* A full disk costs repetition after a crash, not the log. */
+    if (folder_write(a, l->options.folder, STATE_FILE, d, false, &err) < 0)
+        log_warning("logs.unsaved", "why=%s", log_quote(a, err.text));
+}
+
+static void load_state(struct logs *l)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *d, *list;
+    struct err ignored;
+
+    if (folder_read(a, l->options.folder, STATE_FILE, &d, &ignored) < 0 || !d)
+        return;
+    l->offset = doc_int(d, "offset", 0);
+    l->pending = doc_int(d, "pending", 0);
+    list = doc_get(d, "metrics");
+    for (size_t i = 0; i < list_count(list); i++)
+        for (int m = 0; m < metrics_count(l->metrics); m++)
+            if (doc_is(list->items[i], "name", metrics_name(l->metrics, m)))
+                l->last[m] = (struct last){ doc_number(list->items[i], "value", 0), doc_int(list->items[i], "at_ms", 0), true };
+}
+
+/* Until the server has taken it. -1: cancelled. A message that it refuses is dropped: it would refuse it for ever. */
+static int send_message(struct logs *l, const char *target, const char *body, struct err *err)
+{
+    static const struct http_header headers[] = { { STR("Host"), STR("localhost") },
+                                                  { STR("Content-Type"), STR("application/json") } };
+    struct transport_request q = { .method = "POST", .target = target, .headers = headers, .header_count = 2,
+                                   .body = str_of(body) };
+
+    for (int failures = 1;; failures++) {
+        struct transport_answer answer = { 0 };
+        int r = transport_call(l->admin, &q, &answer, err), status = answer.status;
+
+        if (r == 0 && status / 100 == 4 && status != 429) {
+            _cleanup_arena_ struct arena *a = arena_new();
+
+            log_warning("logs.refused", "status=%d target=%s answer=%s", status, target,
+                        log_quote(a, answer.body.data ? answer.body.data : ""));
+        }
+        buf_free(&answer.body);
+        if (r == 0 && status < 500 && status != 429)
+            return 0;
+        if (r < 0 && err->kind != ERR_UNAVAILABLE)
+            return -1;
+        if (transport_pause(l->admin, failures, err) < 0)
+            return -1;
+    }
+}
+
+static struct doc *about(struct logs *l, struct arena *a)
+{
+    struct doc *d = doc_map(a);
+
+    doc_set_string(a, d, "account", l->options.order->account);
+    doc_set_string(a, d, "region", l->options.order->region);
+    return d;
+}
+
+struct batch {
+    struct arena *arena;
+    struct doc *events, *data;
+    int64_t from, to;
+};
+
+static void take_line(struct logs *l, struct batch *b, struct str line, int64_t offset, int64_t at_ms)
+{
+    _cleanup_buf_ struct buf text = { 0 };
+    struct arena *a = b->arena;
+    struct doc *e = doc_map(a);
+    struct str escaped;
+
+    line_escape(&text, line);
+    escaped = (struct str){ text.data ? text.data : "", text.size };
+    doc_set_integer(a, e, "offset", offset);
+    doc_set_integer(a, e, "at_ms", at_ms);
+    doc_set(a, e, "message", doc_str(a, escaped));
+    doc_append(a, b->events, e);
+    for (int i = 0; i < metrics_count(l->metrics); i++) {
+        struct doc *m, *dimensions;
+        double value;
+
+        if (!metrics_find(l->metrics, i, escaped, &value))
+            continue;
+        m = doc_map(a);
+        dimensions = doc_map(a);
+        doc_set_string(a, m, "name", metrics_name(l->metrics, i));
+        doc_set_real(a, m, "value", value);
+        doc_set_string(a, m, "unit", "None");
+        doc_set_integer(a, m, "at_ms", at_ms);
+        doc_set_string(a, dimensions, "TrainingJobName", l->options.order->job_name);
+        doc_set(a, m, "dimensions", dimensions);
+        doc_append(a, b->data, m);
+        pthread_mutex_lock(&l->lock);
+        l->last[i] = (struct last){ value, at_ms, true };
+        pthread_mutex_unlock(&l->lock);
+    }
+}
+
+/* The lines between 'offset' and 'pending', or as many as are there; false: none. */
+static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
+{
+    size_t most = l->pending > l->offset && l->pending - l->offset <= BATCH_BYTES ? (size_t)(l->pending - l->offset) : BATCH_BYTES;
+    bool again = l->pending > l->offset;
+    int64_t at_ms = clock_wall_ms(l->options.clock);
+    struct str text = { block, 0 }, line;
+    ssize_t n;
+
+    if (l->output < 0)
+        l->output = open(arena_printf(b->arena, "%s/" FOLDER_OUTPUT, l->options.folder), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (l->output < 0)
+        return false;
+    do
+        n = pread(l->output, block, most, l->offset);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return false;
+    text.size = (size_t)n;
+    b->from = b->to = l->offset;
+    /* What was about to be sent ends where a line ended then; what stands at the end of the block only ends with the
+     * output. */
+    while (b->events->count < BATCH_LINES && line_next(&text, again || (ended && (size_t)n < most), &line)) {
+        take_line(l, b, line, b->to, at_ms);
+        b->to = l->offset + (text.data - block);
+    }
+    return b->to > b->from;
+}
+
+static int send_batch(struct logs *l, struct batch *b, struct err *err)
+{
+    struct arena *a = b->arena;
+    const struct order *o = l->options.order;
+    struct doc *d;
+
+    l->pending = b->to;
+    if (l->admin) {
+        /* Only ids of metrics need the same bytes again; events carry offsets of their own. */
+        if (b->data->count)
+            save_state(l);
+        d = about(l, a);
+        doc_set_string(a, d, "group", o->log_group);
+        doc_set_string(a, d, "stream", o->log_stream);
+        doc_set(a, d, "events", b->events);
+        if (send_message(l, "/_sagebrush/agent/v1/logs", json_text(a, d), err) < 0)
+            return -1;
+        if (b->data->count) {
+            d = about(l, a);
+            doc_set_string(a, d, "namespace", "/aws/sagemaker/TrainingJobs");
+            doc_set(a, d, "data", b->data);
+            doc_set_string(a, d, "id", arena_printf(a, "%s:%lld", o->name, (long long)b->from));
+            if (send_message(l, "/_sagebrush/agent/v1/metrics", json_text(a, d), err) < 0)
+                return -1;
+        }
+    }
+    l->offset = b->to;
+    l->pending = 0;
+    save_state(l);
+    if (b->data->count)
+        l->options.changed(l->options.data);
+    return 0;
+}
+
+/* What was asked of us beside the output. */
+static int serve_queue(struct logs *l, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    for (;;) {
+        struct message *m = NULL;
+        bool poke;
+        int r;
+
+        pthread_mutex_lock(&l->lock);
+        poke = l->poke;
+        l->poke = false;
+        if (!poke && !list_empty(&l->queue)) {
+            m = list_entry(l->queue.next, struct message, link);
+            list_remove(&m->link);
+            l->queued--;
+        }
+        pthread_mutex_unlock(&l->lock);
+        if (poke && l->admin) {
+            static const struct http_header host = { STR("Host"), STR("localhost") };
+            struct transport_request q = { .method = "POST", .headers = &host, .header_count = 1,
+                                           .target = arena_printf(a, "/_sagebrush/agent/v1/poke?name=%s&uid=%s", l->options.order->name,
+                                                                    l->options.order->uid) };
+            struct transport_answer answer = { 0 };
+            struct err ignored;
+
+            transport_call(l->admin, &q, &answer, &ignored); /* lost: costs time, never truth */
+            buf_free(&answer.body);
+        }
+        if (!poke && !m)
+            return 0;
+        r = m && l->admin ? send_message(l, "/_sagebrush/agent/v1/metrics", m->body, err) : 0;
+        free(m);
+        if (r < 0)
+            return -1;
+    }
+}
+
+/* Sleeps until the output has grown, something is asked, or the time is up. */
+static void wait_for_work(struct logs *l, int ms)
+{
+    struct pollfd p[2] = { { .fd = l->wake, .events = POLLIN }, { .fd = l->watch, .events = POLLIN } };
+    char drop[4096];
+
+    poll(p, 2, ms);
+    if (p[0].revents && read(l->wake, drop, sizeof(uint64_t)) < 0)
+        return;
+    if (p[1].revents)
+        while (read(l->watch, drop, sizeof drop) > 0)
+            ;
+}
+
+static void *run(void *data)
+{
+    struct logs *l = data;
+    char *block = malloc(BATCH_BYTES);
+    struct err err = { 0 };
+    bool watched = false;
+
+    assert(block);
+    for (;;) {
+        struct batch b = { .arena = arena_new() };
+        const char *path = arena_printf(b.arena, "%s/" FOLDER_OUTPUT, l->options.folder);
+        bool ended, stop, more;
+
+        if (l->watch >= 0 && !watched)
+            watched = inotify_add_watch(l->watch, path, IN_MODIFY | IN_CLOSE_WRITE) >= 0;
+        /* Asked before the file is read: what is written before the end is then seen. */
+        pthread_mutex_lock(&l->lock);
+        ended = l->ended;
+        stop = l->stop;
+        pthread_mutex_unlock(&l->lock);
+        if (stop || serve_queue(l, &err) < 0) {
+            arena_free(b.arena);
+            break;
+        }
+        b.events = doc_list(b.arena);
+        b.data = doc_list(b.arena);
+        more = read_batch(l, block, ended, &b);
+        if (more && send_batch(l, &b, &err) < 0) {
+            arena_free(b.arena);
+            break;
+        }
+        arena_free(b.arena);
+        if (!more && ended) {
+            pthread_mutex_lock(&l->lock);
+            l->done = list_empty(&l->queue) && !l->poke;
+            ended = l->done;
+            pthread_mutex_unlock(&l->lock);
+            if (ended)
+                l->options.changed(l->options.data);
+        }
+        if (more)
+            wait_for_work(l, l->watch >= 0 || ended ? 0 : GATHER_MS);
+        if (more && !ended)
+            poll(&(struct pollfd){ .fd = l->cancel, .events = POLLIN }, 1, GATHER_MS);
+        else if (!more)
+            wait_for_work(l, watched ? -1 : UNWATCHED_MS);
+    }
+    free(block);
+    return NULL;
+}
+
+int logs_new(const struct logs_options *options, struct logs **ret, struct err *err)
+{
+    struct logs *l = calloc(1, sizeof *l);
+    int r;
+
+    assert(l);
+    l->options = *options;
+    l->output = -1;
+    if (metrics_new(options->order->metric_definitions, &l->metrics, err) < 0) {
+        free(l);
+        return -1;
+    }
+    l->last = calloc((size_t)metrics_count(l->metrics) + 1, sizeof *l->last);
+    assert(l->last);
+    list_init(&l->queue);
+    pthread_mutex_init(&l->lock, NULL);
+    l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    /* Few are to be had (fs.inotify.max_user_instances): without one the file is looked at now and then. */
+    l->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    assert(l->wake >= 0 && l->cancel >= 0);
+    if (*options->order->admin_socket)
+        l->admin = transport_new(options->order->admin_socket, l->cancel);
+    load_state(l);
+    r = pthread_create(&l->thread, NULL, run, l);
+    assert(r == 0);
+    *ret = l;
+    return 0;
+}
+
+void logs_free(struct logs *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_mutex_unlock(&l->lock);
+    signal_fd(l->cancel);
+    signal_fd(l->wake);
+    pthread_join(l->thread, NULL);
+    list_each(node, &l->queue)
+        free(list_entry(node, struct message, link));
+    transport_free(l->admin);
+    metrics_free(l->metrics);
+    fd_cleanup(&l->wake);
+    fd_cleanup(&l->cancel);
+    fd_cleanup(&l->watch);
+    fd_cleanup(&l->output);
+    pthread_mutex_destroy(&l->lock);
+    free(l->last);
+    free(l);
+}
+
+void logs_poke(struct logs *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->poke = true;
+    pthread_mutex_unlock(&l->lock);
+    signal_fd(l->wake);
+}
+
+void logs_metrics(struct logs *l, const char *body)
+{
+    struct message *m = malloc(sizeof *m + strlen(body) + 1);
+
+    assert(m);
+    strcpy(m->body, body);
+    list_init(&m->link);
+    pthread_mutex_lock(&l->lock);
+    /* While the server is away the newest count: charts can miss a minute. */
+    if (l->queued == QUEUE_MAX) {
+        struct message *oldest = list_entry(l->queue.next, struct message, link);
+
+        list_remove(&oldest->link);
+        free(oldest);
+        l->queued--;
+    }
+    list_append(&l->queue, &m->link);
+    l->queued++;
+    l->done = false;
+    pthread_mutex_unlock(&l->lock);
+    signal_fd(l->wake);
+}
+
+void logs_line(struct logs *l, const char *text)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    _cleanup_fd_ int fd = open(arena_printf(a, "%s/" FOLDER_OUTPUT, l->options.folder),
+                               O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const char *line = arena_printf(a, "%s\n", text);
+    struct err ignored;
+
+    if (fd >= 0)
+        fd_write_all(fd, line, strlen(line), &ignored);
+    signal_fd(l->wake);
+}
+
+void logs_end(struct logs *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->ended = true;
+    pthread_mutex_unlock(&l->lock);
+    signal_fd(l->wake);
+}
+
+bool logs_done(struct logs *l)
+{
+    bool done;
+
+    pthread_mutex_lock(&l->lock);
+    done = l->done;
+    pthread_mutex_unlock(&l->lock);
+    return done;
+}
+
+struct doc *logs_final_metrics(struct logs *l, struct arena *a)
+{
+    struct doc *list = doc_list(a);
+
+    pthread_mutex_lock(&l->lock);
+    for (int i = 0; i < metrics_count(l->metrics); i++) {
+        struct doc *m;
+
+        if (!l->last[i].seen)
+            continue;
+        m = doc_map(a);
+        doc_set_string(a, m, "name", metrics_name(l->metrics, i));
+        doc_set_real(a, m, "value", l->last[i].value);
+        doc_set_integer(a, m, "at_ms", l->last[i].at_ms);
+        doc_append(a, list, m);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return list;
+}

@@ -1,0 +1,254 @@
+#include "agent/ml.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/map.h"
+#include "doc/json.h"
+
+static const char *const train_folders[] = {
+    "", "input", "input/config", "input/data", "model", "output", "output/data", "output/metrics", "output/metrics/sagemaker",
+    "errors", "code", "checkpoints",
+};
+
+static const char *const serve_folders[] = { "", "model", "code", "input", "input/config", "output" };
+
+/* An instance of a job's only group has this name. */
+#define GROUP "homogeneousCluster"
+
+static int write_config(struct arena *a, const char *ml, const char *name, const struct doc *d, struct err *err)
+{
+    const char *path = arena_printf(a, "%s/input/config/%s", ml, name), *text = json_text(a, d);
+    FILE *f = fopen(path, "we");
+    int bad;
+
+    if (!f)
+        return fail_errno(err, errno, "create %s", path);
+    bad = fputs(text, f) == EOF;
+    if (fclose(f) == EOF || bad)
+        return fail_errno(err, errno, "write %s", path);
+    return 0;
+}
+
+static struct doc *hosts_of(struct arena *a, const struct order *o)
+{
+    struct doc *list = doc_list(a);
+
+    for (size_t i = 0; i < list_count(o->hosts); i++)
+        doc_append(a, list, doc_string(a, doc_value_text(o->hosts->items[i])));
+    if (!list->count)
+        doc_append(a, list, doc_string(a, o->host_name));
+    return list;
+}
+
+static struct doc *resource_config(struct arena *a, const struct order *o)
+{
+    struct doc *d = doc_map(a), *groups = doc_list(a), *group = doc_map(a);
+
+    doc_set_string(a, d, "current_host", o->host_name);
+    doc_set_string(a, d, "current_instance_type", o->instance_type);
+    doc_set_string(a, d, "current_group_name", GROUP);
+    doc_set(a, d, "hosts", hosts_of(a, o));
+    doc_set_string(a, group, "instance_group_name", GROUP);
+    doc_set_string(a, group, "instance_type", o->instance_type);
+    doc_set(a, group, "hosts", hosts_of(a, o));
+    doc_append(a, groups, group);
+    doc_set(a, d, "instance_groups", groups);
+    doc_set_string(a, d, "network_interface_name", strcmp(o->runtime, "process") == 0 || o->isolated ? "lo" : "eth0");
+    return d;
+}
+
+static struct doc *input_data_config(struct arena *a, const struct order *o)
+{
+    struct doc *d = doc_map(a);
+
+    for (size_t i = 0; i < list_count(o->channels); i++) {
+        const struct doc *c = o->channels->items[i];
+        struct doc *channel = doc_map(a);
+
+        doc_set_string(a, channel, "TrainingInputMode", "File");
+        doc_set_string(a, channel, "S3DistributionType", doc_text_or(c, "distribution", "FullyReplicated"));
+        doc_set_string(a, channel, "RecordWrapperType", doc_text_or(c, "record_wrapper", "None"));
+        if (*doc_text(c, "content_type"))
+            doc_set_string(a, channel, "ContentType", doc_text(c, "content_type"));
+        doc_set(a, d, doc_text(c, "name"), channel);
+    }
+    return d;
+}
+
+/* What the guide does not name but containers have been seen to find: the request, in the words of Describe. */
+static struct doc *job_config(struct arena *a, const struct order *o)
+{
+    struct doc *d = doc_map(a), *output = doc_map(a), *stopping = doc_map(a), *algorithm = doc_map(a);
+
+    doc_set_string(a, d, "TrainingJobName", o->job_name);
+    doc_set_string(a, d, "TrainingJobArn", o->job_arn);
+    doc_set(a, d, "HyperParameters", o->hyper_parameters ? doc_copy(a, o->hyper_parameters) : doc_map(a));
+    doc_set_string(a, algorithm, "TrainingImage", o->image);
+    doc_set_string(a, algorithm, "TrainingInputMode", "File");
+    doc_set(a, d, "AlgorithmSpecification", algorithm);
+    doc_set_string(a, d, "RoleArn", o->role_arn);
+    doc_set(a, d, "InputDataConfig", input_data_config(a, o));
+    doc_set_string(a, output, "S3OutputPath", o->output_s3_uri);
+    doc_set(a, d, "OutputDataConfig", output);
+    doc_set_integer(a, stopping, "MaxRuntimeInSeconds", o->max_runtime_s);
+    doc_set(a, d, "StoppingCondition", stopping);
+    if (o->environment)
+        doc_set(a, d, "Environment", doc_copy(a, o->environment));
+    return d;
+}
+
+static int write_train_config(struct arena *a, const struct order *o, const char *ml, struct err *err)
+{
+    const struct doc *hyper = o->hyper_parameters ? o->hyper_parameters : doc_map(a);
+    const struct doc *metrics = o->metric_definitions ? o->metric_definitions : doc_list(a);
+    struct doc *checkpoint;
+
+    if (write_config(a, ml, "hyperparameters.json", hyper, err) < 0 ||
+        write_config(a, ml, "inputdataconfig.json", input_data_config(a, o), err) < 0 ||
+        write_config(a, ml, "resourceconfig.json", resource_config(a, o), err) < 0 ||
+        write_config(a, ml, "trainingjobconfig.json", job_config(a, o), err) < 0 ||
+        write_config(a, ml, "metric-definition-regex.json", metrics, err) < 0)
+        return -1;
+    if (!*o->checkpoint_s3_uri)
+        return 0;
+    checkpoint = doc_map(a);
+    doc_set_string(a, checkpoint, "LocalPath", o->checkpoint_path);
+    doc_set_string(a, checkpoint, "S3Uri", o->checkpoint_s3_uri);
+    return write_config(a, ml, "checkpointconfig.json", checkpoint, err);
+}
+
+int ml_make(struct arena *a, const struct order *o, const char *ml, struct err *err)
+{
+    const char *const *folders = order_trains(o) ? train_folders : serve_folders;
+    size_t count = order_trains(o) ? sizeof train_folders / sizeof *train_folders : sizeof serve_folders / sizeof *serve_folders;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *path = arena_printf(a, "%s/%s", ml, folders[i]);
+
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+            return fail_errno(err, errno, "mkdir %s", path);
+    }
+    for (size_t i = 0; i < list_count(o->channels); i++) {
+        const char *path = arena_printf(a, "%s/input/data/%s", ml, doc_text(o->channels->items[i], "name"));
+
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+            return fail_errno(err, errno, "mkdir %s", path);
+    }
+    return order_trains(o) ? write_train_config(a, o, ml, err) : 0;
+}
+
+struct environment {
+    struct arena *arena;
+    struct map *places; /* name -> place in list, from 1 */
+    const char **list;
+    size_t count, room;
+};
+
+/* The last one of a name counts. */
+static void add(struct environment *e, const char *name, const char *value)
+{
+    void *place = map_get(e->places, str_of(name));
+    const char *text;
+
+    /* A name with '=' would be another name; execve has no way to say it. */
+    if (!*name || strchr(name, '='))
+        return;
+    text = arena_printf(e->arena, "%s=%s", name, value);
+    if (place) {
+        e->list[(uintptr_t)place - 1] = text;
+        return;
+    }
+    if (e->count + 1 >= e->room) {
+        size_t room = e->room ? e->room * 2 : 64;
+        const char **more = arena_array_of(e->arena, const char *, room);
+
+        if (e->count)
+            memcpy(more, e->list, sizeof *more * e->count);
+        e->list = more;
+        e->room = room;
+    }
+    e->list[e->count++] = text;
+    map_set(e->places, str_of(name), (void *)(uintptr_t)e->count);
+}
+
+const char *const *ml_environment(struct arena *a, const struct order *o, const struct image *image, const char *base, int port)
+{
+    struct environment e = { .arena = a, .places = map_new() };
+    bool process = strcmp(o->runtime, "process") == 0;
+
+    add(&e, "PATH", process && getenv("PATH") ? getenv("PATH") : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    add(&e, "HOME", process && getenv("HOME") ? getenv("HOME") : "/root");
+    if (image->kind == IMAGE_HOST) {
+        add(&e, "LANG", "C.UTF-8");
+        add(&e, "PYTHONUNBUFFERED", "1");
+        add(&e, "PYTHONDONTWRITEBYTECODE", "1");
+        /* A spinning thread pool on a shared machine burns what others need. */
+        add(&e, "OMP_WAIT_POLICY", "passive");
+        if (o->cpus > 0)
+            add(&e, "OMP_NUM_THREADS", arena_printf(a, "%lld", (long long)o->cpus));
+    }
+    for (size_t i = 0; image->environment && image->environment[i]; i++) {
+        const char *equals = strchr(image->environment[i], '=');
+
+        if (equals)
+            add(&e, arena_strndup(a, image->environment[i], (size_t)(equals - image->environment[i])), equals + 1);
+    }
+    add(&e, "HOSTNAME", o->host_name);
+    add(&e, "AWS_REGION", o->region);
+    add(&e, "AWS_DEFAULT_REGION", o->region);
+    if (order_trains(o)) {
+        add(&e, "TRAINING_JOB_NAME", o->job_name);
+        add(&e, "TRAINING_JOB_ARN", o->job_arn);
+        add(&e, "SAGEMAKER_METRICS_DIRECTORY", process ? arena_printf(a, "%s/output/metrics/sagemaker", base)
+                                                       : "/opt/ml/output/metrics/sagemaker");
+    }
+    /* Isolated containers have neither network nor credentials. */
+    if (!o->isolated && !process) {
+        add(&e, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials");
+        add(&e, "AWS_ENDPOINT_URL", "http://127.0.0.1:8090");
+        add(&e, "S3_ENDPOINT_URL", "http://127.0.0.1:8090"); /* read by the training toolkit */
+        add(&e, "AWS_DATA_PATH", "/run/sagebrush/botocore");
+        add(&e, "AWS_STS_REGIONAL_ENDPOINTS", "regional");
+        add(&e, "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT", "regional");
+    }
+    if (o->environment && o->environment->type == DOC_MAP)
+        for (uint32_t i = 0; i < o->environment->count; i++)
+            add(&e, o->environment->members[i].key, doc_value_text(o->environment->members[i].value));
+    if (base)
+        add(&e, "SAGEMAKER_BASE_DIR", base);
+    if (port)
+        add(&e, "SAGEMAKER_BIND_TO_PORT", arena_printf(a, "%d", port));
+    map_free(e.places);
+    return e.list;
+}
+
+const char *const *ml_command(struct arena *a, const struct order *o, const struct image *image, const char *program)
+{
+    size_t entries = list_count(o->entrypoint), arguments = list_count(o->arguments), own = 0, count = 0;
+    const char **list;
+
+    while (image->entrypoint && image->entrypoint[own])
+        own++;
+    list = arena_array_of(a, const char *, entries + arguments + own + 3);
+    if (entries) {
+        for (size_t i = 0; i < entries; i++)
+            list[count++] = doc_value_text(o->entrypoint->items[i]);
+    } else if (image->kind == IMAGE_HOST) {
+        list[count++] = program;
+    } else {
+        for (size_t i = 0; i < own; i++)
+            list[count++] = image->entrypoint[i];
+    }
+    for (size_t i = 0; i < arguments; i++)
+        list[count++] = doc_value_text(o->arguments->items[i]);
+    /* "train" or "serve" takes the place of the image's CMD, unless the request says what to run. */
+    if (!arguments && !entries)
+        list[count++] = order_trains(o) ? "train" : "serve";
+    return list;
+}

@@ -1,0 +1,17 @@
+/* ml.h - /opt/ml as the container contract says: its folders, its configuration files, the environment beside it. */
+#ifndef AGENT_ML_H
+#define AGENT_ML_H
+
+#include "agent/order.h"
+#include "run/image.h"
+
+/* Makes the folders and writes the configuration files below 'ml'. Again is fine. */
+int ml_make(struct arena *, const struct order *, const char *ml, struct err *err);
+
+/* "NAME=value", NULL-terminated: the image's, the platform's, the request's. base and port only for a process. */
+const char *const *ml_environment(struct arena *, const struct order *, const struct image *, const char *base, int port);
+
+/* The whole command: the request's entry point and arguments, or the image's with "train" or "serve". */
+const char *const *ml_command(struct arena *, const struct order *, const struct image *, const char *program);
+
+#endif

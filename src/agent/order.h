@@ -1,0 +1,35 @@
+/* order.h - order.json, read once into what the agent works with. */
+#ifndef AGENT_ORDER_H
+#define AGENT_ORDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "doc/doc.h"
+
+struct order {
+    const struct doc *doc;
+    const char *name, *uid, *work, *image, *host_name, *instance_type, *region, *account, *runtime, *data_folder,
+        *run_folder, *api_socket, *admin_socket, *log_group, *log_stream;
+    bool isolated;
+    int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes;
+    const struct doc *entrypoint, *arguments, *environment, *hosts; /* NULL where not given */
+    const char *access_key_id, *secret_access_key, *session_token, *role_arn;
+    int64_t credentials_expire_ms;
+    /* train */
+    const char *job_name, *job_arn, *output_s3_uri, *output_compression, *checkpoint_s3_uri, *checkpoint_path;
+    const struct doc *hyper_parameters, *channels, *metric_definitions;
+    /* serve */
+    const struct doc *models;
+    int64_t port, startup_timeout_s;
+};
+
+/* ERR_INVALID: it is no order that this agent can carry out. */
+int order_read(const struct doc *, struct order *ret, struct err *err);
+
+bool order_trains(const struct order *);
+size_t list_count(const struct doc *list); /* 0 for NULL and for anything but a list */
+
+#endif

@@ -1,0 +1,51 @@
+/* s3.h - the few S3 calls an agent makes, signed with the credentials of the job's role.
+ *
+ * A call waits for a server that is away, for as long as it takes, unless it is cancelled. What the server refuses comes
+ * back with AWS's code in err. A client belongs to one thread. */
+#ifndef AGENT_S3_H
+#define AGENT_S3_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "doc/doc.h"
+
+struct s3_options {
+    const char *socket_path, *region;
+    const char *access_key_id, *secret_access_key, *session_token;
+    struct clock *clock;
+    int cancel_fd; /* -1: none */
+};
+
+struct s3;
+struct s3 *s3_new(const struct s3_options *); /* the strings are borrowed */
+void s3_free(struct s3 *);                    /* NULL is fine */
+
+/* "s3://bucket/key": the key may be empty. */
+int s3_uri(struct arena *, const char *uri, const char **ret_bucket, const char **ret_key, struct err *err);
+
+struct s3_object {
+    const char *key;
+    int64_t size_bytes;
+};
+
+/* Every object whose key starts with the prefix, by key. More than 'limit' of them: ERR_LIMIT. */
+int s3_list(struct s3 *, struct arena *, const char *bucket, const char *prefix, int limit, struct s3_object **ret,
+            int *ret_count, struct err *err);
+
+/* Into the file, at the same offset. size_bytes < 0: the whole object. *ret_bytes: how many came. */
+int s3_get(struct s3 *, const char *bucket, const char *key, int fd, int64_t offset, int64_t size_bytes,
+           int64_t *ret_bytes, struct err *err);
+int s3_get_text(struct s3 *, struct arena *, const char *bucket, const char *key, struct str *ret, struct err *err);
+
+/* The whole file, in parts when it is big. Again is harmless. */
+int s3_put(struct s3 *, const char *bucket, const char *key, int fd, struct err *err);
+
+/* Of a listing's XML; for tests and fuzzing. */
+int s3_parse_list(struct arena *, struct str xml, struct s3_object **objects, int *count, int *room, const char **ret_next,
+                  struct err *err);
+
+#endif

@@ -1,0 +1,294 @@
+/* serve.c - Starting -> Downloading -> Serving -> Ended.
+ *
+ * A container that dies is started again, sooner the first time than the tenth. Only one that never became healthy
+ * ends the order by itself: when its time is up, or when it died so often that it never will. */
+#include "agent/serve.h"
+
+#include <string.h>
+
+#include "agent/verdict.h"
+#include "base/log.h"
+#include "base/str.h"
+
+enum {
+    LOOK_MS = 5000,
+    RETRY_MS = 1000,
+    PING_SOON_MS = 25, /* until it is healthy: a model server in C is up in 13 ms */
+    PING_LATER_MS = 1000,
+    PINGS_SOON = 40,
+    BACK_OFF_LEAST_MS = 500,
+    BACK_OFF_MOST_MS = 30000,
+    DEATHS_MAX = 5, /* before it was ever healthy */
+    KILL_AGAIN_MS = 2000,
+};
+
+static int64_t member(const struct serve *s, const char *name)
+{
+    return doc_int(report_doc(s->report), name, 0);
+}
+
+static bool flag(const struct serve *s, const char *name)
+{
+    return doc_bool(report_doc(s->report), name, false);
+}
+
+static bool save(struct serve *s, bool durable)
+{
+    return !report_changed(s->report) || s->world->save(s->world, s->report, durable);
+}
+
+static void enter(struct serve *s, const char *phase, const char *message)
+{
+    report_enter(s->report, phase, message, s->world->wall_ms(s->world));
+}
+
+static void sooner(int64_t *next_ms, int64_t at_ms)
+{
+    if (at_ms < *next_ms)
+        *next_ms = at_ms;
+}
+
+static void conclude(struct serve *s, const char *outcome, const char *reason)
+{
+    report_set_text(s->report, "_outcome", outcome);
+    report_set_text(s->report, "_reason", reason);
+    report_set_bool(s->report, "healthy", false);
+}
+
+static bool concluded(const struct serve *s)
+{
+    return *doc_text(report_doc(s->report), "_outcome") != '\0';
+}
+
+static const char *blame(struct arena *a, const struct err *err)
+{
+    return err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE ? arena_printf(a, "InternalServerError: %s", err->text)
+                                                                     : arena_printf(a, "ClientError: %s", err->text);
+}
+
+static void start_container(struct serve *s, struct arena *a, int64_t *next_ms)
+{
+    struct world *w = s->world;
+    int64_t now_ms = w->wall_ms(w), boot_ms = w->boot_ms(w);
+    struct err err = { 0 };
+
+    if (boot_ms < s->next_start_ms) {
+        sooner(next_ms, now_ms + s->next_start_ms - boot_ms);
+        return;
+    }
+    if (w->start(w, &err) == 0) {
+        s->attached = true;
+        s->next_ping_ms = 0;
+        s->bad_pings = 0;
+        s->starts_failed = 0;
+        if (!member(s, "_first_boot_ms"))
+            report_set_int(s->report, "_first_boot_ms", boot_ms);
+        return;
+    }
+    log_warning("container.not_started", "name=%s why=%s", s->order->name, log_quote(a, err.text));
+    if (err.kind == ERR_INVALID || (++s->starts_failed >= DEATHS_MAX && !flag(s, "_was_healthy"))) {
+        conclude(s, "Failed", blame(a, &err));
+        return;
+    }
+    s->next_start_ms = boot_ms + RETRY_MS * (s->starts_failed < 30 ? s->starts_failed : 30);
+    sooner(next_ms, now_ms + s->next_start_ms - boot_ms);
+}
+
+static void prepare(struct serve *s, struct arena *a, int64_t *next_ms)
+{
+    struct world *w = s->world;
+    struct err err = { 0 };
+
+    if (w->task(w, TASK_PREPARE, &err) == TASK_NONE) {
+        enter(s, "Downloading", "Downloading the model");
+        save(s, false);
+        w->begin(w, TASK_PREPARE);
+    }
+    switch (w->task(w, TASK_PREPARE, &err)) {
+    case TASK_NONE:
+    case TASK_BUSY:
+        return;
+    case TASK_FAILED:
+        conclude(s, "Failed", blame(a, &err));
+        return;
+    case TASK_DONE:
+        break;
+    }
+    start_container(s, a, next_ms);
+}
+
+/* It has died: said, cleared away, and to be started again. */
+static void bury(struct serve *s, struct arena *a, const struct exit_record *record, int64_t *next_ms)
+{
+    struct world *w = s->world;
+    int64_t deaths = member(s, "_deaths") + 1, wait_ms = BACK_OFF_LEAST_MS, boot_ms = w->boot_ms(w);
+    struct verdict_facts facts = { .record = record, .words = w->words(w, a), .out_of_memory = w->out_of_memory(w),
+                                   .memory_bytes = s->order->memory_bytes, .instance_type = s->order->instance_type };
+    struct verdict v = verdict_of(a, &facts);
+    const char *why = *v.reason ? v.reason : "the command ended by itself, exit code: 0";
+    struct err err = { 0 };
+
+    report_set_bool(s->report, "healthy", false);
+    report_set_int(s->report, "exit_code", v.exit_code);
+    report_set_bool(s->report, "oom_killed", v.oom_killed);
+    report_set_int(s->report, "_deaths", deaths);
+    if (!flag(s, "_was_healthy") && deaths >= DEATHS_MAX) {
+        conclude(s, "Failed", arena_printf(a, "The container ended %lld times before it answered the ping health check. %s",
+                                           (long long)deaths, why));
+        return;
+    }
+    /* Not cleared away before it is noted: routing must not go to a container that is not there. */
+    if (!save(s, false) || w->clear(w, &err) < 0) {
+        log_warning("container.not_cleared", "name=%s why=%s", s->order->name, log_quote(a, err.text));
+        sooner(next_ms, w->wall_ms(w) + RETRY_MS);
+        return;
+    }
+    for (int64_t i = 1; i < deaths && wait_ms < BACK_OFF_MOST_MS; i++)
+        wait_ms *= 2;
+    if (wait_ms > BACK_OFF_MOST_MS)
+        wait_ms = BACK_OFF_MOST_MS;
+    w->say(w, arena_printf(a, "sagebrush: the container ended (%s); it is started again in %.1f s", why, (double)wait_ms / 1000));
+    s->next_start_ms = boot_ms + wait_ms;
+    sooner(next_ms, w->wall_ms(w) + wait_ms);
+}
+
+static void check_health(struct serve *s, struct arena *a, int64_t *next_ms)
+{
+    struct world *w = s->world;
+    int64_t now_ms = w->wall_ms(w), boot_ms = w->boot_ms(w);
+    const char *address;
+    int port;
+
+    if (flag(s, "healthy"))
+        return;
+    switch (w->pinged(w)) {
+    case PING_HEALTHY:
+        w->address(w, &address, &port);
+        report_set_text(s->report, "address", address);
+        report_set_int(s->report, "port", port);
+        report_set_bool(s->report, "healthy", true);
+        report_set_bool(s->report, "_was_healthy", true);
+        return;
+    case PING_BUSY:
+        sooner(next_ms, now_ms + PING_LATER_MS);
+        return;
+    case PING_BAD:
+        s->bad_pings++;
+        s->next_ping_ms = boot_ms + (s->bad_pings < PINGS_SOON ? PING_SOON_MS : PING_LATER_MS);
+        break;
+    case PING_NONE:
+        break;
+    }
+    if (!flag(s, "_was_healthy") && boot_ms - member(s, "_first_boot_ms") > s->order->startup_timeout_s * 1000) {
+        conclude(s, "Failed", "The container did not pass the ping health check. Please check CloudWatch logs for this endpoint.");
+        return;
+    }
+    if (boot_ms >= s->next_ping_ms)
+        w->ping(w);
+    else
+        sooner(next_ms, now_ms + s->next_ping_ms - boot_ms);
+}
+
+/* SIGTERM, the grace period, SIGKILL. */
+static void end_container(struct serve *s, int64_t grace_s, int64_t *next_ms)
+{
+    struct world *w = s->world;
+    int64_t boot_ms = w->boot_ms(w), wait_ms = KILL_AGAIN_MS;
+    struct err err = { 0 };
+
+    if (!member(s, "_term_boot_ms")) {
+        report_set_int(s->report, "_term_boot_ms", boot_ms);
+        if (!save(s, false)) {
+            sooner(next_ms, w->wall_ms(w) + RETRY_MS);
+            return;
+        }
+        w->kill(w, BOX_TERMINATE, &err);
+    }
+    if (boot_ms >= member(s, "_term_boot_ms") + grace_s * 1000)
+        w->kill(w, BOX_KILL, &err);
+    else
+        wait_ms = member(s, "_term_boot_ms") + grace_s * 1000 - boot_ms;
+    sooner(next_ms, w->wall_ms(w) + wait_ms);
+}
+
+static bool finish(struct serve *s, struct arena *a, int64_t *next_ms)
+{
+    struct world *w = s->world;
+    int64_t now_ms = w->wall_ms(w), started_ms = member(s, "started_ms");
+    const struct doc *d = report_doc(s->report);
+    struct err err = { 0 };
+
+    w->begin(w, TASK_DRAIN);
+    if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
+        return false;
+    if (w->tidy(w, &err) < 0) {
+        log_warning("instance.untidy", "name=%s why=%s", s->order->name, log_quote(a, err.text));
+        sooner(next_ms, now_ms + RETRY_MS);
+        return false;
+    }
+    report_set_text(s->report, "failure_reason", doc_text(d, "_reason"));
+    report_set_int(s->report, "ended_ms", now_ms);
+    report_set_int(s->report, "billable_ms", started_ms && now_ms > started_ms ? now_ms - started_ms : 0);
+    report_set_text(s->report, "outcome", doc_text(d, "_outcome"));
+    enter(s, "Ended", "");
+    if (w->save(w, s->report, true))
+        return true;
+    sooner(next_ms, now_ms + RETRY_MS);
+    return false;
+}
+
+bool serve_step(struct serve *s, int64_t *ret_next_ms)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct world *w = s->world;
+    struct exit_record record = { 0 };
+    struct err err = { 0 };
+    int64_t grace_s = 0;
+    bool stop = w->stop_asked(w, &grace_s);
+
+    *ret_next_ms = INT64_MAX;
+    if (strcmp(report_phase(s->report), "Ended") == 0)
+        return !report_changed(s->report) || w->save(w, s->report, true);
+    if (!*report_phase(s->report)) {
+        enter(s, "Starting", "");
+        save(s, false);
+    }
+    if (w->look(w, &record, &err) < 0) {
+        *ret_next_ms = w->wall_ms(w) + RETRY_MS;
+        return false;
+    }
+    if (stop && !concluded(s))
+        conclude(s, "Stopped", "");
+    if (!concluded(s) && record.state == EXIT_NONE) {
+        prepare(s, a, ret_next_ms);
+        if (!concluded(s) && w->look(w, &record, &err) < 0)
+            record.state = EXIT_NONE;
+    }
+    if (!concluded(s) && record.state == EXIT_RUNNING) {
+        sooner(ret_next_ms, w->wall_ms(w) + LOOK_MS);
+        enter(s, "Serving", "");
+        if (record.started_ms && !member(s, "started_ms"))
+            report_set_int(s->report, "started_ms", record.started_ms);
+        if (!s->attached && w->attach(w, &err) < 0)
+            log_warning("container.not_attached", "name=%s why=%s", s->order->name, log_quote(a, err.text));
+        s->attached = true;
+        check_health(s, a, ret_next_ms);
+    } else if (!concluded(s) && record.state != EXIT_NONE) {
+        bury(s, a, &record, ret_next_ms);
+    }
+    if (!save(s, record.state == EXIT_RUNNING)) {
+        *ret_next_ms = w->wall_ms(w) + RETRY_MS;
+        return false;
+    }
+    if (!concluded(s))
+        return false;
+    w->cancel(w, TASK_PREPARE);
+    if (w->task(w, TASK_PREPARE, &err) == TASK_BUSY)
+        return false;
+    if (record.state == EXIT_RUNNING) {
+        /* One that failed to become healthy has no grace to ask for. */
+        end_container(s, stop ? grace_s : 0, ret_next_ms);
+        return false;
+    }
+    return finish(s, a, ret_next_ms);
+}

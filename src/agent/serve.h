@@ -1,0 +1,21 @@
+/* serve.h - one instance of an endpoint, from the order until it is asked to stop. */
+#ifndef AGENT_SERVE_H
+#define AGENT_SERVE_H
+
+#include "agent/order.h"
+#include "agent/world.h"
+
+struct serve {
+    struct world *world;
+    const struct order *order;
+    struct report *report;
+    int starts_failed;
+    bool attached;
+    int64_t next_ping_ms, next_start_ms; /* boot time */
+    int bad_pings;
+};
+
+/* As train_step. */
+bool serve_step(struct serve *, int64_t *ret_next_ms);
+
+#endif

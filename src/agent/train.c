@@ -1,0 +1,280 @@
+/* train.c - Starting -> Downloading -> Training -> Uploading -> Ended.
+ *
+ * The container runs once: whether it was started is read from its folder, not from the report, so an agent killed
+ * between the deed and the note finds it. What was decided at its end (the verdict) is noted before anything is
+ * uploaded, and that everything is uploaded before anything is removed. */
+#include "agent/train.h"
+
+#include <string.h>
+
+#include "agent/verdict.h"
+#include "base/log.h"
+#include "base/str.h"
+
+enum { LOOK_MS = 5000, RETRY_MS = 1000, STARTS_MAX = 3, OVERRUN_GRACE_S = 120, KILL_AGAIN_MS = 2000 };
+
+static int64_t member(const struct train *t, const char *name)
+{
+    return doc_int(report_doc(t->report), name, 0);
+}
+
+static bool save(struct train *t, bool durable)
+{
+    return !report_changed(t->report) || t->world->save(t->world, t->report, durable);
+}
+
+/* The verdict stands in the report under names of our own until everything is saved: "outcome" says that it is over. */
+static void conclude(struct train *t, const struct verdict *v)
+{
+    report_set_text(t->report, "_outcome", v->outcome);
+    report_set_text(t->report, "_reason", v->reason);
+    report_set_int(t->report, "exit_code", v->exit_code);
+    report_set_bool(t->report, "oom_killed", v->oom_killed);
+}
+
+static bool concluded(const struct train *t)
+{
+    return *doc_text(report_doc(t->report), "_outcome") != '\0';
+}
+
+/* Without a container having run, or with nothing of it to be saved. */
+static void conclude_early(struct train *t, const char *outcome, const char *reason)
+{
+    struct verdict v = { .outcome = outcome, .reason = reason };
+
+    conclude(t, &v);
+    report_set_bool(t->report, "_saved", true);
+}
+
+static void enter(struct train *t, const char *phase, const char *message)
+{
+    report_enter(t->report, phase, message, t->world->wall_ms(t->world));
+}
+
+/* Whose fault it is, in AWS's words. */
+static const char *blame(struct arena *a, const struct err *err)
+{
+    if (err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE)
+        return arena_printf(a, "InternalServerError: %s", err->text);
+    return arena_printf(a, "ClientError: %s", err->text);
+}
+
+static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
+{
+    struct world *w = t->world;
+    struct err err = { 0 };
+    int64_t grace_s;
+
+    if (w->stop_asked(w, &grace_s)) {
+        w->cancel(w, TASK_PREPARE);
+        if (w->task(w, TASK_PREPARE, &err) != TASK_BUSY)
+            conclude_early(t, "Stopped", "");
+        return;
+    }
+    if (w->task(w, TASK_PREPARE, &err) == TASK_NONE) {
+        enter(t, "Downloading", "Downloading input data");
+        save(t, false);
+        w->begin(w, TASK_PREPARE);
+    }
+    switch (w->task(w, TASK_PREPARE, &err)) {
+    case TASK_NONE:
+    case TASK_BUSY:
+        return;
+    case TASK_FAILED:
+        conclude_early(t, "Failed", blame(a, &err));
+        return;
+    case TASK_DONE:
+        break;
+    }
+    if (w->start(w, &err) == 0)
+        return;
+    log_warning("container.not_started", "name=%s why=%s", t->order->name, log_quote(a, err.text));
+    if (err.kind == ERR_INVALID || ++t->starts_failed >= STARTS_MAX)
+        conclude_early(t, "Failed", blame(a, &err));
+    else
+        *next_ms = w->wall_ms(w) + RETRY_MS;
+}
+
+/* Ends the container when it was asked to, or has had its time. */
+static void watch(struct train *t, const struct exit_record *record, int64_t *next_ms)
+{
+    struct world *w = t->world;
+    int64_t now_ms = w->wall_ms(w), boot_ms = w->boot_ms(w), grace_s, ended_by_us, wait_ms;
+    struct err err = { 0 };
+    bool stop = w->stop_asked(w, &grace_s), overrun = false;
+
+    /* Boot time of this boot: the container's start as wall time may have been jumped over since. */
+    if (!member(t, "_started_boot_ms"))
+        report_set_int(t->report, "_started_boot_ms", boot_ms - (now_ms > record->started_ms ? now_ms - record->started_ms : 0));
+    if (t->order->max_runtime_s) {
+        wait_ms = member(t, "_started_boot_ms") + t->order->max_runtime_s * 1000 - boot_ms;
+        overrun = wait_ms <= 0;
+        if (!overrun && now_ms + wait_ms < *next_ms)
+            *next_ms = now_ms + wait_ms;
+    }
+    if (!stop && !overrun && !member(t, "_term_boot_ms"))
+        return;
+    if (!member(t, "_term_boot_ms")) {
+        /* Noted first: a grace period is not started again by the next agent. */
+        report_set_int(t->report, "_term_boot_ms", boot_ms);
+        report_set_text(t->report, "_ended_by", stop ? "stop" : "overrun");
+        if (!save(t, false))
+            return;
+        w->kill(w, BOX_TERMINATE, &err);
+    }
+    if (!stop)
+        grace_s = OVERRUN_GRACE_S;
+    ended_by_us = member(t, "_term_boot_ms") + grace_s * 1000;
+    if (boot_ms >= ended_by_us) {
+        w->kill(w, BOX_KILL, &err);
+        wait_ms = KILL_AGAIN_MS;
+    } else {
+        wait_ms = ended_by_us - boot_ms;
+    }
+    if (now_ms + wait_ms < *next_ms)
+        *next_ms = now_ms + wait_ms;
+}
+
+static void judge(struct train *t, struct arena *a, const struct exit_record *record)
+{
+    struct world *w = t->world;
+    const char *ended_by = doc_text(report_doc(t->report), "_ended_by");
+    int64_t ignored;
+    bool asked = w->stop_asked(w, &ignored);
+    struct verdict_facts facts = {
+        .record = record,
+        .words = w->words(w, a),
+        .out_of_memory = w->out_of_memory(w),
+        .memory_bytes = t->order->memory_bytes,
+        .instance_type = t->order->instance_type,
+        /* A job that ends by itself while it is asked to has stopped. */
+        .stopped = strcmp(ended_by, "stop") == 0 || (asked && strcmp(ended_by, "overrun") != 0),
+        .overran = strcmp(ended_by, "overrun") == 0,
+    };
+    struct verdict v = verdict_of(a, &facts);
+
+    if (record->started_ms)
+        report_set_int(t->report, "started_ms", record->started_ms);
+    report_set_int(t->report, "_container_ended_ms", record->ended_ms ? record->ended_ms : w->wall_ms(w));
+    conclude(t, &v);
+}
+
+static void upload(struct train *t, struct arena *a)
+{
+    struct world *w = t->world;
+    struct err err = { 0 };
+    const char *outcome = doc_text(report_doc(t->report), "_outcome");
+
+    if (doc_bool(report_doc(t->report), "_saved", false))
+        return;
+    w->with_model(w, strcmp(outcome, "Failed") != 0);
+    switch (w->task(w, TASK_SAVE, &err)) {
+    case TASK_NONE:
+        enter(t, "Uploading", "Uploading generated training model");
+        if (save(t, false))
+            w->begin(w, TASK_SAVE);
+        return;
+    case TASK_BUSY:
+        return;
+    case TASK_FAILED:
+        /* Only what had succeeded fails by this; another reason is the better one. */
+        if (strcmp(outcome, "Failed") != 0) {
+            report_set_text(t->report, "_outcome", "Failed");
+            report_set_text(t->report, "_reason",
+                            arena_printf(a, "%s: Failed to upload the results to %s: %s",
+                                         err.kind == ERR_INTERNAL ? "InternalServerError" : "ClientError",
+                                         t->order->output_s3_uri, err.text));
+        }
+        break;
+    case TASK_DONE:
+        if (*w->model_artifacts(w))
+            report_set_text(t->report, "model_artifacts", w->model_artifacts(w));
+        break;
+    }
+    report_set_bool(t->report, "_saved", true);
+}
+
+/* The rest of the log, then the traces, then the last report. */
+static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
+{
+    struct world *w = t->world;
+    struct err err = { 0 };
+    int64_t now_ms = w->wall_ms(w), started_ms = member(t, "started_ms");
+    const struct doc *d = report_doc(t->report);
+
+    w->begin(w, TASK_DRAIN);
+    if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
+        return false;
+    if (w->tidy(w, &err) < 0) {
+        log_warning("instance.untidy", "name=%s why=%s", t->order->name, log_quote(a, err.text));
+        *next_ms = now_ms + RETRY_MS;
+        return false;
+    }
+    report_set_doc(t->report, "final_metrics", w->final_metrics(w, a));
+    report_set_text(t->report, "failure_reason", doc_text(d, "_reason"));
+    report_set_int(t->report, "ended_ms", now_ms);
+    report_set_int(t->report, "billable_ms", started_ms && now_ms > started_ms ? now_ms - started_ms : 0);
+    report_set_text(t->report, "outcome", doc_text(d, "_outcome"));
+    enter(t, "Ended", "");
+    if (w->save(w, t->report, true))
+        return true;
+    /* Not said, so not over: the disk may have room again. */
+    *next_ms = now_ms + RETRY_MS;
+    return false;
+}
+
+bool train_step(struct train *t, int64_t *ret_next_ms)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct world *w = t->world;
+    struct exit_record record = { 0 };
+    struct err err = { 0 };
+
+    *ret_next_ms = INT64_MAX;
+    /* In memory only: the last save failed. */
+    if (strcmp(report_phase(t->report), "Ended") == 0)
+        return !report_changed(t->report) || w->save(w, t->report, true);
+    if (!*report_phase(t->report)) {
+        enter(t, "Starting", "Preparing the instances for training");
+        save(t, false);
+    }
+    if (!concluded(t)) {
+        if (w->look(w, &record, &err) < 0) {
+            *ret_next_ms = w->wall_ms(w) + RETRY_MS;
+            return false;
+        }
+        /* The report reached the disk after the start, the container's traces may not have: then the machine went down. */
+        if (record.state == EXIT_NONE && strcmp(report_phase(t->report), "Training") == 0)
+            record = (struct exit_record){ .state = EXIT_LOST, .problem = "", .started_ms = member(t, "started_ms") };
+        if (record.state == EXIT_NONE) {
+            prepare(t, a, ret_next_ms);
+            if (!concluded(t) && w->look(w, &record, &err) < 0)
+                record.state = EXIT_NONE;
+        }
+        if (record.state != EXIT_NONE && strcmp(report_phase(t->report), "Training") != 0) {
+            enter(t, "Training", "Training image download completed. Training in progress.");
+            if (record.started_ms)
+                report_set_int(t->report, "started_ms", record.started_ms);
+        }
+        if (record.state == EXIT_RUNNING) {
+            *ret_next_ms = w->wall_ms(w) + LOOK_MS;
+            if (!t->attached && w->attach(w, &err) < 0)
+                log_warning("container.not_attached", "name=%s why=%s", t->order->name, log_quote(a, err.text));
+            t->attached = true;
+            watch(t, &record, ret_next_ms);
+        } else if (record.state != EXIT_NONE) {
+            judge(t, a, &record);
+        }
+        /* On disk only now, after the start: it costs more than the start itself. */
+        if (!save(t, record.state != EXIT_NONE))
+            *ret_next_ms = w->wall_ms(w) + RETRY_MS;
+        if (!concluded(t))
+            return false;
+    }
+    upload(t, a);
+    if (!save(t, false)) {
+        *ret_next_ms = w->wall_ms(w) + RETRY_MS;
+        return false;
+    }
+    return doc_bool(report_doc(t->report), "_saved", false) && finish(t, a, ret_next_ms);
+}

@@ -1,0 +1,29 @@
+/* verdict.h - how a container's end is told: the outcome and the words of FailureReason. */
+#ifndef AGENT_VERDICT_H
+#define AGENT_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "run/exitrecord.h"
+
+struct verdict {
+    const char *outcome; /* "Completed", "Failed", "Stopped", "MaxRuntimeExceeded" */
+    const char *reason;  /* for FailureReason, with its prefix; "" unless Failed */
+    int exit_code;
+    bool oom_killed;
+};
+
+struct verdict_facts {
+    const struct exit_record *record;
+    const char *words;       /* the failure file's, or the log's last line */
+    bool out_of_memory;      /* the kernel killed something in it for memory */
+    int64_t memory_bytes;    /* the limit */
+    const char *instance_type;
+    bool stopped, overran;   /* we ended it: asked to, or for its time */
+};
+
+struct verdict verdict_of(struct arena *, const struct verdict_facts *);
+
+#endif

@@ -1,0 +1,237 @@
+"""Training jobs in real containers."""
+import io
+import json
+import tarfile
+import time
+
+import pytest
+
+from conftest import needs_containers
+
+pytestmark = needs_containers
+
+
+def names(data):
+    return sorted(tarfile.open(fileobj=io.BytesIO(data)).getnames())
+
+
+def test_a_job_completes(world):
+    world.server.objects.update({'in/data/train/a.csv': b'1,2\n', 'in/data/train/sub/b.csv': b'3,4\n', 'in/data/train/e': b'',
+                                 'in/data/train/c d+e.csv': b'x', 'in/data/train/z': b'z'})
+    job = world.train('''
+import os, json
+print("hello\\tworld")
+print(sorted(os.listdir("/opt/ml/input/data/train")), open("/opt/ml/input/data/train/sub/b.csv").read())
+print(open("/opt/ml/input/config/hyperparameters.json").read())
+print(json.load(open("/opt/ml/input/config/resourceconfig.json"))["current_host"], os.uname().nodename, os.environ["TRAINING_JOB_NAME"])
+open("/opt/ml/model/m.txt", "w").write("model")
+os.makedirs("/opt/ml/output/data", exist_ok=True)
+open("/opt/ml/output/data/o.txt", "w").write("out")
+for i in range(3): print(f"epoch {i} loss={1/(i+1):.4f};")
+''', channels=[{'name': 'train', 's3_uri': 's3://in/data/train', 's3_data_type': 'S3Prefix'}],
+        hyper_parameters={'a': '1'}, metric_definitions=[{'name': 'loss', 'regex': 'loss=(.*?);'}]).start()
+    r = job.ended()
+    assert r['outcome'] == 'Completed', job.log()
+    assert [p['phase'] for p in r['phases']] == ['Starting', 'Downloading', 'Training', 'Uploading', 'Ended']
+    assert r['model_artifacts'] == 's3://out/job/output/model.tar.gz'
+    assert names(world.server.objects['out/job/output/model.tar.gz']) == ['m.txt']
+    assert names(world.server.objects['out/job/output/output.tar.gz']) == ['o.txt']
+    lines = world.server.lines(job.name)
+    assert lines[0] == 'hello#011world'
+    assert lines[1] == "['a.csv', 'c d+e.csv', 'e', 'sub', 'z'] 3,4"
+    assert json.loads(lines[3]) == {'a': '1'}
+    assert lines[4] == 'algo-1 algo-1 job'
+    assert lines[-1] == 'epoch 2 loss=0.3333;'
+    assert r['final_metrics'][0]['name'] == 'loss' and r['final_metrics'][0]['value'] == 0.3333
+    values = [m['value'] for d in world.server.metrics.values() for m in d['data'] if m['name'] == 'loss']
+    assert sorted(values) == [0.3333, 0.5, 1.0]
+    assert job.name in world.server.pokes
+    assert job.leftovers() == []
+
+
+@pytest.mark.parametrize('script, code, reason', [
+    ('import sys; sys.exit(3)', 3, 'AlgorithmError: , exit code: 3'),
+    ('raise ValueError("no such thing")', 1, 'AlgorithmError: ValueError: no such thing, exit code: 1'),
+    ('open("/opt/ml/output/failure","w").write("bad data"); raise SystemExit(1)', 1, 'AlgorithmError: bad data, exit code: 1'),
+    ('open("/opt/ml/output/failure","w").write("é"*2000); raise SystemExit(1)', 1,
+     'AlgorithmError: ' + 'é' * 512 + ', exit code: 1'),
+    ('import os; os.kill(os.getpid(), 11)', 139,
+     'AlgorithmError: the command was ended by signal 11 (Segmentation fault), exit code: 139'),
+])
+def test_failures_are_told(world, script, code, reason):
+    job = world.train(script).start()
+    r = job.ended()
+    assert (r['outcome'], r['exit_code'], r['failure_reason']) == ('Failed', code, reason)
+    assert 'out/job/output/model.tar.gz' not in world.server.objects
+    assert job.leftovers() == []
+
+
+def test_a_command_that_is_not_there(world):
+    r = world.train(entrypoint=['/no/such/thing']).start().ended()
+    assert r['failure_reason'] == 'AlgorithmError: cannot start the command: No such file or directory, exit code: 127'
+
+
+def test_out_of_memory_names_the_limit(world):
+    job = world.train('x = bytearray(200 << 20)', limits={'memory_bytes': 64 << 20}).start()
+    r = job.ended()
+    assert r['outcome'] == 'Failed' and r['oom_killed'] and r['exit_code'] == 137
+    assert 'out of memory' in r['failure_reason'] and '0.1 GiB (ml.m5.large)' in r['failure_reason']
+
+
+def test_stop_saves_the_model(world):
+    job = world.train('''
+import signal, sys, time
+def end(*a):
+    open("/opt/ml/model/saved", "w").write("x"); sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep(60)
+''').start()
+    job.until(lambda r: 'ready' in world.server.lines(job.name))
+    job.stop(30)
+    r = job.ended(10)
+    assert r['outcome'] == 'Stopped' and r['failure_reason'] == ''
+    assert names(world.server.objects['out/job/output/model.tar.gz']) == ['saved']
+    assert job.leftovers() == []
+
+
+def test_stop_kills_what_ignores_sigterm(world):
+    job = world.train('''
+import signal, time, subprocess
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen(["sleep", "1000"])
+print("ready", flush=True)
+time.sleep(60)
+''').start()
+    job.until(lambda r: 'ready' in world.server.lines(job.name))
+    started = time.time()
+    job.stop(1)
+    r = job.ended(10)
+    assert r['outcome'] == 'Stopped' and 0.9 < time.time() - started < 4
+    assert job.leftovers() == []
+
+
+def test_max_runtime(world):
+    job = world.train('import time; print("x", flush=True); time.sleep(60)', max_runtime_s=1).start()
+    r = job.ended(10)
+    assert r['outcome'] == 'MaxRuntimeExceeded'
+    assert job.leftovers() == []
+
+
+def test_stop_before_it_starts(world):
+    world.server.objects['in/d/x'] = b'1'
+    world.server.down()
+    job = world.train('print(1)', channels=[{'name': 'train', 's3_uri': 's3://in/d/'}]).start()
+    job.until(lambda r: r.get('phase') == 'Downloading')
+    job.stop()
+    time.sleep(0.3)
+    world.server.up()
+    r = job.ended(15)
+    assert r['outcome'] == 'Stopped' and 'started_ms' not in r
+
+
+@pytest.mark.parametrize('uri, words', [
+    ('s3://in/none/', 'No S3 objects found under S3 URL "s3://in/none/"'),
+    ('s3://secret/x', 'AccessDenied'),
+])
+def test_downloads_that_fail(world, uri, words):
+    world.server.denied.add('secret')
+    r = world.train('print(1)', channels=[{'name': 'train', 's3_uri': uri}]).start().ended()
+    assert r['outcome'] == 'Failed' and r['failure_reason'].startswith('ClientError: Data download failed:')
+    assert words in r['failure_reason']
+
+
+def test_manifests_and_shards(world):
+    for i in range(5):
+        world.server.objects[f'in/m/f{i}'] = str(i).encode()
+    world.server.objects['in/manifest'] = json.dumps([{'prefix': 's3://in/m/'}, 'f1', 'f3']).encode()
+    job = world.train('import os; print(sorted(os.listdir("/opt/ml/input/data/a")), sorted(os.listdir("/opt/ml/input/data/b")))',
+                      hosts=['algo-1', 'algo-2'], channels=[
+                          {'name': 'a', 's3_uri': 's3://in/manifest', 's3_data_type': 'ManifestFile'},
+                          {'name': 'b', 's3_uri': 's3://in/m/', 'distribution': 'ShardedByS3Key'}]).start()
+    assert job.ended()['outcome'] == 'Completed'
+    assert world.server.lines(job.name) == ["['f1', 'f3'] ['f0', 'f2', 'f4']"]
+
+
+def test_an_image_that_is_not_known(world):
+    r = world.train('print(1)', image='1.dkr.ecr.us-west-2.amazonaws.com/mine:1').start().ended()
+    assert r['outcome'] == 'Failed' and 'mine:1' in r['failure_reason'] and 'skopeo' in r['failure_reason']
+
+
+def test_big_results_go_in_parts(world):
+    job = world.train('import os; open("/opt/ml/model/big", "wb").write(os.urandom(70 << 20))').start()
+    assert job.ended(60)['outcome'] == 'Completed'
+    data = world.server.objects['out/job/output/model.tar.gz']
+    assert len(data) > 64 << 20 and names(data) == ['big']
+
+
+def test_checkpoints_come_and_go(world):
+    world.server.objects['ck/p/old.txt'] = b'old'
+    job = world.train('''
+import os, time
+print(os.listdir("/opt/ml/checkpoints"), flush=True)
+open("/opt/ml/checkpoints/new.txt", "w").write("new")
+while not os.path.exists("/opt/ml/checkpoints/../go"): time.sleep(0.05)
+open("/opt/ml/checkpoints/last.txt", "w").write("last")
+''', checkpoint={'s3_uri': 's3://ck/p', 'local_path': '/opt/ml/checkpoints'}).start()
+    job.until(lambda r: 'ck/p/new.txt' in world.server.objects)
+    open(f'{job.folder}/ml/go', 'w').close()
+    assert job.ended()['outcome'] == 'Completed'
+    assert world.server.objects['ck/p/last.txt'] == b'last'
+    assert world.server.lines(job.name)[0] == "['old.txt']"
+    assert not any(m == 'PUT' and 'old.txt' in p for m, p in world.server.requests)
+
+
+def test_the_api_is_inside(world):
+    job = world.train('''
+import os, urllib.request, json
+c = json.load(urllib.request.urlopen("http://169.254.170.2" + os.environ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]))
+print(c["AccessKeyId"], c["Token"], c["Expiration"][-1])
+try: urllib.request.urlopen("http://169.254.170.2/other")
+except urllib.error.HTTPError as e: print(e.code)
+print(urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_sagebrush/agent/v1/poke?name=inside").status)
+''').start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name) == ['AKID TOKEN Z', '404', '200']
+
+
+def test_isolation(world):
+    job = world.train('''
+import socket, os
+print([n for n in os.environ if n.startswith("AWS_C")])
+for to in (("169.254.170.2", 80), ("127.0.0.1", 8090), ("10.213.0.1", 22), ("1.1.1.1", 53)):
+    try: socket.create_connection(to, 2); print("reached", to)
+    except OSError: pass
+''', isolated=True).start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name) == ['[]']
+
+
+def test_what_a_container_cannot_do(world):
+    job = world.train('''
+import os, subprocess
+print(os.path.exists("/etc/shadow"), os.listdir("/home"), os.listdir("/root"), os.path.exists("/run/sagebrush/net"))
+for path in ("/proc/1/fd/3", "/proc/1/fd/4"):
+    try: print("open", os.listdir(path))
+    except OSError as e: print(e.errno)
+for command in ("mount -t tmpfs x /mnt", "unshare -U true", "unshare -n true", "touch /usr/x", "mknod /tmp/x b 8 0",
+                "chroot / dmesg", "nsenter -t 1 -n true"):
+    print(command, subprocess.run(command, shell=True, capture_output=True).returncode != 0)
+print(open("/proc/self/status").read().split("NoNewPrivs:")[1].split()[0])
+''').start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    lines = world.server.lines(job.name)
+    assert lines[0] == 'False [] [] False'
+    assert lines[1:3] == ['13', '13']
+    assert all(l.endswith(' True') for l in lines[3:-1]), lines
+    assert lines[-1] == '1'
+
+
+def test_logs_wait_for_the_server(world):
+    world.server.down()
+    job = world.train('print("one"); print("two", end="")', output_s3_uri='').start()
+    time.sleep(1)
+    assert job.report()['phase'] != 'Ended'
+    world.server.up()
+    job.ended(15)
+    assert world.server.lines(job.name) == ['one', 'two']
