@@ -139,6 +139,17 @@ static bool route_action(const struct parameters *query, const struct parameters
     return ret->service != NULL;
 }
 
+/* A form without an Action, or whose body was not read because its head was refused: the answer is a form's all the same. */
+static void expect_action(const char *signing_name, struct wire_match *ret)
+{
+    ret->protocol = PROTOCOL_QUERY;
+    for (const struct service *const *s = model_services; *s && *signing_name; s++)
+        if (accepts(*s, PROTOCOL_QUERY) && may_be(*s, signing_name)) {
+            ret->service = *s;
+            return;
+        }
+}
+
 /* The bucket of a host name, by our own names and Amazon's: "bucket.s3.us-west-2.amazonaws.com:443" */
 static struct str bucket_of_host(const struct wire_request *request)
 {
@@ -313,6 +324,8 @@ struct wire_match wire_route(struct arena *a, const struct wire_request *request
         route_action(&query, &form, signing_name, &match))
         return match;
     route_rest(request, &query, signing_name, &match);
+    if (!match.service && wire_needs_body(request) && str_is(path, "/"))
+        expect_action(signing_name, &match);
     return match;
 }
 

@@ -253,6 +253,9 @@ static void fail_request(struct passage *g, struct err *err)
     if (g->failed)
         return;
     g->failed = true;
+    /* Refused before its body was read, or while it was: the answer still has to be in the words of its protocol. */
+    if (!g->match.service)
+        g->match = wire_route(g->arena, &g->request, str_dup(g->arena, g->claim.service));
     if (err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE)
         log_error("gateway.failed", "request=%s operation=" STR_FMT " error=%s", g->call.request_id,
                   STR_ARG(g->match.operation_name), log_quote(g->arena, err->text));
@@ -485,7 +488,6 @@ static void begin(struct passage *g)
     if (g->old_signature ? sigv2_parse(g->arena, &g->signed_request, &g->claim, &err) < 0
                          : !sigv4_anonymous(&g->signed_request) &&
                                sigv4_parse(g->arena, &g->signed_request, "", &g->claim, &err) < 0) {
-        g->match = wire_route(g->arena, &g->request, "");
         fail_request(g, &err);
         return;
     }
@@ -494,8 +496,6 @@ static void begin(struct passage *g)
     if (!wire_needs_body(&g->request))
         g->match = wire_route(g->arena, &g->request, str_dup(g->arena, g->claim.service));
     if (admit(g, &err) < 0) {
-        if (!g->match.service)
-            g->match = wire_route(g->arena, &g->request, str_dup(g->arena, g->claim.service));
         fail_request(g, &err);
         return;
     }
