@@ -600,7 +600,7 @@ int engine_reconcile(struct engine *e, int limit, int64_t *ret_next_ms)
     int count;
 
     assert(limit > 0);
-    if (usage_look_at_clock(e, &err))
+    if (usage_look_at_clock(e))
         look_at_all_that_wait(e);
     if (clock_boot_ms(e->world.clock) - e->housekeeping_boot_ms >= HOUSEKEEPING_MS)
         trim_events(e);
@@ -618,6 +618,7 @@ int engine_commit(struct engine *e, struct err *err)
 {
     int result = store_commit(e->world.store, err);
 
+    usage_committed(e, result == 0);
     /* What was visited was not saved, and the poke that asked for it is used up: look again, in a while. */
     list_each(node, &e->visited) {
         struct touch *t = list_entry(node, struct touch, link);

@@ -27,6 +27,7 @@ struct engine {
     struct era eras[ERAS]; /* the newest last */
     int era_count;
     int64_t looked_boot_ms; /* at the clock, last */
+    enum { ERAS_SAVED, ERAS_WRITTEN /* in this turn */, ERAS_NEW } eras_state;
     int64_t housekeeping_boot_ms; /* when it was done last */
 };
 
@@ -41,7 +42,8 @@ int resource_remove(struct engine *, const struct row *, struct err *err); /* th
 struct resource resource_of(struct arena *, const struct kind *, const struct row *);
 
 /* usage.c */
-int usage_begin(struct engine *, struct err *err);        /* at start: the eras that are known */
-bool usage_look_at_clock(struct engine *, struct err *err); /* true: the wall clock went back */
+int usage_begin(struct engine *, struct err *err);   /* at start: the eras that are known */
+bool usage_look_at_clock(struct engine *);            /* true: the wall clock went back */
+void usage_committed(struct engine *, bool saved);   /* the turn ended */
 
 #endif

@@ -20,10 +20,12 @@ enum { JUMP_MS = 500 }; /* less is the drift of a clock that is kept right */
 static const char table[] = "core_usage", open_table[] = "core_usage_open", end_table[] = "core_usage_by_end",
                   era_table[] = "core_usage_eras";
 
-static int eras_save(struct engine *e, struct err *err)
+/* Again in each turn until one is committed: a jump that is not on disk is not known to the next process. */
+static void eras_save(struct engine *e)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct doc *d = doc_map(a), *list = doc_list(a);
+    struct err err = { 0 };
 
     for (int i = 0; i < e->era_count; i++) {
         struct doc *era = doc_map(a);
@@ -35,7 +37,14 @@ static int eras_save(struct engine *e, struct err *err)
     }
     doc_set_string(a, d, "boot_id", e->boot_id);
     doc_set(a, d, "eras", list);
-    return store_put(e->world.store, era_table, STR("eras"), str_of(json_text(a, d)), err);
+    if (store_put(e->world.store, era_table, STR("eras"), str_of(json_text(a, d)), &err) == 0)
+        e->eras_state = ERAS_WRITTEN; /* else the turn is lost, and the commit says so */
+}
+
+void usage_committed(struct engine *e, bool saved)
+{
+    if (e->eras_state == ERAS_WRITTEN)
+        e->eras_state = saved ? ERAS_SAVED : ERAS_NEW;
 }
 
 static void era_add(struct engine *e, struct era era)
@@ -73,48 +82,73 @@ int usage_begin(struct engine *e, struct err *err)
     }
     if (e->era_count)
         e->looked_boot_ms = e->eras[e->era_count - 1].seen_boot_ms;
-    usage_look_at_clock(e, err);
+    usage_look_at_clock(e);
     return 0;
 }
 
-bool usage_look_at_clock(struct engine *e, struct err *err)
+bool usage_look_at_clock(struct engine *e)
 {
     int64_t boot_ms = clock_boot_ms(e->world.clock), offset_ms = clock_wall_ms(e->world.clock) - boot_ms;
     int64_t before_ms = e->era_count ? e->eras[e->era_count - 1].offset_ms : offset_ms;
+    bool jumped = offset_ms - before_ms >= JUMP_MS || before_ms - offset_ms >= JUMP_MS;
 
-    if (e->era_count && offset_ms - before_ms < JUMP_MS && before_ms - offset_ms < JUMP_MS) {
-        e->looked_boot_ms = boot_ms;
-        return false;
+    if (jumped || !e->era_count) {
+        era_add(e, (struct era){ e->looked_boot_ms, boot_ms, offset_ms });
+        e->eras_state = ERAS_NEW;
     }
-    era_add(e, (struct era){ e->looked_boot_ms, boot_ms, offset_ms });
     e->looked_boot_ms = boot_ms;
-    /* Not saved now: then it is seen again by the next process of this boot, and the era begins a little later. */
-    if (eras_save(e, err) < 0)
-        log_warning("usage.clock", "error=%s", err->text);
-    return offset_ms < before_ms;
+    if (e->eras_state == ERAS_NEW)
+        eras_save(e);
+    return jumped && offset_ms < before_ms;
 }
 
-/* The boot time at which the wall said wall_ms. In doubt the earlier or the later. */
-static int64_t boot_of_wall(const struct engine *e, int64_t wall_ms, bool earlier)
+/* The boot times at which the wall said wall_ms, by eras: false when there is none, for the stamp is of an era that
+ * nobody saw. */
+static bool boots_of_wall(const struct engine *e, int64_t wall_ms, int64_t not_before_ms, int64_t *ret_first_ms,
+                          int64_t *ret_last_ms)
 {
-    int64_t now_ms = clock_boot_ms(e->world.clock), found_ms = 0;
+    int64_t now_ms = clock_boot_ms(e->world.clock);
     bool found = false;
 
     for (int i = 0; i < e->era_count; i++) {
         int64_t boot_ms = wall_ms - e->eras[i].offset_ms;
         int64_t end_ms = i + 1 < e->era_count ? e->eras[i + 1].seen_boot_ms : now_ms;
-        bool first = i == 0; /* stamps from before we looked at the clock for the first time */
 
-        if ((!first && boot_ms < e->eras[i].from_boot_ms) || boot_ms > end_ms + JUMP_MS)
+        /* The first era also has the stamps from before we looked at the clock for the first time. */
+        if ((i > 0 && boot_ms < e->eras[i].from_boot_ms) || boot_ms > end_ms + JUMP_MS)
             continue;
         if (boot_ms > end_ms)
             boot_ms = end_ms;
-        if (!found || (earlier ? boot_ms < found_ms : boot_ms > found_ms))
-            found_ms = boot_ms;
+        if (boot_ms < not_before_ms)
+            continue;
+        if (!found || boot_ms < *ret_first_ms)
+            *ret_first_ms = boot_ms;
+        if (!found || boot_ms > *ret_last_ms)
+            *ret_last_ms = boot_ms;
         found = true;
     }
-    /* A stamp of an era that nobody saw: between the last look and now. */
-    return found ? found_ms : earlier ? e->eras[e->era_count - 1].from_boot_ms : now_ms;
+    return found;
+}
+
+/* In doubt an interval begins late... */
+static int64_t start_boot_ms(const struct engine *e, int64_t wall_ms)
+{
+    int64_t first_ms, last_ms;
+
+    return boots_of_wall(e, wall_ms, INT64_MIN, &first_ms, &last_ms) ? last_ms : clock_boot_ms(e->world.clock);
+}
+
+/* ... and ends early: unknown, when nobody had looked at the clock since it began and it had jumped. */
+static int64_t end_boot_ms(const struct engine *e, int64_t wall_ms, int64_t start_ms)
+{
+    int64_t first_ms, last_ms;
+
+    if (boots_of_wall(e, wall_ms, start_ms, &first_ms, &last_ms))
+        return first_ms;
+    for (int i = 0; i < e->era_count; i++)
+        if (e->eras[i].from_boot_ms >= start_ms)
+            return e->eras[i].from_boot_ms;
+    return start_ms;
 }
 
 static int load(struct arena *a, struct engine *e, const char *uid, struct doc **ret, struct err *err)
@@ -145,7 +179,7 @@ int usage_open(struct engine *e, const char *uid, int64_t at_ms, const struct do
     interval = doc_map(a);
     doc_set_integer(a, interval, "from_ms", at_ms);
     doc_set_string(a, interval, "boot_id", e->boot_id);
-    doc_set_integer(a, interval, "from_boot_ms", boot_of_wall(e, at_ms, false));
+    doc_set_integer(a, interval, "from_boot_ms", start_boot_ms(e, at_ms));
     doc_set(a, interval, "attributes", attributes ? doc_copy(a, attributes) : doc_map(a));
     if (save(a, e, uid, interval, err) < 0)
         return -1;
@@ -156,9 +190,10 @@ int usage_open(struct engine *e, const char *uid, int64_t at_ms, const struct do
 static int64_t end_of(const struct engine *e, const struct doc *interval, int64_t at_ms)
 {
     int64_t from_ms = doc_int(interval, "from_ms", 0), length_ms = at_ms - from_ms;
+    int64_t start_ms = doc_int(interval, "from_boot_ms", 0);
 
     if (doc_is(interval, "boot_id", e->boot_id))
-        length_ms = boot_of_wall(e, at_ms, true) - doc_int(interval, "from_boot_ms", 0);
+        length_ms = end_boot_ms(e, at_ms, start_ms) - start_ms;
     return from_ms + (length_ms > 0 ? length_ms : 0);
 }
 

@@ -29,10 +29,11 @@ static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, 
 static const struct service_ops sts = { "sts", sts_ops };
 static const struct service_ops *const services[] = { &sagemaker_ops, &sts, NULL };
 
+/* Nearly full: some writes still fit, so that it also ends in the middle of a turn. */
 static bool is_full(void *context)
 {
     (void)context;
-    return w.dying || w.boot_ms < w.full_until_boot_ms;
+    return w.dying || (w.boot_ms < w.full_until_boot_ms && roll(3) > 0);
 }
 
 /* What is on disk after the commit: told once, in order, and each state a legal follower of the one before. */
