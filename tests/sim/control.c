@@ -208,6 +208,7 @@ static void turn(void)
         if (w.dying)
             return;
     }
+    w.jump_unseen = w.jump_unseen && store_dirty(w.store);
     if (routes_changed(w.platform.routes))
         routes_publish(w.platform.routes, &err);
 }

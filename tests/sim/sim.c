@@ -146,12 +146,13 @@ static void time_passes(void)
     }
     w.wall_ms += ms;
     w.boot_ms += ms;
-    if (chance(F_CLOCK, 15)) {
+    /* One jump at a time: of two that nobody saw, each alone cannot be told from the other. */
+    if (chance(F_CLOCK, 15) && !w.jump_unseen) {
         int64_t jump = jumps[roll(5)];
 
         tell("the wall clock jumps by %lld s", (long long)jump / 1000);
         w.wall_ms += jump;
-        w.jumped = true;
+        w.jumped = w.jump_unseen = true;
     }
     if (chance(F_FULL, 20)) {
         w.full_until_boot_ms = w.boot_ms + roll(15000);

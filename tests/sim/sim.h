@@ -55,7 +55,7 @@ struct noun {
 struct world {
     uint64_t seed;
     unsigned faults;
-    bool calm, verbose, jumped;
+    bool calm, verbose, jumped, jump_unseen;
     struct rand dice, rand;
     struct clock clock;
     int64_t wall_ms, boot_ms;

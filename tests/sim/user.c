@@ -46,6 +46,10 @@ static void created(void *context, const struct doc *output, const struct err *e
     }
     if (err && n->exists == NOTHING && err->kind != ERR_INVALID)
         broken("Create of the new %s was refused: %s", n->name, err->text);
+    if (!err) { /* a new one: what was asked of one before it counts no more */
+        n->stop_answered = n->delete_answered = n->delete_unsure = false;
+        n->last[0] = '\0';
+    }
     if (!err || err->kind == ERR_CONFLICT)
         n->exists = SURE;
     tell("answered: %s was created", n->name);
