@@ -207,8 +207,9 @@ static void turn(void)
         w.next_ms = w.wall_ms + 1000;
         if (w.dying)
             return;
+    } else {
+        w.jump_unseen = false;
     }
-    w.jump_unseen = w.jump_unseen && store_dirty(w.store);
     if (routes_changed(w.platform.routes))
         routes_publish(w.platform.routes, &err);
 }
