@@ -37,10 +37,10 @@ char *buf_reserve(struct buf *b, size_t more)
 
 void buf_append(struct buf *b, const void *data, size_t size)
 {
-    char *at = buf_reserve(b, size);
-
+    if (size >= b->capacity - b->size || !b->data)
+        buf_reserve(b, size);
     if (size)
-        memcpy(at, data, size);
+        memcpy(b->data + b->size, data, size);
     b->size += size;
     b->data[b->size] = '\0';
 }
@@ -52,7 +52,24 @@ void buf_append_str(struct buf *b, const char *s)
 
 void buf_append_char(struct buf *b, char c)
 {
-    buf_append(b, &c, 1);
+    if (b->capacity - b->size < 2)
+        buf_reserve(b, 1);
+    b->data[b->size++] = c;
+    b->data[b->size] = '\0';
+}
+
+void buf_append_int(struct buf *b, int64_t value)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
+    do
+        digits[--at] = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0)
+        digits[--at] = '-';
+    buf_append(b, digits + at, sizeof digits - at);
 }
 
 void buf_printf(struct buf *b, const char *format, ...)

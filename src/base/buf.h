@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf {
     char *data;
@@ -19,6 +20,7 @@ char *buf_reserve(struct buf *, size_t more_bytes); /* where the next bytes go; 
 void buf_append(struct buf *, const void *data, size_t size);
 void buf_append_str(struct buf *, const char *);
 void buf_append_char(struct buf *, char);
+void buf_append_int(struct buf *, int64_t); /* in decimal */
 void buf_printf(struct buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_consume(struct buf *, size_t size); /* drops bytes from the front */
 char *buf_steal(struct buf *); /* the NUL-terminated memory, to be freed with free(); the buf is empty again */

@@ -9,7 +9,6 @@
 #include "net/http_server.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@ enum {
     LINGER_MS = 30000,      /* for a client that is still sending what nobody wants, so that it can read why */
     LINGER_QUIET_MS = 5000,
     ONE_RECORD_BYTES = 16384,
+    KEPT_MAX_BYTES = 16384,
 };
 
 struct http_server {
@@ -92,7 +92,12 @@ static void exchange_over(struct connection *c, bool complete)
         c->x.closed(&c->x, complete);
     arena_reset(c->arena);
     buf_clear(&c->head);
-    buf_free(&c->whole);
+    buf_clear(&c->whole);
+    /* A connection that waits keeps little. */
+    if (c->whole.capacity > KEPT_MAX_BYTES)
+        buf_free(&c->whole);
+    if (c->head.capacity > KEPT_MAX_BYTES)
+        buf_free(&c->head);
 }
 
 static void drained_now(struct loop_timer *t)
@@ -789,8 +794,11 @@ static void write_head(struct connection *c, int status, const struct http_heade
         http_write_header(b, headers[i].name, headers[i].value);
     if (chunks)
         buf_append_str(b, "Transfer-Encoding: chunked\r\n");
-    else if (length >= 0 && !bodyless)
-        buf_printf(b, "Content-Length: %" PRId64 "\r\n", length);
+    else if (length >= 0 && !bodyless) {
+        buf_append_str(b, "Content-Length: ");
+        buf_append_int(b, length);
+        buf_append(b, "\r\n", 2);
+    }
     if (!c->keep)
         buf_append_str(b, "Connection: close\r\n");
     else if (c->x.head->minor_version == 0)

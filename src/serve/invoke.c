@@ -84,8 +84,7 @@ struct invocation {
 
     int status;       /* of the container */
     bool counted, cut; /* cut: more of an error's body came than is told */
-    struct err refusal; /* found early, told after the body was read */
-    bool refused;
+    struct err *refusal; /* found early, told after the body was read; NULL: none */
 };
 
 /* --- Errors --- */
@@ -145,6 +144,11 @@ static int validation(struct err *err, const char *format, ...)
     vsnprintf(err->text, sizeof err->text, format, ap);
     va_end(ap);
     return -1;
+}
+
+static void remember(struct invocation *v, const struct err *err)
+{
+    v->refusal = arena_copy(v->x->arena, err, sizeof *err);
 }
 
 /* A client reads JSON, and a container may say anything. */
@@ -408,6 +412,9 @@ static void container_body(void *owner, const char *data, size_t size)
         answer_too_large(v);
         return;
     }
+    /* The whole of it came at once, as it mostly does: it goes on from where it is. */
+    if (!http_answer_started(v->x) && (int64_t)size == v->response->length)
+        start_answer(v);
     if (!http_answer_started(v->x)) {
         if (v->answer.size + size <= ANSWER_GATHERED_BYTES) {
             buf_append(&v->answer, data, size);
@@ -494,24 +501,22 @@ static const struct http_call_events events = {
 static void write_head(struct invocation *v, int64_t length)
 {
     const struct http_head *from = v->x->head;
-    const struct route_instance *to = v->instance->route;
     struct buf *b = &v->head;
 
     buf_clear(b);
     if (!b->capacity)
         buf_reserve(b, 480);
     buf_append_str(b, "POST /invocations HTTP/1.1\r\n");
-    if (to->port)
-        buf_printf(b, strchr(to->address, ':') ? "Host: [%s]:%d\r\n" : "Host: %s:%d\r\n", to->address, to->port);
-    else
-        buf_append_str(b, "Host: localhost\r\n");
+    http_write_header(b, STR("Host"), v->instance->host);
     for (size_t i = 0; i < from->header_count; i++)
         for (size_t j = 0; j < COUNT(forwarded); j++)
             if (from->headers[i].name.size == forwarded[j].size && str_is_nocase(from->headers[i].name, forwarded[j].data)) {
                 http_write_header(b, forwarded[j], from->headers[i].value);
                 break;
             }
-    buf_printf(b, "Content-Length: %" PRId64 "\r\n\r\n", length);
+    buf_append_str(b, "Content-Length: ");
+    buf_append_int(b, length);
+    buf_append(b, "\r\n\r\n", 4);
 }
 
 static void send_gathered(struct invocation *v)
@@ -573,8 +578,8 @@ static void gathered(struct http_exchange *x, struct str body)
     struct invocation *v = x->data;
     struct err err;
 
-    if (v->refused) {
-        refuse(v, &v->refusal);
+    if (v->refusal) {
+        refuse(v, v->refusal);
         return;
     }
     if (!body.data) {
@@ -615,10 +620,10 @@ static void flow_end(struct http_exchange *x)
 
     digest_finish(&v->digest, hash);
     v->verified = verify(v, hash, &err) == 0;
-    if (!v->verified || v->refused) {
+    if (!v->verified || v->refusal) {
         http_call_cancel(v->call);
         v->call = NULL;
-        refuse(v, v->verified ? &v->refusal : &err);
+        refuse(v, v->verified ? v->refusal : &err);
         return;
     }
     if (!v->call) {
@@ -637,14 +642,15 @@ static void flow_end(struct http_exchange *x)
 static void start_flow(struct invocation *v)
 {
     struct http_call_options options = { .more = true, .fresh = true, .answer_ms = ANSWER_MS, .events = &events, .owner = v };
+    struct err err;
 
     v->flowing = true;
     digest_start(&v->digest, DIGEST_SHA256);
     v->x->body = flow;
     v->x->body_end = flow_end;
     find_endpoint(v);
-    if (authorize(v, &v->refusal) < 0 || choose(v, &v->refusal) < 0) {
-        v->refused = true;
+    if (authorize(v, &err) < 0 || choose(v, &err) < 0) {
+        remember(v, &err);
     } else {
         write_head(v, v->x->head->length);
         options.head = (struct str){ v->head.data, v->head.size };
@@ -660,6 +666,7 @@ void invoke(struct worker *w, struct http_exchange *x, struct str endpoint)
 {
     struct invocation *v = arena_new_of(x->arena, struct invocation);
     int64_t length = x->head->length;
+    struct err err;
 
     _Static_assert(sizeof(struct http_header) == sizeof(struct sigv4_header) &&
                        offsetof(struct http_header, value) == offsetof(struct sigv4_header, value),
@@ -675,19 +682,16 @@ void invoke(struct worker *w, struct http_exchange *x, struct str endpoint)
     x->drained = answer_drained;
     make_request_id(&w->rand, v->request_id);
     if (!v->table) {
-        v->refusal = (struct err){ .kind = ERR_UNAVAILABLE, .http_status = 503, .code = "ServiceUnavailable" };
-        snprintf(v->refusal.text, sizeof v->refusal.text, "The server is starting. Try again.");
-        v->refused = true;
-    } else if (identify(v, &v->refusal) < 0) {
-        v->refused = true;
-    } else if (length > BODY_MAX_BYTES) {
-        v->refused = true;
-        too_large(&v->refusal, length);
+        err = (struct err){ .kind = ERR_UNAVAILABLE, .http_status = 503, .code = "ServiceUnavailable" };
+        snprintf(err.text, sizeof err.text, "The server is starting. Try again.");
+        remember(v, &err);
+    } else if (identify(v, &err) < 0 || (length > BODY_MAX_BYTES && too_large(&err, length) < 0)) {
+        remember(v, &err);
     }
-    if (v->refused && length <= ANSWER_GATHERED_BYTES)
+    if (v->refusal && length <= ANSWER_GATHERED_BYTES)
         http_read_all(x, ANSWER_GATHERED_BYTES, gathered); /* so that the connection can be kept */
-    else if (v->refused)
-        refuse(v, &v->refusal);
+    else if (v->refusal)
+        refuse(v, v->refusal);
     else if (length > GATHERED_MAX_BYTES)
         start_flow(v);
     else

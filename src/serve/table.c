@@ -1,7 +1,6 @@
 #include "serve/table.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,16 +125,30 @@ static struct http_upstream *upstream_of(struct table *t, const struct route_ins
     return a->upstream;
 }
 
-/* Names of endpoints are one in any case, as in their ARN. */
+static struct str host_of(struct arena *a, const struct route_instance *i)
+{
+    if (!i->port)
+        return STR("localhost");
+    return str_of(arena_printf(a, strchr(i->address, ':') ? "[%s]:%d" : "%s:%d", i->address, i->port));
+}
+
+/* Names of endpoints are one in any case, as in their ARN. An empty key: no endpoint has such a name. */
 static struct str endpoint_key(char *ret, size_t size, const char *account, struct str region, struct str name)
 {
-    int n = snprintf(ret, size, "%s/" STR_FMT "/" STR_FMT, account, STR_ARG(region), STR_ARG(name));
+    struct str parts[] = { str_of(account), region, name };
+    size_t used = 0;
 
-    if (n < 0 || (size_t)n >= size)
-        return STR("");
-    for (char *at = ret; *at; at++)
-        *at = (char)tolower((unsigned char)*at);
-    return (struct str){ ret, (size_t)n };
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i].size + 1 > size - used)
+            return STR("");
+        for (size_t j = 0; j < parts[i].size; j++) {
+            char c = parts[i].data[j];
+
+            ret[used++] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+        }
+        ret[used++] = '/';
+    }
+    return (struct str){ ret, used };
 }
 
 static void add_endpoint(struct table *t, const struct route_endpoint *route, int64_t now_minute)
@@ -155,7 +168,8 @@ static void add_endpoint(struct table *t, const struct route_endpoint *route, in
         v->route = rv;
         v->instances = arena_array_of(t->arena, struct table_instance, rv->instance_count);
         for (size_t j = 0; j < rv->instance_count; j++)
-            v->instances[j] = (struct table_instance){ &rv->instances[j], upstream_of(t, &rv->instances[j]) };
+            v->instances[j] = (struct table_instance){ &rv->instances[j], upstream_of(t, &rv->instances[j]),
+                                                       host_of(t->arena, &rv->instances[j]) };
         if (rv->instance_count)
             e->weight += rv->weight;
         if (t->tables->counters)

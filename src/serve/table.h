@@ -15,6 +15,7 @@ struct table;
 struct table_instance {
     const struct route_instance *route;
     struct http_upstream *upstream;
+    struct str host; /* the Host header */
 };
 
 struct table_variant {
