@@ -339,7 +339,8 @@ static int refuse_llhttp(struct http_parser *p, struct err *err)
                                                                        : "malformed message");
 }
 
-/* Every line ends in CR LF, neither stands anywhere else, and none begins with a blank. */
+/* Every line ends in CR LF, neither stands anywhere else, and none begins with a blank or without a name: llhttp would take
+ * its value for that of the header before. */
 static bool lines_are_clean(struct str raw)
 {
     const char *at = raw.data, *end = raw.data + raw.size;
@@ -347,7 +348,8 @@ static bool lines_are_clean(struct str raw)
     while (at < end) {
         const char *lf = memchr(at, '\n', (size_t)(end - at));
 
-        if (!lf || lf == at || lf[-1] != '\r' || memchr(at, '\r', (size_t)(lf - 1 - at)) || *at == ' ' || *at == '\t')
+        if (!lf || lf == at || lf[-1] != '\r' || memchr(at, '\r', (size_t)(lf - 1 - at)) || *at == ' ' || *at == '\t' ||
+            *at == ':')
             return false;
         at = lf + 1;
     }

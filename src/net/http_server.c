@@ -222,6 +222,7 @@ static void timer_rang(struct loop_timer *t)
 
 static void write_parts(struct connection *c, const struct str *parts, int count)
 {
+    struct str whole;
     struct err err;
     size_t total = 0;
 
@@ -238,7 +239,8 @@ static void write_parts(struct connection *c, const struct str *parts, int count
         buf_clear(&c->scratch);
         for (int i = 0; i < count; i++)
             buf_append(&c->scratch, parts[i].data, parts[i].size);
-        parts = &(struct str){ c->scratch.data, c->scratch.size };
+        whole = (struct str){ c->scratch.data, c->scratch.size };
+        parts = &whole;
         count = 1;
     }
     for (int i = 0; i < count; i++)
