@@ -327,6 +327,7 @@ static int start(struct control *c, const char *data, struct err *err)
         return -1;
     world = (struct engine_world){
         .store = c->store,
+        .bodies = c->bodies,
         .clock = clock_system(),
         .rand = rand_system(),
         .services = service_tables,
