@@ -31,10 +31,10 @@ static int refuse(struct err *err)
     return fail(err, ERR_INVALID, "%.*s", stack ? (int)(stack - text) : (int)strlen(text), text);
 }
 
-#define CALL(call, err) \
-    do { \
-        if ((call) != 0) \
-            return refuse(err); \
+#define CALL(call, err)                                                                                                \
+    do {                                                                                                               \
+        if ((call) != 0)                                                                                               \
+            return refuse(err);                                                                                        \
     } while (0)
 
 int dataset_new(const struct matrix *m, int threads, struct dataset **ret, struct err *err)
@@ -273,7 +273,8 @@ int booster_predict(struct booster *b, struct dataset *d, bool margin, const flo
     bst_ulong dimensions;
     _cleanup_buf_ struct buf config = { 0 };
 
-    buf_printf(&config, "{\"type\":%d,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_shape\":false}",
+    buf_printf(&config,
+               "{\"type\":%d,\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_shape\":false}",
                margin ? 1 : 0);
     CALL(XGBoosterPredictFromDMatrix(b->handle, d->handle, config.data, &shape, &dimensions, ret), err);
     *ret_width = width_of(shape, dimensions);

@@ -28,7 +28,8 @@ int booster_set(struct booster *, const char *name, const char *value, struct er
 
 int booster_load(struct booster *, const char *path, struct err *);
 int booster_save(struct booster *, const char *path, struct err *); /* atomically */
-int booster_print(struct arena *, struct booster *, const char *format, struct str *ret, struct err *); /* "ubj", "json" */
+int booster_print(struct arena *, struct booster *, const char *format, struct str *ret,
+                  struct err *); /* "ubj", "json" */
 int booster_config(struct arena *, struct booster *, struct str *ret, struct err *);
 int booster_rounds(struct booster *, int *ret, struct err *);
 int booster_features(struct booster *, size_t *ret, struct err *);
@@ -41,7 +42,8 @@ int booster_evaluate(struct booster *, int iteration, struct dataset *const *, c
                      const char **ret, struct err *);
 
 /* 'width' numbers a row; valid until the next call. */
-int booster_predict(struct booster *, struct dataset *, bool margin, const float **ret, size_t *ret_width, struct err *);
+int booster_predict(struct booster *, struct dataset *, bool margin, const float **ret, size_t *ret_width,
+                    struct err *);
 int booster_predict_rows(struct booster *, const float *values, size_t rows, size_t columns, bool margin,
                          const float **ret, size_t *ret_width, struct err *);
 

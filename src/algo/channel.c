@@ -23,7 +23,10 @@
 
 #define MAX_DEPTH 32
 
-static const struct { const char *name; enum content content; } contents[] = {
+static const struct {
+    const char *name;
+    enum content content;
+} contents[] = {
     { "csv", CONTENT_CSV },
     { "libsvm", CONTENT_LIBSVM },
     { "parquet", CONTENT_PARQUET },
@@ -52,8 +55,10 @@ int content_of(const char *content_type, enum content *ret, struct err *err)
                 name = str_trim(one);
                 str_cut(one, '=', &name, &value);
                 if (str_is_nocase(str_trim(name), "label_size") && !str_is(str_trim(value), "1"))
-                    return fail(err, ERR_INVALID, "%s is not an accepted csv ContentType. Optional parameter label_size "
-                                                  "must be equal to 1", content_type);
+                    return fail(err, ERR_INVALID,
+                                "%s is not an accepted csv ContentType. Optional parameter label_size "
+                                "must be equal to 1",
+                                content_type);
                 parameters = rest;
             }
         *ret = contents[i].content;
@@ -92,9 +97,10 @@ int channels_check(struct arena *a, const struct doc *config, struct err *err)
         } else if (content_of(content_type_of(config, name), &content, &one) < 0) {
             buf_printf(&errors, "%s%s", line, one.text);
         } else if (content == CONTENT_PARQUET) {
-            buf_printf(&errors, "%sChannel configuration for '%s' channel is not supported: ContentType %s. Parquet files "
-                                "cannot be read by this build: convert them to text/csv, text/libsvm or "
-                                "application/x-recordio-protobuf.",
+            buf_printf(&errors,
+                       "%sChannel configuration for '%s' channel is not supported: ContentType %s. Parquet files "
+                       "cannot be read by this build: convert them to text/csv, text/libsvm or "
+                       "application/x-recordio-protobuf.",
                        line, name, content_type_of(config, name));
         } else if (doc_is(channel, "TrainingInputMode", "Pipe") && content == CONTENT_LIBSVM) {
             buf_printf(&errors, "%sPipe mode not supported for LibSVM.", line);
@@ -142,7 +148,8 @@ static int list_files(struct arena *a, const char *folder, int depth, struct fil
         if (S_ISDIR(st.st_mode)) {
             if (depth == MAX_DEPTH || list_files(a, path, depth + 1, f, err) < 0) {
                 closedir(d);
-                return depth == MAX_DEPTH ? fail(err, ERR_INVALID, "%s lies more than %d folders deep", path, MAX_DEPTH) : -1;
+                return depth == MAX_DEPTH ? fail(err, ERR_INVALID, "%s lies more than %d folders deep", path, MAX_DEPTH)
+                                          : -1;
             }
         } else if (S_ISREG(st.st_mode) && st.st_size > 0) {
             if (f->count == f->capacity) {
@@ -167,8 +174,9 @@ static int parse(enum content content, struct str text, const char *name, char d
 
     switch (content) {
     case CONTENT_CSV:
-        rc = csv_parse(text, &(struct csv_options){ .name = name, .labeled = true, .weighted = weighted,
-                                                    .delimiter = delimiter }, m, &inner);
+        rc = csv_parse(
+            text, &(struct csv_options){ .name = name, .labeled = true, .weighted = weighted, .delimiter = delimiter },
+            m, &inner);
         break;
     case CONTENT_LIBSVM:
         rc = libsvm_parse(text, &(struct libsvm_options){ .name = name, .labeled = true }, m, &inner);
@@ -180,7 +188,9 @@ static int parse(enum content content, struct str text, const char *name, char d
         return fail(err, ERR_INVALID, "Parquet files cannot be read by this build"); /* refused by channels_check */
     }
     return rc < 0 ? fail(err, inner.kind, "Failed to load %s data with exception:\n%s",
-                         content == CONTENT_CSV ? "csv" : content == CONTENT_LIBSVM ? "libsvm" : "recordio-protobuf",
+                         content == CONTENT_CSV      ? "csv"
+                         : content == CONTENT_LIBSVM ? "libsvm"
+                                                     : "recordio-protobuf",
                          inner.text)
                   : 0;
 }

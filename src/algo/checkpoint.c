@@ -17,8 +17,8 @@
 #include "base/str.h"
 
 #define PREFIX "xgboost-checkpoint."
-#define KEPT   5
-#define TRIES  5
+#define KEPT 5
+#define TRIES 5
 
 /* The iterations of the checkpoints in the folder, the largest first. */
 static int list(struct arena *a, const char *folder, int **ret, size_t *ret_count, struct err *err)

@@ -54,7 +54,7 @@ static const char *cgroup_of(struct arena *a, const char *controller)
 
     if (file_read(a, "/proc/self/cgroup", 1 << 20, &text, &ignored) < 0)
         return "";
-    for (rest = text; rest.size; ) {
+    for (rest = text; rest.size;) {
         struct str number, controllers;
 
         if (!str_cut(rest, '\n', &line, &rest))
@@ -85,7 +85,8 @@ static bool read_numbers(struct arena *a, const char *path, double *ret_first, d
     return sscanf(text.data, "%lf %lf", ret_first, ret_second) >= 1; /* "max 100000" has no first number */
 }
 
-/* Cores by quota: HUGE_VAL when there is none. Our folder may be the root of what is mounted here, or stand below it. */
+/* Cores by quota: HUGE_VAL when there is none. Our folder may be the root of what is mounted here, or stand below
+ * it. */
 static double quota_cores(struct arena *a)
 {
     const char *folders[] = { cgroup_of(a, "cpu"), "" };
@@ -95,7 +96,8 @@ static double quota_cores(struct arena *a)
     for (size_t f = 0; f < 2; f++)
         for (size_t m = 0; m < 2; m++)
             if (read_numbers(a, arena_printf(a, "%s%s/cpu.cfs_quota_us", mounts[m], folders[f]), &quota, &period) &&
-                read_numbers(a, arena_printf(a, "%s%s/cpu.cfs_period_us", mounts[m], folders[f]), &period, &(double){ 0 }) &&
+                read_numbers(a, arena_printf(a, "%s%s/cpu.cfs_period_us", mounts[m], folders[f]), &period,
+                             &(double) { 0 }) &&
                 quota > 0 && period > 0 && quota / period < cores)
                 cores = quota / period;
 

@@ -1,4 +1,5 @@
-/* container.h - where the platform put us: the folders under /opt/ml, their documents, and the cores we were granted. */
+/* container.h - where the platform put us: the folders under /opt/ml, their documents, and the cores we were
+ * granted. */
 #ifndef ALGO_CONTAINER_H
 #define ALGO_CONTAINER_H
 

@@ -132,8 +132,8 @@ int csv_parse(struct str text, const struct csv_options *o, struct matrix *m, st
         delimiter = csv_delimiter((struct str){ p, (size_t)(first_end - p) });
     width = count_columns(p, first_end, delimiter);
     if (width <= lead)
-        return fail(err, ERR_INVALID, "Could not determine delimiter on line %.*s:\n%s", (int)(first_end - p > 50 ? 50 : first_end - p), p,
-                    "the line has no column besides the label");
+        return fail(err, ERR_INVALID, "Could not determine delimiter on line %.*s:\n%s",
+                    (int)(first_end - p > 50 ? 50 : first_end - p), p, "the line has no column besides the label");
     if (m->rows && m->columns != width - lead)
         return fail(err, ERR_INVALID, "file '%s' has %zu feature columns, the files before it have %zu",
                     o->name ? o->name : "", width - lead, m->columns);
@@ -173,8 +173,9 @@ int csv_parse(struct str text, const struct csv_options *o, struct matrix *m, st
                 m->labels[m->rows] = value;
                 if (isnan(value)) {
                     m->rows = rows_before;
-                    return fail(err, ERR_INVALID, "line %zu of file '%s' has no label: the first column must be a number",
-                                line_number, o->name ? o->name : "");
+                    return fail(err, ERR_INVALID,
+                                "line %zu of file '%s' has no label: the first column must be a number", line_number,
+                                o->name ? o->name : "");
                 }
             } else {
                 m->weights[m->rows] = value;

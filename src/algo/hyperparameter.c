@@ -218,8 +218,10 @@ static void check_metrics(struct arena *a, const struct row *r, const char *valu
             double ignored;
 
             if (strcmp(base, "error") && strcmp(base, "ndcg") && strcmp(base, "map")) {
-                SAY(errors, "Metric '%s' is not supported. Parameter 'eval_metric' with customized threshold should "
-                            "be one of these options: 'error', 'ndcg', 'map'.", *m);
+                SAY(errors,
+                    "Metric '%s' is not supported. Parameter 'eval_metric' with customized threshold should "
+                    "be one of these options: 'error', 'ndcg', 'map'.",
+                    *m);
                 continue;
             }
             /* "ndcg@5-" counts lists without positives as 0: XGBoost's own suffix. */
@@ -241,8 +243,8 @@ static bool tuple_valid(const struct row *r, const char *text, bool *parsed)
 {
     struct str t = str_trim(str_of(text)), item;
 
-    *parsed = t.size >= 2 && ((t.data[0] == '(' && t.data[t.size - 1] == ')') ||
-                              (t.data[0] == '[' && t.data[t.size - 1] == ']'));
+    *parsed = t.size >= 2 &&
+              ((t.data[0] == '(' && t.data[t.size - 1] == ')') || (t.data[0] == '[' && t.data[t.size - 1] == ']'));
     if (!*parsed)
         return false;
     t = (struct str){ t.data + 1, t.size - 2 };
@@ -335,9 +337,11 @@ static void check(struct arena *a, const struct row *r, const char *value, struc
         if (strcmp(r->name, "_tuning_objective_metric") == 0) {
             if (!text_starts(value, "validation:") || (!among(maximize_metrics, value + strlen("validation:")) &&
                                                        !among(minimize_metrics, value + strlen("validation:"))))
-                SAY(errors, "Hyperparameter %s: %s is not in the metrics of this algorithm: 'validation:' and one of "
-                            "%.*s, %s", r->name, value, (int)strlen(python_list(a, maximize_metrics)) - 1,
-                    python_list(a, maximize_metrics), python_list(a, minimize_metrics) + 1);
+                SAY(errors,
+                    "Hyperparameter %s: %s is not in the metrics of this algorithm: 'validation:' and one of "
+                    "%.*s, %s",
+                    r->name, value, (int)strlen(python_list(a, maximize_metrics)) - 1, python_list(a, maximize_metrics),
+                    python_list(a, minimize_metrics) + 1);
         } else {
             check_metrics(a, r, value, errors);
         }
@@ -435,7 +439,8 @@ static int64_t whole_of(const struct doc *values, const char *name, int64_t othe
     return v;
 }
 
-/* The metrics to compute: those of the user in their order; with a tuner's, the union, sorted, as the container does. */
+/* The metrics to compute: those of the user in their order; with a tuner's, the union, sorted, as the container
+ * does. */
 static void collect_metrics(struct arena *a, const struct doc *values, struct hyperparameters *h)
 {
     const char **given = doc_has(values, "eval_metric") ? words(a, doc_text(values, "eval_metric")) : NULL;

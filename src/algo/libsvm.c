@@ -42,8 +42,10 @@ static int refuse(const struct libsvm_options *o, struct str line, size_t number
         return fail(err, ERR_INVALID, "line %zu '%.*s' is not 'LIBSVM' format: <label> <index>:<value> ...", number,
                     size, line.data);
     if (number == 1)
-        return fail(err, ERR_INVALID, "First line '%.*s...' of file '%s' is not 'LIBSVM' format. Please ensure the file "
-                                      "is in 'LIBSVM' format.", size, line.data, o->name);
+        return fail(err, ERR_INVALID,
+                    "First line '%.*s...' of file '%s' is not 'LIBSVM' format. Please ensure the file "
+                    "is in 'LIBSVM' format.",
+                    size, line.data, o->name);
     return fail(err, ERR_INVALID, "Line %zu '%.*s...' of file '%s' is not 'LIBSVM' format.", number, size, line.data,
                 o->name);
 }

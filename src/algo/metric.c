@@ -102,14 +102,17 @@ int metric_compute(const char *name, const float *labels, const float *margins, 
     assert(r);
     if (r->score == MSE || r->score == R2) {
         if (width != 1)
-            return fail(err, ERR_INVALID, "Metric '%s' needs one prediction a row, this objective gives %zu", name, width);
+            return fail(err, ERR_INVALID, "Metric '%s' needs one prediction a row, this objective gives %zu", name,
+                        width);
         *ret = regression(r->score, labels, margins, rows);
         return 0;
     }
     for (size_t i = 0; i < rows; i++) {
         if (!(labels[i] >= 0 && labels[i] < 1e6f && floorf(labels[i]) == labels[i]))
-            return fail(err, ERR_INVALID, "Metric '%s': classification metrics can't handle a mix of continuous and "
-                                          "binary targets: label %g is no class number", name, (double)labels[i]);
+            return fail(err, ERR_INVALID,
+                        "Metric '%s': classification metrics can't handle a mix of continuous and "
+                        "binary targets: label %g is no class number",
+                        name, (double)labels[i]);
         if (labels[i] >= classes)
             classes = (size_t)labels[i] + 1;
     }
@@ -133,8 +136,9 @@ int metric_compute(const char *name, const float *labels, const float *margins, 
         *ret = ratio((double)all_hits, (double)rows); /* over all classes precision and recall are the accuracy */
     } else if (r->average == BINARY) {
         if (present > 2 || classes > 2)
-            rc = fail(err, ERR_INVALID, "Target is multiclass but average='binary'. Please choose another average setting, "
-                                        "one of [None, 'micro', 'macro', 'weighted'].");
+            rc = fail(err, ERR_INVALID,
+                      "Target is multiclass but average='binary'. Please choose another average setting, "
+                      "one of [None, 'micro', 'macro', 'weighted'].");
         else
             *ret = of_class(r->score, hit[1], actual[1], predicted[1]);
     } else {

@@ -92,8 +92,8 @@ static int load(struct model_set *s, const char *path, struct err *err)
         return fail(err, ERR_INVALID, "Model at %s cannot be loaded:\n%s", path, inner.text);
     }
     if (booster_print(scratch, b, "ubj", &ubjson, &inner) == 0 && tree_model_new(ubjson, &native, &inner) == 0) {
-        log_info("model.loaded", "path=%s objective=%s features=%zu predictor=native kernel=%s", path, objective, features,
-                 tree_model_kernel(native));
+        log_info("model.loaded", "path=%s objective=%s features=%zu predictor=native kernel=%s", path, objective,
+                 features, tree_model_kernel(native));
         width = tree_model_width(native);
     } else {
         log_info("model.loaded", "path=%s objective=%s features=%zu predictor=libxgboost because=%s", path, objective,
@@ -109,9 +109,10 @@ static int load(struct model_set *s, const char *path, struct err *err)
     if (s->count && (features != s->features || width != s->width || strcmp(objective, s->objective))) {
         tree_model_free(native);
         booster_free(b);
-        return fail(err, ERR_INVALID, "Model at %s cannot be loaded: it has %zu features and objective %s, the models before "
-                                      "it have %zu and %s; an ensemble must agree", path, features, objective, s->features,
-                    s->objective);
+        return fail(err, ERR_INVALID,
+                    "Model at %s cannot be loaded: it has %zu features and objective %s, the models before "
+                    "it have %zu and %s; an ensemble must agree",
+                    path, features, objective, s->features, s->objective);
     }
     s->features = features;
     s->width = width;
@@ -231,7 +232,8 @@ static float vote(const float *said, size_t count)
     return best;
 }
 
-static int predict_block(struct model_set *s, const float *values, size_t rows, float *room, float *ret, struct err *err)
+static int predict_block(struct model_set *s, const float *values, size_t rows, float *room, float *ret,
+                         struct err *err)
 {
     size_t size = rows * s->width;
     bool votes = strcmp(s->objective, "multi:softmax") == 0 || strcmp(s->objective, "binary:hinge") == 0;
@@ -261,8 +263,9 @@ int model_set_predict(struct model_set *s, const struct matrix *m, const char *f
     /* A model trained on indices from 1 has one feature more than rows without it: the container allows for it. */
     if (strcmp(format, "libsvm") == 0 ? m->columns > s->features + 1
                                       : m->columns != s->features && m->columns + 1 != s->features)
-        return fail(err, ERR_INVALID, "Feature size of %s inference data %zu is %s feature size of trained model %zu.", format,
-                    m->columns, strcmp(format, "libsvm") == 0 ? "larger than" : "not consistent with", s->features);
+        return fail(err, ERR_INVALID, "Feature size of %s inference data %zu is %s feature size of trained model %zu.",
+                    format, m->columns, strcmp(format, "libsvm") == 0 ? "larger than" : "not consistent with",
+                    s->features);
     if (block > m->rows)
         block = m->rows;
     if (!m->sparse && m->columns == columns && s->count == 1)

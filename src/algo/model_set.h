@@ -19,12 +19,12 @@ int model_set_load(const char *folder, bool ensemble, struct model_set **ret, st
 void model_set_free(struct model_set *); /* NULL is fine */
 
 const char *model_set_objective(const struct model_set *);
-size_t model_set_classes(const struct model_set *);  /* num_class, 0 when it has none */
+size_t model_set_classes(const struct model_set *); /* num_class, 0 when it has none */
 size_t model_set_features(const struct model_set *);
-size_t model_set_width(const struct model_set *);    /* numbers a row */
+size_t model_set_width(const struct model_set *); /* numbers a row */
 
-/* ret has room for rows * width. Any thread may call it. ERR_INVALID: the rows do not fit the model. 'format' names what
- * the rows came in ("csv", "libsvm"...), for that message. */
+/* ret has room for rows * width. Any thread may call it. ERR_INVALID: the rows do not fit the model. 'format' names
+ * what the rows came in ("csv", "libsvm"...), for that message. */
 int model_set_predict(struct model_set *, const struct matrix *, const char *format, float *ret, struct err *err);
 
 #endif

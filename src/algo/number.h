@@ -18,7 +18,8 @@ static inline const char *number_slow(const char *start, const char *end, const 
     size_t size = (size_t)(after - start);
 
     if (size >= sizeof text)
-        size = sizeof text - 1; /* digits beyond the 500th change nothing in a float, and the exponent is then 0 or inf */
+        size =
+            sizeof text - 1; /* digits beyond the 500th change nothing in a float, and the exponent is then 0 or inf */
     memcpy(text, start, size);
     text[size] = '\0';
     *ret = (float)strtod(text, &stop);

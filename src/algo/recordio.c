@@ -10,14 +10,24 @@
 enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
 /* Field numbers of aialgs.data */
-enum { RECORD_FEATURES = 1, RECORD_LABEL = 2, ENTRY_KEY = 1, ENTRY_VALUE = 2,
-       VALUE_FLOAT32 = 2, VALUE_FLOAT64 = 3, VALUE_INT32 = 7, TENSOR_VALUES = 1, TENSOR_KEYS = 2, TENSOR_SHAPE = 3 };
+enum {
+    RECORD_FEATURES = 1,
+    RECORD_LABEL = 2,
+    ENTRY_KEY = 1,
+    ENTRY_VALUE = 2,
+    VALUE_FLOAT32 = 2,
+    VALUE_FLOAT64 = 3,
+    VALUE_INT32 = 7,
+    TENSOR_VALUES = 1,
+    TENSOR_KEYS = 2,
+    TENSOR_SHAPE = 3
+};
 
 struct tensor {
-    int kind;                  /* VALUE_FLOAT32, ...; 0: none */
-    struct str body;           /* the tensor's message */
-    size_t values, keys;       /* how many */
-    uint64_t width;            /* shape[0], or 0 */
+    int kind;            /* VALUE_FLOAT32, ...; 0: none */
+    struct str body;     /* the tensor's message */
+    size_t values, keys; /* how many */
+    uint64_t width;      /* shape[0], or 0 */
 };
 
 struct field {

@@ -1,5 +1,5 @@
-/* request.c - the body of an invocation into rows: text/csv, text/libsvm, application/x-recordio-protobuf as the XGBoost
- * container takes them, and beyond it the JSON forms that the other built-in algorithms share. */
+/* request.c - the body of an invocation into rows: text/csv, text/libsvm, application/x-recordio-protobuf as the
+ * XGBoost container takes them, and beyond it the JSON forms that the other built-in algorithms share. */
 #include "algo/request.h"
 
 #include <math.h>
@@ -36,8 +36,8 @@ static int add_dense(const struct doc *list, struct matrix *m, struct err *err)
     if (m->rows && m->sparse)
         return fail(err, ERR_INVALID, "instance %zu is dense, those before it are sparse", m->rows + 1);
     if (m->rows && m->columns != list->count)
-        return fail(err, ERR_INVALID, "instance %zu has %u features, those before it have %zu", m->rows + 1, list->count,
-                    m->columns);
+        return fail(err, ERR_INVALID, "instance %zu has %u features, those before it have %zu", m->rows + 1,
+                    list->count, m->columns);
     if (list->count == 0)
         return fail(err, ERR_INVALID, "instance %zu has no features", m->rows + 1);
     m->columns = list->count;
@@ -59,7 +59,8 @@ static int add_sparse(const struct doc *d, struct matrix *m, struct err *err)
 
     if (!keys || !values || keys->type != DOC_LIST || values->type != DOC_LIST || keys->count != values->count ||
         width < 0 || width > MAX_COLUMNS)
-        return fail(err, ERR_INVALID, "instance %zu: sparse features need lists 'keys' and 'values' of one length, and 'shape'",
+        return fail(err, ERR_INVALID,
+                    "instance %zu: sparse features need lists 'keys' and 'values' of one length, and 'shape'",
                     m->rows + 1);
     if (m->rows && !m->sparse)
         return fail(err, ERR_INVALID, "instance %zu is sparse, those before it are dense", m->rows + 1);
@@ -133,7 +134,11 @@ static int parse_json_lines(struct arena *a, struct str body, struct matrix *m, 
 
 enum form { CSV, LIBSVM, RECORDIO, JSON, JSON_LINES };
 
-static const struct { const char *type; enum form form; const char *name; } forms[] = {
+static const struct {
+    const char *type;
+    enum form form;
+    const char *name;
+} forms[] = {
     { "text/csv", CSV, "csv" },
     { "csv", CSV, "csv" },
     { "text/libsvm", LIBSVM, "libsvm" },
@@ -165,7 +170,8 @@ static int parse(enum form form, struct str body, struct matrix *m, struct err *
     return -1;
 }
 
-int request_parse(struct str content_type, struct str body, struct matrix *ret, const char **ret_format, struct err *err)
+int request_parse(struct str content_type, struct str body, struct matrix *ret, const char **ret_format,
+                  struct err *err)
 {
     struct str type = content_type, parameters;
     struct matrix m = { 0 };
@@ -181,14 +187,17 @@ int request_parse(struct str content_type, struct str body, struct matrix *ret, 
         if (parse(forms[i].form, body, &m, &inner) < 0 ||
             (m.rows == 0 && fail(&inner, ERR_INVALID, "there are no rows") < 0)) {
             matrix_free(&m);
-            return fail(err, ERR_INVALID, "Loading %s data failed with Exception, please ensure data is in %s format:\n %s",
+            return fail(err, ERR_INVALID,
+                        "Loading %s data failed with Exception, please ensure data is in %s format:\n %s",
                         forms[i].name, forms[i].name, inner.text);
         }
         *ret = m;
         *ret_format = forms[i].name;
         return 0;
     }
-    return fail(err, ERR_INVALID, STR_FMT " is not an accepted ContentType: csv, libsvm, recordio-protobuf, text/csv, "
-                                  "text/libsvm, text/x-libsvm, application/x-recordio-protobuf, application/json, "
-                                  "application/jsonlines.", STR_ARG(type));
+    return fail(err, ERR_INVALID,
+                STR_FMT " is not an accepted ContentType: csv, libsvm, recordio-protobuf, text/csv, "
+                        "text/libsvm, text/x-libsvm, application/x-recordio-protobuf, application/json, "
+                        "application/jsonlines.",
+                STR_ARG(type));
 }

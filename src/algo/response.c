@@ -52,16 +52,20 @@ int accept_parse(struct str header, const char *by_default, enum accept *ret, st
             return 0;
         rest = more;
         if (rest.size == 0)
-            return fail(err, ERR_INVALID, "Accept type " STR_FMT " is not supported. Please use supported accept types: "
-                                          "['application/json', 'application/jsonlines', 'application/x-recordio-protobuf', "
-                                          "'text/csv'].", STR_ARG(str_trim(header)));
+            return fail(err, ERR_INVALID,
+                        "Accept type " STR_FMT " is not supported. Please use supported accept types: "
+                        "['application/json', 'application/jsonlines', 'application/x-recordio-protobuf', "
+                        "'text/csv'].",
+                        STR_ARG(str_trim(header)));
     }
     if (!by_default || !*by_default)
         *ret = ACCEPT_CSV;
     else if (!find_accept(str_of(by_default), ret))
-        return fail(err, ERR_INVALID, "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT %s is not supported. Please use supported accept "
-                                      "types: ['application/json', 'application/jsonlines', "
-                                      "'application/x-recordio-protobuf', 'text/csv'].", by_default);
+        return fail(err, ERR_INVALID,
+                    "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT %s is not supported. Please use supported accept "
+                    "types: ['application/json', 'application/jsonlines', "
+                    "'application/x-recordio-protobuf', 'text/csv'].",
+                    by_default);
     return 0;
 }
 
@@ -133,8 +137,8 @@ static const char *const key_names[KEYS] = {
 };
 
 #define BIT(key) (1u << (key))
-#define CLASSES  (BIT(PREDICTED_LABEL) | BIT(LABELS) | BIT(RAW_SCORE) | BIT(RAW_SCORES))
-#define CHANCES  (CLASSES | BIT(PROBABILITY) | BIT(PROBABILITIES))
+#define CLASSES (BIT(PREDICTED_LABEL) | BIT(LABELS) | BIT(RAW_SCORE) | BIT(RAW_SCORES))
+#define CHANCES (CLASSES | BIT(PROBABILITY) | BIT(PROBABILITIES))
 
 enum family { REGRESSION, LOGISTIC, RAW, HINGE, LARGEST, CHANCE_OF_EACH };
 
@@ -301,8 +305,8 @@ static size_t dict_order(struct arena *a, const struct selectable *s, const stru
     return used;
 }
 
-static int print_selected(struct buf *b, enum accept accept, const struct response_options *o, const float *p, size_t rows,
-                          size_t width, struct err *err)
+static int print_selected(struct buf *b, enum accept accept, const struct response_options *o, const float *p,
+                          size_t rows, size_t width, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     size_t classes = o->classes > 2 ? o->classes : 2, count;
@@ -319,7 +323,7 @@ static int print_selected(struct buf *b, enum accept accept, const struct respon
     else
         count = dict_order(a, s, selection, count, &order);
     double *room = arena_array_of(a, double, classes > width ? classes : width);
-    float *floats = arena_array_of(a, float, count * (classes > width ? classes : width));
+    float *floats = arena_array_of(a, float, count *(classes > width ? classes : width));
     struct recordio_label *labels = arena_array_of(a, struct recordio_label, count);
 
     if (accept == ACCEPT_JSON)

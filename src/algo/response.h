@@ -12,14 +12,14 @@
 
 enum accept { ACCEPT_CSV, ACCEPT_JSON, ACCEPT_JSON_LINES, ACCEPT_RECORDIO };
 
-/* What an Accept header asks for: nothing and any type give the default of the environment, else text/csv. ERR_INVALID is
- * answered with 406. */
+/* What an Accept header asks for: nothing and any type give the default of the environment, else text/csv. ERR_INVALID
+ * is answered with 406. */
 int accept_parse(struct str header, const char *by_default, enum accept *ret, struct err *err);
 const char *accept_content_type(enum accept);
 
 struct response_options {
-    const char *selected;   /* SAGEMAKER_INFERENCE_OUTPUT: "predicted_label, probability"; NULL: the scores alone */
-    bool batch;             /* SAGEMAKER_BATCH: CSV has one line a prediction */
+    const char *selected; /* SAGEMAKER_INFERENCE_OUTPUT: "predicted_label, probability"; NULL: the scores alone */
+    bool batch;           /* SAGEMAKER_BATCH: CSV has one line a prediction */
     const char *objective;
     size_t classes;
 };

@@ -26,10 +26,10 @@
 #include "net/loop.h"
 
 #define DEFAULT_PAYLOAD_BYTES 6291456
-#define MAX_PAYLOAD_BYTES     20971520
-#define LARGE_BYTES           65536 /* beyond it a request goes to a thread */
-#define DRAIN_MS              25000 /* the platform kills 30 s after SIGTERM */
-#define MAX_WORKERS           256
+#define MAX_PAYLOAD_BYTES 20971520
+#define LARGE_BYTES 65536 /* beyond it a request goes to a thread */
+#define DRAIN_MS 25000    /* the platform kills 30 s after SIGTERM */
+#define MAX_WORKERS 256
 
 struct server {
     struct model_set *models;
@@ -106,7 +106,8 @@ static void job_run(void *data)
 {
     struct job *j = data;
 
-    invoke(j->server, str_of(j->content_type), str_of(j->accept), (struct str){ j->body.data, j->body.size }, &j->answer);
+    invoke(j->server, str_of(j->content_type), str_of(j->accept), (struct str){ j->body.data, j->body.size },
+           &j->answer);
 }
 
 static void job_done(void *data)
@@ -188,8 +189,10 @@ static void handle(struct http_exchange *x, void *data)
         http_read_all(x, s->payload_bytes, body_is_here);
     } else if (str_is(path, "/execution-parameters") && get) {
         http_answer_text(x, 200, "application/json",
-                         arena_printf(x->arena, "{\"MaxConcurrentTransforms\": %d, \"BatchStrategy\": \"MULTI_RECORD\", "
-                                                "\"MaxPayloadInMB\": %zu}", s->workers, s->payload_bytes >> 20));
+                         arena_printf(x->arena,
+                                      "{\"MaxConcurrentTransforms\": %d, \"BatchStrategy\": \"MULTI_RECORD\", "
+                                      "\"MaxPayloadInMB\": %zu}",
+                                      s->workers, s->payload_bytes >> 20));
     } else {
         known = str_is(path, "/ping") || str_is(path, "/invocations") || str_is(path, "/execution-parameters");
         http_answer_text(x, known ? 405 : 404, "text/plain", known ? "Method Not Allowed\n" : "Not Found\n");
@@ -213,8 +216,8 @@ static int work(struct server *s, int listening, struct err *err)
 {
     if (loop_new(&s->loop, err) < 0)
         return -1;
-    s->http = http_server_new(&(struct http_server_options){ .loop = s->loop, .handle = handle, .data = s,
-                                                             .idle_ms = 3600000 /* the data plane keeps its connections */ });
+    s->http = http_server_new(&(struct http_server_options){
+        .loop = s->loop, .handle = handle, .data = s, .idle_ms = 3600000 /* the data plane keeps its connections */ });
     if (loop_signal(s->loop, SIGTERM, on_stop, s, err) < 0 || loop_signal(s->loop, SIGINT, on_stop, s, err) < 0 ||
         http_server_listen_fd(s->http, listening, err) < 0)
         return -1;
@@ -315,7 +318,8 @@ static int run(struct server *s, struct err *err)
     s->workers = workers > MAX_WORKERS ? MAX_WORKERS : (int)workers;
     s->default_accept = getenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT");
     if (model_set_load(arena_printf(a, "%s/model", container_base()),
-                       !ensemble || str_is_nocase(str_of(ensemble), "true") || strcmp(ensemble, "1") == 0, &s->models, err) < 0)
+                       !ensemble || str_is_nocase(str_of(ensemble), "true") || strcmp(ensemble, "1") == 0, &s->models,
+                       err) < 0)
         return -1;
     s->output = (struct response_options){
         .selected = getenv("SAGEMAKER_INFERENCE_OUTPUT"),

@@ -228,8 +228,8 @@ static int boost(struct job *j, struct dataset *const *sets, size_t set_count, i
                 best_iteration = iteration;
                 without_gain = 0;
             } else if (++without_gain >= j->hp.early_stopping_rounds) {
-                say("INFO", "Stopping early: validation-%s has not improved on %.5f of iteration %d for %d rounds", e->name,
-                    best, best_iteration, without_gain);
+                say("INFO", "Stopping early: validation-%s has not improved on %.5f of iteration %d for %d rounds",
+                    e->name, best, best_iteration, without_gain);
                 break;
             }
         }
@@ -283,7 +283,8 @@ static int by_label(const void *x, const void *y)
     return a < b ? -1 : a > b;
 }
 
-/* The fold of each row: random, of equal size, and with the classes in each as in the whole when it is about classes. */
+/* The fold of each row: random, of equal size, and with the classes in each as in the whole when it is about
+ * classes. */
 static void deal_folds(struct rand *r, const float *labels, size_t rows, int folds, bool classes, int *ret)
 {
     int *order = malloc(rows * sizeof *order);
@@ -395,15 +396,18 @@ static int cross_validate(struct job *j, struct dataset *all, struct err *err)
     size_t rows = dataset_rows(all), metrics = 0;
     struct rand dice = rand_seeded((uint64_t)j->hp.seed);
     struct evaluation (*last)[METRICS] = calloc((size_t)folds * (size_t)repeats, sizeof *last);
-    struct held_out held = { .classes = j->hp.num_class || text_starts(j->hp.objective, "binary:"), .rows = rows,
-                             .repeats = repeats, .value = calloc(rows * (size_t)repeats, sizeof(float)),
+    struct held_out held = { .classes = j->hp.num_class || text_starts(j->hp.objective, "binary:"),
+                             .rows = rows,
+                             .repeats = repeats,
+                             .value = calloc(rows * (size_t)repeats, sizeof(float)),
                              .label = calloc(rows * (size_t)repeats, sizeof(float)) };
     int *fold_of = malloc(rows * sizeof *fold_of), *rows_in = malloc(rows * sizeof *rows_in),
         *rows_out = malloc(rows * sizeof *rows_out);
 
     assert(last && held.value && held.label && fold_of && rows_in && rows_out);
     if (rows < (size_t)folds) {
-        fail(err, ERR_INVALID, "Cannot have number of splits n_splits=%d greater than the number of samples: %zu.", folds, rows);
+        fail(err, ERR_INVALID, "Cannot have number of splits n_splits=%d greater than the number of samples: %zu.",
+             folds, rows);
         goto out;
     }
     say("INFO", "Run %d-round of %d-fold cross validation with %zu rows", repeats, folds, rows);
@@ -465,8 +469,9 @@ static int join(struct matrix *into, const struct matrix *from, struct err *err)
 {
     if (into->sparse != from->sparse || (!into->sparse && into->columns != from->columns) ||
         !into->weights != !from->weights || into->queries || from->queries)
-        return fail(err, ERR_INVALID, "The train and validation channels do not have the same form: cross validation "
-                                      "needs both as one data set, with the same columns and without query ids");
+        return fail(err, ERR_INVALID,
+                    "The train and validation channels do not have the same form: cross validation "
+                    "needs both as one data set, with the same columns and without query ids");
     matrix_reserve(into, from->rows, true, into->weights != NULL, false);
     if (into->sparse) {
         size_t base = into->row_start[into->rows], entries = from->row_start[from->rows];
@@ -479,7 +484,8 @@ static int join(struct matrix *into, const struct matrix *from, struct err *err)
         if (from->columns > into->columns)
             into->columns = from->columns;
     } else {
-        memcpy(into->values + into->rows * into->columns, from->values, from->rows * from->columns * sizeof *into->values);
+        memcpy(into->values + into->rows * into->columns, from->values,
+               from->rows * from->columns * sizeof *into->values);
     }
     memcpy(into->labels + into->rows, from->labels, from->rows * sizeof *into->labels);
     if (into->weights)
@@ -505,8 +511,10 @@ static int read_job(struct job *j, struct doc **ret_channels, struct err *err)
     if (hyperparameters_read(j->arena, config, &j->hp, err) < 0 || channels_check(j->arena, *ret_channels, err) < 0)
         return -1;
     if (doc_count(resources, "hosts") > 1)
-        return fail(err, ERR_INVALID, "Distributed training is not supported: the job has %zu hosts. Set InstanceCount to 1; "
-                                      "a larger instance type gives more cores.", doc_count(resources, "hosts"));
+        return fail(err, ERR_INVALID,
+                    "Distributed training is not supported: the job has %zu hosts. Set InstanceCount to 1; "
+                    "a larger instance type gives more cores.",
+                    doc_count(resources, "hosts"));
     j->threads = container_cores();
     if (j->hp.thread_count && j->hp.thread_count < j->threads)
         j->threads = (int)j->hp.thread_count;

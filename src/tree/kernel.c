@@ -118,7 +118,8 @@ AVX2 static inline void walk_avx2(const struct group *g, const float *row, size_
                 __m256i split = gather_whole_avx2(g->split, at);
                 __m256 x = gather_avx2(row, _mm256_and_si256(split, feature_bits));
 
-                at = _mm256_sub_epi32(gather_whole_avx2(g->link, at), right_avx2(x, split, gather_avx2(g->threshold, at)));
+                at = _mm256_sub_epi32(gather_whole_avx2(g->link, at),
+                                      right_avx2(x, split, gather_avx2(g->threshold, at)));
             }
             _mm256_store_ps(leaf + half, gather_avx2(g->leaf, at));
             continue;

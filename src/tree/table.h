@@ -14,15 +14,15 @@
 #define MISSING_RIGHT 0x80000000u
 
 /* Two forms. Full: every tree is padded to the same depth, and the children of node n are 2n+1 and 2n+2; node n of
- * lane l stands at n * LANES + l, its leaves the same way. Linked, for deep trees: a node names its left child, the right
- * one follows it; a leaf is its own left child and no value goes right of it. */
+ * lane l stands at n * LANES + l, its leaves the same way. Linked, for deep trees: a node names its left child, the
+ * right one follows it; a leaf is its own left child and no value goes right of it. */
 struct group {
     unsigned depth, count; /* levels of splits; lanes in use */
     uint32_t *link;        /* linked: the left child; NULL: full */
     uint32_t *split;
     float *threshold;
-    float *leaf;           /* full: by position in the last level; linked: by node */
-    uint32_t root[LANES];  /* linked */
+    float *leaf;          /* full: by position in the last level; linked: by node */
+    uint32_t root[LANES]; /* linked */
     uint16_t class_of[LANES];
 };
 

@@ -12,7 +12,7 @@
 #include "tree/table.h"
 #include "tree/ubjson.h"
 
-#define FULL_DEPTH  8   /* deeper trees are linked: padding doubles with each level */
+#define FULL_DEPTH 8 /* deeper trees are linked: padding doubles with each level */
 #define MAX_CLASSES 65535
 
 enum transform { AS_IS, SIGMOID, EXPONENTIAL, STEP, SOFTMAX, LARGEST };
@@ -83,7 +83,10 @@ static int check_tree(struct arena *a, const struct saved_tree *t, size_t number
         if (numbers_whole(&t->split_type, i) != 0)
             return fail(err, ERR_INVALID, "tree %zu splits on categories", number);
 
-    struct { uint32_t node; unsigned depth; } *stack = arena_alloc(a, (nodes + 2) * sizeof *stack);
+    struct {
+        uint32_t node;
+        unsigned depth;
+    } *stack = arena_alloc(a, (nodes + 2) * sizeof *stack);
     *ret = (struct shape){ .saved = t, .nodes = nodes };
     stack[top].node = 0, stack[top++].depth = 0;
     while (top) {
@@ -114,7 +117,8 @@ static uint32_t split_of(const struct saved_tree *t, size_t node)
 }
 
 /* Puts the subtree of 'node' at position 'at' of its level; a leaf that stands too high fills all below it. */
-static void fill_full(struct group *g, unsigned lane, const struct saved_tree *t, size_t node, unsigned level, size_t at)
+static void fill_full(struct group *g, unsigned lane, const struct saved_tree *t, size_t node, unsigned level,
+                      size_t at)
 {
     if (level == g->depth) {
         g->leaf[at * LANES + lane] = numbers_real(&t->condition, node);
@@ -172,7 +176,7 @@ static int fill_group(struct tree_model *m, struct arena *scratch, struct group 
         size_t inner = ((size_t)1 << g->depth) - 1;
 
         g->split = arena_array_of(a, uint32_t, inner * LANES + LANES);
-        g->threshold = arena_array_of(a, float, inner * LANES + LANES);
+        g->threshold = arena_array_of(a, float, inner *LANES + LANES);
         g->leaf = arena_array_of(a, float, (inner + 1) * LANES);
         for (unsigned l = 0; l < g->count; l++)
             fill_full(g, l, shapes[l].saved, 0, 0, 0);

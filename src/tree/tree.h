@@ -1,8 +1,8 @@
 /* tree.h - gradient boosted trees as tables: the same margins as XGBoost, without XGBoost.
  *
  * Takes what booster "gbtree" saves as UBJSON (XGBoost 1.3 to 2): numeric splits, a direction for missing values, any
- * number of classes. A model it cannot take is refused with the reason, and the caller asks libxgboost instead. A model is
- * read-only after it was made, so any number of threads may use it at once. */
+ * number of classes. A model it cannot take is refused with the reason, and the caller asks libxgboost instead. A model
+ * is read-only after it was made, so any number of threads may use it at once. */
 #ifndef TREE_TREE_H
 #define TREE_TREE_H
 
@@ -20,7 +20,7 @@ enum tree_kernel { TREE_PORTABLE, TREE_AVX2, TREE_AVX512 };
 int tree_model_new(struct str ubjson, struct tree_model **ret, struct err *err);
 void tree_model_free(struct tree_model *); /* NULL is fine */
 
-size_t tree_model_features(const struct tree_model *); /* a row has so many values, NaN where one is missing */
+size_t tree_model_features(const struct tree_model *);      /* a row has so many values, NaN where one is missing */
 size_t tree_model_margins_width(const struct tree_model *); /* 1, or one a class */
 size_t tree_model_width(const struct tree_model *);         /* of a prediction: 1, or one a class */
 const char *tree_model_objective(const struct tree_model *);

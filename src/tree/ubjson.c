@@ -24,13 +24,17 @@ static bool bad(struct reader *r, const char *why)
 static size_t width_of(char type)
 {
     switch (type) {
-    case 'i': case 'U': case 'C':
+    case 'i':
+    case 'U':
+    case 'C':
         return 1;
     case 'I':
         return 2;
-    case 'l': case 'd':
+    case 'l':
+    case 'd':
         return 4;
-    case 'L': case 'D':
+    case 'L':
+    case 'D':
         return 8;
     default:
         return 0;
@@ -205,7 +209,9 @@ static bool skip_value(struct reader *r, char type, int depth)
         return skip_list(r, depth);
     case 'S':
         return read_bytes(r, &ignored);
-    case 'Z': case 'T': case 'F':
+    case 'Z':
+    case 'T':
+    case 'F':
         return true;
     default:
         if (!width_of(type))

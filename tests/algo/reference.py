@@ -1,4 +1,5 @@
-"""reference.py - what the xgboost Python package (Debian's, of the release whose library we use) makes of the same data.
+"""reference.py - what the xgboost Python package (Debian's, of the release whose library we use) makes of the same
+data.
 
 Run by /usr/bin/python3, which has xgboost and scikit-learn; speaks JSON: the command on standard input, the answer on
 standard output. The private environment of the tests has no xgboost on purpose: the peer is the one that users have."""

@@ -21,8 +21,8 @@ SETS = {
 
 
 def reference(do, **arguments):
-    done = subprocess.run(["/usr/bin/python3", os.path.dirname(__file__) + "/reference.py"], text=True, capture_output=True,
-                          input=json.dumps({"do": do, **arguments}))
+    done = subprocess.run(["/usr/bin/python3", os.path.dirname(__file__) + "/reference.py"], text=True,
+                          capture_output=True, input=json.dumps({"do": do, **arguments}))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -38,7 +38,7 @@ def data(tmp_path_factory):
 
 
 class Job:
-    def __init__(self, base, hyperparameters, train, validation=None, content_type="text/csv", checkpoints=False):
+    def __init__(self, base, hp, train, validation=None, content_type="text/csv", checkpoints=False):
         self.base = str(base)
         self.model = self.base + "/model/xgboost-model"
         config = self.base + "/input/config"
@@ -51,9 +51,9 @@ class Job:
             os.makedirs(folder, exist_ok=True)
             for i, f in enumerate(files if isinstance(files, list) else [files]):
                 os.symlink(f, f"{folder}/{i}-{os.path.basename(f)}")
-            channels[name] = {"ContentType": content_type, "TrainingInputMode": "File", "S3DistributionType": "FullyReplicated",
-                              "RecordWrapperType": "None"}
-        documents = {"hyperparameters": hyperparameters, "inputdataconfig": channels,
+            channels[name] = {"ContentType": content_type, "TrainingInputMode": "File", "RecordWrapperType": "None",
+                              "S3DistributionType": "FullyReplicated"}
+        documents = {"hyperparameters": hp, "inputdataconfig": channels,
                      "resourceconfig": {"current_host": "algo-1", "hosts": ["algo-1"]}}
         if checkpoints:
             documents["checkpointconfig"] = {"LocalPath": "/opt/ml/checkpoints/", "S3Uri": "s3://b/c"}
@@ -90,7 +90,8 @@ class Server:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "SAGEMAKER_BIND_TO_PORT": str(self.port), **environment}
+        environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "SAGEMAKER_BIND_TO_PORT": str(self.port),
+                       **environment}
         self.child = subprocess.Popen([PROGRAM, "serve"], env=environment, stderr=subprocess.PIPE, text=True)
         self.log = ""
         while "serve.ready" not in self.log:
@@ -134,9 +135,9 @@ def close(mine, theirs, tolerance=1e-6):
 
 @pytest.mark.parametrize("name", SETS)
 def test_metrics_and_models_are_those_of_the_python_package(data, tmp_path, name):
-    hyperparameters = {"num_round": "15", "max_depth": "4", "tree_method": "exact", "nthread": "1", "seed": "5", **SETS[name]}
-    theirs = reference("train", folder=data[name], hyperparameters=hyperparameters)
-    mixed = dict(hyperparameters, eval_metric=",".join([hyperparameters["eval_metric"], *theirs["ours"]]))
+    hp = {"num_round": "15", "max_depth": "4", "tree_method": "exact", "nthread": "1", "seed": "5", **SETS[name]}
+    theirs = reference("train", folder=data[name], hyperparameters=hp)
+    mixed = dict(hp, eval_metric=",".join([hp["eval_metric"], *theirs["ours"]]))
     job = Job(tmp_path, mixed, data[name] + "/train.csv", data[name] + "/validation.csv").run()
     assert job.code == 0, job.log
     mine = job.metrics()
@@ -161,8 +162,8 @@ def test_metrics_and_models_are_those_of_the_python_package(data, tmp_path, name
     ("dart", "model.json", False), ("gblinear", "xgboost-model.json", False)])
 def test_models_of_the_python_package_are_served(data, tmp_path, booster, file, native):
     os.makedirs(tmp_path / "model")
-    hyperparameters = {"num_round": "8", "booster": booster, **SETS["diabetes"]}
-    theirs = reference("train", folder=data["diabetes"], hyperparameters=hyperparameters, save=f"{tmp_path}/model/{file}")
+    hp = {"num_round": "8", "booster": booster, **SETS["diabetes"]}
+    theirs = reference("train", folder=data["diabetes"], hyperparameters=hp, save=f"{tmp_path}/model/{file}")
     with Server(tmp_path) as server:
         assert ("predictor=native" in server.log) == native, server.log
         status, text = server.invoke(features(data["diabetes"]))
@@ -171,11 +172,11 @@ def test_models_of_the_python_package_are_served(data, tmp_path, booster, file, 
 
 
 def test_the_same_data_in_other_formats_gives_the_same_model(data, tmp_path):
-    hyperparameters = {"num_round": "5", "tree_method": "exact", "nthread": "1", **SETS["breast_cancer"]}
+    hp = {"num_round": "5", "tree_method": "exact", "nthread": "1", **SETS["breast_cancer"]}
     folder = data["breast_cancer"]
-    lines = {"csv": Job(tmp_path / "csv", hyperparameters, folder + "/train.csv").run().log}
-    with open(folder + "/train.csv") as f, open(tmp_path / "a.libsvm", "w") as a, open(tmp_path / "b.libsvm", "w") as b, \
-            open(tmp_path / "semicolon.csv", "w") as s:
+    lines = {"csv": Job(tmp_path / "csv", hp, folder + "/train.csv").run().log}
+    with open(folder + "/train.csv") as f, open(tmp_path / "a.libsvm", "w") as a, \
+            open(tmp_path / "b.libsvm", "w") as b, open(tmp_path / "semicolon.csv", "w") as s:
         for i, line in enumerate(f):
             label, *row = line.rstrip("\n").split(",")
             (a if i < 200 else b).write(" ".join([label] + [f"{k}:{v}" for k, v in enumerate(row) if v]) + "\n")
@@ -187,7 +188,7 @@ def test_the_same_data_in_other_formats_gives_the_same_model(data, tmp_path):
             ("dense", f"{tmp_path}/dense.pb", "application/x-recordio-protobuf"),
             ("sparse", f"{tmp_path}/sparse.pb", "application/x-recordio-protobuf"),
             ("semicolon", f"{tmp_path}/semicolon.csv", "text/csv;label_size=1")):
-        lines[name] = Job(tmp_path / name, hyperparameters, files, content_type=content_type).run().log
+        lines[name] = Job(tmp_path / name, hp, files, content_type=content_type).run().log
     wanted = [l for l in lines["csv"].splitlines() if l.startswith("[") and "\t" in l]
     assert len(wanted) == 5
     for name, log in lines.items():
@@ -195,8 +196,8 @@ def test_the_same_data_in_other_formats_gives_the_same_model(data, tmp_path):
 
 
 def test_early_stopping_keeps_the_best_model(data, tmp_path):
-    hyperparameters = {"num_round": "300", "early_stopping_rounds": "4", **SETS["diabetes"], "eval_metric": "rmse"}
-    job = Job(tmp_path, hyperparameters, data["diabetes"] + "/train.csv", data["diabetes"] + "/validation.csv").run()
+    hp = {"num_round": "300", "early_stopping_rounds": "4", **SETS["diabetes"], "eval_metric": "rmse"}
+    job = Job(tmp_path, hp, data["diabetes"] + "/train.csv", data["diabetes"] + "/validation.csv").run()
     assert job.code == 0, job.log
     curve = [float(l.split("validation-rmse:")[1]) for l in job.log.splitlines() if "validation-rmse:" in l]
     best = curve.index(min(curve))
@@ -205,9 +206,9 @@ def test_early_stopping_keeps_the_best_model(data, tmp_path):
 
 
 def test_cross_validation_leaves_an_ensemble(data, tmp_path):
-    hyperparameters = {"num_round": "4", "_kfold": "3", "_num_cv_round": "2", **SETS["breast_cancer"]}
+    hp = {"num_round": "4", "_kfold": "3", "_num_cv_round": "2", **SETS["breast_cancer"]}
     folder = data["breast_cancer"]
-    job = Job(tmp_path, hyperparameters, folder + "/train.csv", folder + "/validation.csv").run()
+    job = Job(tmp_path, hp, folder + "/train.csv", folder + "/validation.csv").run()
     assert job.code == 0, job.log
     models = sorted(os.listdir(tmp_path / "model"))
     assert models == [f"xgboost-model-{i}" for i in range(6)]
@@ -215,7 +216,8 @@ def test_cross_validation_leaves_an_ensemble(data, tmp_path):
     with open(tmp_path / "output/data/predictions.csv") as f:
         rows = [[float(v) for v in line.split(",")] for line in f]
     assert len(rows) == 569 and sum(r[0] == r[2] for r in rows) / 569 > 0.9
-    each = [reference("predict", model=f"{tmp_path}/model/{m}", csv=folder + "/validation.csv")["predictions"] for m in models]
+    each = [reference("predict", model=f"{tmp_path}/model/{m}", csv=folder + "/validation.csv")["predictions"]
+            for m in models]
     with Server(tmp_path) as server:
         mine = [float(v) for v in server.invoke(features(folder))[1].split(",")]
         close(mine, [sum(column) / 6 for column in zip(*each)])
@@ -224,10 +226,10 @@ def test_cross_validation_leaves_an_ensemble(data, tmp_path):
 
 
 def test_a_killed_job_goes_on_from_its_checkpoint(data, tmp_path):
-    hyperparameters = {"num_round": "400", "tree_method": "exact", "nthread": "1", **SETS["breast_cancer"]}
+    hp = {"num_round": "400", "tree_method": "exact", "nthread": "1", **SETS["breast_cancer"]}
     folder = data["breast_cancer"]
-    whole = Job(tmp_path / "whole", hyperparameters, folder + "/train.csv").run()
-    job = Job(tmp_path / "cut", hyperparameters, folder + "/train.csv", checkpoints=True)
+    whole = Job(tmp_path / "whole", hp, folder + "/train.csv").run()
+    job = Job(tmp_path / "cut", hp, folder + "/train.csv", checkpoints=True)
     child = job.start()
     while not child.stdout.readline().startswith("[20]"):
         pass
@@ -243,8 +245,8 @@ def test_a_killed_job_goes_on_from_its_checkpoint(data, tmp_path):
 
 
 def test_stopping_saves_the_model_when_asked_to(data, tmp_path):
-    hyperparameters = {"num_round": "100000", "save_model_on_termination": "true", **SETS["breast_cancer"]}
-    job = Job(tmp_path, hyperparameters, data["breast_cancer"] + "/train.csv")
+    hp = {"num_round": "100000", "save_model_on_termination": "true", **SETS["breast_cancer"]}
+    job = Job(tmp_path, hp, data["breast_cancer"] + "/train.csv")
     child = job.start()
     while not child.stdout.readline().startswith("[9]"):
         pass
@@ -262,9 +264,9 @@ def test_stopping_saves_the_model_when_asked_to(data, tmp_path):
     ({"base_score": "1.5", "objective": "binary:logistic"}, "base_score must be in (0,1) for logistic loss"),
 ])
 def test_a_users_fault_is_told(data, tmp_path, change, said):
-    hyperparameters = {"num_round": "3", "objective": "reg:squarederror", **change}
-    hyperparameters = {k: v for k, v in hyperparameters.items() if v is not None}
-    job = Job(tmp_path, hyperparameters, data["breast_cancer"] + "/train.csv").run()
+    hp = {"num_round": "3", "objective": "reg:squarederror", **change}
+    hp = {k: v for k, v in hp.items() if v is not None}
+    job = Job(tmp_path, hp, data["breast_cancer"] + "/train.csv").run()
     if said is None:
         assert job.code == 0, job.log
         return
@@ -328,8 +330,9 @@ def test_the_server_keeps_the_contract(data, classifier):
         assert server.invoke(row, accept="application/x-recordio-protobuf")[1][:4] == bytes.fromhex("0a23d7ce")
         assert server.invoke("")[0] == 204
         status, text = server.invoke("1,2,3")
-        assert status == 400 and text == ("Unable to evaluate payload provided: Feature size of csv inference data 3 is not "
-                                          "consistent with feature size of trained model 30.")
+        assert status == 400 and text == (
+            "Unable to evaluate payload provided: Feature size of csv inference data 3 is not consistent with feature "
+            "size of trained model 30.")
         assert server.invoke("90:1", "text/libsvm")[0] == 400
         assert server.invoke(row, "image/png")[0] == 415
         assert server.invoke("a,b,c")[0] == 415
@@ -344,7 +347,8 @@ def test_the_server_keeps_the_contract(data, classifier):
 @pytest.mark.parametrize("environment,accept,expected", [
     ({"SAGEMAKER_INFERENCE_OUTPUT": "predicted_label,probability"}, None, "{l},{p}"),
     ({"SAGEMAKER_INFERENCE_OUTPUT": "Probabilities, labels"}, None, '"[{q}, {p}]","[0, 1]"'),
-    ({"SAGEMAKER_INFERENCE_OUTPUT": "predicted_label"}, "application/json", '{{"predictions": [{{"predicted_label": {l}}}]}}'),
+    ({"SAGEMAKER_INFERENCE_OUTPUT": "predicted_label"}, "application/json",
+     '{{"predictions": [{{"predicted_label": {l}}}]}}'),
     ({"SAGEMAKER_INFERENCE_OUTPUT": "raw_scores,predicted_score,predicted_label"}, "application/jsonlines",
      '{{"predicted_label": {l}, "raw_scores": [{q}, {p}], "predicted_score": NaN}}\n'),
     ({"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/json"}, None, '{{"predictions": [{{"score": {p}}}]}}'),
@@ -357,7 +361,8 @@ def test_selectable_output(data, classifier, environment, accept, expected):
         p = server.invoke(row)[1]
     with Server(classifier, **environment) as server:
         headers = {"accept": accept} if accept else {}
-        assert server.invoke(row, **headers) == (200, expected.format(p=p, q=repr(1.0 - float(p)), l=int(float(p) > 0.5)))
+        wanted = expected.format(p=p, q=repr(1.0 - float(p)), l=int(float(p) > 0.5))
+        assert server.invoke(row, **headers) == (200, wanted)
 
 
 def test_a_server_without_a_model_says_so(tmp_path):

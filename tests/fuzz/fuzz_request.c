@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size == 0)
         return 0;
-    if (request_parse(str_of(types[data[0] % 5]), (struct str){ (const char *)data + 1, size - 1 }, &m, &format, &err) == 0 &&
+    if (request_parse(str_of(types[data[0] % 5]), (struct str){ (const char *)data + 1, size - 1 }, &m, &format,
+                      &err) == 0 &&
         m.columns < 1000) {
         float *rows = malloc(m.rows * m.columns * sizeof *rows + 1);
 

@@ -14,8 +14,9 @@
 
 static int parse(const char *text, bool labeled, bool weighted, struct matrix *m, struct err *err)
 {
-    return csv_parse(str_of(text), &(struct csv_options){ .name = labeled ? "a.csv" : NULL, .labeled = labeled,
-                                                          .weighted = weighted }, m, err);
+    return csv_parse(
+        str_of(text),
+        &(struct csv_options){ .name = labeled ? "a.csv" : NULL, .labeled = labeled, .weighted = weighted }, m, err);
 }
 
 static void test_plain(void **state)
@@ -40,7 +41,13 @@ static void test_plain(void **state)
 
 static void test_delimiters(void **state)
 {
-    static const char *const texts[] = { "1,2,3\n", "1;2;3\n", "1\t2\t3\n", "1 2 3\n", "1|2|3\n", "\xef\xbb\xbf" "1,2,3" };
+    static const char *const texts[] = { "1,2,3\n",
+                                         "1;2;3\n",
+                                         "1\t2\t3\n",
+                                         "1 2 3\n",
+                                         "1|2|3\n",
+                                         "\xef\xbb\xbf"
+                                         "1,2,3" };
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -84,7 +91,9 @@ static void test_trailing_missing(void **state)
 
 static void test_refused(void **state)
 {
-    static const struct { const char *text, *said; } cases[] = {
+    static const struct {
+        const char *text, *said;
+    } cases[] = {
         { "label,a\n1,2\n", "Non-numeric value 'label' found in the header line 'label,a...' of file 'a.csv'" },
         { "1,2\n1,x\n", "line 2 of file 'a.csv': value 'x' in column 2 is not a number" },
         { "1,2\n1,2,3\n", "line 2 of file 'a.csv' has 3 columns, the first line has 2" },
@@ -106,9 +115,21 @@ static void test_refused(void **state)
 
 static void test_numbers(void **state)
 {
-    static const char *const texts[] = { "0", "-0.0", "1e10", "1.17549435e-38", "3.4028235e38", "123456789012345678901234567890",
-                                         "0.1", ".5", "5.", "1e-400", "9007199254740993", "0.000000000000000000000001",
-                                         "16777217", "1.00000005960464477540", "2.5E+3" };
+    static const char *const texts[] = { "0",
+                                         "-0.0",
+                                         "1e10",
+                                         "1.17549435e-38",
+                                         "3.4028235e38",
+                                         "123456789012345678901234567890",
+                                         "0.1",
+                                         ".5",
+                                         "5.",
+                                         "1e-400",
+                                         "9007199254740993",
+                                         "0.000000000000000000000001",
+                                         "16777217",
+                                         "1.00000005960464477540",
+                                         "2.5E+3" };
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -126,9 +147,12 @@ static void test_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),    cmocka_unit_test(test_delimiters),
-        cmocka_unit_test(test_weights_and_ends), cmocka_unit_test(test_trailing_missing),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_delimiters),
+        cmocka_unit_test(test_weights_and_ends),
+        cmocka_unit_test(test_trailing_missing),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

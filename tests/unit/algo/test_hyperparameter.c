@@ -26,10 +26,12 @@ static void test_read(void **state)
     struct err err = { 0 };
 
     (void)state;
-    assert_int_equal(read_text(a, "{\"num_round\":\"10\",\"learning_rate\":\"0.2\",\"objective\":\"multi:softprob\","
-                                  "\"num_class\":\"3\",\"eval_metric\":\"merror,accuracy\",\"max_depth\":\" +4\","
-                                  "\"_tuning_objective_metric\":\"validation:f1\",\"early_stopping_rounds\":\"5\"}",
-                               &h, &err), 0);
+    assert_int_equal(read_text(a,
+                               "{\"num_round\":\"10\",\"learning_rate\":\"0.2\",\"objective\":\"multi:softprob\","
+                               "\"num_class\":\"3\",\"eval_metric\":\"merror,accuracy\",\"max_depth\":\" +4\","
+                               "\"_tuning_objective_metric\":\"validation:f1\",\"early_stopping_rounds\":\"5\"}",
+                               &h, &err),
+                     0);
     assert_int_equal(h.num_round, 10);
     assert_int_equal(h.num_class, 3);
     assert_int_equal(h.early_stopping_rounds, 5);
@@ -47,7 +49,9 @@ static void test_read(void **state)
 
 static void test_messages(void **state)
 {
-    static const struct { const char *config, *said; } cases[] = {
+    static const struct {
+        const char *config, *said;
+    } cases[] = {
         { "{}", "Missing required hyperparameter: num_round" },
         { "{\"num_round\":\"1\",\"depth\":\"3\"}", "Extraneous hyperparameter found: depth" },
         { "{\"num_round\":\"1.5\"}", "Hyperparameter num_round: could not parse value (caused by ValueError)" },
@@ -58,7 +62,8 @@ static void test_messages(void **state)
           "Hyperparameter booster: tree is not in ['gbtree', 'gblinear', 'dart']" },
         { "{\"num_round\":\"1\",\"eval_metric\":\"f9\"}", "Hyperparameter eval_metric: value ['f9'] not in range [" },
         { "{\"num_round\":\"1\",\"eval_metric\":\"auc@3\"}", "Metric 'auc@3' is not supported." },
-        { "{\"num_round\":\"1\",\"eval_metric\":\"error@x\"}", "Threshold value 't' in 'error@t' expects float input." },
+        { "{\"num_round\":\"1\",\"eval_metric\":\"error@x\"}",
+          "Threshold value 't' in 'error@t' expects float input." },
         { "{\"num_round\":\"1\",\"objective\":\"multi:softmax\"}",
           "Require input for parameter 'num_class' for multi-classification" },
         { "{\"num_round\":\"1\",\"eval_metric\":\"auc\"}",
@@ -68,8 +73,10 @@ static void test_messages(void **state)
         { "{\"num_round\":\"1\",\"interaction_constraints\":\"[[0,1\"}", "could not parse value" },
         { "{\"num_round\":\"1\",\"tree_method\":\"gpu_hist\"}", "has no GPU support" },
         { "{\"num_round\":\"1\",\"seed\":\"2147483648\"}", "is not in (-2147483648, 2147483647)" },
-        { "{\"num_round\":\"1\",\"_tuning_objective_metric\":\"train:auc\"}", "Hyperparameter _tuning_objective_metric" },
-        { "{\"num_round\":\"1\",\"updater\":\"grow_colmaker,grow_histmaker\"}", "Only one tree grow plugin can be selected" },
+        { "{\"num_round\":\"1\",\"_tuning_objective_metric\":\"train:auc\"}",
+          "Hyperparameter _tuning_objective_metric" },
+        { "{\"num_round\":\"1\",\"updater\":\"grow_colmaker,grow_histmaker\"}",
+          "Only one tree grow plugin can be selected" },
         { "{\"num_round\":\"1\",\"eta\":\"0.1\",\"learning_rate\":\"0.1\"}", "given twice" },
         { "{\"num_round\":[1]}", "Hyperparameter num_round: could not parse value" },
     };
@@ -102,7 +109,9 @@ static void test_all_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read), cmocka_unit_test(test_messages), cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_all_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,8 +61,9 @@ static void test_request(void **state)
 
 static void test_refused(void **state)
 {
-    static const char *const texts[] = { "a 0:1\n", "1 0\n", "1 0:x\n", "1 -1:2\n", "1 4294967296:2\n", "1,2,3\n",
-                                         "1 0:1:2\n", "1 qid:1 0:1\n1 0:1\n", "1: 0:1\n" };
+    static const char *const texts[] = { "a 0:1\n",          "1 0\n",   "1 0:x\n",   "1 -1:2\n",
+                                         "1 4294967296:2\n", "1,2,3\n", "1 0:1:2\n", "1 qid:1 0:1\n1 0:1\n",
+                                         "1: 0:1\n" };
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -77,8 +78,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain), cmocka_unit_test(test_weights_and_queries),
-        cmocka_unit_test(test_request), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_weights_and_queries),
+        cmocka_unit_test(test_request),
+        cmocka_unit_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

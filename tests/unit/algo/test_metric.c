@@ -72,7 +72,9 @@ static void test_regression(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_binary), cmocka_unit_test(test_classes), cmocka_unit_test(test_regression),
+        cmocka_unit_test(test_binary),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_regression),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

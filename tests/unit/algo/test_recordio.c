@@ -18,8 +18,8 @@ static void put(struct buf *b, unsigned field, const void *data, size_t size)
 }
 
 /* One record: features and label as tensors under value field 'kind'. */
-static void put_record(struct buf *out, unsigned kind, const void *values, size_t size, const char *keys, size_t key_count,
-                       int shape, const float *label)
+static void put_record(struct buf *out, unsigned kind, const void *values, size_t size, const char *keys,
+                       size_t key_count, int shape, const float *label)
 {
     _cleanup_buf_ struct buf tensor = { 0 }, value = { 0 }, entry = { 0 }, record = { 0 };
     uint32_t magic = 0xced7230a, length;
@@ -127,7 +127,9 @@ static void test_print(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense), cmocka_unit_test(test_sparse), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_print),
     };
 

@@ -1,4 +1,5 @@
-/* test_tree.c - the tables against libxgboost: random models of every objective, rows with missing values, each kernel. */
+/* test_tree.c - the tables against libxgboost: random models of every objective, rows with missing values, each
+ * kernel. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,7 +220,9 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_like_libxgboost), cmocka_unit_test(test_not_taken), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_like_libxgboost),
+        cmocka_unit_test(test_not_taken),
+        cmocka_unit_test(test_damaged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
