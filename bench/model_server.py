@@ -3,9 +3,9 @@
 
     bench/model_server.py [--seconds 5] [--rows 1]
 
-The peer is what a Python inference container is made of, with one synchronous worker and the model called in place (its
-fastest way); it is Debian's python3-xgboost, the same library release as ours. Both servers are bound to one core, the
-load generator to another. Also printed: the time from starting the program to the first prediction.
+The peer is what a Python inference container is made of, one worker that keeps its connections, and the model called in
+place (its fastest way); it is Debian's python3-xgboost, the same library release as ours. Both servers are bound to one
+core, the load generator to another. Also printed: the time from starting the program to the first prediction.
 """
 import argparse
 import http.client
@@ -92,8 +92,8 @@ def main():
                           f'wrk.body = [[{body}]]\n')
 
         port = free_port()
-        ours, ours_start = start(["taskset", "-c", serving, str(ROOT / "build/src/algo/sagebrush-xgboost"), "serve"], port, body,
-                                 {"SAGEMAKER_BASE_DIR": folder, "SAGEMAKER_BIND_TO_PORT": str(port)})
+        ours, ours_start = start(["taskset", "-c", serving, str(ROOT / "build/src/algo/sagebrush-xgboost"), "serve"],
+                                 port, body, {"SAGEMAKER_BASE_DIR": folder, "SAGEMAKER_BIND_TO_PORT": str(port)})
         os.sched_setaffinity(0, {int(loading)})  # wrk inherits it
         mine_score = ask(port, body)
         mine = wrk(f"http://127.0.0.1:{port}/invocations", script, wanted.seconds)
@@ -103,7 +103,7 @@ def main():
         os.sched_setaffinity(0, set(cores))
         port = free_port()
         peer, peer_start = start(["taskset", "-c", serving, python, "-m", "gunicorn", "--chdir", folder, "-w", "1",
-                                  "-b", f"127.0.0.1:{port}", "peer:app"], port, body)
+                                  "-k", "gthread", "--threads", "4", "--keep-alive", "60", "-b", f"127.0.0.1:{port}", "peer:app"], port, body)
         os.sched_setaffinity(0, {int(loading)})
         peer_score = ask(port, body)
         theirs = wrk(f"http://127.0.0.1:{port}/invocations", script, wanted.seconds)

@@ -1,7 +1,10 @@
 /* kernel.c - the walk through the tables, once for every processor.
  *
  * A row goes right when its value is not less than the threshold, or when it is missing and the split says so. Rows are
- * taken in blocks, so that a group of trees is in the cache for all of them. */
+ * taken in blocks, so that a group of trees is in the cache for all of them.
+ *
+ * There is no kernel for AVX2: its gathers of eight made it half as fast as the portable walk (500 trees of depth 6, a
+ * thousand rows: 8.2 ms against 4.4; AVX-512 1.7). */
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -81,67 +84,7 @@ void kernel_portable(const struct tree_table *t, const float *values, size_t row
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define AVX2 __attribute__((target("avx2")))
 #define AVX512 __attribute__((target("avx512f,avx512dq")))
-
-/* All ones or zeros a lane: does it go right? */
-AVX2 static inline __m256i right_avx2(__m256 x, __m256i split, __m256 threshold)
-{
-    __m256 above = _mm256_cmp_ps(x, threshold, _CMP_GE_OQ), missing = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
-
-    return _mm256_or_si256(_mm256_castps_si256(above),
-                           _mm256_and_si256(_mm256_castps_si256(missing), _mm256_srai_epi32(split, 31)));
-}
-
-AVX2 static inline __m256 gather_avx2(const float *from, __m256i at)
-{
-    return _mm256_i32gather_ps(from, at, 4);
-}
-
-AVX2 static inline __m256i gather_whole_avx2(const uint32_t *from, __m256i at)
-{
-    return _mm256_i32gather_epi32((const int *)(const void *)from, at, 4);
-}
-
-AVX2 static inline void walk_avx2(const struct group *g, const float *row, size_t features, float *leaf)
-{
-    const __m256i feature_bits = _mm256_set1_epi32((int)~MISSING_RIGHT);
-
-    (void)features;
-    for (unsigned half = 0; half < LANES; half += 8) {
-        if (half >= g->count)
-            return;
-        if (g->link) {
-            __m256i at = _mm256_loadu_si256((const __m256i *)(const void *)(g->root + half));
-
-            for (unsigned level = 0; level < g->depth; level++) {
-                __m256i split = gather_whole_avx2(g->split, at);
-                __m256 x = gather_avx2(row, _mm256_and_si256(split, feature_bits));
-
-                at = _mm256_sub_epi32(gather_whole_avx2(g->link, at),
-                                      right_avx2(x, split, gather_avx2(g->threshold, at)));
-            }
-            _mm256_store_ps(leaf + half, gather_avx2(g->leaf, at));
-            continue;
-        }
-        __m256i lane = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32((int)half));
-        __m256i at = _mm256_setzero_si256();
-        for (unsigned level = 0; level < g->depth; level++) {
-            __m256i n = _mm256_add_epi32(_mm256_slli_epi32(at, 4),
-                                         _mm256_add_epi32(lane, _mm256_set1_epi32((int)(((1u << level) - 1) * LANES))));
-            __m256i split = gather_whole_avx2(g->split, n);
-            __m256 x = gather_avx2(row, _mm256_and_si256(split, feature_bits));
-
-            at = _mm256_sub_epi32(_mm256_add_epi32(at, at), right_avx2(x, split, gather_avx2(g->threshold, n)));
-        }
-        _mm256_store_ps(leaf + half, gather_avx2(g->leaf, _mm256_add_epi32(_mm256_slli_epi32(at, 4), lane)));
-    }
-}
-
-AVX2 void kernel_avx2(const struct tree_table *t, const float *values, size_t rows, float *margins)
-{
-    WALK_ALL(walk_avx2)
-}
 
 AVX512 static inline __mmask16 right_avx512(__m512 x, __m512i split, __m512 threshold)
 {
@@ -168,8 +111,8 @@ AVX512 static inline __m512i split_avx512(const uint32_t *from)
     return _mm512_loadu_si512(from);
 }
 
-AVX512 static inline __attribute__((always_inline)) void walk_row_avx512(const struct group *g, const float *row, bool small,
-                                                                         __m512 low, __m512 high, float *leaf)
+AVX512 static inline __attribute__((always_inline)) void
+walk_row_avx512(const struct group *g, const float *row, bool small, __m512 low, __m512 high, float *leaf)
 {
     __m512i at = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
 
@@ -194,7 +137,8 @@ AVX512 static inline __attribute__((always_inline)) void walk_row_avx512(const s
         __mmask16 first = right_avx512(values_avx512(small, row, low, high, split), split, node_avx512(g->threshold));
 
         split = _mm512_mask_blend_epi32(first, split_avx512(g->split + LANES), split_avx512(g->split + 2 * LANES));
-        __m512 threshold = _mm512_mask_blend_ps(first, node_avx512(g->threshold + LANES), node_avx512(g->threshold + 2 * LANES));
+        __m512 threshold =
+            _mm512_mask_blend_ps(first, node_avx512(g->threshold + LANES), node_avx512(g->threshold + 2 * LANES));
         __mmask16 second = right_avx512(values_avx512(small, row, low, high, split), split, threshold);
 
         split = _mm512_mask_blend_epi32(

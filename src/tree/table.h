@@ -37,7 +37,7 @@ typedef void tree_kernel_function(const struct tree_table *, const float *values
 /* Add the leaves of all trees to the margins, 'classes' a row. */
 tree_kernel_function kernel_portable;
 #if defined(__x86_64__)
-tree_kernel_function kernel_avx2, kernel_avx512;
+tree_kernel_function kernel_avx512;
 #endif
 
 #endif

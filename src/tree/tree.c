@@ -272,7 +272,7 @@ int tree_model_new(struct str bytes, struct tree_model **ret, struct err *err)
         arena_free(a);
         return -1;
     }
-    if (!tree_model_use(m, TREE_AVX512) && !tree_model_use(m, TREE_AVX2))
+    if (!tree_model_use(m, TREE_AVX512))
         tree_model_use(m, TREE_PORTABLE);
     *ret = m;
     return 0;
@@ -293,12 +293,6 @@ bool tree_model_use(struct tree_model *m, enum tree_kernel kernel)
             return false;
         m->kernel = kernel_avx512;
         m->kernel_name = "avx512";
-        return true;
-    case TREE_AVX2:
-        if (!__builtin_cpu_supports("avx2"))
-            return false;
-        m->kernel = kernel_avx2;
-        m->kernel_name = "avx2";
         return true;
 #endif
     case TREE_PORTABLE:

@@ -14,7 +14,7 @@
 
 struct tree_model;
 
-enum tree_kernel { TREE_PORTABLE, TREE_AVX2, TREE_AVX512 };
+enum tree_kernel { TREE_PORTABLE, TREE_AVX512 };
 
 /* ERR_INVALID: damaged, or of a kind that is not taken. */
 int tree_model_new(struct str ubjson, struct tree_model **ret, struct err *err);
