@@ -567,12 +567,24 @@ static void derive_key(unsigned char ret[static SHA256_SIZE], struct str secret,
     explicit_bzero(first, sizeof first);
 }
 
+static char *put(char *at, struct str text)
+{
+    memcpy(at, text.data, text.size);
+    return at + text.size;
+}
+
 static void scope_text(char ret[static SCOPE_MAX], struct str date, struct str region, struct str service)
 {
-    int n = snprintf(ret, SCOPE_MAX, STR_FMT "/" STR_FMT "/" STR_FMT "/aws4_request", STR_ARG(date), STR_ARG(region),
-                     STR_ARG(service));
+    char *at = ret;
 
-    assert(n > 0 && n < SCOPE_MAX);
+    assert(date.size + region.size + service.size + 16 < SCOPE_MAX);
+    at = put(at, date);
+    *at++ = '/';
+    at = put(at, region);
+    *at++ = '/';
+    at = put(at, service);
+    at = put(at, STR("/aws4_request"));
+    *at = '\0';
 }
 
 static const unsigned char *signing_key(struct sigv4_cache *cache, struct str secret, const char *scope, struct str date,
@@ -732,18 +744,22 @@ static bool is_space(char c)
 /* Trimmed, every run of white space one space. */
 static void append_folded(struct buf *to, struct str value)
 {
-    size_t start = to->size;
-    bool between = false;
+    bool first = true;
 
-    for (size_t i = 0; i < value.size; i++) {
-        if (is_space(value.data[i])) {
-            between = to->size > start;
-            continue;
-        }
-        if (between)
+    for (size_t i = 0; i < value.size;) {
+        size_t start;
+
+        while (i < value.size && is_space(value.data[i]))
+            i++;
+        start = i;
+        while (i < value.size && !is_space(value.data[i]))
+            i++;
+        if (i == start)
+            break;
+        if (!first)
             buf_append_char(to, ' ');
-        between = false;
-        buf_append_char(to, value.data[i]);
+        first = false;
+        buf_append(to, value.data + start, i - start);
     }
 }
 
@@ -794,10 +810,14 @@ enum { TO_SIGN_MAX = sizeof ALGORITHM + 18 + SCOPE_MAX + 65 };
 
 static size_t string_to_sign(char ret[static TO_SIGN_MAX], struct str amz_date, const char *scope, struct str canonical)
 {
-    char hash[65];
+    char *at = put(ret, STR(ALGORITHM "\n"));
 
-    sha256_hex(hash, canonical.data, canonical.size);
-    return (size_t)snprintf(ret, TO_SIGN_MAX, ALGORITHM "\n" STR_FMT "\n%s\n%s", STR_ARG(amz_date), scope, hash);
+    at = put(at, amz_date);
+    *at++ = '\n';
+    at = put(at, str_of(scope));
+    *at++ = '\n';
+    sha256_hex(at, canonical.data, canonical.size);
+    return (size_t)(at - ret) + 64;
 }
 
 static void signature_of(char ret[static 65], const unsigned char key[static SHA256_SIZE], struct str amz_date,
