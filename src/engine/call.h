@@ -14,7 +14,7 @@ struct kind;
 /* Who asks. */
 struct principal {
     const char *account;       /* 12 digits */
-    const char *arn;           /* arn:aws:iam::A:user/NAME, arn:aws:iam::A:root, arn:aws:sts::A:assumed-role/ROLE/SESSION */
+    const char *arn; /* arn:aws:iam::A:user/NAME, arn:aws:iam::A:root, arn:aws:sts::A:assumed-role/ROLE/SESSION */
     const char *user_id;       /* AIDA..., AROA...:SESSION, or the account for root */
     const char *access_key_id; /* "" for the house itself */
     const struct doc *policies;       /* list of policy documents (maps) attached to the identity */
@@ -87,7 +87,7 @@ struct op {
     const struct kind *kind; /* of a generic verb */
     unsigned flags;
     const char *action;   /* IAM's, where it is not signing name + ":" + operation name */
-    const char *resource; /* ARN with {Member} of the input, {region}, {account}; NULL: the kind's ARN by name, else "*" */
+    const char *resource; /* ARN with {Member} of the input, {region}, {account}; NULL: the kind's by name, else "*" */
     /* Asked before a streaming body is read, with everything but 'upload': refuses early what run would refuse, so that
      * nobody fills the disk without leave. Writes nothing. NULL: nothing can be said. */
     int (*admit)(struct call *, struct err *);

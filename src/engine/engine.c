@@ -252,7 +252,8 @@ static struct doc *context_of(struct call *c)
     for (uint32_t i = 0; i < tags->count; i++) {
         const char *key = doc_text(tags->items[i], "Key");
 
-        doc_set_string(c->arena, context, arena_printf(c->arena, "aws:RequestTag/%s", key), doc_text(tags->items[i], "Value"));
+        doc_set_string(c->arena, context, arena_printf(c->arena, "aws:RequestTag/%s", key),
+                       doc_text(tags->items[i], "Value"));
         doc_append(c->arena, keys, doc_string(c->arena, key));
     }
     doc_set(c->arena, context, "aws:TagKeys", keys);
@@ -302,7 +303,8 @@ int engine_run(struct engine *e, struct call *c, struct err *err)
 }
 
 int engine_call(struct arena *a, struct engine *e, const struct principal *principal, const char *region,
-                const char *service, const char *operation, const struct doc *input, struct doc **ret_output, struct err *err)
+                const char *service, const char *operation, const struct doc *input, struct doc **ret_output,
+                struct err *err)
 {
     const struct service *s = model_service(service);
     const struct principal house = {
@@ -388,7 +390,8 @@ static void trouble(struct engine *e, const char *uid, const struct err *err)
         _cleanup_arena_ struct arena *a = arena_new();
 
         snprintf(t->text, sizeof t->text, "%.*s", (int)sizeof t->text - 1, err->text);
-        log_warning("resource.trouble", "uid=%s retry_ms=%" PRId64 " error=%s", uid, t->pause_ms, log_quote(a, err->text));
+        log_warning("resource.trouble", "uid=%s retry_ms=%" PRId64 " error=%s", uid, t->pause_ms,
+                    log_quote(a, err->text));
     }
 }
 
@@ -408,7 +411,8 @@ static bool is_in_trouble(struct engine *e, const char *uid)
 
 /* --- Reconcile --------------------------------------------------------------------------------------------------- */
 
-static int save_pass(struct engine *e, struct arena *a, struct resource *r, int64_t now_ms, int64_t next_ms, struct err *err)
+static int save_pass(struct engine *e, struct arena *a, struct resource *r, int64_t now_ms, int64_t next_ms,
+                     struct err *err)
 {
     const struct doc *before = r->row.status;
     bool changed, later;
@@ -579,13 +583,14 @@ static void trim_events(struct engine *e)
     _cleanup_arena_ struct arena *a = arena_new();
     struct event *events;
     struct err err = { 0 };
+    int64_t from;
     int count;
 
     e->housekeeping_boot_ms = clock_boot_ms(e->world.clock);
     if (store_event_scan(a, e->world.store, 0, 1, &events, &count, &err) < 0 || count == 0)
         return;
-    if (store_event_scan(a, e->world.store, events[0].sequence - 1 + EVENTS_KEPT, ROWS_A_PAGE, &events, &count, &err) < 0 ||
-        count == 0)
+    from = events[0].sequence - 1 + EVENTS_KEPT;
+    if (store_event_scan(a, e->world.store, from, ROWS_A_PAGE, &events, &count, &err) < 0 || count == 0)
         return;
     if (store_event_trim(e->world.store, events[count - 1].sequence - EVENTS_KEPT, &err) < 0)
         log_warning("engine.events", "error=%s", log_quote(a, err.text));

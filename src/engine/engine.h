@@ -42,7 +42,8 @@ int engine_run(struct engine *, struct call *, struct err *err);
 int engine_call(struct arena *, struct engine *, const struct principal *, const char *region, const char *service,
                 const char *operation, const struct doc *input, struct doc **ret_output, struct err *err);
 
-/* Asks the caller's policies a further question (iam:PassRole, s3:GetObject of a copy's source). Trusted callers pass. */
+/* Asks the caller's policies a further question (iam:PassRole, s3:GetObject of a copy's source). Trusted callers
+ * pass. */
 int engine_authorize(struct call *, const char *action, const char *resource, struct err *err);
 
 int engine_commit(struct engine *, struct err *err); /* ends the loop turn: what was answered is now durable */
@@ -55,14 +56,16 @@ int engine_reconcile(struct engine *, int limit, int64_t *ret_next_ms);
  * the next turn. Safe to call twice, or for a uid that is gone. */
 void engine_touch(struct engine *, const char *uid);
 
-/* Rows, for the functions of kinds. resource_find: by name in the call's account and region; ERR_NOT_FOUND with AWS's words. */
+/* Rows, for the functions of kinds. resource_find: by name in the call's account and region; ERR_NOT_FOUND with AWS's
+ * words. */
 int resource_find(struct call *, const struct kind *, const char *name, struct resource *ret, struct err *err);
 int resource_load(struct arena *, struct engine *, const char *uid, struct resource *ret, struct err *err);
-const char *resource_arn(struct arena *, const struct kind *, const char *region, const char *account, const char *name);
+const char *resource_arn(struct arena *, const struct kind *, const char *region, const char *account,
+                         const char *name);
 
-/* Usage: one open interval for each instance, with what is needed to price it later; closed from the agent's record. Opening or
- * closing twice changes nothing. attributes: map of owner, instance type, kind, price, spot, tags. Times are the wall's;
- * the length is measured by boot time, so a wall clock that jumps in between bills nobody. */
+/* Usage: one open interval for each instance, with what is needed to price it later; closed from the agent's record.
+ * Opening or closing twice changes nothing. attributes: map of owner, instance type, kind, price, spot, tags. Times are
+ * the wall's; the length is measured by boot time, so a wall clock that jumps in between bills nobody. */
 int usage_open(struct engine *, const char *uid, int64_t at_ms, const struct doc *attributes, struct err *err);
 int usage_close(struct engine *, const char *uid, int64_t at_ms, struct err *err);
 int usage_is_open(struct engine *, const char *uid, bool *ret, struct err *err);

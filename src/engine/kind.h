@@ -30,17 +30,19 @@ struct pass {
 struct kind {
     const char *name;         /* the noun of the API model: "TrainingJob" */
     const char *service;      /* model_service() name: "sagemaker" */
-    const char *arn_type;     /* "training-job": arn:aws:SIGNING:REGION:ACCOUNT:training-job/NAME, the name in lower case */
+    const char *arn_type; /* "training-job": arn:aws:SIGNING:REGION:ACCOUNT:training-job/NAME, the name in lower case */
     const char *name_member;  /* "TrainingJobName" */
     const char *arn_member;   /* "TrainingJobArn" */
     const char *state_member; /* where in the status its state is; NULL: a record without a life of its own */
-    const char *const (*states)[2]; /* each state and where it may go, parted by single spaces; [0][0] is the first state */
-    const char *missing_text; /* printf of the ARN for Describe/Delete of nothing; NULL: AWS's usual "Requested resource not found." */
+    const char *const (*states)[2]; /* each state, where it may go (parted by single spaces); [0][0] is the first */
+    const char
+        *missing_text; /* printf of the ARN, for nothing there; NULL: "Requested resource not found." */
     const char *exists_text;  /* printf of the ARN for Create of a second one */
 
     /* Create, after validation: refuse what the model cannot say, fill the first status. NULL: nothing to add. */
     int (*create)(struct call *, struct resource *, struct err *);
-    /* Stop, Update, Delete: write want and make at most one legal move. NULL: Delete removes the row, Update is refused. */
+    /* Stop, Update, Delete: write want and make at most one legal move. NULL: Delete removes the row, Update is
+     * refused. */
     int (*stop)(struct call *, struct resource *, struct err *);
     int (*update)(struct call *, struct resource *, struct err *);
     int (*remove)(struct call *, struct resource *, bool *ret_row_goes, struct err *);

@@ -47,7 +47,8 @@ void set_state(struct resource *r, const char *state)
     assert(!"not a state of this kind");
 }
 
-const char *resource_arn(struct arena *a, const struct kind *k, const char *region, const char *account, const char *name)
+const char *resource_arn(struct arena *a, const struct kind *k, const char *region, const char *account,
+                         const char *name)
 {
     const struct service *service = model_service(k->service);
     char *arn;
@@ -81,7 +82,9 @@ int resource_missing(struct call *c, const struct kind *k, const char *arn, stru
 
 struct resource resource_of(struct arena *a, const struct kind *k, const struct row *row)
 {
-    return (struct resource){ .row = *row, .kind = k, .status = doc_copy(a, row->status), .want = doc_copy(a, row->want) };
+    return (struct resource){
+        .row = *row, .kind = k, .status = doc_copy(a, row->status), .want = doc_copy(a, row->want)
+    };
 }
 
 int resource_find(struct call *c, const struct kind *k, const char *name, struct resource *ret, struct err *err)

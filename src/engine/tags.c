@@ -67,8 +67,8 @@ int tags_set(struct engine *e, const char *uid, const char *arn, const struct do
     if (store_scan(a, e->world.store, table, &range, &pairs, &count, err) < 0)
         return -1;
     if (count > TAGS_MAX)
-        return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded", "A resource has at most %d tags, and %s would have %d.",
-                         TAGS_MAX, arn, count);
+        return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
+                         "A resource has at most %d tags, and %s would have %d.", TAGS_MAX, arn, count);
     return 0;
 }
 
@@ -130,7 +130,8 @@ int tags_delete(struct call *c, struct err *err)
     if (find(c, &row, err) < 0)
         return -1;
     for (size_t i = 0; i < doc_count(keys, ""); i++)
-        if (store_remove(c->engine->world.store, table, key_of(c->arena, row.uid, doc_value_text(keys->items[i])), err) < 0)
+        if (store_remove(c->engine->world.store, table, key_of(c->arena, row.uid, doc_value_text(keys->items[i])),
+                         err) < 0)
             return -1;
     return 0;
 }

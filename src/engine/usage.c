@@ -1,9 +1,9 @@
 /* usage.c - who used what for how long.
  *
  * An interval is opened and closed with the wall times that an agent wrote down. Wall time may jump in between, so each
- * stamp is turned into boot time by the offset that held when it was made: eras of wall and boot time running side by side
- * are kept. Where a clock that went back makes a stamp ambiguous, the shorter interval is taken. Across a reboot only
- * wall time is left. */
+ * stamp is turned into boot time by the offset that held when it was made: eras of wall and boot time running side by
+ * side are kept. Where a clock that went back makes a stamp ambiguous, the shorter interval is taken. Across a reboot
+ * only wall time is left. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -239,7 +239,8 @@ int usage_is_open(struct engine *e, const char *uid, bool *ret, struct err *err)
     return 0;
 }
 
-static void append(struct arena *a, struct doc *list, const char *uid, const struct doc *interval, int64_t to_ms, bool open)
+static void append(struct arena *a, struct doc *list, const char *uid, const struct doc *interval, int64_t to_ms,
+                   bool open)
 {
     struct doc *d = doc_copy(a, doc_get(interval, "attributes"));
 
@@ -251,7 +252,8 @@ static void append(struct arena *a, struct doc *list, const char *uid, const str
 }
 
 /* Those with an end, from the one that ends first after from_ms. */
-static int scan_closed(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc *list, struct err *err)
+static int scan_closed(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc *list,
+                       struct err *err)
 {
     char start[8];
     struct range range = { .from = { start, sizeof start } };
@@ -277,7 +279,8 @@ static int scan_closed(struct arena *a, struct engine *e, int64_t from_ms, int64
     return 0;
 }
 
-static int scan_open(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc *list, struct err *err)
+static int scan_open(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc *list,
+                     struct err *err)
 {
     struct range range = { 0 };
     struct pair *pairs;

@@ -14,9 +14,9 @@
 #include "store/store.h"
 
 enum {
-    PAGE = 10,           /* MaxResults when the request has none, for the lists of SageMaker */
-    PAGES_A_CALL = 50,   /* of rows that a kind's own filter does not pass, before the answer is given with a NextToken */
-    TOKENS_SWEPT = 8,    /* old idempotency tokens removed with each new one */
+    PAGE = 10,         /* MaxResults when the request has none, for the lists of SageMaker */
+    PAGES_A_CALL = 50, /* of rows that a kind's own filter does not pass, before the answer is given with a NextToken */
+    TOKENS_SWEPT = 8,  /* old idempotency tokens removed with each new one */
 };
 
 static const int64_t token_life_ms = 24 * 3600 * 1000;
@@ -121,7 +121,8 @@ static int token_replay(struct call *c, struct str key, bool *ret_found, struct 
         return 0;
     if (!doc_is(saved, "input", input_sum(c)))
         return fail_code(err, ERR_INVALID, "ValidationException",
-                         "The %s of this request was used before, with other parameters.", token_member(c->operation)->name);
+                         "The %s of this request was used before, with other parameters.",
+                         token_member(c->operation)->name);
     doc_merge(c->arena, c->output, doc_get(saved, "output"));
     *ret_found = true;
     return 0;
@@ -150,8 +151,8 @@ static int token_save(struct call *c, struct str key, struct err *err)
     if (result < 0)
         return -1;
     store_key_int64(old, c->now_ms - token_life_ms);
-    if (store_scan(c->arena, store, token_times, &(struct range){ .to = { old, sizeof old }, .limit = TOKENS_SWEPT }, &pairs,
-                   &count, err) < 0)
+    if (store_scan(c->arena, store, token_times, &(struct range){ .to = { old, sizeof old }, .limit = TOKENS_SWEPT },
+                   &pairs, &count, err) < 0)
         return -1;
     for (int i = 0; i < count; i++)
         if (store_remove(store, token_table, (struct str){ pairs[i].key.data + 8, pairs[i].key.size - 8 }, err) < 0 ||
@@ -179,12 +180,13 @@ static int refuse_second(struct call *c, const struct kind *k, const char *arn, 
             if (*at == '-')
                 *at = ' ';
         noun = words;
-        snprintf(text, sizeof text, usual, noun[0] >= 'a' && noun[0] <= 'z' ? noun[0] - 'a' + 'A' : noun[0], noun + 1, noun,
-                 arn);
+        snprintf(text, sizeof text, usual, noun[0] >= 'a' && noun[0] <= 'z' ? noun[0] - 'a' + 'A' : noun[0], noun + 1,
+                 noun, arn);
     }
     /* Jobs are "in use"; what can be looked at and updated afterwards "exists". */
-    fail_code(err, ERR_CONFLICT, text_starts(text, "Cannot create already existing") ? "ValidationException" : "ResourceInUse",
-              "%s", text);
+    fail_code(err, ERR_CONFLICT,
+              text_starts(text, "Cannot create already existing") ? "ValidationException" : "ResourceInUse", "%s",
+              text);
     err->http_status = 400;
     return -1;
 }

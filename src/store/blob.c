@@ -1,8 +1,8 @@
 /* blob.c - a folder of files that are written once.
  *
- * blobs/new/<uid> while it is written, blobs/<first two letters>/<uid> when it is whole: a rename in one file system, so
- * there is no moment at which half a blob has its final name. The two-letter folders keep each of them short; they are
- * made, and synced, when the first blob needs them. */
+ * blobs/new/<uid> while it is written, blobs/<first two letters>/<uid> when it is whole: a rename in one file system,
+ * so there is no moment at which half a blob has its final name. The two-letter folders keep each of them short; they
+ * are made, and synced, when the first blob needs them. */
 #include "store/blob.h"
 
 #include <assert.h>
@@ -175,8 +175,8 @@ static void folder_close(DIR **folder)
 }
 
 /* One of the folders of two letters, or "new", of which nothing is kept. */
-static int collect_folder(struct blobs *b, const char *name, bool (*keep)(void *context, const char *uid), void *context,
-                          int64_t *removed, struct err *err)
+static int collect_folder(struct blobs *b, const char *name, bool (*keep)(void *context, const char *uid),
+                          void *context, int64_t *removed, struct err *err)
 {
     __attribute__((cleanup(folder_close))) DIR *folder = NULL;
     char path[PATH_MAX];

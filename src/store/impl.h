@@ -1,5 +1,5 @@
-/* impl.h - what an implementation of the store gives to store.c, which checks arguments, counts brackets, loses turns and
- * does what all have in common. Not for anyone outside of this folder. */
+/* impl.h - what an implementation of the store gives to store.c, which checks arguments, counts brackets, loses turns
+ * and does what all have in common. Not for anyone outside of this folder. */
 #ifndef STORE_IMPL_H
 #define STORE_IMPL_H
 
@@ -67,7 +67,7 @@ struct store_class {
  * name begins with '$', and so is a map that looks like one. */
 const char *doc_to_saved(struct arena *, const struct doc *); /* NULL gives "{}" */
 int doc_of_saved(struct arena *, struct str text, struct doc **ret, struct err *err);
-int doc_can_be_saved(const struct doc *, const char *what, struct err *err); /* every text is UTF-8, not nested too deeply */
+int doc_can_be_saved(const struct doc *, const char *what, struct err *err); /* UTF-8, and not nested too deeply */
 
 struct row row_copy(struct arena *, const struct row *); /* deep; NULL strings become "" */
 char *text_lower(struct arena *, const char *);          /* ASCII */

@@ -1,7 +1,7 @@
 /* memory.c - the store of simulations and tests: ordered maps, and a list of what to undo.
  *
- * Everything is an entry of some ordered map: rows by uid, their indexes, events, the pairs of tables. A write notes what
- * the entry was before; a dropped bracket, a lost turn and a crash play those notes backwards. */
+ * Everything is an entry of some ordered map: rows by uid, their indexes, events, the pairs of tables. A write notes
+ * what the entry was before; a dropped bracket, a lost turn and a crash play those notes backwards. */
 #include "store/impl.h"
 
 #include <assert.h>
@@ -356,7 +356,8 @@ static int row_by_name(struct arena *a, struct store *s, const char *account, co
          n && onode_key(n).size >= key.size && memcmp(onode_key(n).data, key.data, key.size) == 0; n = onode_next(n)) {
         const struct row *r = row_at(m, onode_cell(n)->bytes);
 
-        if (parent_uid ? strcmp(parent_uid, r->parent_uid) == 0 : !found || strcmp(r->parent_uid, found->parent_uid) < 0)
+        if (parent_uid ? strcmp(parent_uid, r->parent_uid) == 0
+                       : !found || strcmp(r->parent_uid, found->parent_uid) < 0)
             found = r;
     }
     if (!found)
@@ -392,7 +393,9 @@ static int compare_rows(const void *x, const void *y, void *context)
     if (order_is_text(f->order))
         order = strcmp(sort_text(a, f->order), sort_text(b, f->order));
     else
-        order = sort_number(a, f->order) < sort_number(b, f->order) ? -1 : sort_number(a, f->order) > sort_number(b, f->order);
+        order = sort_number(a, f->order) < sort_number(b, f->order)
+                    ? -1
+                    : sort_number(a, f->order) > sort_number(b, f->order);
     if (!order)
         order = strcmp(a->uid, b->uid);
     return f->descending ? -order : order;
@@ -443,7 +446,8 @@ static void list_by_sort(struct arena *a, struct memory *m, const struct row_fil
 
         buf_append(&key, f->parent_uid, strlen(f->parent_uid) + 1);
         for (const struct onode *n = omap_seek(m->indexes[BY_PARENT], str_of_buf(&key));
-             n && onode_key(n).size >= key.size && memcmp(onode_key(n).data, key.data, key.size) == 0; n = onode_next(n)) {
+             n && onode_key(n).size >= key.size && memcmp(onode_key(n).data, key.data, key.size) == 0;
+             n = onode_next(n)) {
             const struct row *r = row_at(m, onode_cell(n)->bytes);
 
             if (row_passes(r, f))

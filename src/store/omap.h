@@ -28,9 +28,9 @@ struct onode;
 struct omap *omap_new(void);
 void omap_free(struct omap *); /* NULL is fine */
 
-struct cell *omap_get(const struct omap *, struct str key);             /* NULL: not there; lives as long as the entry */
-struct cell *omap_set(struct omap *, struct str key, struct cell *);    /* takes the cell over; gives the one it replaced, or NULL */
-struct cell *omap_take(struct omap *, struct str key);                  /* removes; gives what was there, or NULL */
+struct cell *omap_get(const struct omap *, struct str key); /* NULL: not there; lives as long as the entry */
+struct cell *omap_set(struct omap *, struct str key, struct cell *); /* takes the cell; the one it replaced, or NULL */
+struct cell *omap_take(struct omap *, struct str key); /* removes; gives what was there, or NULL */
 
 const struct onode *omap_first(const struct omap *);
 const struct onode *omap_last(const struct omap *);

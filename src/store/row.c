@@ -230,7 +230,9 @@ static uint64_t add_number(uint64_t sum, int64_t number)
 /* Of everything that must not change from one page to the next, and of the place itself. */
 static uint64_t checksum(const struct row_filter *f, const char *sort, const char *uid)
 {
-    const char *const texts[] = { f->account, f->region, f->kind, f->parent_uid, f->state, f->name_contains, sort, uid };
+    const char *const texts[] = {
+        f->account, f->region, f->kind, f->parent_uid, f->state, f->name_contains, sort, uid
+    };
     const int64_t numbers[] = { f->created_after_ms, f->created_before_ms, f->modified_after_ms, f->modified_before_ms,
                                 f->order, f->descending };
     uint64_t sum = 0xcbf29ce484222325u;
@@ -244,9 +246,10 @@ static uint64_t checksum(const struct row_filter *f, const char *sort, const cha
 
 const char *place_to_token(struct arena *a, const struct row_filter *f, const struct row *last)
 {
+    int64_t time_ms = f->order == ROWS_BY_CREATED ? last->created_ms : last->modified_ms;
     const char *sort = f->order == ROWS_BY_NAME    ? last->name
                        : f->order == ROWS_BY_STATE ? last->state
-                       : arena_printf(a, "%" PRId64, f->order == ROWS_BY_CREATED ? last->created_ms : last->modified_ms);
+                                                   : arena_printf(a, "%" PRId64, time_ms);
     const char *text = arena_printf(a, "1 %016" PRIx64 " %s %s", checksum(f, sort, last->uid), last->uid, sort);
 
     return base64_encode(a, text, strlen(text));
@@ -261,8 +264,9 @@ int place_of_token(struct arena *a, const struct row_filter *f, struct place *re
         *ret = (struct place){ 0 };
         return 0;
     }
-    if (!base64_decode(a, str_of(f->after), &text) || memchr(text.data, '\0', text.size) || !str_cut(text, ' ', &version, &text) || !str_is(version, "1") ||
-        !str_cut(text, ' ', &sum, &text) || !str_cut(text, ' ', &uid, &sort))
+    if (!base64_decode(a, str_of(f->after), &text) || memchr(text.data, '\0', text.size) ||
+        !str_cut(text, ' ', &version, &text) || !str_is(version, "1") || !str_cut(text, ' ', &sum, &text) ||
+        !str_cut(text, ' ', &uid, &sort))
         goto not_ours;
     place.uid = str_dup(a, uid);
     place.text = str_dup(a, sort);

@@ -1,9 +1,9 @@
 /* sqlite.c - the store on disk; the only file that knows SQLite.
  *
- * One database file for each word that table names begin with; rows and events are in core.db. Each has at most one open
- * transaction: it begins at the first write of a turn and ends with the turn, so that all answers of a turn share one
- * fsync. Brackets are savepoints, made when something is written in them. In WAL mode the file is consistent after a
- * crash at any point; synchronous=FULL makes a commit durable before it returns.
+ * One database file for each word that table names begin with; rows and events are in core.db. Each has at most one
+ * open transaction: it begins at the first write of a turn and ends with the turn, so that all answers of a turn share
+ * one fsync. Brackets are savepoints, made when something is written in them. In WAL mode the file is consistent after
+ * a crash at any point; synchronous=FULL makes a commit durable before it returns.
  *
  * core.db is committed last: what a row says about another file's pairs is there when the row is. */
 #include "store/impl.h"
@@ -52,7 +52,8 @@ struct sqlite {
 /* The schema of core.db, a step a version; a step that was ever released is never changed. */
 static const char *const core_schema[] = {
     "CREATE TABLE resource ("
-    " uid TEXT PRIMARY KEY NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,"
+    " uid TEXT PRIMARY KEY NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, kind TEXT NOT NULL,"
+    " name TEXT NOT NULL,"
     " arn TEXT NOT NULL, arn_key TEXT, parent_uid TEXT NOT NULL, created_ms INTEGER NOT NULL,"
     " modified_ms INTEGER NOT NULL, state TEXT NOT NULL, next_at_ms INTEGER NOT NULL, generation INTEGER NOT NULL,"
     " observed_generation INTEGER NOT NULL, revision INTEGER NOT NULL, spec TEXT NOT NULL, want TEXT NOT NULL,"
@@ -83,7 +84,8 @@ static struct sqlite *sqlite_of(struct store *s)
     return (struct sqlite *)s;
 }
 
-/* What went wrong, as the house says it. A full disk and a failing one are for the turn to be dropped; the rest is ours. */
+/* What went wrong, as the house says it. A full disk and a failing one are for the turn to be dropped; the rest is
+ * ours. */
 static int failed(const struct database *d, const char *doing, struct err *err)
 {
     int code = sqlite3_extended_errcode(d->handle);
@@ -100,7 +102,8 @@ static int failed(const struct database *d, const char *doing, struct err *err)
     case SQLITE_PROTOCOL:
     case SQLITE_NOMEM:
     case SQLITE_INTERRUPT:
-        return fail(err, ERR_UNAVAILABLE, "%s in %s.db failed: %s (%d)", doing, d->word, sqlite3_errmsg(d->handle), code);
+        return fail(err, ERR_UNAVAILABLE, "%s in %s.db failed: %s (%d)", doing, d->word, sqlite3_errmsg(d->handle),
+                    code);
     default:
         return fail(err, ERR_INTERNAL, "%s in %s.db failed: %s (%d)", doing, d->word, sqlite3_errmsg(d->handle), code);
     }
@@ -382,8 +385,8 @@ static int database_open(struct sqlite *s, const char *word, struct database **r
     snprintf(d->word, sizeof d->word, "%s", word);
     d->statements = map_new();
     buf_printf(&path, "%s/%s.db", s->folder, word);
-    if (sqlite3_open_v2(path.data, &d->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) !=
-        SQLITE_OK) {
+    if (sqlite3_open_v2(path.data, &d->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK) {
         failed(d, "opening", err);
         goto failed;
     }
@@ -615,7 +618,8 @@ static const struct {
  * without statistics SQLite might sort a hundred thousand rows to give ten. */
 static void list_sql(struct buf *sql, const struct row_filter *f, bool after)
 {
-    const char *column = orders[f->order].column, *more = f->descending ? "<" : ">", *way = f->descending ? " DESC" : "";
+    const char *column = orders[f->order].column;
+    const char *more = f->descending ? "<" : ">", *way = f->descending ? " DESC" : "";
     const char *index = f->parent_uid && *f->parent_uid           ? "resource_parent"
                         : f->kind && f->account && f->region ? orders[f->order].index
                                                              : NULL;
@@ -696,8 +700,8 @@ static int row_list(struct arena *a, struct store *store, const struct row_filte
     return 0;
 }
 
-static int row_due(struct arena *a, struct store *store, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
-                   struct err *err)
+static int row_due(struct arena *a, struct store *store, int64_t now_ms, int limit, const char ***ret_uids,
+                   int *ret_count, struct err *err)
 {
     struct database *d = sqlite_of(store)->core;
     _cleanup_statement_ sqlite3_stmt *st =
@@ -822,8 +826,8 @@ static int table_open(struct sqlite *s, const char *name, struct table **ret, st
     t = calloc(1, sizeof *t);
     assert(t && "out of memory");
     t->database = d;
-    t->make = sql_text("CREATE TABLE IF NOT EXISTS @ (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
-                       name);
+    t->make = sql_text(
+        "CREATE TABLE IF NOT EXISTS @ (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID", name);
     t->find = sql_text("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND '\"' || name || '\"' = '@'", name);
     t->put = sql_text("INSERT INTO @ (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                       name);
@@ -906,7 +910,8 @@ static int put(struct store *store, const char *table, struct str key, struct st
     return finish(t->database, st, "saving a pair", err);
 }
 
-static int get(struct arena *a, struct store *store, const char *table, struct str key, struct str *ret, struct err *err)
+static int get(struct arena *a, struct store *store, const char *table, struct str key, struct str *ret,
+               struct err *err)
 {
     _cleanup_statement_ sqlite3_stmt *st = NULL;
     struct table *t;

@@ -40,14 +40,14 @@ struct row {
     const struct doc *status;        /* what was seen: what Describe adds to the spec */
 };
 
-/* The folder is made when it is not there. A data directory of a newer version is refused with a clear text, an older one
- * is migrated; ERR_CONFLICT when another process has it open. */
+/* The folder is made when it is not there. A data directory of a newer version is refused with a clear text, an older
+ * one is migrated; ERR_CONFLICT when another process has it open. */
 int store_open_sqlite(const char *folder, struct store **ret, struct err *err);
 struct store *store_new_memory(void);
 void store_free(struct store *); /* NULL is fine; what was not committed is lost */
 
-/* Of the memory store, for tests and simulations. 'full' is asked at every write and commit: true fails it as a full disk
- * would (NULL: never). A crash forgets what was not committed, brackets too, and keeps the rest. */
+/* Of the memory store, for tests and simulations. 'full' is asked at every write and commit: true fails it as a full
+ * disk would (NULL: never). A crash forgets what was not committed, brackets too, and keeps the rest. */
 void store_memory_full(struct store *, bool (*full)(void *context), void *context);
 void store_memory_crash(struct store *);
 
@@ -73,15 +73,16 @@ int store_row_by_arn(struct arena *, struct store *, const char *arn, struct row
 int store_row_by_name(struct arena *, struct store *, const char *account, const char *region, const char *kind,
                       const char *name, struct row *ret, struct err *err);
 
-/* The API's side: want, and at most state, status, modified_ms and next_at_ms of *row; generation + 1. ERR_CONFLICT when
- * row->revision is no longer the saved one. On success *row carries the new generation and revision. */
+/* The API's side: want, and at most state, status, modified_ms and next_at_ms of *row; generation + 1. ERR_CONFLICT
+ * when row->revision is no longer the saved one. On success *row carries the new generation and revision. */
 int store_row_want(struct store *, struct row *row, struct err *err);
 
-/* Reconcile's side: status, state, modified_ms, next_at_ms and observed_generation of *row, under the same rule. Want is not
- * touched. */
+/* Reconcile's side: status, state, modified_ms, next_at_ms and observed_generation of *row, under the same rule. Want
+ * is not touched. */
 int store_row_observe(struct store *, struct row *row, struct err *err);
 
-int store_row_delete(struct store *, const char *uid, int64_t at_ms, struct err *err); /* its name may be used again; ERR_NOT_FOUND */
+/* Its name may be used again. ERR_NOT_FOUND. */
+int store_row_delete(struct store *, const char *uid, int64_t at_ms, struct err *err);
 
 struct row_filter {
     const char *account, *region, *kind; /* NULL: any */
@@ -134,9 +135,9 @@ struct range {
     bool reverse;    /* from the end of the range downwards */
     int limit;       /* pairs at most; 0: 1000 */
 };
-int store_scan(struct arena *, struct store *, const char *table, const struct range *, struct pair **ret, int *ret_count,
-               struct err *err);
-int store_remove_range(struct store *, const char *table, const struct range *, struct err *err); /* reverse, limit unused */
+int store_scan(struct arena *, struct store *, const char *table, const struct range *, struct pair **ret,
+               int *ret_count, struct err *err);
+int store_remove_range(struct store *, const char *table, const struct range *, struct err *err); /* from, to only */
 
 /* The smallest key greater than every key that starts with 'prefix' (size 0 when there is none). */
 struct str store_after_prefix(struct arena *, struct str prefix);

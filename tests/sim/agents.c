@@ -1,5 +1,5 @@
-/* agents.c - hosts and what runs on them: faults of the runtime, the steps of a job's life, and what must never be asked
- * of them. */
+/* agents.c - hosts and what runs on them: faults of the runtime, the steps of a job's life, and what must never be
+ * asked of them. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

@@ -163,7 +163,8 @@ void control_start(void)
 
     store_memory_full(w.store, is_full, NULL);
     /* An update needs room for both deployments; jobs alone may well wait for each other. */
-    w.platform.pool = pool_new(2, (int64_t)8 << 30, w.seed % 3 == 0 ? 1 + (int)(w.seed % 2) : 2 * ENDPOINTS + (int)(w.seed % 2));
+    w.platform.pool =
+        pool_new(2, (int64_t)8 << 30, w.seed % 3 == 0 ? 1 + (int)(w.seed % 2) : 2 * ENDPOINTS + (int)(w.seed % 2));
     if (routes_new("/data", &w.platform.routes, &err) < 0 || engine_new(&world, &w.engine, &err) < 0)
         broken("the control plane does not start: %s", err.text);
     restore_routes();

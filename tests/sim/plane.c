@@ -81,7 +81,8 @@ static void acknowledge(void)
         map_set(w.files, STR("/data/route.ack"), file);
     }
     buf_clear(file);
-    buf_printf(file, "{\"version\":1,\"applied\":%lld,\"drained\":%lld}", (long long)plane.applied, (long long)plane.drained);
+    buf_printf(file, "{\"version\":1,\"applied\":%lld,\"drained\":%lld}", (long long)plane.applied,
+               (long long)plane.drained);
 }
 
 void plane_move(void)

@@ -174,7 +174,8 @@ static void step(void)
 static bool agents_settled(void)
 {
     for (int i = 0; i < w.agent_count; i++)
-        if (w.agents[i].there && !w.agents[i].ended && (!w.agents[i].serves || w.agents[i].phase < 2 || w.agents[i].stopping))
+        if (w.agents[i].there && !w.agents[i].ended &&
+            (!w.agents[i].serves || w.agents[i].phase < 2 || w.agents[i].stopping))
             return false;
     return true;
 }
@@ -200,7 +201,8 @@ static void story(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t stories = argc > 1 ? strtoull(argv[1], NULL, 10) : 2000, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    uint64_t stories = argc > 1 ? strtoull(argv[1], NULL, 10) : 2000,
+             first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     bool verbose = argc > 3 && strcmp(argv[3], "-v") == 0;
     long passes = 0, calls = 0, deaths = 0, jobs = 0;
     clock_t start = clock();

@@ -95,7 +95,8 @@ static void check_transitions(const struct noun *n, const struct doc *d)
     if (over != doc_has(d, "TrainingEndTime"))
         broken("%s is %s and %s TrainingEndTime", n->name, doc_text(d, "TrainingJobStatus"), over ? "has no" : "has a");
     if (doc_has(d, "FailureReason") != doc_is(d, "TrainingJobStatus", "Failed") && over)
-        broken("%s is %s with the FailureReason '%s'", n->name, doc_text(d, "TrainingJobStatus"), doc_text(d, "FailureReason"));
+        broken("%s is %s with the FailureReason '%s'", n->name, doc_text(d, "TrainingJobStatus"),
+               doc_text(d, "FailureReason"));
     if (!doc_is(all->items[doc_count(all, "") - 1], "Status", doc_text(d, "SecondaryStatus")))
         broken("%s shows another SecondaryStatus than its last transition", n->name);
 }
@@ -123,7 +124,8 @@ static void described(void *context, const struct doc *output, const struct err 
     if (n->delete_answered && strcmp(state, "Deleting") != 0)
         broken("%s was deleted, and is %s", n->name, state);
     if (n->kind == &training_job) {
-        if (is_state(n->last, "Completed Failed Stopped") && strcmp(state, n->last) != 0 && strcmp(state, "Deleting") != 0)
+        if (is_state(n->last, "Completed Failed Stopped") && strcmp(state, n->last) != 0 &&
+            strcmp(state, "Deleting") != 0)
             broken("%s was %s, and is %s", n->name, n->last, state);
         if (strcmp(state, "Deleting") != 0)
             check_transitions(n, output);

@@ -108,7 +108,11 @@ static int job_reconcile(struct pass *p, struct resource *r, int64_t *ret_next_m
 }
 
 static const char *const job_states[][2] = {
-    { "InProgress", "Completed Stopping" }, { "Stopping", "Stopped" }, { "Completed", "Deleting" }, { "Stopped", "" }, {},
+    { "InProgress", "Completed Stopping" },
+    { "Stopping", "Stopped" },
+    { "Completed", "Deleting" },
+    { "Stopped", "" },
+    {},
 };
 
 static const struct kind job = {
@@ -224,12 +228,14 @@ static int call(const char *operation, const char *input)
 
 static const char *job_input(const char *name, const char *more)
 {
-    return arena_printf(f.arena,
-                        "{\"TrainingJobName\":\"%s\",\"RoleArn\":\"arn:aws:iam::111122223333:role/train-it-well\","
-                        "\"AlgorithmSpecification\":{\"TrainingImage\":\"xgboost:1.7\",\"TrainingInputMode\":\"File\"},"
-                        "\"OutputDataConfig\":{\"S3OutputPath\":\"s3://b/p\",\"KmsKeyId\":null},\"Environment\":null,"
-                        "\"ResourceConfig\":{\"InstanceType\":\"ml.m5.large\",\"InstanceCount\":1,\"VolumeSizeInGB\":1},"
-                        "\"StoppingCondition\":{\"MaxRuntimeInSeconds\":60}%s}", name, more);
+    return arena_printf(
+        f.arena,
+        "{\"TrainingJobName\":\"%s\",\"RoleArn\":\"arn:aws:iam::111122223333:role/train-it-well\","
+        "\"AlgorithmSpecification\":{\"TrainingImage\":\"xgboost:1.7\",\"TrainingInputMode\":\"File\"},"
+        "\"OutputDataConfig\":{\"S3OutputPath\":\"s3://b/p\",\"KmsKeyId\":null},\"Environment\":null,"
+        "\"ResourceConfig\":{\"InstanceType\":\"ml.m5.large\",\"InstanceCount\":1,\"VolumeSizeInGB\":1},"
+        "\"StoppingCondition\":{\"MaxRuntimeInSeconds\":60}%s}",
+        name, more);
 }
 
 static const char *model_input(const char *name)
@@ -261,7 +267,8 @@ static void describe_gives_what_create_took(void **state)
 {
     (void)state;
     answers("CreateTrainingJob", job_input("Job-1", ",\"Tags\":[{\"Key\":\"team\",\"Value\":\"red\"}]"));
-    assert_string_equal(doc_text(f.output, "TrainingJobArn"), "arn:aws:sagemaker:eu-west-1:111122223333:training-job/job-1");
+    assert_string_equal(doc_text(f.output, "TrainingJobArn"),
+                        "arn:aws:sagemaker:eu-west-1:111122223333:training-job/job-1");
     assert_int_equal(f.output->count, 1);
     answers("DescribeTrainingJob", "{\"TrainingJobName\":\"Job-1\"}");
     assert_string_equal(doc_text(f.output, "TrainingJobName"), "Job-1");
@@ -275,9 +282,10 @@ static void describe_gives_what_create_took(void **state)
     assert_null(doc_at(f.output, "OutputDataConfig.KmsKeyId"));
     answers("DescribeTrainingJob", "{\"TrainingJobName\":\"jOB-1\"}"); /* ARNs are compared in lower case */
 
-    refuses("CreateTrainingJob", job_input("job-1", ""), "ResourceInUse",
-            "Training job names must be unique within an AWS account and region, and a training job with this name already "
-            "exists (arn:aws:sagemaker:eu-west-1:111122223333:training-job/job-1)");
+    refuses(
+        "CreateTrainingJob", job_input("job-1", ""), "ResourceInUse",
+        "Training job names must be unique within an AWS account and region, and a training job with this name already "
+        "exists (arn:aws:sagemaker:eu-west-1:111122223333:training-job/job-1)");
     assert_int_equal(f.err.http_status, 400);
     answers("CreateModel", model_input("m"));
     refuses("CreateModel", model_input("m"), "ValidationException",
@@ -285,7 +293,8 @@ static void describe_gives_what_create_took(void **state)
     refuses("DescribeModel", model_input("Other"), "ValidationException",
             "Could not find model \"arn:aws:sagemaker:eu-west-1:111122223333:model/other\".");
     assert_int_equal(f.err.http_status, 400);
-    refuses("DescribeTrainingJob", "{\"TrainingJobName\":\"x\"}", "ValidationException", "Requested resource not found.");
+    refuses("DescribeTrainingJob", "{\"TrainingJobName\":\"x\"}", "ValidationException",
+            "Requested resource not found.");
     answers("DeleteModel", model_input("m"));
     refuses("DescribeModel", model_input("m"), "ValidationException", "Could not find");
     answers("CreateModel", model_input("m"));
@@ -301,18 +310,23 @@ static void refused_calls_write_nothing(void **state)
 
     (void)state;
     refuses("CreateTrainingJob", "{\"TrainingJobName\":\"-\"}", "ValidationException", "validation errors detected");
-    refuses("CreateTrainingJob", job_input("a", ",\"HyperParameters\":{\"refuse\":\"yes\"}"), "ValidationException", "as told");
+    refuses("CreateTrainingJob", job_input("a", ",\"HyperParameters\":{\"refuse\":\"yes\"}"), "ValidationException",
+            "as told");
     refuses("DescribeTrainingJob", "{\"TrainingJobName\":\"a\"}", "ValidationException", "not found");
-    refuses("CreateTrainingJob", job_input("a", ",\"Tags\":[{\"Key\":\"aws:x\",\"Value\":\"\"}]"), "ValidationException", "aws:");
+    refuses("CreateTrainingJob", job_input("a", ",\"Tags\":[{\"Key\":\"aws:x\",\"Value\":\"\"}]"),
+            "ValidationException", "aws:");
     refuses("DescribeTrainingJob", "{\"TrainingJobName\":\"a\"}", "ValidationException", "not found");
     refuses("CreateEndpoint", "{}", "NotImplementedException",
             "Sagebrush does not implement SageMaker CreateEndpoint yet. See docs/compatibility.md.");
     assert_int_equal(f.err.http_status, 501);
 
     f.caller.trusted = false;
-    assert_int_equal(json_parse(f.arena, STR("[{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\","
-                                             "\"Action\":\"sagemaker:*Model\",\"Resource\":\"arn:aws:sagemaker:*:*:model/mine-*\"}]}]"),
-                                &policy, &f.err), 0);
+    assert_int_equal(
+        json_parse(f.arena,
+                   STR("[{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\","
+                       "\"Action\":\"sagemaker:*Model\",\"Resource\":\"arn:aws:sagemaker:*:*:model/mine-*\"}]}]"),
+                   &policy, &f.err),
+        0);
     f.caller.policies = policy;
     answers("CreateModel", model_input("mine-1"));
     refuses("CreateModel", model_input("yours"), "AccessDeniedException",
@@ -419,8 +433,11 @@ static void tags_go_with_the_row(void **state)
     char *many = arena_strdup(f.arena, "");
 
     (void)state;
-    answers("CreateModel", "{\"ModelName\":\"m\",\"Tags\":[{\"Key\":\"b\",\"Value\":\"2\"},{\"Key\":\"a\",\"Value\":\"\"}]}");
-    answers("AddTags", arena_printf(f.arena, "{%s,\"Tags\":[{\"Key\":\"b\",\"Value\":\"3\"},{\"Key\":\"c\",\"Value\":\"4\"}]}", arn));
+    answers("CreateModel",
+            "{\"ModelName\":\"m\",\"Tags\":[{\"Key\":\"b\",\"Value\":\"2\"},{\"Key\":\"a\",\"Value\":\"\"}]}");
+    answers(
+        "AddTags",
+        arena_printf(f.arena, "{%s,\"Tags\":[{\"Key\":\"b\",\"Value\":\"3\"},{\"Key\":\"c\",\"Value\":\"4\"}]}", arn));
     assert_string_equal(names_in("Tags", "Key"), "a,b,c");
     answers("ListTags", arena_printf(f.arena, "{%s}", arn));
     assert_string_equal(names_in("Tags", "Value"), "3,4"); /* the first is empty */
@@ -542,7 +559,8 @@ static void failing_passes_save_nothing_and_wait(void **state)
     later(900);
     reconcile(100);
     script.visits = 0;
-    for (int64_t pause = 2000, total = 0; total < 400000; total += pause, pause = pause * 2 < 60000 ? pause * 2 : 60000) {
+    for (int64_t pause = 2000, total = 0; total < 400000;
+         total += pause, pause = pause * 2 < 60000 ? pause * 2 : 60000) {
         later(total == 0 ? 100 : 1);
         assert_int_equal(reconcile(100), 1);
         assert_true(next_look() <= pause);
@@ -735,13 +753,22 @@ static void jumps_while_nobody_looked_bill_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_engine(describe_gives_what_create_took), with_engine(refused_calls_write_nothing),
-        with_engine(lists_filter_sort_and_page), with_engine(a_token_makes_create_once), with_engine(tags_go_with_the_row),
-        with_engine(illegal_moves_abort), with_engine(children_have_derived_names),
-        with_engine(rows_are_looked_at_when_they_asked), with_engine(crashes_forget_no_row),
-        with_engine(failing_passes_save_nothing_and_wait), with_engine(pokes_and_timers_share),
-        with_engine(a_lost_turn_comes_again), with_engine(a_clock_that_goes_back_stops_nobody),
-        with_engine(rows_go_when_they_say_so), with_engine(usage_opens_and_closes_once), with_engine(jumps_bill_nobody),
+        with_engine(describe_gives_what_create_took),
+        with_engine(refused_calls_write_nothing),
+        with_engine(lists_filter_sort_and_page),
+        with_engine(a_token_makes_create_once),
+        with_engine(tags_go_with_the_row),
+        with_engine(illegal_moves_abort),
+        with_engine(children_have_derived_names),
+        with_engine(rows_are_looked_at_when_they_asked),
+        with_engine(crashes_forget_no_row),
+        with_engine(failing_passes_save_nothing_and_wait),
+        with_engine(pokes_and_timers_share),
+        with_engine(a_lost_turn_comes_again),
+        with_engine(a_clock_that_goes_back_stops_nobody),
+        with_engine(rows_go_when_they_say_so),
+        with_engine(usage_opens_and_closes_once),
+        with_engine(jumps_bill_nobody),
         with_engine(jumps_while_nobody_looked_bill_nobody),
     };
 

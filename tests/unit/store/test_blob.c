@@ -20,7 +20,8 @@ static bool keeps(void *context, const char *uid)
 
 static void blobs_are_whole_or_not_there(void **state)
 {
-    char folder[] = "/tmp/sagebrush-test-XXXXXX", kept[BLOB_UID_SIZE + 1], gone[BLOB_UID_SIZE + 1], half[BLOB_UID_SIZE + 1];
+    char folder[] = "/tmp/sagebrush-test-XXXXXX", kept[BLOB_UID_SIZE + 1], gone[BLOB_UID_SIZE + 1],
+         half[BLOB_UID_SIZE + 1];
     struct err err = { 0 };
     struct blobs *b;
     int64_t size, removed;

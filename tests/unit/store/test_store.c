@@ -138,7 +138,8 @@ static void rows_come_back(void **state)
     assert_true(doc_equal(got.spec, r.spec));
     assert_int_equal(got.status->type, DOC_MAP);
     assert_int_equal(got.want->count, 0);
-    ok(store_row_by_arn(f->arena, f->store, "ARN:aws:sagemaker:eu-west-1:111122223333:training-job/JOB-1", &got, &f->err));
+    ok(store_row_by_arn(f->arena, f->store, "ARN:aws:sagemaker:eu-west-1:111122223333:training-job/JOB-1", &got,
+                        &f->err));
     ok(store_row_by_name(f->arena, f->store, "111122223333", "eu-west-1", "TrainingJob", "Job-1", &got, &f->err));
     refused(store_row_by_name(f->arena, f->store, "111122223333", "eu-west-2", "TrainingJob", "Job-1", &got, &f->err),
             ERR_NOT_FOUND);
@@ -386,7 +387,10 @@ static void lists_filter_sort_and_page(void **state)
         const char *name, *state;
         int64_t created_ms;
     } rows[] = {
-        { "delta", "Failed", 300 }, { "Alpha", "Completed", 100 }, { "beta", "Failed", 200 }, { "gamma", "Completed", 200 },
+        { "delta", "Failed", 300 },
+        { "Alpha", "Completed", 100 },
+        { "beta", "Failed", 200 },
+        { "gamma", "Completed", 200 },
     };
     struct row_filter filter = { .account = "111122223333", .region = "eu-west-1", .kind = "TrainingJob" };
     struct row *got;
@@ -406,7 +410,9 @@ static void lists_filter_sort_and_page(void **state)
         ok(store_row_insert(f->store, &r, &f->err));
     }
     for (int limit = 1; limit <= 5; limit++) {
-        filter = (struct row_filter){ .account = "111122223333", .region = "eu-west-1", .kind = "TrainingJob", .limit = limit };
+        filter = (struct row_filter){
+            .account = "111122223333", .region = "eu-west-1", .kind = "TrainingJob", .limit = limit
+        };
         assert_string_equal(listed(f, filter), "Alpha,beta,delta,gamma");
         filter.descending = true;
         assert_string_equal(listed(f, filter), "gamma,delta,beta,Alpha");
@@ -426,8 +432,12 @@ static void lists_filter_sort_and_page(void **state)
         filter.parent_uid = "";
         filter.state = "Failed";
         assert_string_equal(listed(f, filter), "delta,beta");
-        filter = (struct row_filter){ .kind = "TrainingJob", .limit = limit, .name_contains = "A", .order = ROWS_BY_CREATED,
-                                      .created_after_ms = 100, .created_before_ms = 300 };
+        filter = (struct row_filter){ .kind = "TrainingJob",
+                                       .limit = limit,
+                                       .name_contains = "A",
+                                       .order = ROWS_BY_CREATED,
+                                       .created_after_ms = 100,
+                                       .created_before_ms = 300 };
         assert_string_equal(listed(f, filter), "beta,gamma");
         filter.modified_after_ms = 800;
         assert_string_equal(listed(f, filter), "");
@@ -523,7 +533,8 @@ static void tables_are_ordered(void **state)
     assert_string_equal(scanned(f, (struct range){ .reverse = true }), "b\xff=4 b=2 ab= a=one ");
     assert_string_equal(scanned(f, (struct range){ .reverse = true, .limit = 1 }), "b\xff=4 ");
     assert_string_equal(scanned(f, (struct range){ .from = STR("ab"), .to = STR("b\xff") }), "ab= b=2 ");
-    assert_string_equal(scanned(f, (struct range){ .from = STR("ab"), .to = STR("b\xff"), .reverse = true }), "b=2 ab= ");
+    assert_string_equal(scanned(f, (struct range){ .from = STR("ab"), .to = STR("b\xff"), .reverse = true }),
+                        "b=2 ab= ");
     assert_string_equal(scanned(f, (struct range){ .from = STR("aa"), .limit = 1 }), "ab= ");
     assert_string_equal(scanned(f, (struct range){ .from = STR("c") }), "");
     assert_string_equal(scanned(f, (struct range){ .to = STR("a"), .reverse = true }), "");
@@ -570,7 +581,8 @@ struct disk_file {
 static int disk_says(void)
 {
     disk.calls++;
-    return disk.fail_at && disk.calls >= disk.fail_at && disk.calls < disk.fail_at + disk.fail_count ? disk.code : SQLITE_OK;
+    return disk.fail_at && disk.calls >= disk.fail_at && disk.calls < disk.fail_at + disk.fail_count ? disk.code
+                                                                                                     : SQLITE_OK;
 }
 
 #define REAL(file) (((struct disk_file *)(file))->real)
@@ -668,8 +680,9 @@ static void disk_install(void)
     disk_vfs.szOsFile = (int)sizeof(struct disk_file) + real_vfs->szOsFile;
     disk_vfs.xOpen = disk_open;
     disk_methods = (sqlite3_io_methods){
-        2, disk_close, disk_read, disk_write, disk_truncate, disk_sync, disk_size, disk_lock, disk_unlock, disk_reserved,
-        disk_control, disk_sector, disk_traits, disk_shm_map, disk_shm_lock, disk_shm_barrier, disk_shm_unmap, NULL, NULL,
+        2, disk_close, disk_read, disk_write, disk_truncate, disk_sync, disk_size, disk_lock, disk_unlock,
+        disk_reserved, disk_control, disk_sector, disk_traits, disk_shm_map, disk_shm_lock, disk_shm_barrier,
+        disk_shm_unmap, NULL, NULL,
     };
     sqlite3_vfs_register(&disk_vfs, 1);
 }
@@ -692,7 +705,8 @@ static int turn(struct fixture *f, int n, struct err *err)
         struct err ignored = { 0 };
 
         store_begin(f->store, &ignored);
-        if ((i == 0 ? store_row_insert(f->store, &r, &ignored) : store_put(f->store, "s3_objects", key, STR("v"), &ignored)) < 0 ||
+        if ((i == 0 ? store_row_insert(f->store, &r, &ignored)
+                    : store_put(f->store, "s3_objects", key, STR("v"), &ignored)) < 0 ||
             store_put(f->store, i == 0 ? "core_tags" : "iam_users", key, STR("v"), &ignored) < 0) {
             assert_int_equal(ignored.kind, ERR_UNAVAILABLE);
             store_drop(f->store);
@@ -717,7 +731,8 @@ static void turn_is(struct fixture *f, int n, bool there)
     struct str key = str_of(arena_printf(f->arena, "k%d", n)), value;
     struct row r;
 
-    assert_int_equal(store_row_by_uid(f->arena, f->store, arena_printf(f->arena, "t%d", n), &r, &f->err), there ? 0 : -1);
+    assert_int_equal(store_row_by_uid(f->arena, f->store, arena_printf(f->arena, "t%d", n), &r, &f->err),
+                     there ? 0 : -1);
     assert_int_equal(store_get(f->arena, f->store, "core_tags", key, &value, &f->err), there ? 0 : -1);
     if (there) { /* files that are committed before core.db may have more than the rows say, never less */
         ok(store_get(f->arena, f->store, "s3_objects", key, &value, &f->err));
@@ -868,12 +883,16 @@ static void newer_files_are_refused(void **state)
     assert_non_null(strstr(f->err.text, "newer Sagebrush"));
 
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1; PRAGMA application_id = 7", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1; PRAGMA application_id = 7", NULL, NULL, NULL),
+                     SQLITE_OK);
     sqlite3_close(db);
     refused(store_open_sqlite(f->folder, &f->store, &f->err), ERR_CONFLICT);
 
-    assert_int_equal(file_write_atomic(path, "this is no database, but it is long enough to be looked at as one....."
-                                             ".................................................", 120, 0600, &f->err), 0);
+    assert_int_equal(file_write_atomic(path,
+                                       "this is no database, but it is long enough to be looked at as one....."
+                                       ".................................................",
+                                       120, 0600, &f->err),
+                     0);
     refused(store_open_sqlite(f->folder, &f->store, &f->err), ERR_INTERNAL);
 }
 
@@ -889,24 +908,36 @@ static void backups_open(void **state)
     refused(store_backup(f->store, copy.folder, &f->err), ERR_CONFLICT);
     assert_int_equal(store_open_sqlite(copy.folder, &copy.store, &copy.err), 0);
     turn_is(&copy, 0, true);
-    refused(store_get(f->arena, copy.store, "s3_objects", STR("uncommitted"), &(struct str){ 0 }, &f->err), ERR_NOT_FOUND);
+    refused(store_get(f->arena, copy.store, "s3_objects", STR("uncommitted"), &(struct str){ 0 }, &f->err),
+            ERR_NOT_FOUND);
     ok(turn(&copy, 1, &copy.err));
     store_free(copy.store);
     assert_int_equal(tree_remove(copy.folder, &f->err), 0);
 }
 
-#define both(test) \
-    { #test " (memory)", test, set_up_memory, tear_down, NULL }, { #test " (sqlite)", test, set_up_sqlite, tear_down, NULL }
+#define both(test)                                                 \
+    { #test " (memory)", test, set_up_memory, tear_down, NULL },   \
+        { #test " (sqlite)", test, set_up_sqlite, tear_down, NULL }
 #define on_disk(test) { #test, test, set_up_sqlite, tear_down, NULL }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        both(rows_come_back), both(documents_keep_their_types), both(the_living_are_unique),
-        both(sides_do_not_overwrite_each_other), both(dropped_brackets_were_never_there), both(events_tell_every_change),
-        both(due_rows_come_by_time), both(lists_filter_sort_and_page), both(long_lists_are_not_quadratic),
-        both(tables_are_ordered), both(every_write_may_fail),
-        on_disk(kills_lose_nothing), on_disk(one_process_at_a_time), on_disk(newer_files_are_refused), on_disk(backups_open),
+        both(rows_come_back),
+        both(documents_keep_their_types),
+        both(the_living_are_unique),
+        both(sides_do_not_overwrite_each_other),
+        both(dropped_brackets_were_never_there),
+        both(events_tell_every_change),
+        both(due_rows_come_by_time),
+        both(lists_filter_sort_and_page),
+        both(long_lists_are_not_quadratic),
+        both(tables_are_ordered),
+        both(every_write_may_fail),
+        on_disk(kills_lose_nothing),
+        on_disk(one_process_at_a_time),
+        on_disk(newer_files_are_refused),
+        on_disk(backups_open),
     };
 
     disk_install();
