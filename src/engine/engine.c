@@ -1,9 +1,9 @@
 /* engine.c - calls are run, rows are kept true.
  *
  * What must be looked at is on disk: each row has its next_at_ms, an API operation sets it to now. The list of touched
- * uids only makes it quicker, and a crash may forget it; after a restart every row that is on its way is looked at.
- * A row whose pass fails comes again after a pause that doubles, by boot time; rows in trouble never keep others
- * waiting. */
+ * uids only makes it quicker, and a crash may forget it; after a restart every row that is on its way or waits is
+ * looked at. A row whose pass fails comes again after a pause that doubles, by boot time; rows in trouble never keep
+ * others waiting. */
 #include "engine/engine.h"
 
 #include <assert.h>
@@ -24,6 +24,7 @@ enum {
     EVENTS_KEPT = 20000,         /* for people who look; nobody in this process reads them later */
     HOUSEKEEPING_MS = 60 * 1000,
     ROWS_A_PAGE = 1000,
+    WAITING_MAX = 1000000,
 };
 
 struct touch {
@@ -105,6 +106,20 @@ static int touch_what_was_on_its_way(struct engine *e, struct err *err)
     return 0;
 }
 
+/* Times of rows are the wall's, which may have gone back: all that wait for one look again, and set it anew. */
+static int touch_what_waits(struct engine *e, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char **uids;
+    int count;
+
+    if (store_row_due(a, e->world.store, INT64_MAX - 1, WAITING_MAX, &uids, &count, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        engine_touch(e, uids[i]);
+    return 0;
+}
+
 int engine_new(const struct engine_world *world, struct engine **ret, struct err *err)
 {
     struct engine *e = calloc(1, sizeof *e);
@@ -123,7 +138,7 @@ int engine_new(const struct engine_world *world, struct engine **ret, struct err
     for (const struct service_ops *const *s = world->services; *s; s++)
         if (add_ops(e, *s, err) < 0)
             goto failed;
-    if (usage_begin(e, err) < 0 || touch_what_was_on_its_way(e, err) < 0)
+    if (usage_begin(e, err) < 0 || touch_what_was_on_its_way(e, err) < 0 || touch_what_waits(e, err) < 0)
         goto failed;
     *ret = e;
     return 0;
@@ -562,22 +577,6 @@ static int64_t next_visit(struct arena *a, struct engine *e, int64_t now_ms)
     return next_ms < now_ms ? now_ms : next_ms;
 }
 
-/* Times of rows are the wall's. When it went back, all that wait for one look again, and set it anew. */
-static void look_at_all_that_wait(struct engine *e)
-{
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct err err = { 0 };
-    const char **uids;
-    int count;
-
-    if (store_row_due(a, e->world.store, INT64_MAX - 1, 1000000, &uids, &count, &err) < 0) {
-        log_error("engine.clock", "error=%s", log_quote(a, err.text));
-        return;
-    }
-    for (int i = 0; i < count; i++)
-        engine_touch(e, uids[i]);
-}
-
 static void trim_events(struct engine *e)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -605,8 +604,8 @@ int engine_reconcile(struct engine *e, int limit, int64_t *ret_next_ms)
     int count;
 
     assert(limit > 0);
-    if (usage_look_at_clock(e))
-        look_at_all_that_wait(e);
+    if (usage_look_at_clock(e) && touch_what_waits(e, &err) < 0)
+        log_error("engine.clock", "error=%s", log_quote(a, err.text));
     if (clock_boot_ms(e->world.clock) - e->housekeeping_boot_ms >= HOUSEKEEPING_MS)
         trim_events(e);
     if (collect(a, e, now_ms, limit, &q, &err) < 0) {

@@ -35,8 +35,7 @@ struct kind {
     const char *arn_member;   /* "TrainingJobArn" */
     const char *state_member; /* where in the status its state is; NULL: a record without a life of its own */
     const char *const (*states)[2]; /* each state, where it may go (parted by single spaces); [0][0] is the first */
-    const char
-        *missing_text; /* printf of the ARN, for nothing there; NULL: "Requested resource not found." */
+    const char *missing_text; /* printf of the ARN; NULL: AWS's usual "Requested resource not found." */
     const char *exists_text;  /* printf of the ARN for Create of a second one */
 
     /* Create, after validation: refuse what the model cannot say, fill the first status. NULL: nothing to add. */

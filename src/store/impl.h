@@ -69,6 +69,7 @@ const char *doc_to_saved(struct arena *, const struct doc *); /* NULL gives "{}"
 int doc_of_saved(struct arena *, struct str text, struct doc **ret, struct err *err);
 int doc_can_be_saved(const struct doc *, const char *what, struct err *err); /* UTF-8, and not nested too deeply */
 
+const char **uids_with_room(struct arena *, const char **uids, int count); /* for one more */
 struct row row_copy(struct arena *, const struct row *); /* deep; NULL strings become "" */
 char *text_lower(struct arena *, const char *);          /* ASCII */
 bool row_passes(const struct row *, const struct row_filter *);

@@ -483,13 +483,15 @@ static int row_list(struct arena *a, struct store *s, const struct row_filter *f
 static int row_due(struct arena *a, struct store *s, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
                    struct err *err)
 {
-    const char **uids = arena_array_of(a, const char *, (size_t)limit);
+    const char **uids = NULL;
     int count = 0;
 
     (void)err;
     for (const struct onode *n = omap_first(memory_of(s)->indexes[BY_DUE]);
-         n && count < limit && store_int64_of_key(onode_key(n).data) <= now_ms; n = onode_next(n))
+         n && count < limit && store_int64_of_key(onode_key(n).data) <= now_ms; n = onode_next(n)) {
+        uids = uids_with_room(a, uids, count);
         uids[count++] = arena_strdup(a, onode_cell(n)->bytes);
+    }
     *ret_uids = uids;
     *ret_count = count;
     return 0;

@@ -157,6 +157,19 @@ int doc_of_saved(struct arena *a, struct str text, struct doc **ret, struct err 
     return 0;
 }
 
+/* Capacities are the powers of two from 16 on: the count tells when the array is full. */
+const char **uids_with_room(struct arena *a, const char **uids, int count)
+{
+    const char **more;
+
+    if (count > 0 && (count < 16 || (count & (count - 1)) != 0))
+        return uids;
+    more = arena_array_of(a, const char *, count ? (size_t)count * 2 : 16);
+    if (count)
+        memcpy(more, uids, (size_t)count * sizeof *more);
+    return more;
+}
+
 static const char *text_copy(struct arena *a, const char *text)
 {
     return text && *text ? arena_strdup(a, text) : "";

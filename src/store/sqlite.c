@@ -707,15 +707,17 @@ static int row_due(struct arena *a, struct store *store, int64_t now_ms, int lim
     _cleanup_statement_ sqlite3_stmt *st =
         prepared(d, "SELECT uid FROM resource INDEXED BY resource_due WHERE next_at_ms <= ?"
                     " AND next_at_ms < 9223372036854775807 ORDER BY next_at_ms, uid LIMIT ?", err);
-    const char **uids = arena_array_of(a, const char *, (size_t)limit);
+    const char **uids = NULL;
     int count = 0, rc;
 
     if (!st)
         return -1;
     bind_int(st, 1, now_ms);
     bind_int(st, 2, limit);
-    while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+        uids = uids_with_room(a, uids, count);
         uids[count++] = column_text(a, st, 0);
+    }
     if (rc != SQLITE_DONE)
         return failed(d, "looking for due rows", err);
     *ret_uids = uids;
