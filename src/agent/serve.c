@@ -81,8 +81,6 @@ static void start_container(struct serve *s, struct arena *a, int64_t *next_ms)
         s->next_ping_ms = 0;
         s->bad_pings = 0;
         s->starts_failed = 0;
-        if (!member(s, "_first_boot_ms"))
-            report_set_int(s->report, "_first_boot_ms", boot_ms);
         return;
     }
     log_warning("container.not_started", "name=%s why=%s", s->order->name, log_quote(a, err.text));
@@ -161,6 +159,9 @@ static void check_health(struct serve *s, struct arena *a, int64_t *next_ms)
 
     if (flag(s, "healthy"))
         return;
+    /* Here, where an agent that came after a killed one passes too. */
+    if (!member(s, "_first_boot_ms"))
+        report_set_int(s->report, "_first_boot_ms", boot_ms);
     switch (w->pinged(w)) {
     case PING_HEALTHY:
         w->address(w, &address, &port);

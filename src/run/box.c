@@ -1,5 +1,6 @@
 /* box.c - runc is called, not re-written. While a runc works on a box it holds create.lock, inherited from the agent
- * that started it: an agent that comes after a killed one waits for that runc, and then looks what it left. */
+ * that started it, and the init that it starts holds it until it has claimed the folder: an agent that comes after a
+ * killed one waits for both, and then looks what they left. */
 #include "run/box.h"
 
 #include <errno.h>
@@ -345,15 +346,14 @@ static int start_process(struct arena *a, const struct box *b, const struct box_
     arguments[1] = "--process";
     arguments[2] = o->image->working_folder;
     memcpy(arguments + 3, o->arguments, sizeof *arguments * (size_t)n);
-    /* Without the create lock: init takes its own before it says that it is ready. */
-    return spawn(arguments, environment_of(a, o), fds, 6, &pid, err);
+    return spawn(arguments, environment_of(a, o), fds, 7, &pid, err);
 }
 
 static int start_container(struct arena *a, const struct box *b, const struct box_order *o, struct start_fds *f, struct err *err)
 {
     const int fds[] = { -1, f->log, f->log, f->folder, f->output, f->ready[1], f->lock };
     const char *const arguments[] = { "runc", "--root", runc_root(a, b), "run", "--detach", "--no-new-keyring",
-                                      "--preserve-fds", "3", "--bundle", b->folder, b->name, NULL };
+                                      "--preserve-fds", "4", "--bundle", b->folder, b->name, NULL };
     int code;
     pid_t pid;
 

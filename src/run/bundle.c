@@ -83,7 +83,6 @@ static struct doc *mounts(struct arena *a, const struct bundle *b)
     add_mount(a, list, "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro");
     add_mount(a, list, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k");
     add_mount(a, list, "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
-    add_mount(a, list, "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
     /* Data loaders pass their batches through it; its pages count as the container's memory. */
     add_mount(a, list, "/dev/shm", "tmpfs", "shm", "nosuid,nodev,mode=1777,size=50%");
     return list;

@@ -34,7 +34,7 @@ struct exit_record {
 #define EXIT_LOCK    "lock"
 #define EXIT_STARTED "started"
 #define EXIT_RECORD  "exit.json"
-enum { INIT_FD_FOLDER = 3, INIT_FD_OUTPUT = 4, INIT_FD_READY = 5 };
+enum { INIT_FD_FOLDER = 3, INIT_FD_OUTPUT = 4, INIT_FD_READY = 5, INIT_FD_LOCK = 6 };
 
 int exit_record_read(struct arena *, const char *folder, struct exit_record *ret, struct err *err);
 

@@ -1,3 +1,4 @@
+/* hostimage.c - the root of a host container is a folder of its own, so it may be written everywhere but below /usr. */
 #include "run/hostimage.h"
 
 #include <errno.h>
@@ -38,10 +39,14 @@ static const struct {
 };
 
 /* Bound read-only where the host has them. Of /etc/ssl not the whole: it holds private keys. */
-static const char *const bound[] = {
-    "/usr",           "/etc/alternatives", "/etc/fonts",     "/etc/ld.so.cache", "/etc/ld.so.conf",
-    "/etc/localtime", "/etc/mime.types",   "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
+static const char *const bound[] = { "/usr", "/etc/alternatives", "/etc/fonts", "/etc/ssl/certs" };
+
+/* Copied where the host has them: a mount costs more than a small file. */
+static const char *const copied[] = {
+    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/localtime", "/etc/mime.types", "/etc/ssl/openssl.cnf",
 };
+
+enum { COPY_LIMIT = 4 << 20 };
 
 static int write_file(int root, const char *path, const char *text, struct err *err)
 {
@@ -50,6 +55,19 @@ static int write_file(int root, const char *path, const char *text, struct err *
     if (fd < 0)
         return fail_errno(err, errno, "create %s of the host image", path);
     return fd_write_all(fd, text, strlen(text), err);
+}
+
+static int copy_file(struct arena *a, int root, const char *path, struct err *err)
+{
+    _cleanup_fd_ int from = open(path, O_RDONLY | O_CLOEXEC), to = -1;
+    struct str text;
+
+    if (from < 0)
+        return 0;
+    to = openat(root, path + 1, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (to < 0)
+        return fail_errno(err, errno, "create %s of the host image", path);
+    return fd_read_all(a, from, COPY_LIMIT, &text, err) < 0 ? -1 : fd_write_all(to, text.data, text.size, err);
 }
 
 int hostimage_make(struct arena *a, const char *root, struct bundle_mount *ret, int *ret_count, struct err *err)
@@ -73,6 +91,9 @@ int hostimage_make(struct arena *a, const char *root, struct bundle_mount *ret, 
             return fail_errno(err, errno, "link %s of the host image", links[i][1]);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (write_file(fd, files[i].path, files[i].text, err) < 0)
+            return -1;
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
+        if (copy_file(a, fd, copied[i], err) < 0)
             return -1;
     for (size_t i = 0; i < sizeof bound / sizeof *bound; i++)
         if (access(bound[i], F_OK) == 0)

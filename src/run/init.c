@@ -5,7 +5,8 @@
  * Starts the command in FOLDER, reaps everybody, passes SIGTERM on to the command, and writes what became of it to
  * the folder that is open as descriptor 3 - a descriptor, so that the container needs no mount that its programs
  * could reach. Output goes to descriptor 4, a file, so that a killed agent is no SIGPIPE to the job. Descriptor 5 is
- * closed when 'started' is written: whoever waits for it sees the end of the pipe.
+ * closed when 'started' is written: whoever waits for it sees the end of the pipe. So is descriptor 6, which holds the
+ * lock on the making of this container: who gets the lock later finds 'started'.
  *
  * The command runs at most once a folder, whoever starts a second init: the lock and 'started' see to it. SIGUSR2
  * means: end now. Then everything here is killed and the record is still written. With --process there is no
@@ -216,11 +217,12 @@ int main(int argc, char **argv)
     /* Blocked signals are never dropped, not even for pid 1; sigwaitinfo takes them one by one. */
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
-    for (int fd = INIT_FD_FOLDER; fd <= INIT_FD_READY; fd++)
+    for (int fd = INIT_FD_FOLDER; fd <= INIT_FD_LOCK; fd++)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     read_boot_id();
     if (!claim_folder())
         return EXIT_TWICE;
+    close(INIT_FD_LOCK);
     close(INIT_FD_READY);
     if (pipe2(pipes, O_CLOEXEC) < 0) {
         write_record(126, 0, "no pipe");
