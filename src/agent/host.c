@@ -76,6 +76,7 @@ struct host {
     struct http_upstream *upstream;
     struct http_call *call;
     enum ping ping;
+    struct buf ping_request; /* lent to the call */
 
     struct loop_timer metrics_timer, checkpoint_timer;
     struct cgroup_usage usage_before;
@@ -411,7 +412,6 @@ static const struct http_call_events ping_events = { .head = ping_head, .body = 
 static void host_ping(struct world *w)
 {
     struct host *h = host_of(w);
-    _cleanup_buf_ struct buf b = { 0 };
     char name[64];
 
     if (h->call || !h->network.address)
@@ -420,11 +420,12 @@ static void host_ping(struct world *w)
         h->upstream = http_upstream_new(&(struct http_upstream_options){
             .loop = h->loop, .address = h->network.address, .port = h->port, .max_idle = 1, .idle_ms = 1, .connect_ms = 250 });
     snprintf(name, sizeof name, "%s:%d", h->network.address, h->port);
-    http_write_request(&b, STR("GET"), STR("/ping"));
-    http_write_header(&b, STR("Host"), str_of(name));
-    http_write_end(&b);
+    buf_clear(&h->ping_request);
+    http_write_request(&h->ping_request, STR("GET"), STR("/ping"));
+    http_write_header(&h->ping_request, STR("Host"), str_of(name));
+    http_write_end(&h->ping_request);
     h->ping = PING_BUSY;
-    h->call = http_call_start(h->upstream, &(struct http_call_options){ .head = { b.data, b.size }, .answer_ms = PING_MS,
+    h->call = http_call_start(h->upstream, &(struct http_call_options){ .head = { h->ping_request.data, h->ping_request.size }, .answer_ms = PING_MS,
                                                                        .events = &ping_events, .owner = h });
 }
 
@@ -781,6 +782,7 @@ void host_free(struct host *h)
     loop_timer_stop(h->loop, &h->checkpoint_timer);
     http_call_cancel(h->call);
     http_upstream_free(h->upstream);
+    buf_free(&h->ping_request);
     logs_free(h->logs);
     api_free(h->api);
     loop_watch_free(h->watch);

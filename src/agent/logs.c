@@ -254,39 +254,45 @@ static int send_batch(struct logs *l, struct batch *b, struct err *err)
     return 0;
 }
 
+static void send_poke(struct logs *l)
+{
+    static const struct http_header host = { STR("Host"), STR("localhost") };
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct transport_request q = { .method = "POST", .headers = &host, .header_count = 1,
+                                   .target = arena_printf(a, "/_sagebrush/agent/v1/poke?name=%s&uid=%s", l->options.order->name,
+                                                          l->options.order->uid) };
+    struct transport_answer answer = { 0 };
+    struct err ignored;
+    bool poke;
+
+    pthread_mutex_lock(&l->lock);
+    poke = l->poke;
+    l->poke = false;
+    pthread_mutex_unlock(&l->lock);
+    if (!poke || !l->admin)
+        return;
+    transport_call(l->admin, &q, &answer, &ignored); /* lost: costs time, never truth */
+    buf_free(&answer.body);
+}
+
 /* What was asked of us beside the output. */
 static int serve_queue(struct logs *l, struct err *err)
 {
-    _cleanup_arena_ struct arena *a = arena_new();
-
     for (;;) {
         struct message *m = NULL;
-        bool poke;
         int r;
 
+        send_poke(l);
         pthread_mutex_lock(&l->lock);
-        poke = l->poke;
-        l->poke = false;
-        if (!poke && !list_empty(&l->queue)) {
+        if (!list_empty(&l->queue)) {
             m = list_entry(l->queue.next, struct message, link);
             list_remove(&m->link);
             l->queued--;
         }
         pthread_mutex_unlock(&l->lock);
-        if (poke && l->admin) {
-            static const struct http_header host = { STR("Host"), STR("localhost") };
-            struct transport_request q = { .method = "POST", .headers = &host, .header_count = 1,
-                                           .target = arena_printf(a, "/_sagebrush/agent/v1/poke?name=%s&uid=%s", l->options.order->name,
-                                                                    l->options.order->uid) };
-            struct transport_answer answer = { 0 };
-            struct err ignored;
-
-            transport_call(l->admin, &q, &answer, &ignored); /* lost: costs time, never truth */
-            buf_free(&answer.body);
-        }
-        if (!poke && !m)
+        if (!m)
             return 0;
-        r = m && l->admin ? send_message(l, "/_sagebrush/agent/v1/metrics", m->body, err) : 0;
+        r = l->admin ? send_message(l, "/_sagebrush/agent/v1/metrics", m->body, err) : 0;
         free(m);
         if (r < 0)
             return -1;
@@ -328,6 +334,8 @@ static void *run(void *data)
         stop = l->stop;
         pthread_mutex_unlock(&l->lock);
         if (stop || serve_queue(l, &err) < 0) {
+            /* The last report is saved just before the stop: its poke still goes. */
+            send_poke(l);
             arena_free(b.arena);
             break;
         }
