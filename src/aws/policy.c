@@ -20,7 +20,7 @@
 
 enum answer { NO, YES, UNCLEAR };
 
-/* Values ----------------------------------------------------------------------------------------------------------- */
+/* --- Values --- */
 
 /* A scalar of a policy or of a context as text; false for anything else. 'room' holds numbers. */
 static bool scalar(const struct doc *d, char room[static 32], struct str *ret)
@@ -67,7 +67,7 @@ static const struct doc *context_get(const struct doc *context, struct str key)
     return NULL;
 }
 
-/* Patterns --------------------------------------------------------------------------------------------------------- */
+/* --- Patterns --- */
 
 static char lower(char c)
 {
@@ -204,7 +204,7 @@ static bool match_arn(struct str pattern, const char *literal, struct str text)
     return true;
 }
 
-/* Conditions ------------------------------------------------------------------------------------------------------- */
+/* --- Conditions --- */
 
 enum compare {
     TEXT_EQUAL, TEXT_EQUAL_NOCASE, TEXT_LIKE, ARN_LIKE, BOOLEAN, ADDRESS,
@@ -213,11 +213,11 @@ enum compare {
     IS_NULL,
 };
 
-static const struct operator {
+static const struct comparison {
     const char *name;
     enum compare compare;
     bool negated;
-} operators[] = {
+} comparisons[] = {
     { "StringEquals", TEXT_EQUAL, false },
     { "StringNotEquals", TEXT_EQUAL, true },
     { "StringEqualsIgnoreCase", TEXT_EQUAL_NOCASE, false },
@@ -249,13 +249,13 @@ static const struct operator {
 };
 
 struct condition {
-    const struct operator *operator;
+    const struct comparison *comparison;
     bool if_exists;
     enum { ANY_WAY, FOR_ANY, FOR_ALL } quantifier;
 };
 
 /* "ForAllValues:StringLikeIfExists". False: no such operator. */
-static bool parse_operator(struct str name, struct condition *ret)
+static bool parse_comparison(struct str name, struct condition *ret)
 {
     *ret = (struct condition){ 0 };
     if (str_starts(name, "ForAnyValue:")) {
@@ -269,9 +269,9 @@ static bool parse_operator(struct str name, struct condition *ret)
         ret->if_exists = true;
         name.size -= 8;
     }
-    for (const struct operator *o = operators; o->name; o++)
+    for (const struct comparison *o = comparisons; o->name; o++)
         if (str_is_nocase(name, o->name)) {
-            ret->operator = o;
+            ret->comparison = o;
             return !(o->compare == IS_NULL && ret->if_exists);
         }
     return false;
@@ -399,11 +399,14 @@ static enum answer compare(enum compare how, struct str asked, struct str value,
         return match_arn(pattern, e.literal.data, value) ? YES : NO;
     if (how == TEXT_EQUAL)
         return str_eq(pattern, value) ? YES : NO;
-    return pattern.size == value.size && (value.size == 0 || strncasecmp(pattern.data, value.data, value.size) == 0) ? YES : NO;
+    return pattern.size == value.size && (value.size == 0 || strncasecmp(pattern.data, value.data, value.size) == 0)
+               ? YES
+               : NO;
 }
 
 /* Does this value of the request meet one of the policy's values (or, negated, none)? */
-static enum answer meets(const struct operator *o, const struct doc *asked, const struct doc *value, const struct doc *context)
+static enum answer meets(const struct comparison *o, const struct doc *asked, const struct doc *value,
+                         const struct doc *context)
 {
     char value_room[32], asked_room[32];
     struct str v, p;
@@ -421,14 +424,15 @@ static enum answer meets(const struct operator *o, const struct doc *asked, cons
     return unclear ? UNCLEAR : o->negated ? YES : NO;
 }
 
-static enum answer key_holds(const struct condition *c, const struct doc *asked, const struct doc *found, const struct doc *context)
+static enum answer key_holds(const struct condition *c, const struct doc *asked, const struct doc *found,
+                             const struct doc *context)
 {
     uint32_t count = value_count(found);
     bool unclear = false;
 
     if (found && found->type == DOC_NULL)
         count = 0;
-    if (c->operator->compare == IS_NULL) {
+    if (c->comparison->compare == IS_NULL) {
         char room[32];
         struct str text;
 
@@ -439,12 +443,13 @@ static enum answer key_holds(const struct condition *c, const struct doc *asked,
     if (count == 0) {
         if (c->if_exists || c->quantifier == FOR_ALL)
             return YES;
-        return c->operator->negated && c->quantifier == ANY_WAY ? YES : NO;
+        return c->comparison->negated && c->quantifier == ANY_WAY ? YES : NO;
     }
     for (uint32_t i = 0; i < count; i++) {
-        enum answer one = meets(c->operator, asked, value_at(found, i), context);
-        /* Of several values without a quantifier, a negated test asks all of them: one that is forbidden is one too many. */
-        bool all = c->quantifier == FOR_ALL || (c->quantifier == ANY_WAY && c->operator->negated);
+        enum answer one = meets(c->comparison, asked, value_at(found, i), context);
+        /* Of several values without a quantifier, a negated test asks all of them: one that is forbidden is one too
+         * many. */
+        bool all = c->quantifier == FOR_ALL || (c->quantifier == ANY_WAY && c->comparison->negated);
 
         if (one == UNCLEAR)
             unclear = true;
@@ -469,7 +474,7 @@ static enum answer conditions_hold(const struct doc *conditions, const struct do
         const struct doc *keys = conditions->members[i].value;
         struct condition c;
 
-        if (!parse_operator(str_of(conditions->members[i].key), &c) || keys->type != DOC_MAP) {
+        if (!parse_comparison(str_of(conditions->members[i].key), &c) || keys->type != DOC_MAP) {
             all = UNCLEAR;
             continue;
         }
@@ -486,7 +491,7 @@ static enum answer conditions_hold(const struct doc *conditions, const struct do
     return all;
 }
 
-/* Statements ------------------------------------------------------------------------------------------------------- */
+/* --- Statements --- */
 
 static enum answer any_action(const struct doc *list, const char *action)
 {
@@ -549,7 +554,9 @@ static const struct doc_field statement_fields[] = {
 static enum answer statement_applies(const struct statement *s, const char *action, const char *resource,
                                      const struct doc *context)
 {
-    enum answer a = s->action ? any_action(s->action, action) : s->not_action ? negate(any_action(s->not_action, action)) : UNCLEAR;
+    enum answer a = s->action       ? any_action(s->action, action)
+                    : s->not_action ? negate(any_action(s->not_action, action))
+                                    : UNCLEAR;
 
     if (a != NO && *resource)
         a = both(a, s->resource       ? any_resource(s->resource, resource, context)
@@ -626,10 +633,11 @@ int policy_allow(const struct policy_request *q, const char *service, struct err
     snprintf(reason, sizeof reason, because[answer], q->action);
 #pragma GCC diagnostic pop
     return fail_code(err, ERR_DENIED, family == SIGV4_QUERY ? "AccessDenied" : "AccessDeniedException",
-                     "User: %s is not authorized to perform: %s on resource: %s %s", q->arn, q->action, q->resource, reason);
+                     "User: %s is not authorized to perform: %s on resource: %s %s", q->arn, q->action, q->resource,
+                     reason);
 }
 
-/* Principals ------------------------------------------------------------------------------------------------------- */
+/* --- Principals --- */
 
 /* arn:aws:sts::A:assumed-role/ROLE/SESSION acts for arn:aws:iam::A:role/ROLE, whatever the role's path is. */
 static bool acts_for(struct str who, const struct policy_knock *k)
@@ -685,8 +693,9 @@ static enum answer any_principal(const struct doc *principal, const struct polic
 
         for (uint32_t n = 0; n < value_count(list); n++) {
             const struct doc *one = value_at(list, n);
-            enum answer a = one->type == DOC_STRING ? is_principal(str_of(principal->members[i].key), one->text, k, ret_named)
-                                                    : UNCLEAR;
+            enum answer a = one->type == DOC_STRING
+                                ? is_principal(str_of(principal->members[i].key), one->text, k, ret_named)
+                                : UNCLEAR;
 
             if (a == YES)
                 any = YES;
@@ -725,7 +734,7 @@ enum policy_answer policy_knocks(const struct policy_knock *k, bool *ret_named)
     return allowed ? POLICY_ALLOWED : POLICY_NOT_ALLOWED;
 }
 
-/* The context ------------------------------------------------------------------------------------------------------ */
+/* --- The context --- */
 
 struct doc *policy_context(struct arena *a, const struct policy_caller *c)
 {
@@ -758,7 +767,7 @@ struct doc *policy_context(struct arena *a, const struct policy_caller *c)
     return m;
 }
 
-/* Checking what comes in ------------------------------------------------------------------------------------------- */
+/* --- Checking what comes in --- */
 
 static int malformed(struct err *err, const char *text)
 {
@@ -803,8 +812,8 @@ static int check_resources(const struct doc *resources, struct err *err)
         struct str one = value_at(resources, i)->text;
 
         if (!str_starts(one, "arn:") && !str_starts(one, "*") && !str_starts(one, "${"))
-            return fail_code(err, ERR_INVALID, "MalformedPolicyDocument", "Resource " STR_FMT " must be in ARN format or \"*\".",
-                             STR_ARG(one));
+            return fail_code(err, ERR_INVALID, "MalformedPolicyDocument",
+                             "Resource " STR_FMT " must be in ARN format or \"*\".", STR_ARG(one));
     }
     return 0;
 }
@@ -836,7 +845,7 @@ static int check_conditions(const struct doc *conditions, struct err *err)
         const struct doc *keys = conditions->members[i].value;
         struct condition c;
 
-        if (!parse_operator(str_of(conditions->members[i].key), &c))
+        if (!parse_comparison(str_of(conditions->members[i].key), &c))
             return fail_code(err, ERR_INVALID, "MalformedPolicyDocument", "Invalid Condition type : %s.",
                              conditions->members[i].key);
         if (keys->type != DOC_MAP)

@@ -61,8 +61,8 @@ struct policy_knock {
     const struct doc *context; /* NULL: no keys */
 };
 
-/* POLICY_ALLOWED, POLICY_NOT_ALLOWED or POLICY_DENIED. *ret_named (may be NULL): the policy names this very principal; when it is
- * only its account that is allowed, the principal's own policies must allow it too. */
+/* POLICY_ALLOWED, POLICY_NOT_ALLOWED or POLICY_DENIED. *ret_named (may be NULL): the policy names this very principal;
+ * when it is only its account that is allowed, the principal's own policies must allow it too. */
 enum policy_answer policy_knocks(const struct policy_knock *, bool *ret_named);
 
 /* Reads and checks a document: MalformedPolicyDocument, in IAM's words. An identity's policy names no principals, a

@@ -1,8 +1,8 @@
 /* chunked.c - the aws-chunked encoding: lines of a size and perhaps a signature, bytes, and after the last chunk of no
  * bytes, trailing headers.
  *
- *     STREAMING-AWS4-HMAC-SHA256-PAYLOAD           10000;chunk-signature=HEX CRLF bytes CRLF ... 0;chunk-signature=HEX CRLF CRLF
- *     STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER   the same, then name:value lines, x-amz-trailer-signature:HEX
+ *     STREAMING-AWS4-HMAC-SHA256-PAYLOAD           10000;chunk-signature=HEX CRLF bytes CRLF ... 0;chunk-signature=HEX
+ * CRLF CRLF STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER   the same, then name:value lines, x-amz-trailer-signature:HEX
  *     STREAMING-UNSIGNED-PAYLOAD-TRAILER           10000 CRLF bytes CRLF ... 0 CRLF name:value CRLF CRLF
  *
  * Each signature covers the one before, so pieces can be neither dropped nor reordered. Clients differ in the line
@@ -47,8 +47,9 @@ static int malformed(struct chunked *c, struct err *err, const char *what)
 static int malformed_trailer(struct chunked *c, struct err *err)
 {
     c->state = BROKEN;
-    return fail_code(err, ERR_INVALID, "MalformedTrailerError",
-                     "The request contained trailing data that was not well-formed or did not conform to our published schema.");
+    return fail_code(
+        err, ERR_INVALID, "MalformedTrailerError",
+        "The request contained trailing data that was not well-formed or did not conform to our published schema.");
 }
 
 struct chunked *chunked_new(enum sigv4_payload payload, const struct sigv4_seed *seed, int64_t decoded_bytes)
@@ -56,7 +57,8 @@ struct chunked *chunked_new(enum sigv4_payload payload, const struct sigv4_seed 
     struct chunked *c = calloc(1, sizeof *c);
 
     assert(c && "out of memory");
-    assert(payload == SIGV4_STREAMING || payload == SIGV4_STREAMING_TRAILER || payload == SIGV4_STREAMING_UNSIGNED_TRAILER);
+    assert(payload == SIGV4_STREAMING || payload == SIGV4_STREAMING_TRAILER ||
+           payload == SIGV4_STREAMING_UNSIGNED_TRAILER);
     c->signed_chunks = payload != SIGV4_STREAMING_UNSIGNED_TRAILER;
     c->has_trailer = payload != SIGV4_STREAMING;
     assert(!c->signed_chunks || seed);
@@ -82,8 +84,8 @@ static int check_signature(struct chunked *c, const char *algorithm, const char 
 {
     char text[1024], signature[65];
     unsigned char mac[SHA256_SIZE];
-    int size = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s", algorithm, c->seed.amz_date, c->seed.scope, c->seed.signature,
-                        hashes);
+    int size = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s", algorithm, c->seed.amz_date, c->seed.scope,
+                        c->seed.signature, hashes);
 
     assert(size > 0 && (size_t)size < sizeof text);
     hmac_sha256(mac, c->seed.key, sizeof c->seed.key, text, (size_t)size);
@@ -293,9 +295,11 @@ int chunked_end(struct chunked *c, struct err *err)
         return malformed(c, err, "it ends early");
     if (c->decoded_bytes >= 0 && c->seen_bytes != c->decoded_bytes) {
         c->state = BROKEN;
-        return fail_code(err, ERR_INVALID, "IncompleteBody",
-                         "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header: "
-                         "%lld instead of %lld.", (long long)c->seen_bytes, (long long)c->decoded_bytes);
+        return fail_code(
+            err, ERR_INVALID, "IncompleteBody",
+            "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header: "
+            "%lld instead of %lld.",
+            (long long)c->seen_bytes, (long long)c->decoded_bytes);
     }
     return 0;
 }

@@ -17,7 +17,8 @@
 
 struct chunked;
 
-/* seed: of sigv4_verify, copied; NULL with SIGV4_STREAMING_UNSIGNED_TRAILER. decoded_bytes: x-amz-decoded-content-length. */
+/* seed: of sigv4_verify, copied; NULL with SIGV4_STREAMING_UNSIGNED_TRAILER. decoded_bytes:
+ * x-amz-decoded-content-length. */
 struct chunked *chunked_new(enum sigv4_payload, const struct sigv4_seed *seed, int64_t decoded_bytes);
 void chunked_free(struct chunked *); /* NULL is fine */
 

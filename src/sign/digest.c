@@ -100,8 +100,8 @@ void md5(unsigned char ret[static MD5_SIZE], const void *data, size_t size)
 }
 
 /* RFC 2104. The blocks of all three digests have 64 bytes. */
-static void hmac(enum digest_kind kind, size_t hash_size, unsigned char *ret, const void *key, size_t key_size, const void *data,
-                 size_t size)
+static void hmac(enum digest_kind kind, size_t hash_size, unsigned char *ret, const void *key, size_t key_size,
+                 const void *data, size_t size)
 {
     unsigned char block[64] = { 0 }, pad[64], inner[SHA256_SIZE];
     struct digest d;
@@ -144,7 +144,8 @@ bool secret_equal(const void *a, const void *b, size_t size)
 
 enum { NONCE_SIZE = 12, TAG_SIZE = 16 };
 
-struct str seal(struct arena *a, const unsigned char key[static SEAL_KEY_SIZE], struct rand *rand, struct str label, struct str plain)
+struct str seal(struct arena *a, const unsigned char key[static SEAL_KEY_SIZE], struct rand *rand, struct str label,
+                struct str plain)
 {
     unsigned char *out = arena_alloc(a, NONCE_SIZE + plain.size + TAG_SIZE);
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
@@ -164,7 +165,8 @@ struct str seal(struct arena *a, const unsigned char key[static SEAL_KEY_SIZE], 
     return (struct str){ (char *)out, NONCE_SIZE + plain.size + TAG_SIZE };
 }
 
-bool unseal(struct arena *a, const unsigned char key[static SEAL_KEY_SIZE], struct str label, struct str sealed, struct str *ret_plain)
+bool unseal(struct arena *a, const unsigned char key[static SEAL_KEY_SIZE], struct str label, struct str sealed,
+            struct str *ret_plain)
 {
     const unsigned char *in = (const unsigned char *)sealed.data;
     unsigned char tag[TAG_SIZE], *out;
@@ -183,7 +185,8 @@ bool unseal(struct arena *a, const unsigned char key[static SEAL_KEY_SIZE], stru
     good = EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, in) == 1 &&
            EVP_DecryptUpdate(c, NULL, &n, (const unsigned char *)label.data, (int)label.size) == 1 &&
            EVP_DecryptUpdate(c, out, &n, in + NONCE_SIZE, (int)size) == 1 &&
-           EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, sizeof tag, tag) == 1 && EVP_DecryptFinal_ex(c, out + n, &tail) == 1;
+           EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, sizeof tag, tag) == 1 &&
+           EVP_DecryptFinal_ex(c, out + n, &tail) == 1;
     EVP_CIPHER_CTX_free(c);
     if (!good)
         return false;

@@ -23,21 +23,25 @@ struct digest {
 
 void digest_start(struct digest *, enum digest_kind);
 void digest_update(struct digest *, const void *data, size_t size);
-void digest_finish(struct digest *, unsigned char *ret); /* ret has room for the kind's size; start again before the next use */
+void digest_finish(struct digest *,
+                   unsigned char *ret); /* ret has room for the kind's size; start again before the next use */
 
 void sha256(unsigned char ret[static SHA256_SIZE], const void *data, size_t size);
 void sha256_hex(char ret[static 2 * SHA256_SIZE + 1], const void *data, size_t size);
 void md5(unsigned char ret[static MD5_SIZE], const void *data, size_t size);
 
 void hmac_sha1(unsigned char ret[static SHA1_SIZE], const void *key, size_t key_size, const void *data, size_t size);
-void hmac_sha256(unsigned char ret[static SHA256_SIZE], const void *key, size_t key_size, const void *data, size_t size);
+void hmac_sha256(unsigned char ret[static SHA256_SIZE], const void *key, size_t key_size, const void *data,
+                 size_t size);
 
 /* Equal, in a time that depends on the size only. */
 bool secret_equal(const void *, const void *, size_t size);
 
 /* AES-256-GCM with a fresh nonce: what comes out is nonce, ciphertext, tag. 'label' is bound to it but not in it.
  * Opening gives false for anything that was not sealed with this key and label. */
-struct str seal(struct arena *, const unsigned char key[static SEAL_KEY_SIZE], struct rand *, struct str label, struct str plain);
-bool unseal(struct arena *, const unsigned char key[static SEAL_KEY_SIZE], struct str label, struct str sealed, struct str *ret_plain);
+struct str seal(struct arena *, const unsigned char key[static SEAL_KEY_SIZE], struct rand *, struct str label,
+                struct str plain);
+bool unseal(struct arena *, const unsigned char key[static SEAL_KEY_SIZE], struct str label, struct str sealed,
+            struct str *ret_plain);
 
 #endif

@@ -1,7 +1,7 @@
 /* sigv2.c - presigned URLs of Signature Version 2.
  *
- * https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html: HMAC-SHA1 over the method, three headers, the
- * x-amz-* headers (which a presigned URL may carry in its query) and the resource with its sub-resources. */
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html: HMAC-SHA1 over the method, three headers,
+ * the x-amz-* headers (which a presigned URL may carry in its query) and the resource with its sub-resources. */
 #include "sign/sigv2.h"
 
 #include <string.h>
@@ -26,8 +26,8 @@ static const char *const sub_resources[] = {
     "versionId", "versioning", "versions", "website",
 };
 
-/* Parameters that the signature does not cover and that change no more than which page of a listing is read. Any other would
- * let whoever holds the URL turn it into another operation. */
+/* Parameters that the signature does not cover and that change no more than which page of a listing is read. Any other
+ * would let whoever holds the URL turn it into another operation. */
 static const char *const uncovered[] = {
     "AWSAccessKeyId", "Expires", "Signature", "content-md5", "content-type", "continuation-token", "delimiter",
     "encoding-type", "fetch-owner", "key-marker", "list-type", "marker", "max-keys", "max-parts", "max-uploads",
@@ -142,12 +142,14 @@ static int check_parameters(const struct parameter *p, int count, struct err *er
         if (!is_amz(p[i].name) && !among(p[i].name, sub_resources, sizeof sub_resources / sizeof sub_resources[0]) &&
             !among(p[i].name, uncovered, sizeof uncovered / sizeof uncovered[0]))
             return fail_code(err, ERR_DENIED, "AccessDenied",
-                             "The query parameter " STR_FMT " is not covered by a signature of version 2. Presign with version 4.",
+                             "The query parameter " STR_FMT
+                             " is not covered by a signature of version 2. Presign with version 4.",
                              STR_ARG(p[i].name));
     return 0;
 }
 
-static struct str header_or_parameter(const struct sigv4_request *r, const struct parameter *p, int count, const char *name)
+static struct str header_or_parameter(const struct sigv4_request *r, const struct parameter *p, int count,
+                                      const char *name)
 {
     const struct parameter *in_query = find(p, count, name);
 
@@ -168,7 +170,8 @@ static void lower(struct arena *a, struct str *s)
 }
 
 /* x-amz-*: in lower case, sorted, one line a name. */
-static void add_amz_headers(struct arena *a, struct buf *b, const struct sigv4_request *r, const struct parameter *p, int count)
+static void add_amz_headers(struct arena *a, struct buf *b, const struct sigv4_request *r, const struct parameter *p,
+                            int count)
 {
     struct parameter *all = arena_array_of(a, struct parameter, (size_t)(r->header_count + count) + 1);
     int n = 0;
@@ -202,7 +205,8 @@ static void add_amz_headers(struct arena *a, struct buf *b, const struct sigv4_r
         buf_append_char(b, '\n');
 }
 
-static void add_resource(struct buf *b, const struct sigv4_request *r, struct str bucket, const struct parameter *p, int count)
+static void add_resource(struct buf *b, const struct sigv4_request *r, struct str bucket, const struct parameter *p,
+                         int count)
 {
     struct str query, path = path_of(r->target, &query);
     char before = '?';
@@ -245,9 +249,10 @@ int sigv2_verify(struct arena *a, const struct sigv4_request *r, const struct si
     hmac_sha1(computed, secret.data, secret.size, b.data, b.size);
     if (!base64_decode(a, claim->signature, &signature) || signature.size != sizeof computed ||
         !secret_equal(signature.data, computed, sizeof computed))
-        return fail_code(err, ERR_DENIED, "SignatureDoesNotMatch",
-                         "The request signature we calculated does not match the signature you provided. Check your key and "
-                         "signing method.");
+        return fail_code(
+            err, ERR_DENIED, "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. Check your key and "
+            "signing method.");
     if (now_ms / 1000 > claim->expires_s)
         return fail_code(err, ERR_DENIED, "AccessDenied", "Request has expired");
     return 0;
@@ -268,8 +273,9 @@ const struct sigv4_header *sigv2_headers(struct arena *a, const struct sigv4_req
             !str_is(parameters[i].name, "content-md5"))
             continue;
         for (int h = 0; h < r->header_count; h++)
-            there = there || (r->headers[h].name.size == parameters[i].name.size &&
-                              strncasecmp(r->headers[h].name.data, parameters[i].name.data, parameters[i].name.size) == 0);
+            there =
+                there || (r->headers[h].name.size == parameters[i].name.size &&
+                          strncasecmp(r->headers[h].name.data, parameters[i].name.data, parameters[i].name.size) == 0);
         if (!there)
             all[n++] = (struct sigv4_header){ parameters[i].name, parameters[i].value };
     }

@@ -14,7 +14,8 @@ int sigv2_parse(struct arena *, const struct sigv4_request *, struct sigv4_claim
 int sigv2_verify(struct arena *, const struct sigv4_request *, const struct sigv4_claim *, struct str bucket,
                  struct str secret, int64_t now_ms, struct err *err);
 
-/* The request's headers, with those that a presigned URL carries in its query: x-amz-meta-color=red, content-type=... */
+/* The request's headers, with those that a presigned URL carries in its query: x-amz-meta-color=red, content-type=...
+ */
 const struct sigv4_header *sigv2_headers(struct arena *, const struct sigv4_request *, int *ret_count);
 
 #endif

@@ -22,7 +22,7 @@
 
 enum { SKEW_MS = 15 * 60 * 1000, CACHE_SLOTS = 256, SECRET_MAX = 128, SCOPE_MAX = 192 };
 
-/* Errors ------------------------------------------------------------------------------------------------------- */
+/* --- Errors --- */
 
 enum sigv4_family sigv4_family(const char *service)
 {
@@ -117,7 +117,7 @@ static void basic_time(char ret[static 17], int64_t ms)
     *out = '\0';
 }
 
-/* Parts of a request --------------------------------------------------------------------------------------------- */
+/* --- Parts of a request --- */
 
 static const struct sigv4_header *find_header(const struct sigv4_request *r, const char *name, int *ret_count)
 {
@@ -200,7 +200,7 @@ bool sigv4_anonymous(const struct sigv4_request *r)
     return true;
 }
 
-/* Who claims to be asking ---------------------------------------------------------------------------------------- */
+/* --- Who claims to be asking --- */
 
 /* Credential=AKIA.../20240229/us-east-1/s3/aws4_request. Taken from the right: an imported key may hold a slash. */
 static bool split_credential(struct str credential, struct sigv4_claim *c, struct str *ret_terminator)
@@ -221,8 +221,8 @@ static bool split_credential(struct str credential, struct sigv4_claim *c, struc
     return credential.size > 0 && c->date.size + c->region.size + c->service.size + 16 < SCOPE_MAX;
 }
 
-static int check_scope(const struct sigv4_claim *c, struct str terminator, const char *service, enum sigv4_family family,
-                       struct err *err)
+static int check_scope(const struct sigv4_claim *c, struct str terminator, const char *service,
+                       enum sigv4_family family, struct err *err)
 {
     if (!str_is(terminator, "aws4_request"))
         return refuse(err, family == SIGV4_S3 ? 400 : 403,
@@ -238,7 +238,8 @@ static int check_scope(const struct sigv4_claim *c, struct str terminator, const
             return refuse(err, 400, "AuthorizationHeaderMalformed",
                           "The authorization header is malformed; incorrect service \"" STR_FMT
                           "\". This endpoint belongs to \"%s\".", STR_ARG(c->service), service);
-        return refuse(err, 403, mismatch_code(family), "Credential should be scoped to correct service: '%s'. ", service);
+        return refuse(err, 403, mismatch_code(family), "Credential should be scoped to correct service: '%s'. ",
+                      service);
     }
     /* With nothing else said of a request, the scope's service is what it is for. */
     if (c->service.size == 0 || c->region.size == 0)
@@ -286,8 +287,8 @@ static int parse_authorization(struct arena *a, struct str text, struct sigv4_cl
     return 0;
 }
 
-static int parse_presigned(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c, struct str *ret_terminator,
-                           enum sigv4_family family, struct err *err)
+static int parse_presigned(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c,
+                           struct str *ret_terminator, enum sigv4_family family, struct err *err)
 {
     struct str algorithm = { 0 }, credential = { 0 }, expires = { 0 };
     bool has_expires = parameter(a, r, "X-Amz-Expires", &expires);
@@ -299,9 +300,10 @@ static int parse_presigned(struct arena *a, const struct sigv4_request *r, struc
             return refuse(err, 400, "AuthorizationQueryParametersError",
                           "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, "
                           "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.");
-        return incomplete(err, family, "AWS query-string parameters must include 'X-Amz-Algorithm', 'X-Amz-Credential', "
-                                       "'X-Amz-Signature', 'X-Amz-SignedHeaders' and 'X-Amz-Date'. Re-examine the "
-                                       "query-string parameters.");
+        return incomplete(err, family,
+                          "AWS query-string parameters must include 'X-Amz-Algorithm', 'X-Amz-Credential', "
+                          "'X-Amz-Signature', 'X-Amz-SignedHeaders' and 'X-Amz-Date'. Re-examine the "
+                          "query-string parameters.");
     }
     if (!str_is(algorithm, ALGORITHM))
         return refuse(err, 400, family == SIGV4_S3 ? "AuthorizationQueryParametersError" : "IncompleteSignature",
@@ -356,9 +358,11 @@ static int parse_date(struct arena *a, const struct sigv4_request *r, struct sig
             return refuse(err, 400, c->presigned ? "AuthorizationQueryParametersError" : "AuthorizationHeaderMalformed",
                           "Invalid credential date \"" STR_FMT "\". This date is not the same as X-Amz-Date: \"%.8s\".",
                           STR_ARG(c->date), c->amz_date.data);
-        return refuse(err, 403, mismatch_code(family),
-                      "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" STR_FMT
-                      "' != '%.8s', from '" STR_FMT "'.", STR_ARG(c->date), c->amz_date.data, STR_ARG(c->amz_date));
+        return refuse(
+            err, 403, mismatch_code(family),
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" STR_FMT
+            "' != '%.8s', from '" STR_FMT "'.",
+            STR_ARG(c->date), c->amz_date.data, STR_ARG(c->amz_date));
     }
     return 0;
 }
@@ -421,8 +425,8 @@ static int check_signed_headers(const struct sigv4_request *r, const struct sigv
     return 0;
 }
 
-static int parse_payload(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c, enum sigv4_family family,
-                         struct err *err)
+static int parse_payload(struct arena *a, const struct sigv4_request *r, struct sigv4_claim *c,
+                         enum sigv4_family family, struct err *err)
 {
     static const struct {
         const char *text;
@@ -459,14 +463,16 @@ static int parse_payload(struct arena *a, const struct sigv4_request *r, struct 
     }
     if (family != SIGV4_S3)
         return 0;
-    return refuse(err, 400, "InvalidArgument",
-                  "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
-                  "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
-                  "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid "
-                  "sha256 value.");
+    return refuse(
+        err, 400, "InvalidArgument",
+        "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
+        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid "
+        "sha256 value.");
 }
 
-int sigv4_parse(struct arena *a, const struct sigv4_request *r, const char *service, struct sigv4_claim *ret, struct err *err)
+int sigv4_parse(struct arena *a, const struct sigv4_request *r, const char *service, struct sigv4_claim *ret,
+                struct err *err)
 {
     enum sigv4_family family = sigv4_family(service);
     struct sigv4_claim c = { 0 };
@@ -513,7 +519,7 @@ int sigv4_parse(struct arena *a, const struct sigv4_request *r, const char *serv
     return 0;
 }
 
-/* The arithmetic ------------------------------------------------------------------------------------------------- */
+/* --- The arithmetic --- */
 
 struct pair_at { /* of an encoded parameter, in cache->encoded */
     uint32_t name, name_size, value, value_size;
@@ -587,8 +593,8 @@ static void scope_text(char ret[static SCOPE_MAX], struct str date, struct str r
     *at = '\0';
 }
 
-static const unsigned char *signing_key(struct sigv4_cache *cache, struct str secret, const char *scope, struct str date,
-                                        struct str region, struct str service)
+static const unsigned char *signing_key(struct sigv4_cache *cache, struct str secret, const char *scope,
+                                        struct str date, struct str region, struct str service)
 {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
     struct slot *s;
@@ -831,7 +837,7 @@ static void signature_of(char ret[static 65], const unsigned char key[static SHA
     hex_encode(ret, mac, sizeof mac);
 }
 
-/* Verifying ------------------------------------------------------------------------------------------------------ */
+/* --- Verifying --- */
 
 static int check_time(const struct sigv4_claim *c, enum sigv4_family family, int64_t now_ms, struct err *err)
 {
@@ -851,33 +857,39 @@ static int check_time(const struct sigv4_claim *c, enum sigv4_family family, int
         basic_time(bound, c->presigned ? until_ms : now_ms - SKEW_MS);
         if (c->presigned)
             return refuse(err, 403, mismatch_code(family), "Signature expired: %s is now earlier than %s", bound, now);
-        return refuse(err, 403, mismatch_code(family), "Signature expired: " STR_FMT " is now earlier than %s (%s - 15 min.)",
-                      STR_ARG(c->amz_date), bound, now);
+        return refuse(err, 403, mismatch_code(family),
+                      "Signature expired: " STR_FMT " is now earlier than %s (%s - 15 min.)", STR_ARG(c->amz_date),
+                      bound, now);
     }
     basic_time(bound, now_ms + SKEW_MS);
-    return refuse(err, 403, mismatch_code(family), "Signature not yet current: " STR_FMT " is still later than %s (%s + 15 min.)",
-                  STR_ARG(c->amz_date), bound, now);
+    return refuse(err, 403, mismatch_code(family),
+                  "Signature not yet current: " STR_FMT " is still later than %s (%s + 15 min.)", STR_ARG(c->amz_date),
+                  bound, now);
 }
 
-static int mismatch(const struct sigv4_claim *c, enum sigv4_family family, const char *scope, struct str canonical, struct err *err)
+static int mismatch(const struct sigv4_claim *c, enum sigv4_family family, const char *scope, struct str canonical,
+                    struct err *err)
 {
     char text[TO_SIGN_MAX];
 
     if (family == SIGV4_S3)
-        return refuse(err, 403, "SignatureDoesNotMatch",
-                      "The request signature we calculated does not match the signature you provided. Check your key and "
-                      "signing method.");
+        return refuse(
+            err, 403, "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. Check your key and "
+            "signing method.");
     /* The other services show their work, which is what lets somebody write a signer. Nothing in it is secret. */
     string_to_sign(text, c->amz_date, scope, canonical);
-    return refuse(err, 403, mismatch_code(family),
-                  "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
-                  "Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this "
-                  "request should have been\n'" STR_FMT "'\n\nThe String-to-Sign should have been\n'%s'\n",
-                  (int)(canonical.size < 2500 ? canonical.size : 2500), canonical.data, text);
+    return refuse(
+        err, 403, mismatch_code(family),
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
+        "Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this "
+        "request should have been\n'" STR_FMT "'\n\nThe String-to-Sign should have been\n'%s'\n",
+        (int)(canonical.size < 2500 ? canonical.size : 2500), canonical.data, text);
 }
 
-int sigv4_verify(struct sigv4_cache *cache, const struct sigv4_request *r, const struct sigv4_claim *c, struct str secret,
-                 const unsigned char *body_sha256, int64_t now_ms, struct sigv4_seed *ret_seed, struct err *err)
+int sigv4_verify(struct sigv4_cache *cache, const struct sigv4_request *r, const struct sigv4_claim *c,
+                 struct str secret, const unsigned char *body_sha256, int64_t now_ms, struct sigv4_seed *ret_seed,
+                 struct err *err)
 {
     enum sigv4_family family = family_of_claim(c);
     const unsigned char *key;
@@ -923,12 +935,13 @@ int sigv4_check_body(const struct sigv4_claim *c, const unsigned char body_sha25
     if (family == SIGV4_S3)
         return refuse(err, 400, "XAmzContentSHA256Mismatch",
                       "The provided 'x-amz-content-sha256' header does not match what was computed.");
-    return refuse(err, 403, mismatch_code(family),
-                  "The request signature we calculated does not match the signature you provided: the body does not hash to "
-                  "x-amz-content-sha256. Check your AWS Secret Access Key and signing method.");
+    return refuse(
+        err, 403, mismatch_code(family),
+        "The request signature we calculated does not match the signature you provided: the body does not hash to "
+        "x-amz-content-sha256. Check your AWS Secret Access Key and signing method.");
 }
 
-/* Signing -------------------------------------------------------------------------------------------------------- */
+/* --- Signing --- */
 
 /* Proxies and clients change these on the way. */
 static bool signable(struct str name)
@@ -975,8 +988,9 @@ static struct str signed_names(struct arena *a, const struct sigv4_header *heade
     return str_of(arena_strndup(a, list.data ? list.data : "", list.size));
 }
 
-int sigv4_sign(struct arena *a, struct sigv4_cache *cache, const struct sigv4_request *r, const struct sigv4_credentials *who,
-               const struct sigv4_scope *where, struct str payload, const struct sigv4_header **ret_headers)
+int sigv4_sign(struct arena *a, struct sigv4_cache *cache, const struct sigv4_request *r,
+               const struct sigv4_credentials *who, const struct sigv4_scope *where, struct str payload,
+               const struct sigv4_header **ret_headers)
 {
     struct sigv4_cache *own = cache ? NULL : sigv4_cache_new();
     struct sigv4_header *all = arena_array_of(a, struct sigv4_header, (size_t)r->header_count + SIGV4_ADDED_MAX);
@@ -1032,7 +1046,8 @@ char *sigv4_presign(struct arena *a, const struct sigv4_request *r, const struct
     scope_text(scope, date, region, service);
     names = signed_names(a, r->headers, r->header_count);
     buf_append(&target, r->target.data, r->target.size);
-    buf_printf(&target, "%cX-Amz-Algorithm=" ALGORITHM "&X-Amz-Credential=", memchr(r->target.data, '?', r->target.size) ? '&' : '?');
+    buf_printf(&target, "%cX-Amz-Algorithm=" ALGORITHM "&X-Amz-Credential=",
+               memchr(r->target.data, '?', r->target.size) ? '&' : '?');
     uri_encode(&target, who->access_key_id, false);
     buf_append_str(&target, "%2F");
     uri_encode(&target, str_of(scope), false);

@@ -63,7 +63,8 @@ struct sigv4_claim {
 
 /* 'service' is the signing name of what was asked, as far as it is known ("" is not): it chooses the words of an
  * error, and where it is not "" the scope must name it. */
-int sigv4_parse(struct arena *, const struct sigv4_request *, const char *service, struct sigv4_claim *ret, struct err *err);
+int sigv4_parse(struct arena *, const struct sigv4_request *, const char *service, struct sigv4_claim *ret,
+                struct err *err);
 
 /* True when the request has neither an Authorization header nor a presigned query. */
 bool sigv4_anonymous(const struct sigv4_request *);

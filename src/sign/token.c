@@ -44,7 +44,8 @@ static bool take_u64(struct str *from, uint64_t *ret)
     return true;
 }
 
-char *token_seal(struct arena *a, const unsigned char key[static SEAL_KEY_SIZE], struct rand *rand, const struct token *t)
+char *token_seal(struct arena *a, const unsigned char key[static SEAL_KEY_SIZE], struct rand *rand,
+                 const struct token *t)
 {
     _cleanup_buf_ struct buf plain = { 0 };
     struct str sealed;

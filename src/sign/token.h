@@ -29,7 +29,8 @@ char *token_seal(struct arena *, const unsigned char key[static SEAL_KEY_SIZE], 
 
 enum token_answer { TOKEN_GOOD, TOKEN_INVALID, TOKEN_EXPIRED };
 
-/* A token is good only together with the access key id that it was made for. sigv4_refuse() has the words for the rest. */
+/* A token is good only together with the access key id that it was made for. sigv4_refuse() has the words for the rest.
+ */
 enum token_answer token_open(struct arena *, const unsigned char key[static SEAL_KEY_SIZE], struct str text,
                              struct str access_key_id, int64_t now_ms, struct token *ret);
 

@@ -50,7 +50,8 @@ def user(aws, unique):
 
 
 def job(role, name="j"):
-    return dict(TrainingJobName=name, RoleArn=role, AlgorithmSpecification={"TrainingImage": "x", "TrainingInputMode": "File"},
+    return dict(TrainingJobName=name, RoleArn=role,
+                AlgorithmSpecification={"TrainingImage": "x", "TrainingInputMode": "File"},
                 OutputDataConfig={"S3OutputPath": "s3://b/o"}, StoppingCondition={"MaxRuntimeInSeconds": 60},
                 ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1})
 
@@ -67,10 +68,12 @@ def test_the_first_key_is_a_session_of_the_execution_role(aws):
 def test_a_key_without_policies_may_nothing(user, aws, unique):
     account = aws("sts").get_caller_identity()["Account"]
     assert user("sts").get_caller_identity()["Arn"] == f"arn:aws:iam::{account}:user/{unique}"
-    message = refused("AccessDeniedException", user("sagemaker").describe_training_job, TrainingJobName="j")
-    assert message == (f"User: arn:aws:iam::{account}:user/{unique} is not authorized to perform: sagemaker:DescribeTrainingJob "
-                       f"on resource: arn:aws:sagemaker:us-east-1:{account}:training-job/j because no identity-based policy "
-                       "allows the sagemaker:DescribeTrainingJob action").replace("us-east-1", user("sagemaker").meta.region_name)
+    sagemaker = user("sagemaker")
+    message = refused("AccessDeniedException", sagemaker.describe_training_job, TrainingJobName="j")
+    assert message == (f"User: arn:aws:iam::{account}:user/{unique} is not authorized to perform: "
+                       "sagemaker:DescribeTrainingJob on resource: "
+                       f"arn:aws:sagemaker:{sagemaker.meta.region_name}:{account}:training-job/j because no identity-based "
+                       "policy allows the sagemaker:DescribeTrainingJob action")
     assert refused("AccessDenied", user("s3").list_buckets)
     assert refused("AccessDenied", user("iam").list_users)
 
@@ -98,7 +101,8 @@ def test_pass_role(user, aws, unique):
                       PrimaryContainer={"Image": "x"})
     assert "iam:PassRole" in message and role in message
     iam.put_user_policy(UserName=unique, PolicyName="p", PolicyDocument=document(
-        allow("sagemaker:*"), allow("iam:PassRole", Condition={"StringEquals": {"iam:PassedToService": "glue.amazonaws.com"}})))
+        allow("sagemaker:*"),
+        allow("iam:PassRole", Condition={"StringEquals": {"iam:PassedToService": "glue.amazonaws.com"}})))
     refused("AccessDeniedException", user("sagemaker").create_model, ModelName=unique, ExecutionRoleArn=role,
             PrimaryContainer={"Image": "x"})
     iam.put_user_policy(UserName=unique, PolicyName="p", PolicyDocument=document(
@@ -191,7 +195,8 @@ def test_managed_policies_in_versions(user, aws, unique):
     arn = iam.create_policy(PolicyName=unique, PolicyDocument=document(allow("sagemaker:ListModels")))["Policy"]["Arn"]
     iam.attach_user_policy(UserName=unique, PolicyArn=arn)
     user("sagemaker").list_models()
-    iam.create_policy_version(PolicyArn=arn, PolicyDocument=document(allow("sagemaker:ListEndpoints")), SetAsDefault=True)
+    iam.create_policy_version(PolicyArn=arn, SetAsDefault=True,
+                              PolicyDocument=document(allow("sagemaker:ListEndpoints")))
     user("sagemaker").list_endpoints()
     refused("AccessDeniedException", user("sagemaker").list_models)
     version = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
@@ -218,7 +223,8 @@ def test_bad_documents(aws, unique):
     iam = aws("iam")
     refused("MalformedPolicyDocument", iam.create_policy, PolicyName=unique, PolicyDocument="{")
     refused("MalformedPolicyDocument", iam.create_policy, PolicyName=unique, PolicyDocument=document(allow("nothing")))
-    refused("MalformedPolicyDocument", iam.create_role, RoleName=unique, AssumeRolePolicyDocument=document(allow("s3:*")))
+    refused("MalformedPolicyDocument", iam.create_role, RoleName=unique,
+            AssumeRolePolicyDocument=document(allow("s3:*")))
 
 
 def test_tags(aws, unique):

@@ -12,7 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int decode(enum sigv4_payload kind, int64_t length, struct str body, size_t step, struct buf *out)
 {
-    static const struct sigv4_seed seed = { .key = "key", .amz_date = "20240229T120000Z", .scope = "scope", .signature = "0" };
+    static const struct sigv4_seed seed = {
+        .key = "key", .amz_date = "20240229T120000Z", .scope = "scope", .signature = "0"
+    };
     struct chunked *c = chunked_new(kind, &seed, length);
     struct err err;
     int rc = 0, n;

@@ -17,9 +17,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size > 4096 || json_parse(a, text, &d, &err) < 0)
         return 0;
-    context = policy_context(a, &(struct policy_caller){ .arn = "arn:aws:iam::123456789012:user/team/bob",
-                                                         .account = "123456789012", .user_id = "AIDA1", .source_ip = "10.1.2.3",
-                                                         .region = "eu-west-1", .now_ms = 1709208000000 });
+    context = policy_context(a, &(struct policy_caller) { .arn = "arn:aws:iam::123456789012:user/team/bob",
+                                                          .account = "123456789012",
+                                                          .user_id = "AIDA1",
+                                                          .source_ip = "10.1.2.3",
+                                                          .region = "eu-west-1",
+                                                          .now_ms = 1709208000000 });
     for (int kind = POLICY_IDENTITY; kind <= POLICY_RESOURCE; kind++) {
         struct doc *parsed;
 

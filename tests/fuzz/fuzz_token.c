@@ -1,5 +1,6 @@
 /* links: base sign */
-/* A session token as it came in, and its inside sealed with the right key: what only a newer version of us would make. */
+/* A session token as it came in, and its inside sealed with the right key: what only a newer version of us would make.
+ */
 #include <assert.h>
 #include <stdint.h>
 

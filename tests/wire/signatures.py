@@ -1,7 +1,7 @@
 """signatures.py PROBE - what boto3 signs, we take; what was changed on the way, we do not.
 
-Requests are made by real boto3 clients and caught just before they would be sent, so they are signed, encoded and chunked
-as on the wire. Signed chunks, which boto3 does not send, are made here after the S3 manual."""
+Requests are made by real boto3 clients and caught just before they would be sent, so they are signed, encoded and
+chunked as on the wire. Signed chunks, which boto3 does not send, are made here after the S3 manual."""
 import base64
 import hashlib
 import hmac
@@ -38,8 +38,9 @@ def ask(service, method, url, headers, body, **more):
     decoded = [int(v) for k, v in pairs if k.lower() == 'x-amz-decoded-content-length']
     probe.stdin.write(json.dumps({
         'method': method, 'target': target or '/', 'headers': pairs, 'body': base64.b64encode(body).decode(),
-        'service': NAMES.get(service, service), 'secret': SECRET, 'now_ms': int(time.time() * 1000) + more.get('later_ms', 0),
-        'decoded_bytes': decoded[0] if decoded else -1, 'bucket': 'bucket' if parts.netloc.startswith('bucket.') else ''}, ensure_ascii=True) + '\n')
+        'service': NAMES.get(service, service), 'secret': SECRET,
+        'now_ms': int(time.time() * 1000) + more.get('later_ms', 0), 'decoded_bytes': decoded[0] if decoded else -1,
+        'bucket': 'bucket' if parts.netloc.startswith('bucket.') else ''}) + '\n')
     probe.stdin.flush()
     return json.loads(probe.stdout.readline())
 
@@ -106,8 +107,8 @@ def call(c, operation, **arguments):
 
 
 quick = Config(retries={'total_max_attempts': 1}, s3={'addressing_style': 'path'})
-keys = ['plain', 'a b', 'a+b', 'a%20b', 'ü/é/日本語', "!*'()~-._", 'a&b=c?d#e', '//double//slash/', 'x/../y/./z', '$@:;,|^`{}[]<>"\\',
-        'tab\there', '%', '%zz', '+', 'k' * 900]
+keys = ['plain', 'a b', 'a+b', 'a%20b', 'ü/é/日本語', "!*'()~-._", 'a&b=c?d#e', '//double//slash/', 'x/../y/./z',
+        '$@:;,|^`{}[]<>"\\', 'tab\there', '%', '%zz', '+', 'k' * 900]
 
 for token in (False, True):
     s3 = client('s3', token, config=quick)
@@ -152,14 +153,16 @@ for token in (False, True):
     # The way before, which is what boto3 presigns with unless it is told otherwise.
     for style in ('path', 'virtual'):
         signer = client('s3', token, config=Config(signature_version='s3', s3={'addressing_style': style}))
-        arguments = {'Bucket': 'bucket', 'Key': 'a b', 'VersionId': 'x+/=', 'ResponseContentType': 'text/plain; charset=x'}
+        arguments = {'Bucket': 'bucket', 'Key': 'a b', 'VersionId': 'x+/=',
+                     'ResponseContentType': 'text/plain; charset=x'}
         url = signer.generate_presigned_url('get_object', Params=arguments)
         good(url, ask('s3', 'GET', url, [], b''))
-        url = signer.generate_presigned_url('put_object', Params={'Bucket': 'bucket', 'Key': 'k', 'ContentType': 'text/x',
-                                                                  'Metadata': {'a': 'b'}})
+        url = signer.generate_presigned_url('put_object', Params={'Bucket': 'bucket', 'Key': 'k',
+                                                                  'ContentType': 'text/x', 'Metadata': {'a': 'b'}})
         good(url, ask('s3', 'PUT', url, [('Content-Type', 'text/x')], b''))
         bad(url, ask('s3', 'PUT', url, [('Content-Type', 'text/y')], b''), 'SignatureDoesNotMatch')
-        bad(url, ask('s3', 'PUT', url, [('Content-Type', 'text/x'), ('x-amz-acl', 'public-read')], b''), 'SignatureDoesNotMatch')
+        bad(url, ask('s3', 'PUT', url, [('Content-Type', 'text/x'), ('x-amz-acl', 'public-read')], b''),
+            'SignatureDoesNotMatch')
 
     sagemaker = client('sagemaker', token, config=quick)
     call(sagemaker, 'describe_training_job', TrainingJobName='x')
@@ -180,7 +183,8 @@ answer = good('sts presigned', ask('sts', 'GET', request.url, [], b''))
 assert answer['token'] == TOKEN
 bad('sts presigned', ask('sts', 'GET', request.url, [], b'', later_ms=70_000), 'SignatureDoesNotMatch')
 # Paths that clients write in ways of their own.
-for path in ('/a/b', '/a%2Fb', '/a//b/../c/', '/endpoints/x%20y/invocations', '/%E6%97%A5', "/a!b*c'(d)", '/a:b@c', '/a%253Ab'):
+for path in ('/a/b', '/a%2Fb', '/a//b/../c/', '/endpoints/x%20y/invocations', '/%E6%97%A5', "/a!b*c'(d)", '/a:b@c',
+             '/a%253Ab'):
     for query in ('', '?b=2&a=1', '?a=%20&a=', '?x', '?a=b%3Dc%26', '?A=1&a=2', '?a-=1&a=2'):
         request = AWSRequest('GET', f'https://host.example.com{path}{query}', headers={'My-Header': '  a   b  '})
         SigV4Auth(Credentials(KEY, SECRET), 'sagemaker', 'eu-west-1').add_auth(request)
@@ -215,7 +219,8 @@ for trailer in (False, True):
         data = bytes(i % 251 for i in range(size))
         payload = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD' + ('-TRAILER' if trailer else '')
         request = AWSRequest('PUT', 'https://s3.example.com/bucket/key', headers={
-            'X-Amz-Content-SHA256': payload, 'x-amz-decoded-content-length': str(size), 'Content-Encoding': 'aws-chunked'})
+            'X-Amz-Content-SHA256': payload, 'x-amz-decoded-content-length': str(size),
+            'Content-Encoding': 'aws-chunked'})
 
         class Streaming(S3SigV4Auth):
             def payload(self, request):
@@ -230,7 +235,8 @@ for trailer in (False, True):
         assert answer['decoded_sha256'] == hashlib.sha256(data).hexdigest()
         if trailer:
             assert answer['x-amz-checksum-crc32c'] == 'sOO8/Q=='
-            bad('trailer changed', ask('s3', 'PUT', request.url, headers, body.replace(b'sOO8', b'tOO8')), 'SignatureDoesNotMatch')
+            bad('trailer changed', ask('s3', 'PUT', request.url, headers, body.replace(b'sOO8', b'tOO8')),
+                'SignatureDoesNotMatch')
         if size > 20000:
             changed = bytearray(body)
             changed[20000] ^= 1

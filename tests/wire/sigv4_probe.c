@@ -1,4 +1,5 @@
-/* sigv4_probe.c - checks signed requests that signatures.py has other signers make: one JSON document a line in, one out. */
+/* sigv4_probe.c - checks signed requests that signatures.py has other signers make: one JSON document a line in, one
+ * out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,14 +57,16 @@ static int check(struct arena *a, struct sigv4_cache *cache, const struct doc *i
 {
     const struct doc *list = doc_get(in, "headers");
     struct sigv4_header *headers = arena_array_of(a, struct sigv4_header, list->count + 1);
-    struct sigv4_request r = { str_of(doc_text(in, "method")), str_of(doc_text(in, "target")), headers, (int)list->count };
+    struct sigv4_request r = { str_of(doc_text(in, "method")), str_of(doc_text(in, "target")), headers,
+                               (int)list->count };
     unsigned char hash[SHA256_SIZE];
     struct sigv4_claim claim;
     struct sigv4_seed seed;
     struct str body;
 
     for (uint32_t i = 0; i < list->count; i++)
-        headers[i] = (struct sigv4_header){ str_of(doc_text(list->items[i], "[0]")), str_of(doc_text(list->items[i], "[1]")) };
+        headers[i] =
+            (struct sigv4_header) { str_of(doc_text(list->items[i], "[0]")), str_of(doc_text(list->items[i], "[1]")) };
     if (!base64_decode(a, str_of(doc_text(in, "body")), &body))
         return fail(err, ERR_INVALID, "the body is not base64");
     if (sigv2_presigned(&r))

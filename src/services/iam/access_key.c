@@ -56,8 +56,8 @@ int access_key_remove(struct arena *a, struct store *store, const struct doc *ke
     return store_remove(store, TABLE, str_of(id), err);
 }
 
-int access_key_each(struct arena *a, struct store *store, int (*each)(void *data, struct doc *key, struct err *err), void *data,
-                    struct err *err)
+int access_key_each(struct arena *a, struct store *store, int (*each)(void *data, struct doc *key, struct err *err),
+                    void *data, struct err *err)
 {
     struct range range = { .limit = BATCH };
     struct pair *pairs;
@@ -78,8 +78,8 @@ int access_key_each(struct arena *a, struct store *store, int (*each)(void *data
     return 0;
 }
 
-struct doc *access_key_record(struct arena *a, const char *id, const char *secret, const char *account, const char *user,
-                              int64_t now_ms)
+struct doc *access_key_record(struct arena *a, const char *id, const char *secret, const char *account,
+                              const char *user, int64_t now_ms)
 {
     struct doc *key = doc_map(a);
 
@@ -101,7 +101,8 @@ int access_key_give(struct arena *a, struct store *store, const char *account, s
     for (uint32_t i = 0; old && i < old->count; i++)
         doc_append(a, keys, old->items[i]);
     if (keys->count >= KEYS_PER_USER)
-        return fail_code(err, ERR_LIMIT, "LimitExceeded", "Cannot exceed quota for AccessKeysPerUser: %d", KEYS_PER_USER);
+        return fail_code(err, ERR_LIMIT, "LimitExceeded", "Cannot exceed quota for AccessKeysPerUser: %d",
+                         KEYS_PER_USER);
     doc_append(a, keys, doc_string(a, doc_text(key, "AccessKeyId")));
     doc_set(a, user, "keys", keys);
     if (access_key_save(a, store, key, err) < 0)
@@ -109,7 +110,7 @@ int access_key_give(struct arena *a, struct store *store, const char *account, s
     return entity_save(a, store, &iam_user, account, user, err);
 }
 
-/* Operations --------------------------------------------------------------------------------------------------------- */
+/* --- Operations --- */
 
 int access_key_create(struct call *c, struct err *err)
 {
@@ -121,7 +122,8 @@ int access_key_create(struct call *c, struct err *err)
         return -1;
     name = doc_text(user, "UserName");
     token_pair_new(engine_world_of(c->engine)->rand, "AKIA", &pair);
-    key = access_key_record(c->arena, pair.access_key_id, pair.secret_access_key, c->principal->account, name, c->now_ms);
+    key =
+        access_key_record(c->arena, pair.access_key_id, pair.secret_access_key, c->principal->account, name, c->now_ms);
     if (access_key_give(c->arena, iam_store(c), c->principal->account, user, key, err) < 0)
         return -1;
     doc_set_string(c->arena, shown, "UserName", name);
@@ -156,7 +158,8 @@ int access_key_list(struct call *c, struct err *err)
     return 0;
 }
 
-/* The key that the input names; it must be the user's. Without a user, its own: one may change the key one signs with. */
+/* The key that the input names; it must be the user's. Without a user, its own: one may change the key one signs with.
+ */
 static int key_of_call(struct call *c, struct doc **ret, struct err *err)
 {
     const char *id = doc_text(c->input, "AccessKeyId"), *name = doc_text(c->input, "UserName");
@@ -192,8 +195,9 @@ int access_key_delete(struct call *c, struct err *err)
     if (key_of_call(c, &key, err) < 0)
         return -1;
     if (doc_bool(key, "root", false))
-        return fail_code(err, ERR_CONFLICT, "DeleteConflict",
-                         "The key of this server's root cannot be deleted. To replace it, remove secrets/root-key.json and "
-                         "restart the server.");
+        return fail_code(
+            err, ERR_CONFLICT, "DeleteConflict",
+            "The key of this server's root cannot be deleted. To replace it, remove secrets/root-key.json and "
+            "restart the server.");
     return access_key_remove(c->arena, iam_store(c), key, err);
 }

@@ -10,20 +10,22 @@
 
 struct store;
 
-int access_key_load(struct arena *, struct store *, const char *id, struct doc **ret, struct err *err); /* ERR_NOT_FOUND */
+int access_key_load(struct arena *, struct store *, const char *id, struct doc **ret,
+                    struct err *err); /* ERR_NOT_FOUND */
 int access_key_save(struct arena *, struct store *, const struct doc *key, struct err *err);
 
 /* Takes it from its user too. */
 int access_key_remove(struct arena *, struct store *, const struct doc *key, struct err *err);
 
 /* All of them, in the order of their ids. */
-int access_key_each(struct arena *, struct store *, int (*each)(void *data, struct doc *key, struct err *err), void *data,
-                    struct err *err);
+int access_key_each(struct arena *, struct store *, int (*each)(void *data, struct doc *key, struct err *err),
+                    void *data, struct err *err);
 
 struct doc *access_key_record(struct arena *, const char *id, const char *secret, const char *account, const char *user,
                               int64_t now_ms);
 
 /* Gives the key to a user's record (which is then saved), two at most. */
-int access_key_give(struct arena *, struct store *, const char *account, struct doc *user, const struct doc *key, struct err *err);
+int access_key_give(struct arena *, struct store *, const char *account, struct doc *user, const struct doc *key,
+                    struct err *err);
 
 #endif

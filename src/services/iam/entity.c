@@ -25,7 +25,7 @@ struct store *iam_store(const struct call *c)
     return engine_world_of(c->engine)->store;
 }
 
-/* Records ---------------------------------------------------------------------------------------------------------- */
+/* --- Records --- */
 
 static char *lowered(struct arena *a, const char *text)
 {
@@ -43,8 +43,8 @@ static struct str key_of(struct arena *a, const char *account, const char *name)
     return str_of(arena_printf(a, "%s/%s", account, lowered(a, name)));
 }
 
-int entity_load(struct arena *a, struct store *store, const struct entity_kind *kind, const char *account, const char *name,
-                struct doc **ret, struct err *err)
+int entity_load(struct arena *a, struct store *store, const struct entity_kind *kind, const char *account,
+                const char *name, struct doc **ret, struct err *err)
 {
     struct str text;
 
@@ -65,8 +65,8 @@ int entity_save(struct arena *a, struct store *store, const struct entity_kind *
                      str_of(json_text(a, record)), err);
 }
 
-int entity_delete(struct arena *a, struct store *store, const struct entity_kind *kind, const char *account, const char *name,
-                  struct err *err)
+int entity_delete(struct arena *a, struct store *store, const struct entity_kind *kind, const char *account,
+                  const char *name, struct err *err)
 {
     identity_changed();
     return store_remove(store, kind->table, key_of(a, account, name), err);
@@ -76,7 +76,9 @@ int entity_each(struct arena *a, struct store *store, const struct entity_kind *
                 bool (*each)(void *data, struct doc *record), void *data, struct err *err)
 {
     struct str prefix = account ? str_of(arena_printf(a, "%s/", account)) : (struct str){ 0 };
-    struct range range = { .from = prefix, .to = account ? store_after_prefix(a, prefix) : (struct str){ 0 }, .limit = BATCH };
+    struct range range = { .from = prefix,
+                           .to = account ? store_after_prefix(a, prefix) : (struct str) { 0 },
+                           .limit = BATCH };
     struct pair *pairs;
     int count;
 
@@ -111,7 +113,8 @@ int entity_by_arn(struct arena *a, struct store *store, const char *arn, const s
 
         if (!type || !text_starts(type + 1, kinds[i]->arn_type) || type[1 + strlen(kinds[i]->arn_type)] != '/')
             continue;
-        if (entity_load(a, store, kinds[i], arena_strndup(a, account, (size_t)(type - account)), slash + 1, &record, err) < 0)
+        if (entity_load(a, store, kinds[i], arena_strndup(a, account, (size_t)(type - account)), slash + 1, &record,
+                        err) < 0)
             return -1;
         /* The path belongs to the name here. */
         if (strcmp(doc_text(record, "Arn"), arn) != 0)
@@ -172,9 +175,10 @@ int iam_refuse_members(struct call *c, const char *const *members, struct err *e
 {
     for (; *members; members++)
         if (doc_has(c->input, *members))
-            return fail_code(err, ERR_INVALID, "InvalidInput",
-                             "%s is not honoured here, and ignoring it would be unsafe. Leave it out; see docs/compatibility.md.",
-                             *members);
+            return fail_code(
+                err, ERR_INVALID, "InvalidInput",
+                "%s is not honoured here, and ignoring it would be unsafe. Leave it out; see docs/compatibility.md.",
+                *members);
     return 0;
 }
 
@@ -206,7 +210,8 @@ int entity_new(struct call *c, const struct entity_kind *kind, struct doc **ret,
     if (err->kind != ERR_NOT_FOUND)
         return -1;
     *err = (struct err){ 0 };
-    record = entity_record(c->arena, engine_world_of(c->engine)->rand, kind, c->principal->account, path, name, c->now_ms);
+    record =
+        entity_record(c->arena, engine_world_of(c->engine)->rand, kind, c->principal->account, path, name, c->now_ms);
     set_tags(c, record, doc_get(c->input, "Tags"));
     *ret = record;
     return 0;
@@ -234,8 +239,8 @@ struct doc *entity_view(struct arena *a, const struct entity_kind *kind, const s
     return view;
 }
 
-int entity_policies(struct arena *a, struct store *store, const char *account, const struct doc *record, struct doc **ret,
-                    struct err *err)
+int entity_policies(struct arena *a, struct store *store, const char *account, const struct doc *record,
+                    struct doc **ret, struct err *err)
 {
     const struct doc *own = doc_get(record, "inline"), *attached = doc_get(record, "attached");
     struct doc *list = doc_list(a), *one;
@@ -257,7 +262,7 @@ int entity_policies(struct arena *a, struct store *store, const char *account, c
     return 0;
 }
 
-/* Pages ------------------------------------------------------------------------------------------------------------ */
+/* --- Pages --- */
 
 struct item {
     const char *name;
@@ -278,7 +283,8 @@ void iam_page(struct call *c, const char *member, struct doc *list, const char *
     uint32_t i = 0;
 
     for (uint32_t k = 0; k < list->count; k++)
-        items[k] = (struct item){ name ? doc_text(list->items[k], name) : doc_value_text(list->items[k]), list->items[k] };
+        items[k] =
+            (struct item) { name ? doc_text(list->items[k], name) : doc_value_text(list->items[k]), list->items[k] };
     qsort(items, list->count, sizeof *items, compare_items);
     /* A Marker is the name that the page before ended with; what it named may be gone since. */
     while (*marker && i < list->count && strcasecmp(items[i].name, marker) <= 0)
@@ -317,7 +323,7 @@ int entity_list(struct call *c, struct err *err)
     return 0;
 }
 
-/* Tags ------------------------------------------------------------------------------------------------------------- */
+/* --- Tags --- */
 
 int entity_tag(struct call *c, struct err *err)
 {
@@ -364,7 +370,7 @@ int entity_list_tags(struct call *c, struct err *err)
     return 0;
 }
 
-/* Inline policies -------------------------------------------------------------------------------------------------- */
+/* --- Inline policies --- */
 
 static size_t counted_bytes(const char *text)
 {
@@ -410,7 +416,8 @@ int entity_put_inline(struct call *c, struct err *err)
 
 static int no_inline(const struct entity_kind *kind, const char *name, struct err *err)
 {
-    return fail_code(err, ERR_NOT_FOUND, "NoSuchEntity", "The %s policy with name %s cannot be found.", kind->arn_type, name);
+    return fail_code(err, ERR_NOT_FOUND, "NoSuchEntity", "The %s policy with name %s cannot be found.", kind->arn_type,
+                     name);
 }
 
 int entity_get_inline(struct call *c, struct err *err)
@@ -462,7 +469,7 @@ int entity_list_inline(struct call *c, struct err *err)
     return 0;
 }
 
-/* Attached policies ------------------------------------------------------------------------------------------------ */
+/* --- Attached policies --- */
 
 static bool is_attached(const struct doc *record, const char *arn)
 {
@@ -503,7 +510,8 @@ int entity_attach(struct call *c, struct err *err)
         return 0;
     list = attached_list(c, record, "");
     if (list->count >= ATTACHED_MAX)
-        return fail_code(err, ERR_LIMIT, "LimitExceeded", "Cannot exceed quota for PoliciesPer%s: %d", kind->noun, ATTACHED_MAX);
+        return fail_code(err, ERR_LIMIT, "LimitExceeded", "Cannot exceed quota for PoliciesPer%s: %d", kind->noun,
+                         ATTACHED_MAX);
     doc_append(c->arena, list, doc_string(c->arena, arn));
     doc_set(c->arena, record, "attached", list);
     return entity_save(c->arena, iam_store(c), kind, c->principal->account, record, err);
@@ -547,7 +555,7 @@ int entity_list_attached(struct call *c, struct err *err)
     return 0;
 }
 
-/* Its end ---------------------------------------------------------------------------------------------------------- */
+/* --- Its end --- */
 
 int entity_remove(struct call *c, struct err *err)
 {

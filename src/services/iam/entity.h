@@ -31,17 +31,18 @@ struct store *iam_store(const struct call *);
 /* ERR_NOT_FOUND in AWS's words. */
 int entity_load(struct arena *, struct store *, const struct entity_kind *, const char *account, const char *name,
                 struct doc **ret, struct err *err);
-int entity_save(struct arena *, struct store *, const struct entity_kind *, const char *account, const struct doc *record,
-                struct err *err);
+int entity_save(struct arena *, struct store *, const struct entity_kind *, const char *account,
+                const struct doc *record, struct err *err);
 int entity_delete(struct arena *, struct store *, const struct entity_kind *, const char *account, const char *name,
                   struct err *err);
 
 /* The one that the input names; a user who names nobody is the caller. */
 int entity_of_call(struct call *, struct doc **ret, struct err *err);
 
-/* A fresh record: path, name, id, ARN, date. The second takes them from the input, with its tags, and refuses a name that is taken. */
-struct doc *entity_record(struct arena *, struct rand *, const struct entity_kind *, const char *account, const char *path,
-                          const char *name, int64_t now_ms);
+/* A fresh record: path, name, id, ARN, date. The second takes them from the input, with its tags, and refuses a name
+ * that is taken. */
+struct doc *entity_record(struct arena *, struct rand *, const struct entity_kind *, const char *account,
+                          const char *path, const char *name, int64_t now_ms);
 int entity_new(struct call *, const struct entity_kind *, struct doc **ret, struct err *err);
 
 /* What Get shows. */
@@ -52,15 +53,16 @@ int entity_policies(struct arena *, struct store *, const char *account, const s
                     struct err *err);
 
 /* The role of "arn:aws:iam::A:role/path/NAME", or the user. ERR_NOT_FOUND. */
-int entity_by_arn(struct arena *, struct store *, const char *arn, const struct entity_kind **ret_kind, struct doc **ret,
-                  struct err *err);
+int entity_by_arn(struct arena *, struct store *, const char *arn, const struct entity_kind **ret_kind,
+                  struct doc **ret, struct err *err);
 
-/* Calls 'each' for all records of an account, or of all accounts (NULL), in the order of their names; it returns false to stop. */
+/* Calls 'each' for all records of an account, or of all accounts (NULL), in the order of their names; it returns false
+ * to stop. */
 int entity_each(struct arena *, struct store *, const struct entity_kind *, const char *account,
                 bool (*each)(void *data, struct doc *record), void *data, struct err *err);
 
-/* Lists: the page of 'list', sorted by name, that Marker and MaxItems ask for goes to output[member]. 'name' is the member of
- * an item that sorts and stands in a Marker; NULL: the item itself. */
+/* Lists: the page of 'list', sorted by name, that Marker and MaxItems ask for goes to output[member]. 'name' is the
+ * member of an item that sorts and stands in a Marker; NULL: the item itself. */
 void iam_page(struct call *, const char *member, struct doc *list, const char *name);
 
 /* Operations of both nouns. */

@@ -36,7 +36,8 @@ void identity_changed(void)
     revision++;
 }
 
-/* What is remembered --------------------------------------------------------------------------------------------------- */
+/* What is remembered
+ * --------------------------------------------------------------------------------------------------- */
 
 struct identity_cache {
     int64_t revision;
@@ -50,7 +51,8 @@ static void forget_all(struct identity_cache *cache)
     map_free(cache->keys);
     map_free(cache->arns);
     arena_free(cache->arena);
-    *cache = (struct identity_cache){ .revision = revision, .arena = arena_new(), .keys = map_new(), .arns = map_new() };
+    *cache =
+        (struct identity_cache) { .revision = revision, .arena = arena_new(), .keys = map_new(), .arns = map_new() };
 }
 
 static struct identity_cache *cache_of(struct platform *p)
@@ -77,10 +79,12 @@ void identity_forget(struct platform *p)
     p->identity_cache = NULL;
 }
 
-/* Principals ----------------------------------------------------------------------------------------------------------- */
+/* Principals
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* A key without a user: a session of the execution role, so that tools that want a role find one. */
-static int role_principal(struct arena *a, struct store *store, const char *account, struct principal *ret, struct err *err)
+static int role_principal(struct arena *a, struct store *store, const char *account, struct principal *ret,
+                          struct err *err)
 {
     struct doc *role, *policies;
 
@@ -101,8 +105,8 @@ static int role_principal(struct arena *a, struct store *store, const char *acco
     return 0;
 }
 
-static int user_principal(struct arena *a, struct store *store, const char *account, const char *name, struct principal *ret,
-                          struct err *err)
+static int user_principal(struct arena *a, struct store *store, const char *account, const char *name,
+                          struct principal *ret, struct err *err)
 {
     struct doc *user, *policies;
 
@@ -115,7 +119,8 @@ static int user_principal(struct arena *a, struct store *store, const char *acco
     return 0;
 }
 
-static int key_principal(struct arena *a, struct store *store, const struct doc *key, struct principal *ret, struct err *err)
+static int key_principal(struct arena *a, struct store *store, const struct doc *key, struct principal *ret,
+                         struct err *err)
 {
     const char *account = doc_text(key, "account"), *user = doc_text(key, "user");
 
@@ -164,8 +169,8 @@ static int find_key(struct arena *a, struct store *store, struct platform *p, st
 }
 
 /* The policies of a role's or a user's ARN; none when it is gone: its sessions may do nothing more. */
-static int find_policies(struct arena *a, struct store *store, struct platform *p, const char *arn, const struct doc **ret,
-                         struct err *err)
+static int find_policies(struct arena *a, struct store *store, struct platform *p, const char *arn,
+                         const struct doc **ret, struct err *err)
 {
     struct identity_cache *cache = cache_of(p);
     struct doc *policies = map_get(cache->arns, str_of(arn)), *record;
@@ -182,7 +187,8 @@ static int find_policies(struct arena *a, struct store *store, struct platform *
         } else {
             const char *account = arn + strlen("arn:aws:iam::");
 
-            if (entity_policies(home, store, arena_strndup(home, account, strcspn(account, ":")), record, &policies, err) < 0)
+            if (entity_policies(home, store, arena_strndup(home, account, strcspn(account, ":")), record, &policies,
+                                err) < 0)
                 return -1;
         }
         if (remember)
@@ -218,15 +224,16 @@ static int find_session(struct arena *a, struct store *store, struct platform *p
     return 0;
 }
 
-int identity_find(struct arena *a, struct store *store, struct platform *p, const struct sigv4_claim *claim, const char *service,
-                  int64_t now_ms, struct identity_found *ret, struct err *err)
+int identity_find(struct arena *a, struct store *store, struct platform *p, const struct sigv4_claim *claim,
+                  const char *service, int64_t now_ms, struct identity_found *ret, struct err *err)
 {
     if (claim->session_token.size)
         return find_session(a, store, p, claim, service, now_ms, ret, err);
     return find_key(a, store, p, claim->access_key_id, service, ret, err);
 }
 
-/* The snapshot --------------------------------------------------------------------------------------------------------- */
+/* The snapshot
+ * --------------------------------------------------------------------------------------------------------- */
 
 struct snapshot {
     struct arena *arena;
@@ -264,7 +271,8 @@ static bool snapshot_entity(void *data, struct doc *record)
     const char *arn = doc_text(record, "Arn"), *account = arn + strlen("arn:aws:iam::");
     struct doc *one = doc_map(s->arena), *policies;
 
-    if (entity_policies(s->arena, s->store, arena_strndup(s->arena, account, strcspn(account, ":")), record, &policies, s->err) < 0) {
+    if (entity_policies(s->arena, s->store, arena_strndup(s->arena, account, strcspn(account, ":")), record, &policies,
+                        s->err) < 0) {
         s->failed = true;
         return false;
     }
@@ -292,7 +300,8 @@ int identity_snapshot(struct arena *a, struct store *store, struct platform *p, 
     return 0;
 }
 
-/* First start ---------------------------------------------------------------------------------------------------------- */
+/* First start
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static int make_role(struct arena *a, struct store *store, struct platform *p, int64_t now_ms, struct err *err)
 {
@@ -305,10 +314,12 @@ static int make_role(struct arena *a, struct store *store, struct platform *p, i
     *err = (struct err){ 0 };
     role = entity_record(a, p->rand, &iam_role, p->account, "/", EXECUTION_ROLE, now_ms);
     doc_set_string(a, role, "Description", "The role that jobs and endpoints run as, unless another one is named.");
-    doc_set_string(a, role, "trust",
-                   arena_printf(a, "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":"
-                                   "\"sagemaker.amazonaws.com\",\"AWS\":\"arn:aws:iam::%s:root\"},\"Action\":\"sts:AssumeRole\"}]}",
-                                p->account));
+    doc_set_string(
+        a, role, "trust",
+        arena_printf(a,
+                     "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":"
+                     "\"sagemaker.amazonaws.com\",\"AWS\":\"arn:aws:iam::%s:root\"},\"Action\":\"sts:AssumeRole\"}]}",
+                     p->account));
     doc_set_integer(a, role, "MaxSessionDuration", 43200);
     doc_append(a, attached, doc_string(a, "arn:aws:iam::aws:policy/AdministratorAccess"));
     doc_set(a, role, "attached", attached);
@@ -324,9 +335,11 @@ static int root_pair(struct arena *a, struct platform *p, struct doc **ret, stru
     struct doc *d;
 
     if (file_read(a, path, KEY_FILE_MAX_BYTES, &text, err) == 0) {
-        if (json_parse(a, text, ret, err) < 0 || !*doc_text(*ret, "access_key_id") || !*doc_text(*ret, "secret_access_key"))
+        if (json_parse(a, text, ret, err) < 0 || !*doc_text(*ret, "access_key_id") ||
+            !*doc_text(*ret, "secret_access_key"))
             return fail(err, ERR_INVALID,
-                        "%s does not hold an access_key_id and a secret_access_key; remove it to have a new pair made", path);
+                        "%s does not hold an access_key_id and a secret_access_key; remove it to have a new pair made",
+                        path);
         return 0;
     }
     if (err->kind != ERR_NOT_FOUND)
@@ -370,7 +383,8 @@ int identity_bootstrap(struct arena *a, struct store *store, struct platform *p,
         return 0;
     if (root_pair(a, p, &pair, err) < 0)
         return -1;
-    key = access_key_record(a, doc_text(pair, "access_key_id"), doc_text(pair, "secret_access_key"), p->account, "", now_ms);
+    key = access_key_record(a, doc_text(pair, "access_key_id"), doc_text(pair, "secret_access_key"), p->account, "",
+                            now_ms);
     doc_set_boolean(a, key, "trusted", true);
     doc_set_boolean(a, key, "root", true);
     if (access_key_load(a, store, doc_text(pair, "access_key_id"), &old, err) == 0) {
@@ -393,7 +407,8 @@ int identity_bootstrap(struct arena *a, struct store *store, struct platform *p,
     return 0;
 }
 
-/* Keys for the command line -------------------------------------------------------------------------------------------- */
+/* Keys for the command line
+ * -------------------------------------------------------------------------------------------- */
 
 static bool plain(const char *text, size_t min, size_t max, const char *also)
 {
@@ -412,7 +427,8 @@ static int check_pair(struct arena *a, struct store *store, const struct identit
     if (!plain(key->access_key_id, 3, 128, "_-."))
         return fail(err, ERR_INVALID, "an access key id has 3 to 128 letters, digits, '_', '-' and '.'");
     if (!plain(key->secret_access_key, 3, 128, "_-.+/="))
-        return fail(err, ERR_INVALID, "a secret access key has 3 to 128 letters, digits, '_', '-', '.', '+', '/' and '='");
+        return fail(err, ERR_INVALID,
+                    "a secret access key has 3 to 128 letters, digits, '_', '-', '.', '+', '/' and '='");
     if (access_key_load(a, store, key->access_key_id, &old, err) == 0)
         return fail(err, ERR_CONFLICT, "there is a key %s already", key->access_key_id);
     if (err->kind != ERR_NOT_FOUND)
@@ -421,8 +437,8 @@ static int check_pair(struct arena *a, struct store *store, const struct identit
     return 0;
 }
 
-int identity_key_create(struct arena *a, struct store *store, struct platform *p, struct identity_key *key, int64_t now_ms,
-                        struct err *err)
+int identity_key_create(struct arena *a, struct store *store, struct platform *p, struct identity_key *key,
+                        int64_t now_ms, struct err *err)
 {
     struct token_pair fresh;
     struct doc *user, *record;
@@ -461,7 +477,8 @@ int identity_key_revoke(struct arena *a, struct store *store, const char *access
     if (access_key_load(a, store, access_key_id, &key, err) < 0)
         return -1;
     if (doc_bool(key, "root", false))
-        return fail(err, ERR_INVALID, "%s is the key of the root; to replace it, remove secrets/root-key.json and restart",
+        return fail(err, ERR_INVALID,
+                    "%s is the key of the root; to replace it, remove secrets/root-key.json and restart",
                     access_key_id);
     return access_key_remove(a, store, key, err);
 }
@@ -499,15 +516,19 @@ int identity_key_list(struct arena *a, struct store *store, struct doc **ret, st
     return 0;
 }
 
-/* PassRole --------------------------------------------------------------------------------------------------------------- */
+/* PassRole
+ * --------------------------------------------------------------------------------------------------------------- */
 
 int iam_check_pass_role(struct call *c, const char *role_arn, const char *service, struct err *err)
 {
     const struct principal *who = c->principal;
-    struct doc *context = policy_context(c->arena, &(struct policy_caller){ .arn = who->arn, .account = who->account,
-                                                                            .user_id = who->user_id, .source_ip = c->source_ip,
-                                                                            .region = c->region, .tls = c->tls,
-                                                                            .now_ms = c->now_ms });
+    struct doc *context = policy_context(c->arena, &(struct policy_caller) { .arn = who->arn,
+                                                                             .account = who->account,
+                                                                             .user_id = who->user_id,
+                                                                             .source_ip = c->source_ip,
+                                                                             .region = c->region,
+                                                                             .tls = c->tls,
+                                                                             .now_ms = c->now_ms });
 
     doc_set_string(c->arena, context, "iam:PassedToService", service);
     return policy_allow(&(struct policy_request){ .policies = who->policies, .session_policy = who->session_policy,

@@ -13,7 +13,8 @@ struct store;
 
 extern const struct service_ops iam_ops, sts_ops;
 
-/* May the caller give this role to that service ("sagemaker.amazonaws.com")? Asks iam:PassRole, with iam:PassedToService. */
+/* May the caller give this role to that service ("sagemaker.amazonaws.com")? Asks iam:PassRole, with
+ * iam:PassedToService. */
 int iam_check_pass_role(struct call *, const char *role_arn, const char *service, struct err *err);
 
 struct identity_found {
@@ -29,8 +30,9 @@ int identity_find(struct arena *, struct store *, struct platform *, const struc
 /* Frees what identity_find() remembers in the platform. */
 void identity_forget(struct platform *);
 
-/* The identities' part of the routing snapshot: session_key, account, default_region, keys (as docs/ARCHITECTURE.md says), and
- * roles [{"arn","policies"}]: a session token's role_arn is one of them (or a user's ARN, for a user's own session). */
+/* The identities' part of the routing snapshot: session_key, account, default_region, keys (as docs/ARCHITECTURE.md
+ * says), and roles [{"arn","policies"}]: a session token's role_arn is one of them (or a user's ARN, for a user's own
+ * session). */
 int identity_snapshot(struct arena *, struct store *, struct platform *, struct doc **ret, struct err *err);
 
 /* Grows with every change that identity_snapshot() would show, in this process; a caller compares it with the last. */
@@ -41,13 +43,14 @@ int64_t identity_revision(void);
  * SDK works unchanged. */
 int identity_bootstrap(struct arena *, struct store *, struct platform *, int64_t now_ms, struct err *err);
 
-/* Keys for the command line. Create: an empty access_key_id makes a fresh pair, a given pair is imported (ERR_CONFLICT when the
- * id is there); an empty user_name acts as the first key does, else as that user, made when missing. */
+/* Keys for the command line. Create: an empty access_key_id makes a fresh pair, a given pair is imported (ERR_CONFLICT
+ * when the id is there); an empty user_name acts as the first key does, else as that user, made when missing. */
 struct identity_key {
     const char *access_key_id, *secret_access_key, *user_name; /* in and out */
     const char *arn;                                           /* out */
 };
-int identity_key_create(struct arena *, struct store *, struct platform *, struct identity_key *, int64_t now_ms, struct err *err);
+int identity_key_create(struct arena *, struct store *, struct platform *, struct identity_key *, int64_t now_ms,
+                        struct err *err);
 int identity_key_revoke(struct arena *, struct store *, const char *access_key_id, struct err *err); /* ERR_NOT_FOUND */
 /* A list of maps: access_key_id, arn, user_name, created_ms, active. No secrets. */
 int identity_key_list(struct arena *, struct store *, struct doc **ret, struct err *err);

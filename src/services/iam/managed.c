@@ -27,13 +27,16 @@ const struct managed managed_policies[] = {
              "\"Condition\":{\"StringEquals\":{\"iam:PassedToService\":[\"sagemaker.amazonaws.com\"]}}},"
              "{\"Effect\":\"Allow\",\"Action\":[\"iam:GetRole\"],\"Resource\":\"*\"}") },
     { "AmazonSageMakerReadOnly", "/", "Provides read only access to Amazon SageMaker.",
-      ALLOW("\"sagemaker:Describe*\",\"sagemaker:List*\",\"sagemaker:BatchGetMetrics\",\"sagemaker:GetSearchSuggestions\","
-            "\"sagemaker:Search\",\"cloudwatch:DescribeAlarms\",\"cloudwatch:GetMetricStatistics\",\"cloudwatch:ListMetrics\","
+      ALLOW("\"sagemaker:Describe*\",\"sagemaker:List*\",\"sagemaker:BatchGetMetrics\",\"sagemaker:"
+            "GetSearchSuggestions\","
+            "\"sagemaker:Search\",\"cloudwatch:DescribeAlarms\",\"cloudwatch:GetMetricStatistics\",\"cloudwatch:"
+            "ListMetrics\","
             "\"logs:DescribeLogStreams\",\"logs:GetLogEvents\"") },
     { "CloudWatchFullAccess", "/", "Provides full access to CloudWatch.", ALLOW("\"cloudwatch:*\",\"logs:*\"") },
     { "CloudWatchLogsFullAccess", "/", "Provides full access to CloudWatch Logs.", ALLOW("\"logs:*\"") },
     { "CloudWatchLogsReadOnlyAccess", "/", "Provides read only access to CloudWatch Logs.",
-      ALLOW("\"logs:Describe*\",\"logs:Get*\",\"logs:List*\",\"logs:StartQuery\",\"logs:StopQuery\",\"logs:TestMetricFilter\","
+      ALLOW("\"logs:Describe*\",\"logs:Get*\",\"logs:List*\",\"logs:StartQuery\",\"logs:StopQuery\",\"logs:"
+            "TestMetricFilter\","
             "\"logs:FilterLogEvents\"") },
     { "CloudWatchReadOnlyAccess", "/", "Provides read only access to CloudWatch.",
       ALLOW("\"cloudwatch:Describe*\",\"cloudwatch:Get*\",\"cloudwatch:List*\",\"logs:Get*\",\"logs:List*\","

@@ -24,7 +24,7 @@ static int missing(const char *arn, struct err *err)
     return fail_code(err, ERR_NOT_FOUND, "NoSuchEntity", "Policy %s was not found.", arn);
 }
 
-/* AWS's own ---------------------------------------------------------------------------------------------------------- */
+/* --- AWS's own --- */
 
 static const struct managed *aws_policy(const char *arn)
 {
@@ -68,7 +68,7 @@ static struct doc *aws_record(struct arena *a, const struct managed *m)
     return record;
 }
 
-/* Records ---------------------------------------------------------------------------------------------------------- */
+/* --- Records --- */
 
 static struct str key_of(struct arena *a, const char *account, const char *name)
 {
@@ -94,7 +94,8 @@ static int load(struct arena *a, struct store *store, const char *arn, struct do
     }
     if (!text_starts(arn, prefix) || !slash || !(type = strchr(account, ':')) || !text_starts(type, ":policy/"))
         return missing(arn, err);
-    if (store_get(a, store, TABLE, key_of(a, arena_strndup(a, account, (size_t)(type - account)), slash + 1), &text, err) < 0)
+    if (store_get(a, store, TABLE, key_of(a, arena_strndup(a, account, (size_t)(type - account)), slash + 1), &text,
+                  err) < 0)
         return err->kind == ERR_NOT_FOUND ? missing(arn, err) : -1;
     if (json_parse(a, text, &record, err) < 0)
         return -1;
@@ -117,7 +118,8 @@ static int load_own(struct call *c, struct doc **ret, struct err *err)
     const char *arn = doc_text(c->input, "PolicyArn");
 
     if (aws_policy(arn))
-        return fail_code(err, ERR_INVALID, "InvalidInput", "ARN %s is not valid for this operation: it is managed by AWS.", arn);
+        return fail_code(err, ERR_INVALID, "InvalidInput",
+                         "ARN %s is not valid for this operation: it is managed by AWS.", arn);
     return load(c->arena, iam_store(c), arn, ret, err);
 }
 
@@ -146,7 +148,7 @@ int managed_document(struct arena *a, struct store *store, const char *arn, cons
     return 0;
 }
 
-/* How many users and roles each policy is attached to ---------------------------------------------------------------- */
+/* --- How many users and roles each policy is attached to --- */
 
 struct counting {
     struct arena *arena;
@@ -180,7 +182,8 @@ static int count_attachments(struct call *c, struct doc **ret, struct err *err)
 
 static struct doc *view(struct call *c, const struct doc *record, const struct doc *counts, bool details)
 {
-    static const char *const members[] = { "PolicyName", "PolicyId", "Arn", "Path", "DefaultVersionId", "CreateDate", "UpdateDate" };
+    static const char *const members[] = { "PolicyName",       "PolicyId",   "Arn",       "Path",
+                                           "DefaultVersionId", "CreateDate", "UpdateDate" };
     const struct doc *count = doc_get(counts, doc_text(record, "Arn"));
     struct doc *v = doc_map(c->arena);
 
@@ -196,7 +199,7 @@ static struct doc *view(struct call *c, const struct doc *record, const struct d
     return v;
 }
 
-/* Operations --------------------------------------------------------------------------------------------------------- */
+/* --- Operations --- */
 
 static struct doc *new_version(struct call *c, struct doc *record, const char *text)
 {
@@ -232,7 +235,8 @@ int policy_create(struct call *c, struct err *err)
     *err = (struct err){ 0 };
     doc_set_string(c->arena, record, "PolicyName", name);
     doc_set_string(c->arena, record, "PolicyId", iam_id(c->arena, engine_world_of(c->engine)->rand, "ANPA"));
-    doc_set_string(c->arena, record, "Arn", arena_printf(c->arena, "arn:aws:iam::%s:policy%s%s", c->principal->account, path, name));
+    doc_set_string(c->arena, record, "Arn",
+                   arena_printf(c->arena, "arn:aws:iam::%s:policy%s%s", c->principal->account, path, name));
     doc_set_string(c->arena, record, "Path", path);
     if (doc_has(c->input, "Description"))
         doc_set_string(c->arena, record, "Description", doc_text(c->input, "Description"));
@@ -251,7 +255,8 @@ int policy_get(struct call *c, struct err *err)
 {
     struct doc *record, *counts;
 
-    if (load(c->arena, iam_store(c), doc_text(c->input, "PolicyArn"), &record, err) < 0 || count_attachments(c, &counts, err) < 0)
+    if (load(c->arena, iam_store(c), doc_text(c->input, "PolicyArn"), &record, err) < 0 ||
+        count_attachments(c, &counts, err) < 0)
         return -1;
     doc_set(c->arena, c->output, "Policy", view(c, record, counts, true));
     return 0;
@@ -310,11 +315,13 @@ int policy_delete(struct call *c, struct err *err)
     if (doc_get(counts, doc_text(record, "Arn")))
         return fail_code(err, ERR_CONFLICT, "DeleteConflict", "Cannot delete a policy attached to entities.");
     if (doc_count(record, "versions") > 1)
-        return fail_code(err, ERR_CONFLICT, "DeleteConflict",
-                         "This policy has more than one version. Before you delete a policy, you must delete the policy's "
-                         "versions. The default version is deleted with the policy.");
+        return fail_code(
+            err, ERR_CONFLICT, "DeleteConflict",
+            "This policy has more than one version. Before you delete a policy, you must delete the policy's "
+            "versions. The default version is deleted with the policy.");
     identity_changed();
-    return store_remove(iam_store(c), TABLE, key_of(c->arena, c->principal->account, doc_text(record, "PolicyName")), err);
+    return store_remove(iam_store(c), TABLE, key_of(c->arena, c->principal->account, doc_text(record, "PolicyName")),
+                        err);
 }
 
 struct entities {
@@ -331,7 +338,8 @@ static bool entity_one(void *data, struct doc *record)
     struct doc *one;
 
     for (uint32_t i = 0; attached && i < attached->count; i++) {
-        if (strcmp(doc_value_text(attached->items[i]), e->arn) != 0 || !text_starts(doc_text(record, "Path"), e->path_prefix))
+        if (strcmp(doc_value_text(attached->items[i]), e->arn) != 0 ||
+            !text_starts(doc_text(record, "Path"), e->path_prefix))
             continue;
         one = doc_map(e->call->arena);
         doc_set_string(e->call->arena, one, e->kind->name_member, doc_text(record, e->kind->name_member));
@@ -363,7 +371,7 @@ int policy_list_entities(struct call *c, struct err *err)
     return 0;
 }
 
-/* Versions ----------------------------------------------------------------------------------------------------------- */
+/* --- Versions --- */
 
 static struct doc *version_view(struct call *c, const struct doc *record, const struct doc *version, bool document)
 {
@@ -372,7 +380,8 @@ static struct doc *version_view(struct call *c, const struct doc *record, const 
     if (document)
         doc_set_string(c->arena, v, "Document", iam_document_shown(c->arena, doc_text(version, "text")));
     doc_set_string(c->arena, v, "VersionId", doc_text(version, "VersionId"));
-    doc_set_boolean(c->arena, v, "IsDefaultVersion", doc_is(record, "DefaultVersionId", doc_text(version, "VersionId")));
+    doc_set_boolean(c->arena, v, "IsDefaultVersion",
+                    doc_is(record, "DefaultVersionId", doc_text(version, "VersionId")));
     doc_set_integer(c->arena, v, "CreateDate", doc_int(version, "CreateDate", 0));
     return v;
 }
@@ -391,9 +400,11 @@ int policy_version_create(struct call *c, struct err *err)
     if (load_own(c, &record, err) < 0 || iam_check_document(c, text, false, DOCUMENT_MAX_BYTES, err) < 0)
         return -1;
     if (doc_count(record, "versions") >= VERSIONS_MAX)
-        return fail_code(err, ERR_LIMIT, "LimitExceeded",
-                         "A managed policy can have up to %d versions. Before you create a new version, you must delete an "
-                         "existing version.", VERSIONS_MAX);
+        return fail_code(
+            err, ERR_LIMIT, "LimitExceeded",
+            "A managed policy can have up to %d versions. Before you create a new version, you must delete an "
+            "existing version.",
+            VERSIONS_MAX);
     version = new_version(c, record, text);
     if (doc_bool(c->input, "SetAsDefault", false)) {
         doc_set_string(c->arena, record, "DefaultVersionId", doc_text(version, "VersionId"));

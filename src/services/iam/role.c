@@ -48,7 +48,8 @@ int role_update(struct call *c, struct err *err)
     if (doc_has(c->input, "Description"))
         doc_set_string(c->arena, record, "Description", doc_text(c->input, "Description"));
     if (doc_has(c->input, "MaxSessionDuration"))
-        doc_set_integer(c->arena, record, "MaxSessionDuration", doc_int(c->input, "MaxSessionDuration", SESSION_DEFAULT_S));
+        doc_set_integer(c->arena, record, "MaxSessionDuration",
+                        doc_int(c->input, "MaxSessionDuration", SESSION_DEFAULT_S));
     return entity_save(c->arena, iam_store(c), &iam_role, c->principal->account, record, err);
 }
 

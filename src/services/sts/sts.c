@@ -43,8 +43,9 @@ static struct doc *issue(struct call *c, struct token *t, int64_t duration_s)
 
 static int denied(struct call *c, const char *role_arn, struct err *err)
 {
-    return fail_code(err, ERR_DENIED, "AccessDenied", "User: %s is not authorized to perform: sts:AssumeRole on resource: %s",
-                     c->principal->arn, role_arn);
+    return fail_code(err, ERR_DENIED, "AccessDenied",
+                     "User: %s is not authorized to perform: sts:AssumeRole on resource: %s", c->principal->arn,
+                     role_arn);
 }
 
 /* Both must agree: the role's trust policy, and what the caller may do. A trust policy that names the caller itself is
@@ -63,15 +64,24 @@ static int may_assume(struct call *c, const char *role_arn, const struct doc *ro
     doc_set_string(c->arena, context, "sts:RoleSessionName", doc_text(c->input, "RoleSessionName"));
     if (doc_has(c->input, "ExternalId"))
         doc_set_string(c->arena, context, "sts:ExternalId", doc_text(c->input, "ExternalId"));
-    if (policy_knocks(&(struct policy_knock){ .document = trust, .arn = service ? "" : who->arn, .account = who->account,
-                                              .service = service ? who->arn : "", .action = "sts:AssumeRole", .resource = "",
-                                              .context = context }, &named) != POLICY_ALLOWED)
+    if (policy_knocks(&(struct policy_knock) { .document = trust,
+                                               .arn = service ? "" : who->arn,
+                                               .account = who->account,
+                                               .service = service ? who->arn : "",
+                                               .action = "sts:AssumeRole",
+                                               .resource = "",
+                                               .context = context },
+                      &named) != POLICY_ALLOWED)
         return denied(c, role_arn, err);
     if (service)
         return 0;
-    own = policy_evaluate(&(struct policy_request){ .policies = who->policies, .session_policy = who->session_policy,
-                                                    .trusted = who->trusted, .arn = who->arn, .action = "sts:AssumeRole",
-                                                    .resource = role_arn, .context = context });
+    own = policy_evaluate(&(struct policy_request) { .policies = who->policies,
+                                                     .session_policy = who->session_policy,
+                                                     .trusted = who->trusted,
+                                                     .arn = who->arn,
+                                                     .action = "sts:AssumeRole",
+                                                     .resource = role_arn,
+                                                     .context = context });
     if (own == POLICY_ALLOWED || (own == POLICY_NOT_ALLOWED && named))
         return 0;
     return denied(c, role_arn, err);
@@ -120,7 +130,8 @@ static int assume_role(struct call *c, struct err *err)
 {
     static const char *const refused[] = { "Tags", "TransitiveTagKeys", "SerialNumber", "TokenCode", "SourceIdentity",
                                            "ProvidedContexts", NULL };
-    const char *role_arn = doc_text(c->input, "RoleArn"), *session = doc_text(c->input, "RoleSessionName"), *narrowing = "";
+    const char *role_arn = doc_text(c->input, "RoleArn"), *session = doc_text(c->input, "RoleSessionName"),
+               *narrowing = "";
     int64_t duration_s = doc_int(c->input, "DurationSeconds", ASSUME_DEFAULT_S);
     const struct entity_kind *kind;
     struct doc *role, *user = doc_map(c->arena), *credentials;
@@ -139,8 +150,9 @@ static int assume_role(struct call *c, struct err *err)
         return fail_code(err, ERR_INVALID, "ValidationError",
                          "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.");
     if (duration_s > CHAINED_MAX_S && text_starts(c->principal->access_key_id, "ASIA"))
-        return fail_code(err, ERR_INVALID, "ValidationError",
-                         "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.");
+        return fail_code(
+            err, ERR_INVALID, "ValidationError",
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.");
     if (session_policy(c, &narrowing, err) < 0)
         return -1;
     name = doc_text(role, "RoleName");

@@ -74,10 +74,13 @@ static const struct {
 
 static const struct doc *context(void)
 {
-    struct doc *c = policy_context(a, &(struct policy_caller){ .arn = "arn:aws:iam::123456789012:user/team/bob",
-                                                               .account = "123456789012", .user_id = "AIDA1",
-                                                               .source_ip = "10.1.2.3", .region = "eu-west-1", .tls = true,
-                                                               .now_ms = 1709208000000 }); /* 2024-02-29T12:00:00Z */
+    struct doc *c = policy_context(a, &(struct policy_caller) { .arn = "arn:aws:iam::123456789012:user/team/bob",
+                                                                .account = "123456789012",
+                                                                .user_id = "AIDA1",
+                                                                .source_ip = "10.1.2.3",
+                                                                .region = "eu-west-1",
+                                                                .tls = true,
+                                                                .now_ms = 1709208000000 }); /* 2024-02-29T12:00:00Z */
     struct doc *tags = doc_list(a);
 
     doc_append(a, tags, doc_string(a, "red"));
@@ -218,9 +221,11 @@ static void test_order(void **state)
     doc_append(a, list, (struct doc *)deny);
     assert_int_equal(ask(list, allow), POLICY_DENIED);
     assert_int_equal(ask(unclear_deny, NULL), POLICY_DENIED);
-    assert_int_equal(policy_evaluate(&(struct policy_request){ .trusted = true, .action = "a:b", .resource = "*" }), POLICY_ALLOWED);
-    assert_int_equal(policy_evaluate(&(struct policy_request){ .trusted = true, .session_policy = other, .action = "a:b",
-                                                               .resource = "*" }), POLICY_NOT_ALLOWED_BY_SESSION);
+    assert_int_equal(policy_evaluate(&(struct policy_request) { .trusted = true, .action = "a:b", .resource = "*" }),
+                     POLICY_ALLOWED);
+    assert_int_equal(policy_evaluate(&(struct policy_request) {
+                         .trusted = true, .session_policy = other, .action = "a:b", .resource = "*" }),
+                     POLICY_NOT_ALLOWED_BY_SESSION);
 }
 
 static void test_words(void **state)
@@ -231,9 +236,10 @@ static void test_words(void **state)
 
     assert_int_equal(policy_allow(&q, "sagemaker", &err), -1);
     assert_string_equal(err.code, "AccessDeniedException");
-    assert_string_equal(err.text, "User: arn:aws:iam::1:user/bob is not authorized to perform: sagemaker:CreateTrainingJob on "
-                                  "resource: arn:aws:sagemaker:r:1:training-job/x because no identity-based policy allows the "
-                                  "sagemaker:CreateTrainingJob action");
+    assert_string_equal(err.text,
+                        "User: arn:aws:iam::1:user/bob is not authorized to perform: sagemaker:CreateTrainingJob on "
+                        "resource: arn:aws:sagemaker:r:1:training-job/x because no identity-based policy allows the "
+                        "sagemaker:CreateTrainingJob action");
     q.policies = policy_of("{'Effect':'Deny','Action':'*','Resource':'*'}");
     assert_int_equal(policy_allow(&q, "iam", &err), -1);
     assert_string_equal(err.code, "AccessDenied");
@@ -251,19 +257,22 @@ static const struct {
     bool named;
 } knocks[] = {
     { "'Principal':{'Service':'sagemaker.amazonaws.com'}", "", "sagemaker.amazonaws.com", POLICY_ALLOWED, false },
-    { "'Principal':{'Service':['ec2.amazonaws.com','sagemaker.amazonaws.com']}", "", "sagemaker.amazonaws.com", POLICY_ALLOWED,
-      false },
+    { "'Principal':{'Service':['ec2.amazonaws.com','sagemaker.amazonaws.com']}", "", "sagemaker.amazonaws.com",
+      POLICY_ALLOWED, false },
     { "'Principal':{'Service':'ec2.amazonaws.com'}", "", "sagemaker.amazonaws.com", POLICY_NOT_ALLOWED, false },
-    { "'Principal':{'Service':'sagemaker.amazonaws.com'}", "arn:aws:iam::123456789012:user/bob", "", POLICY_NOT_ALLOWED, false },
+    { "'Principal':{'Service':'sagemaker.amazonaws.com'}", "arn:aws:iam::123456789012:user/bob", "", POLICY_NOT_ALLOWED,
+      false },
     { "'Principal':{'AWS':'*'}", "arn:aws:iam::123456789012:user/bob", "", POLICY_ALLOWED, false },
     { "'Principal':'*'", "arn:aws:iam::123456789012:user/bob", "", POLICY_ALLOWED, false },
     { "'Principal':{'AWS':'123456789012'}", "arn:aws:iam::123456789012:user/bob", "", POLICY_ALLOWED, false },
-    { "'Principal':{'AWS':'arn:aws:iam::123456789012:root'}", "arn:aws:iam::123456789012:user/bob", "", POLICY_ALLOWED, false },
-    { "'Principal':{'AWS':'arn:aws:iam::999999999999:root'}", "arn:aws:iam::123456789012:user/bob", "", POLICY_NOT_ALLOWED,
+    { "'Principal':{'AWS':'arn:aws:iam::123456789012:root'}", "arn:aws:iam::123456789012:user/bob", "", POLICY_ALLOWED,
       false },
-    { "'Principal':{'AWS':'arn:aws:iam::123456789012:user/bob'}", "arn:aws:iam::123456789012:user/bob", "", POLICY_ALLOWED, true },
-    { "'Principal':{'AWS':'arn:aws:iam::123456789012:role/p/R'}", "arn:aws:sts::123456789012:assumed-role/R/s", "", POLICY_ALLOWED,
-      true },
+    { "'Principal':{'AWS':'arn:aws:iam::999999999999:root'}", "arn:aws:iam::123456789012:user/bob", "",
+      POLICY_NOT_ALLOWED, false },
+    { "'Principal':{'AWS':'arn:aws:iam::123456789012:user/bob'}", "arn:aws:iam::123456789012:user/bob", "",
+      POLICY_ALLOWED, true },
+    { "'Principal':{'AWS':'arn:aws:iam::123456789012:role/p/R'}", "arn:aws:sts::123456789012:assumed-role/R/s", "",
+      POLICY_ALLOWED, true },
     { "'Principal':{'AWS':'arn:aws:iam::123456789012:role/p/RR'}", "arn:aws:sts::123456789012:assumed-role/R/s", "",
       POLICY_NOT_ALLOWED, false },
     { "'Principal':{'AWS':'arn:aws:iam::999999999999:role/R'}", "arn:aws:sts::123456789012:assumed-role/R/s", "",
@@ -277,9 +286,13 @@ static void test_knocks(void **state)
 {
     for (size_t i = 0; i < sizeof knocks / sizeof *knocks; i++) {
         const struct policy_knock k = {
-            .document = policy_of(arena_printf(a, "{'Effect':'Allow','Action':'sts:AssumeRole',%s}", knocks[i].principal)),
-            .arn = knocks[i].arn, .account = *knocks[i].arn ? "123456789012" : "", .service = knocks[i].service,
-            .action = "sts:AssumeRole", .resource = "",
+            .document =
+                policy_of(arena_printf(a, "{'Effect':'Allow','Action':'sts:AssumeRole',%s}", knocks[i].principal)),
+            .arn = knocks[i].arn,
+            .account = *knocks[i].arn ? "123456789012" : "",
+            .service = knocks[i].service,
+            .action = "sts:AssumeRole",
+            .resource = "",
         };
         bool named = false;
 
@@ -293,25 +306,32 @@ static const struct {
     const char *text, *error; /* NULL: good */
 } documents[] = {
     { POLICY_IDENTITY, "{'Version':'2012-10-17','Statement':{'Effect':'Allow','Action':'s3:*','Resource':'*'}}", NULL },
-    { POLICY_IDENTITY, "{'Statement':[{'Sid':'a','Effect':'Deny','NotAction':['s3:*'],'NotResource':['arn:aws:s3:::b']}]}", NULL },
-    { POLICY_TRUST, "{'Version':'2012-10-17','Statement':[{'Effect':'Allow','Principal':{'Service':'sagemaker.amazonaws.com'},"
-                    "'Action':'sts:AssumeRole'}]}", NULL },
+    { POLICY_IDENTITY,
+      "{'Statement':[{'Sid':'a','Effect':'Deny','NotAction':['s3:*'],'NotResource':['arn:aws:s3:::b']}]}", NULL },
+    { POLICY_TRUST,
+      "{'Version':'2012-10-17','Statement':[{'Effect':'Allow','Principal':{'Service':'sagemaker.amazonaws.com'},"
+      "'Action':'sts:AssumeRole'}]}",
+      NULL },
     { POLICY_IDENTITY, "", "Syntax errors in policy." },
     { POLICY_IDENTITY, "[]", "Syntax errors in policy." },
     { POLICY_IDENTITY, "{'Version':'2012-10-17'}", "Syntax errors in policy." },
-    { POLICY_IDENTITY, "{'Version':'2020-10-17','Statement':[]}", "Policy document must be version 2012-10-17 or greater." },
+    { POLICY_IDENTITY, "{'Version':'2020-10-17','Statement':[]}",
+      "Policy document must be version 2012-10-17 or greater." },
     { POLICY_IDENTITY, "{'Statement':[{'Action':'s3:*','Resource':'*'}]}", "Missing required field Effect" },
     { POLICY_IDENTITY, "{'Statement':[{'Effect':'Allow','Resource':'*'}]}", "Policy statement must contain actions." },
-    { POLICY_IDENTITY, "{'Statement':[{'Effect':'Allow','Action':'s3:*'}]}", "Policy statement must contain resources." },
+    { POLICY_IDENTITY, "{'Statement':[{'Effect':'Allow','Action':'s3:*'}]}",
+      "Policy statement must contain resources." },
     { POLICY_IDENTITY, "{'Statement':[{'Effect':'Allow','Action':'s3','Resource':'*'}]}",
       "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc." },
     { POLICY_IDENTITY, "{'Statement':[{'Effect':'Allow','Action':'s3:*','Resource':'bucket'}]}",
       "Resource bucket must be in ARN format or \"*\"." },
     { POLICY_IDENTITY, "{'Statement':[{'Effect':'Allow','Action':'s3:*','Resource':'*','Principal':'*'}]}",
       "Policy document should not specify a principal." },
-    { POLICY_IDENTITY, "{'Statement':[{'Effect':'Allow','Action':'s3:*','Resource':'*','Condition':{'Odd':{'a:b':'c'}}}]}",
+    { POLICY_IDENTITY,
+      "{'Statement':[{'Effect':'Allow','Action':'s3:*','Resource':'*','Condition':{'Odd':{'a:b':'c'}}}]}",
       "Invalid Condition type : Odd." },
-    { POLICY_TRUST, "{'Statement':[{'Effect':'Allow','Action':'sts:AssumeRole'}]}", "Missing required field Principal" },
+    { POLICY_TRUST, "{'Statement':[{'Effect':'Allow','Action':'sts:AssumeRole'}]}",
+      "Missing required field Principal" },
     { POLICY_TRUST, "{'Statement':[{'Effect':'Allow','Action':'s3:Get','Principal':'*'}]}",
       "AssumeRole policy may only specify STS AssumeRole actions." },
     { POLICY_TRUST, "{'Statement':[{'Effect':'Allow','Action':'sts:AssumeRole','Principal':{'Bad':'x'}}]}",

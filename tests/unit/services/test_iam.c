@@ -2,7 +2,8 @@
 #include "sign/token.h"
 #include "world.h"
 
-#define TRUST(principal) "{`Version`:`2012-10-17`,`Statement`:[{`Effect`:`Allow`,`Principal`:" principal ",`Action`:`sts:AssumeRole`}]}"
+#define TRUST(principal)                                                                                               \
+    "{`Version`:`2012-10-17`,`Statement`:[{`Effect`:`Allow`,`Principal`:" principal ",`Action`:`sts:AssumeRole`}]}"
 #define ALLOW(action, resource) \
     "{`Version`:`2012-10-17`,`Statement`:[{`Effect`:`Allow`,`Action`:`" action "`,`Resource`:`" resource "`}]}"
 
@@ -27,13 +28,15 @@ static int find(const char *id, const char *token, struct identity_found *ret)
 
 static void test_users(void **state)
 {
-    const struct doc *o = must("iam", "CreateUser", json("{'UserName':'Bob','Path':'/team/','Tags':[{'Key':'a','Value':'1'}]}"));
+    const struct doc *o =
+        must("iam", "CreateUser", json("{'UserName':'Bob','Path':'/team/','Tags':[{'Key':'a','Value':'1'}]}"));
 
     assert_string_equal(doc_text(o, "User.Arn"), "arn:aws:iam::" ACCOUNT ":user/team/Bob");
     assert_memory_equal(doc_text(o, "User.UserId"), "AIDA", 4);
     assert_int_equal(doc_int(o, "User.CreateDate", 0), NOON);
     refused("iam", "CreateUser", json("{'UserName':'bob'}"), "EntityAlreadyExists");
-    refused("iam", "CreateUser", json("{'UserName':'eve','PermissionsBoundary':'arn:aws:iam::aws:policy/AmazonS3FullAccess'}"),
+    refused("iam", "CreateUser",
+            json("{'UserName':'eve','PermissionsBoundary':'arn:aws:iam::aws:policy/AmazonS3FullAccess'}"),
             "InvalidInput");
     o = must("iam", "GetUser", json("{'UserName':'BOB'}"));
     assert_string_equal(doc_text(o, "User.UserName"), "Bob");
@@ -58,9 +61,11 @@ static void test_pages(void **state)
     for (int i = 0; i < 450; i++)
         must("iam", "CreateUser", json("{'UserName':'u%03d','Path':'/%s/'}", i, i % 2 ? "odd" : "even"));
     do {
-        o = must("iam", "ListUsers", *marker ? json("{'MaxItems':100,'Marker':'%s'}", marker) : json("{'MaxItems':100}"));
+        o = must("iam", "ListUsers",
+                 *marker ? json("{'MaxItems':100,'Marker':'%s'}", marker) : json("{'MaxItems':100}"));
         for (size_t i = 0; i < doc_count(o, "Users"); i++, seen++)
-            assert_string_equal(doc_text(o, arena_printf(w.arena, "Users[%zu].UserName", i)), arena_printf(w.arena, "u%03d", seen));
+            assert_string_equal(doc_text(o, arena_printf(w.arena, "Users[%zu].UserName", i)),
+                                arena_printf(w.arena, "u%03d", seen));
         snprintf(marker, sizeof marker, "%s", doc_text(o, "Marker"));
     } while (doc_bool(o, "IsTruncated", false));
     assert_int_equal(seen, 450);
@@ -85,7 +90,8 @@ static void test_keys(void **state)
     assert_int_equal(found.principal.policies->count, 0);
     /* What was remembered is forgotten with any change. */
     before = identity_revision();
-    must("iam", "PutUserPolicy", with(json("{'UserName':'bob','PolicyName':'p.1'}"), "PolicyDocument", ALLOW("s3:*", "*")));
+    must("iam", "PutUserPolicy",
+         with(json("{'UserName':'bob','PolicyName':'p.1'}"), "PolicyDocument", ALLOW("s3:*", "*")));
     assert_true(identity_revision() > before);
     assert_int_equal(find(doc_text(key, "AccessKey.AccessKeyId"), "", &found), 0);
     assert_int_equal(found.principal.policies->count, 1);
@@ -102,9 +108,10 @@ static void test_keys(void **state)
     assert_int_equal(find(doc_text(key, "AccessKey.AccessKeyId"), "", &found), -1);
     assert_string_equal(w.err.code, "UnrecognizedClientException");
     refused("iam", "DeleteUser", json("{'UserName':'bob'}"), "DeleteConflict");
-    refused("iam", "DeleteAccessKey", json("{'UserName':'eve','AccessKeyId':'%s'}", doc_text(key, "AccessKey.AccessKeyId")),
-            "NoSuchEntity");
-    must("iam", "DeleteAccessKey", json("{'UserName':'bob','AccessKeyId':'%s'}", doc_text(key, "AccessKey.AccessKeyId")));
+    refused("iam", "DeleteAccessKey",
+            json("{'UserName':'eve','AccessKeyId':'%s'}", doc_text(key, "AccessKey.AccessKeyId")), "NoSuchEntity");
+    must("iam", "DeleteAccessKey",
+         json("{'UserName':'bob','AccessKeyId':'%s'}", doc_text(key, "AccessKey.AccessKeyId")));
     assert_int_equal(doc_count(must("iam", "ListAccessKeys", json("{'UserName':'bob'}")), "AccessKeyMetadata"), 1);
     assert_int_equal(find("AKIANOBODYATALLXXXXX", "", &found), -1);
     assert_string_equal(w.err.code, "UnrecognizedClientException");
@@ -116,37 +123,49 @@ static void test_policies(void **state)
     const char *arn;
 
     must("iam", "CreateRole", with(json("{'RoleName':'R'}"), "AssumeRolePolicyDocument", TRUST("{`AWS`:`*`}")));
-    refused("iam", "CreateRole", with(json("{'RoleName':'S'}"), "AssumeRolePolicyDocument", "{}"), "MalformedPolicyDocument");
-    must("iam", "PutRolePolicy", with(json("{'RoleName':'R','PolicyName':'in.line'}"), "PolicyDocument", ALLOW("s3:*", "*")));
-    refused("iam", "PutRolePolicy", with(json("{'RoleName':'R','PolicyName':'bad'}"), "PolicyDocument", "{`Statement`:[]}"),
+    refused("iam", "CreateRole", with(json("{'RoleName':'S'}"), "AssumeRolePolicyDocument", "{}"),
+            "MalformedPolicyDocument");
+    must("iam", "PutRolePolicy",
+         with(json("{'RoleName':'R','PolicyName':'in.line'}"), "PolicyDocument", ALLOW("s3:*", "*")));
+    refused("iam", "PutRolePolicy",
+            with(json("{'RoleName':'R','PolicyName':'bad'}"), "PolicyDocument", "{`Statement`:[]}"),
             "MalformedPolicyDocument");
     o = must("iam", "GetRolePolicy", json("{'RoleName':'R','PolicyName':'in.line'}"));
     assert_memory_equal(doc_text(o, "PolicyDocument"), "%7B%22Version%22", 16);
-    assert_string_equal(doc_text(must("iam", "ListRolePolicies", json("{'RoleName':'R'}")), "PolicyNames[0]"), "in.line");
+    assert_string_equal(doc_text(must("iam", "ListRolePolicies", json("{'RoleName':'R'}")), "PolicyNames[0]"),
+                        "in.line");
     refused("iam", "GetRolePolicy", json("{'RoleName':'R','PolicyName':'none'}"), "NoSuchEntity");
 
-    o = must("iam", "CreatePolicy", with(json("{'PolicyName':'P','Path':'/x/'}"), "PolicyDocument", ALLOW("s3:Get*", "*")));
+    o = must("iam", "CreatePolicy",
+             with(json("{'PolicyName':'P','Path':'/x/'}"), "PolicyDocument", ALLOW("s3:Get*", "*")));
     arn = doc_text(o, "Policy.Arn");
     assert_string_equal(arn, "arn:aws:iam::" ACCOUNT ":policy/x/P");
-    refused("iam", "CreatePolicy", with(json("{'PolicyName':'p'}"), "PolicyDocument", ALLOW("s3:Get*", "*")), "EntityAlreadyExists");
+    refused("iam", "CreatePolicy", with(json("{'PolicyName':'p'}"), "PolicyDocument", ALLOW("s3:Get*", "*")),
+            "EntityAlreadyExists");
     must("iam", "AttachRolePolicy", json("{'RoleName':'R','PolicyArn':'%s'}", arn));
     must("iam", "AttachRolePolicy", json("{'RoleName':'R','PolicyArn':'%s'}", arn));
-    must("iam", "AttachRolePolicy", json("{'RoleName':'R','PolicyArn':'arn:aws:iam::aws:policy/AmazonSageMakerFullAccess'}"));
-    refused("iam", "AttachRolePolicy", json("{'RoleName':'R','PolicyArn':'arn:aws:iam::aws:policy/NotThere'}"), "NoSuchEntity");
-    assert_int_equal(doc_count(must("iam", "ListAttachedRolePolicies", json("{'RoleName':'R'}")), "AttachedPolicies"), 2);
+    must("iam", "AttachRolePolicy",
+         json("{'RoleName':'R','PolicyArn':'arn:aws:iam::aws:policy/AmazonSageMakerFullAccess'}"));
+    refused("iam", "AttachRolePolicy", json("{'RoleName':'R','PolicyArn':'arn:aws:iam::aws:policy/NotThere'}"),
+            "NoSuchEntity");
+    assert_int_equal(doc_count(must("iam", "ListAttachedRolePolicies", json("{'RoleName':'R'}")), "AttachedPolicies"),
+                     2);
     o = must("iam", "GetPolicy", json("{'PolicyArn':'%s'}", arn));
     assert_int_equal(doc_int(o, "Policy.AttachmentCount", 0), 1);
     o = must("iam", "ListEntitiesForPolicy", json("{'PolicyArn':'%s'}", arn));
     assert_string_equal(doc_text(o, "PolicyRoles[0].RoleName"), "R");
     for (int i = 0; i < 4; i++)
-        must("iam", "CreatePolicyVersion", with(json("{'PolicyArn':'%s','SetAsDefault':%s}", arn, i == 1 ? "true" : "false"),
-                                                "PolicyDocument", ALLOW("s3:Put*", "*")));
-    refused("iam", "CreatePolicyVersion", with(json("{'PolicyArn':'%s'}", arn), "PolicyDocument", ALLOW("s3:Put*", "*")),
-            "LimitExceeded");
-    assert_string_equal(doc_text(must("iam", "GetPolicy", json("{'PolicyArn':'%s'}", arn)), "Policy.DefaultVersionId"), "v3");
+        must("iam", "CreatePolicyVersion",
+             with(json("{'PolicyArn':'%s','SetAsDefault':%s}", arn, i == 1 ? "true" : "false"), "PolicyDocument",
+                  ALLOW("s3:Put*", "*")));
+    refused("iam", "CreatePolicyVersion",
+            with(json("{'PolicyArn':'%s'}", arn), "PolicyDocument", ALLOW("s3:Put*", "*")), "LimitExceeded");
+    assert_string_equal(doc_text(must("iam", "GetPolicy", json("{'PolicyArn':'%s'}", arn)), "Policy.DefaultVersionId"),
+                        "v3");
     refused("iam", "DeletePolicyVersion", json("{'PolicyArn':'%s','VersionId':'v3'}", arn), "DeleteConflict");
     must("iam", "DeletePolicyVersion", json("{'PolicyArn':'%s','VersionId':'v5'}", arn));
-    o = must("iam", "CreatePolicyVersion", with(json("{'PolicyArn':'%s'}", arn), "PolicyDocument", ALLOW("s3:Put*", "*")));
+    o = must("iam", "CreatePolicyVersion",
+             with(json("{'PolicyArn':'%s'}", arn), "PolicyDocument", ALLOW("s3:Put*", "*")));
     assert_string_equal(doc_text(o, "PolicyVersion.VersionId"), "v6"); /* never v5 again */
     refused("iam", "GetPolicyVersion", json("{'PolicyArn':'%s','VersionId':'v5'}", arn), "NoSuchEntity");
     must("iam", "SetDefaultPolicyVersion", json("{'PolicyArn':'%s','VersionId':'v1'}", arn));
@@ -192,16 +211,22 @@ static void test_assume(void **state)
                                    TRUST("{`AWS`:`arn:aws:iam::" ACCOUNT ":root`}")));
     must("iam", "CreateRole", with(json("{'RoleName':'Service'}"), "AssumeRolePolicyDocument",
                                    TRUST("{`Service`:`sagemaker.amazonaws.com`}")));
-    must("iam", "PutRolePolicy", with(json("{'RoleName':'Named','PolicyName':'x'}"), "PolicyDocument", ALLOW("iam:*", "*")));
+    must("iam", "PutRolePolicy",
+         with(json("{'RoleName':'Named','PolicyName':'x'}"), "PolicyDocument", ALLOW("iam:*", "*")));
     assert_int_equal(find(doc_text(key, "AccessKey.AccessKeyId"), "", &bob), 0);
 
     w.who = &bob.principal;
-    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Account','RoleSessionName':'s1'}"), "AccessDenied");
-    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Service','RoleSessionName':'s1'}"), "AccessDenied");
-    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Missing','RoleSessionName':'s1'}"), "AccessDenied");
-    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Named','RoleSessionName':'s1'}"), "AccessDenied");
-    assert_string_equal(w.err.text, "User: arn:aws:iam::" ACCOUNT ":user/bob is not authorized to perform: sts:AssumeRole on "
-                                    "resource: arn:aws:iam::" ACCOUNT ":role/Named");
+    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Account','RoleSessionName':'s1'}"),
+            "AccessDenied");
+    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Service','RoleSessionName':'s1'}"),
+            "AccessDenied");
+    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Missing','RoleSessionName':'s1'}"),
+            "AccessDenied");
+    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Named','RoleSessionName':'s1'}"),
+            "AccessDenied");
+    assert_string_equal(w.err.text,
+                        "User: arn:aws:iam::" ACCOUNT ":user/bob is not authorized to perform: sts:AssumeRole on "
+                        "resource: arn:aws:iam::" ACCOUNT ":role/Named");
     refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/p/Named','RoleSessionName':'s1',"
                                       "'DurationSeconds':7200}"), "ValidationError");
     o = must("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/p/Named','RoleSessionName':'s1'}"));
@@ -211,7 +236,8 @@ static void test_assume(void **state)
     assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), token, &session), 0);
     assert_string_equal(session.secret_access_key, doc_text(o, "Credentials.SecretAccessKey"));
     w.who = &session.principal;
-    assert_string_equal(doc_text(must("sts", "GetCallerIdentity", json("{}")), "Arn"), "arn:aws:sts::" ACCOUNT ":assumed-role/Named/s1");
+    assert_string_equal(doc_text(must("sts", "GetCallerIdentity", json("{}")), "Arn"),
+                        "arn:aws:sts::" ACCOUNT ":assumed-role/Named/s1");
     must("iam", "ListUsers", json("{}"));
     refused("sts", "GetSessionToken", json("{}"), "AccessDenied");
     /* Narrowed. */
@@ -220,7 +246,8 @@ static void test_assume(void **state)
                                             "'PolicyArns':[{'arn':'arn:aws:iam::aws:policy/AmazonS3FullAccess'}]}"),
                                        "Policy", ALLOW("iam:Get*", "*")));
     assert_true(doc_int(o, "PackedPolicySize", 0) > 0);
-    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session), 0);
+    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session),
+                     0);
     w.who = &session.principal;
     refused("iam", "ListUsers", json("{}"), "AccessDenied");
     assert_non_null(strstr(w.err.text, "because no session policy allows"));
@@ -228,33 +255,40 @@ static void test_assume(void **state)
     /* A user's own session. */
     w.who = &bob.principal;
     o = must("sts", "GetSessionToken", json("{}"));
-    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session), 0);
+    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session),
+                     0);
     assert_string_equal(session.principal.arn, "arn:aws:iam::" ACCOUNT ":user/bob");
     /* Somebody else's id with this token, a forged one, one that is over. */
     assert_int_equal(find(doc_text(key, "AccessKey.AccessKeyId"), token, &session), -1);
     assert_string_equal(w.err.code, "UnrecognizedClientException");
     w.now_ms += 12 * 3600 * 1000;
-    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session), -1);
+    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session),
+                     -1);
     assert_string_equal(w.err.code, "ExpiredTokenException");
     /* A role that is gone takes its rights with it. */
     w.who = NULL;
     o = must("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Account','RoleSessionName':'s3'}"));
     must("iam", "DeleteRole", json("{'RoleName':'Account'}"));
-    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session), 0);
+    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session),
+                     0);
     assert_int_equal(session.principal.policies->count, 0);
 }
 
 /* SageMaker knocks by itself. */
 static void test_service_assumes(void **state)
 {
-    const struct principal sagemaker = { .account = "", .arn = "sagemaker.amazonaws.com", .user_id = "", .access_key_id = "",
-                                         .trusted = true };
+    const struct principal sagemaker = {
+        .account = "", .arn = "sagemaker.amazonaws.com", .user_id = "", .access_key_id = "", .trusted = true
+    };
 
     assert_int_equal(identity_bootstrap(w.arena, w.store, &w.platform, w.now_ms, &w.err), 0);
-    must("iam", "CreateRole", with(json("{'RoleName':'Ec2'}"), "AssumeRolePolicyDocument", TRUST("{`Service`:`ec2.amazonaws.com`}")));
+    must("iam", "CreateRole",
+         with(json("{'RoleName':'Ec2'}"), "AssumeRolePolicyDocument", TRUST("{`Service`:`ec2.amazonaws.com`}")));
     w.who = &sagemaker;
-    must("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/SagebrushExecutionRole','RoleSessionName':'SageMaker'}"));
-    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Ec2','RoleSessionName':'SageMaker'}"), "AccessDenied");
+    must("sts", "AssumeRole",
+         json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/SagebrushExecutionRole','RoleSessionName':'SageMaker'}"));
+    refused("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Ec2','RoleSessionName':'SageMaker'}"),
+            "AccessDenied");
 }
 
 static void test_bootstrap(void **state)
@@ -262,7 +296,8 @@ static void test_bootstrap(void **state)
     char folder[] = "/tmp/test_iam_XXXXXX";
     struct doc *keys, *snapshot;
     struct identity_found found;
-    struct identity_key imported = { "TESTKEY", "testsecret", "" }, again = { "TESTKEY", "xyz", "" }, eve = { "", "", "eve" };
+    struct identity_key imported = { "TESTKEY", "testsecret", "" }, again = { "TESTKEY", "xyz", "" },
+                        eve = { "", "", "eve" };
     const char *root;
     char *path;
 

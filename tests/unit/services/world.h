@@ -47,14 +47,24 @@ static int world_new(void **state)
     static const struct service_ops *const services[] = { &iam_ops, &sts_ops, NULL };
     static const struct kind *const kinds[] = { NULL };
 
-    w = (struct world){ .clock = { world_now, world_now }, .now_ms = NOON, .rand = rand_seeded(1), .store = store_new_memory(),
-                        .arena = arena_new() };
-    w.platform = (struct platform){ .account = ACCOUNT, .default_region = "eu-west-1", .rand = &w.rand, .session_key = { 7 } };
+    w = (struct world) { .clock = { world_now, world_now },
+                         .now_ms = NOON,
+                         .rand = rand_seeded(1),
+                         .store = store_new_memory(),
+                         .arena = arena_new() };
+    w.platform =
+        (struct platform) { .account = ACCOUNT, .default_region = "eu-west-1", .rand = &w.rand, .session_key = { 7 } };
     w.root = (struct principal){ .account = ACCOUNT, .arn = "arn:aws:iam::" ACCOUNT ":root", .user_id = ACCOUNT,
                                  .access_key_id = "", .trusted = true };
-    return engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand, .services = services,
-                                              .kinds = kinds, .default_region = "eu-west-1", .account = ACCOUNT,
-                                              .context = &w.platform }, &w.engine, &w.err);
+    return engine_new(&(struct engine_world) { .store = w.store,
+                                               .clock = &w.clock,
+                                               .rand = &w.rand,
+                                               .services = services,
+                                               .kinds = kinds,
+                                               .default_region = "eu-west-1",
+                                               .account = ACCOUNT,
+                                               .context = &w.platform },
+                      &w.engine, &w.err);
 }
 
 static int world_free(void **state)
@@ -98,7 +108,8 @@ static const struct doc *try(const char *service, const char *operation, struct 
     int rc;
 
     w.err = (struct err){ 0 };
-    rc = engine_call(w.arena, w.engine, w.who ? w.who : &w.root, "eu-west-1", service, operation, input, &output, &w.err);
+    rc = engine_call(w.arena, w.engine, w.who ? w.who : &w.root, "eu-west-1", service, operation, input, &output,
+                     &w.err);
     if (engine_commit(w.engine, &w.err) < 0)
         fail_msg("commit: %s", w.err.text);
     return rc < 0 ? NULL : output;

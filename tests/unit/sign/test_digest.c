@@ -59,7 +59,8 @@ static void test_seal(void **state)
     _cleanup_arena_ struct arena *a = arena_new();
     unsigned char key[SEAL_KEY_SIZE] = { 1 };
     struct rand dice = rand_seeded(7);
-    struct str sealed = seal(a, key, &dice, STR("label"), STR("secret")), other = seal(a, key, &dice, STR("label"), STR("secret"));
+    struct str sealed = seal(a, key, &dice, STR("label"), STR("secret")),
+               other = seal(a, key, &dice, STR("label"), STR("secret"));
     struct str plain;
 
     assert_false(str_eq(sealed, other));
@@ -81,7 +82,8 @@ static void test_seal(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_known), cmocka_unit_test(test_hmac), cmocka_unit_test(test_seal) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_known), cmocka_unit_test(test_hmac),
+                                        cmocka_unit_test(test_seal) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

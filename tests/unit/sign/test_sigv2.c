@@ -26,10 +26,12 @@ static int verify(const char *method, const char *target, const char *header, co
     return sigv2_verify(a, &r, &claim, STR(""), STR("SECRETSECRETSECRET"), now_ms, err);
 }
 
-static const char get[] = "/shelf/a%20b%2B%C3%A9?versionId=v1&response-content-type=text%2Fx&AWSAccessKeyId=AKIDEXAMPLE&"
-                          "Signature=4v36AMHsLWnBt0dc%2BdI8daVOJ5k%3D&Expires=1700000060";
-static const char put[] = "/shelf/k?AWSAccessKeyId=AKIDEXAMPLE&Signature=139G438Wjq%2BUWNlBvy%2BtdQZJI08%3D&"
-                          "content-type=text%2Fplain&x-amz-meta-color=red&x-amz-security-token=TOKEN%2B%2F%3D&Expires=1700000060";
+static const char get[] =
+    "/shelf/a%20b%2B%C3%A9?versionId=v1&response-content-type=text%2Fx&AWSAccessKeyId=AKIDEXAMPLE&"
+    "Signature=4v36AMHsLWnBt0dc%2BdI8daVOJ5k%3D&Expires=1700000060";
+static const char put[] =
+    "/shelf/k?AWSAccessKeyId=AKIDEXAMPLE&Signature=139G438Wjq%2BUWNlBvy%2BtdQZJI08%3D&"
+    "content-type=text%2Fplain&x-amz-meta-color=red&x-amz-security-token=TOKEN%2B%2F%3D&Expires=1700000060";
 
 static void what_botocore_writes_is_taken(void **state)
 {
@@ -58,8 +60,11 @@ static void anything_else_is_not(void **state)
     assert_int_equal(verify("PUT", put, "Content-Type", "text/html", &err), -1);
     assert_int_equal(verify("PUT", put, "x-amz-acl", "private", &err), -1);
     /* Not covered by the signature, and would be another operation. */
-    assert_int_equal(verify("POST", "/shelf/k?uploads&AWSAccessKeyId=AKIDEXAMPLE&"
-                            "Signature=9PQP%2Fs9R9VzMvKA0cowJf2RaAuM%3D&Expires=1700000060&attributes", "", "", &err), -1);
+    assert_int_equal(verify("POST",
+                            "/shelf/k?uploads&AWSAccessKeyId=AKIDEXAMPLE&"
+                            "Signature=9PQP%2Fs9R9VzMvKA0cowJf2RaAuM%3D&Expires=1700000060&attributes",
+                            "", "", &err),
+                     -1);
     assert_string_equal(err.code, "AccessDenied");
     assert_int_equal(verify("GET", "/shelf/k?AWSAccessKeyId=AKIDEXAMPLE&Signature=x&Expires=soon", "", "", &err), -1);
 }
