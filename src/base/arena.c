@@ -66,7 +66,8 @@ void arena_free(struct arena *a)
     free(a);
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+/* Not zeroed: for who writes every byte. */
+static void *take(struct arena *a, size_t size)
 {
     struct block *b = a->blocks;
     void *p;
@@ -86,13 +87,20 @@ void *arena_alloc(struct arena *a, size_t size)
     p = b->data + b->used;
     b->used += size;
     a->handed_out += size;
-    memset(p, 0, size);
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    void *p = take(a, size);
+
+    memset(p, 0, size ? size : 1);
     return p;
 }
 
 void *arena_copy(struct arena *a, const void *data, size_t size)
 {
-    void *p = arena_alloc(a, size);
+    void *p = take(a, size);
 
     if (size)
         memcpy(p, data, size);
@@ -101,10 +109,11 @@ void *arena_copy(struct arena *a, const void *data, size_t size)
 
 char *arena_strndup(struct arena *a, const char *s, size_t size)
 {
-    char *p = arena_alloc(a, size + 1);
+    char *p = take(a, size + 1);
 
     if (size)
         memcpy(p, s, size);
+    p[size] = '\0';
     return p;
 }
 
@@ -115,15 +124,18 @@ char *arena_strdup(struct arena *a, const char *s)
 
 char *arena_vprintf(struct arena *a, const char *format, va_list ap)
 {
+    char text[512], *p; /* formatted once, where it is as short as nearly always */
     va_list again;
-    char *p;
     int n;
 
     va_copy(again, ap);
-    n = vsnprintf(NULL, 0, format, ap);
+    n = vsnprintf(text, sizeof text, format, ap);
     assert(n >= 0);
-    p = arena_alloc(a, (size_t)n + 1);
-    vsnprintf(p, (size_t)n + 1, format, again);
+    p = take(a, (size_t)n + 1);
+    if ((size_t)n < sizeof text)
+        memcpy(p, text, (size_t)n + 1);
+    else
+        vsnprintf(p, (size_t)n + 1, format, again);
     va_end(again);
     return p;
 }

@@ -35,29 +35,6 @@ char *buf_reserve(struct buf *b, size_t more)
     return b->data + b->size;
 }
 
-void buf_append(struct buf *b, const void *data, size_t size)
-{
-    if (size >= b->capacity - b->size || !b->data)
-        buf_reserve(b, size);
-    if (size)
-        memcpy(b->data + b->size, data, size);
-    b->size += size;
-    b->data[b->size] = '\0';
-}
-
-void buf_append_str(struct buf *b, const char *s)
-{
-    buf_append(b, s, strlen(s));
-}
-
-void buf_append_char(struct buf *b, char c)
-{
-    if (b->capacity - b->size < 2)
-        buf_reserve(b, 1);
-    b->data[b->size++] = c;
-    b->data[b->size] = '\0';
-}
-
 void buf_append_int(struct buf *b, int64_t value)
 {
     char digits[24];

@@ -33,14 +33,24 @@ static uint64_t hash_of(const struct map *m, struct str key)
     return h;
 }
 
+/* One for all maps: small ones are made and freed with each turn of the loop. */
+static uint64_t seed_of_process(void)
+{
+    static _Atomic uint64_t process_seed;
+    uint64_t seed = process_seed;
+
+    /* Without entropy maps still work; only the order of collisions is then predictable. */
+    if (!seed && getrandom(&seed, sizeof seed, GRND_NONBLOCK) == (ssize_t)sizeof seed)
+        process_seed = seed;
+    return seed;
+}
+
 struct map *map_new(void)
 {
     struct map *m = calloc(1, sizeof *m);
 
     assert(m && "out of memory");
-    /* Without entropy the map still works; only the order of collisions is then predictable. */
-    if (getrandom(&m->seed, sizeof m->seed, GRND_NONBLOCK) != (ssize_t)sizeof m->seed)
-        m->seed = (uint64_t)(uintptr_t)m;
+    m->seed = seed_of_process() ^ (uint64_t)(uintptr_t)m;
     return m;
 }
 

@@ -98,7 +98,7 @@ static int publish_identities(struct control *c, struct err *err)
 
 static int commit(struct control *c)
 {
-    struct err err = { 0 };
+    struct err err;
     int result = engine_commit(c->engine, &err);
 
     if (result < 0)

@@ -117,10 +117,16 @@ void doc_append(struct arena *a, struct doc *list, struct doc *value)
     list->items[list->count++] = value;
 }
 
+/* Most names differ in their first byte: no call for those. */
+static bool same_key(const char *a, const char *b)
+{
+    return *a == *b && strcmp(a, b) == 0;
+}
+
 static struct doc_item *find(const struct doc *map, const char *key)
 {
     for (uint32_t i = 0; i < map->count; i++)
-        if (strcmp(map->members[i].key, key) == 0)
+        if (same_key(map->members[i].key, key))
             return &map->members[i];
     return NULL;
 }
@@ -213,7 +219,7 @@ void doc_drop_repeated(struct arena *a, struct doc *map)
     if (map->count <= 16) {
         for (uint32_t i = 0; i + 1 < map->count; i++)
             for (uint32_t j = i + 1; map->members[i].key && j < map->count; j++)
-                if (strcmp(map->members[i].key, map->members[j].key) == 0)
+                if (same_key(map->members[i].key, map->members[j].key))
                     map->members[i].key = NULL;
     } else {
         struct position *sorted = arena_array_of(a, struct position, map->count);

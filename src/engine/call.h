@@ -68,7 +68,7 @@ struct call {
     struct download *download;   /* to fill for a streaming output */
     int http_status;             /* 0: the model's; for 206, 304 and the like */
     struct doc *extra_headers;   /* map of response headers that the model does not have; NULL: none */
-    const struct doc *request_headers; /* map, lower-case names: for what the model lacks; NULL inside engine_call */
+    const struct doc *request_headers; /* of S3: map, lower-case names, for what the model lacks; NULL: none */
 };
 
 enum op_flag {

@@ -477,7 +477,7 @@ static void visit(struct engine *e, const char *uid)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct touch *t = touch_new(uid);
-    struct err err = { 0 };
+    struct err err;
 
     list_append(&e->visited, &t->link);
     if (store_begin(e->world.store, &err) < 0) {
@@ -557,7 +557,7 @@ static int visit_some(struct engine *e, struct queue *q, int limit)
 static int64_t next_visit(struct arena *a, struct engine *e, int64_t now_ms)
 {
     int64_t boot_ms = clock_boot_ms(e->world.clock), next_ms = store_row_next_due(e->world.store);
-    struct err err = { 0 };
+    struct err err;
     struct queue q;
     struct str uid;
     void *t;
@@ -581,7 +581,7 @@ static void trim_events(struct engine *e)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct event *events;
-    struct err err = { 0 };
+    struct err err;
     int64_t from;
     int count;
 
@@ -599,13 +599,18 @@ int engine_reconcile(struct engine *e, int limit, int64_t *ret_next_ms)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     int64_t now_ms = engine_now_ms(e);
-    struct err err = { 0 };
+    struct err err;
     struct queue q;
     int count;
 
     assert(limit > 0);
     if (usage_look_at_clock(e) && touch_what_waits(e, &err) < 0)
         log_error("engine.clock", "error=%s", log_quote(a, err.text));
+    /* Most turns only answer questions: nothing was written since the last look, and nothing is due. */
+    if (e->settled && list_empty(&e->touched) && !store_dirty(e->world.store) && now_ms < e->next_ms) {
+        *ret_next_ms = e->next_ms;
+        return 0;
+    }
     if (clock_boot_ms(e->world.clock) - e->housekeeping_boot_ms >= HOUSEKEEPING_MS)
         trim_events(e);
     if (collect(a, e, now_ms, limit, &q, &err) < 0) {
@@ -614,14 +619,18 @@ int engine_reconcile(struct engine *e, int limit, int64_t *ret_next_ms)
         return 0;
     }
     count = visit_some(e, &q, limit);
-    *ret_next_ms = next_visit(a, e, now_ms);
+    *ret_next_ms = e->next_ms = next_visit(a, e, now_ms);
+    e->settled = count == 0 && map_count(e->troubles) == 0 && !store_dirty(e->world.store);
     return count;
 }
 
 int engine_commit(struct engine *e, struct err *err)
 {
-    int result = store_commit(e->world.store, err);
+    int result;
 
+    if (store_dirty(e->world.store))
+        e->settled = false;
+    result = store_commit(e->world.store, err);
     usage_committed(e, result == 0);
     /* What was visited was not saved, and the poke that asked for it is used up: look again, in a while. */
     list_each(node, &e->visited) {

@@ -80,13 +80,21 @@ static void read_peer(struct passage *g)
 
 static char *request_id(struct gateway *gw, struct arena *a)
 {
+    static const int groups[] = { 4, 2, 2, 2, 6 }; /* bytes, with a dash after each: a UUID's form */
     unsigned char bytes[16];
-    char hex[33];
+    char *id = arena_alloc(a, 2 * sizeof bytes + 5), *at = id;
+    const unsigned char *from = bytes;
     struct rand *rand = engine_world_of(gw->options.engine)->rand;
 
     rand->fill(rand, bytes, sizeof bytes);
-    hex_encode(hex, bytes, sizeof bytes);
-    return arena_printf(a, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+    for (int i = 0; i < 5; i++) {
+        hex_encode(at, from, (size_t)groups[i]);
+        at += 2 * groups[i];
+        *at++ = '-';
+        from += groups[i];
+    }
+    at[-1] = '\0';
+    return id;
 }
 
 static struct passage *passage_new(struct gateway *gw, struct http_exchange *x)
@@ -156,8 +164,9 @@ static struct doc *headers_doc(struct passage *g)
         for (char *p = name; *p; p++)
             if (*p >= 'A' && *p <= 'Z')
                 *p = (char)(*p | 32);
-        doc_set(g->arena, map, name, doc_str(g->arena, g->request.headers[i].value));
+        doc_append_member(g->arena, map, name, doc_str(g->arena, g->request.headers[i].value));
     }
+    doc_drop_repeated(g->arena, map);
     return map;
 }
 
@@ -201,7 +210,7 @@ static void make_call(struct passage *g, const struct doc *input, const struct u
         .input = input,
         .output = doc_map(g->arena),
         .upload = upload,
-        .request_headers = headers_doc(g),
+        .request_headers = g->match.protocol == PROTOCOL_REST_XML ? headers_doc(g) : NULL,
     };
 }
 
@@ -216,7 +225,7 @@ static void add_extra_headers(struct passage *g)
 static void run(struct passage *g, struct str body, const struct upload *upload)
 {
     struct gateway *gw = g->gateway;
-    struct err err = { 0 };
+    struct err err;
     struct doc *input;
 
     g->request.body = body;
@@ -310,7 +319,7 @@ static void document_here(struct passage *g, struct str body)
 {
     struct doc *trailers = NULL;
     unsigned char hash[SHA256_SIZE];
-    struct err err = { 0 };
+    struct err err;
 
     if (!g->verified || g->claim.payload == SIGV4_HASH)
         sha256(hash, body.data, body.size);
@@ -482,7 +491,7 @@ static void drained(struct http_exchange *x)
 static void begin(struct passage *g)
 {
     struct http_exchange *x = g->x;
-    struct err err = { 0 };
+    struct err err;
 
     g->old_signature = sigv2_presigned(&g->signed_request);
     if (g->old_signature ? sigv2_parse(g->arena, &g->signed_request, &g->claim, &err) < 0

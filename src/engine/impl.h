@@ -28,6 +28,8 @@ struct engine {
     int era_count;
     int64_t looked_boot_ms; /* at the clock, last */
     enum { ERAS_SAVED, ERAS_WRITTEN /* in this turn */, ERAS_NEW } eras_state;
+    bool settled;           /* nothing was written since next_ms was found */
+    int64_t next_ms;        /* when a row is due next, wall time */
     int64_t housekeeping_boot_ms; /* when it was done last */
 };
 
@@ -39,7 +41,7 @@ struct doc *without_nulls(struct arena *, const struct doc *);
 int resource_missing(struct call *, const struct kind *, const char *arn, struct err *err);
 int resource_save(struct call *, struct resource *, struct err *err);   /* the API's side */
 int resource_remove(struct engine *, const struct row *, struct err *err); /* the row and what goes with it */
-struct resource resource_of(struct arena *, const struct kind *, const struct row *);
+struct resource resource_of(const struct kind *, const struct row *); /* may change the row's want and status */
 
 /* usage.c */
 int usage_begin(struct engine *, struct err *err);   /* at start: the eras that are known */

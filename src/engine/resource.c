@@ -51,12 +51,19 @@ const char *resource_arn(struct arena *a, const struct kind *k, const char *regi
                          const char *name)
 {
     const struct service *service = model_service(k->service);
-    char *arn;
+    const char *const parts[] = { "arn:aws:", service ? service->signing_name : "", ":", region, ":", account, ":",
+                                  k->arn_type, "/", name };
+    size_t sizes[sizeof parts / sizeof *parts], size = 0;
+    char *arn, *at;
 
     assert(service);
-    arn = arena_printf(a, "arn:aws:%s:%s:%s:%s/%s", service->signing_name, region, account, k->arn_type, name);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        size += sizes[i] = strlen(parts[i]);
+    arn = at = arena_alloc(a, size + 1);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++, at += sizes[i - 1])
+        memcpy(at, parts[i], sizes[i]);
     /* As in the service: the name is lower-cased in the ARN, and kept as given beside it. */
-    for (char *c = arn + strlen(arn) - strlen(name); *c; c++)
+    for (char *c = at - strlen(name); *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c - 'A' + 'a');
     return arn;
@@ -80,10 +87,10 @@ int resource_missing(struct call *c, const struct kind *k, const char *arn, stru
     return -1;
 }
 
-struct resource resource_of(struct arena *a, const struct kind *k, const struct row *row)
+struct resource resource_of(const struct kind *k, const struct row *row)
 {
     return (struct resource){
-        .row = *row, .kind = k, .status = doc_copy(a, row->status), .want = doc_copy(a, row->want)
+        .row = *row, .kind = k, .status = (struct doc *)row->status, .want = (struct doc *)row->want
     };
 }
 
@@ -102,7 +109,7 @@ int resource_find(struct call *c, const struct kind *k, const char *name, struct
     }
     if (strcmp(row.kind, k->name) != 0 || strcmp(row.account, c->principal->account) != 0)
         return resource_missing(c, k, arn, err);
-    *ret = resource_of(c->arena, k, &row);
+    *ret = resource_of(k, &row);
     return 0;
 }
 
@@ -116,7 +123,9 @@ int resource_load(struct arena *a, struct engine *e, const char *uid, struct res
     k = map_get(e->kinds, str_of(row.kind));
     if (!k)
         return fail(err, ERR_INTERNAL, "%s %s is of a kind that this version does not know", row.kind, row.name);
-    *ret = resource_of(a, k, &row);
+    *ret = resource_of(k, &row);
+    ret->status = doc_copy(a, row.status); /* is compared with what was saved */
+    ret->want = doc_copy(a, row.want);
     return 0;
 }
 

@@ -39,37 +39,38 @@ static const struct doc *time_of(struct arena *a, const struct row *r, const cha
     return NULL;
 }
 
-static bool is_named(const char *member, const char *name)
+/* Where the value of that member goes; a place that nobody reads for what the shape does not have. */
+static const struct doc **place_of(const struct shape *shape, const struct doc **values, const char *name)
 {
-    return member && strcmp(member, name) == 0;
+    const struct member *m = name ? model_member(shape, str_of(name)) : NULL;
+
+    return &values[m ? m - shape->members : shape->member_count];
 }
 
-static const struct doc *member_of(struct arena *a, const struct resource *r, const struct member *m)
+static void take_members(const struct shape *shape, const struct doc **values, const struct doc *map)
 {
-    const struct doc *value;
-
-    if (is_named(r->kind->name_member, m->name))
-        return doc_string(a, r->row.name);
-    if (is_named(r->kind->arn_member, m->name))
-        return doc_string(a, r->row.arn);
-    if (is_named(r->kind->state_member, m->name))
-        return doc_string(a, r->row.state);
-    value = doc_get(r->status, m->name);
-    if (value && value->type != DOC_NULL)
-        return value;
-    value = m->shape->type == SHAPE_TIMESTAMP ? time_of(a, &r->row, m->name) : NULL;
-    return value ? value : doc_get(r->row.spec, m->name);
+    for (uint32_t i = 0; map && i < map->count; i++)
+        if (map->members[i].value->type != DOC_NULL)
+            *place_of(shape, values, map->members[i].key) = map->members[i].value;
 }
 
-/* What the function of the kind has set stays. */
+/* What the function of the kind has set stays. Values are shared with the row, which is read for this answer alone. */
 static void fill(struct arena *a, struct doc *output, const struct shape *shape, const struct resource *r)
 {
-    for (int i = 0; i < shape->member_count; i++) {
-        const struct doc *value = doc_get(output, shape->members[i].name);
+    const struct doc **values = arena_array_of(a, const struct doc *, shape->member_count + 1u), *time;
+    uint32_t set = output->count;
 
-        if (!value && (value = member_of(a, r, &shape->members[i])) != NULL && value->type != DOC_NULL)
-            doc_set(a, output, shape->members[i].name, doc_copy(a, value));
-    }
+    take_members(shape, values, r->row.spec);
+    for (int i = 0; i < shape->member_count; i++)
+        if (shape->members[i].shape->type == SHAPE_TIMESTAMP && (time = time_of(a, &r->row, shape->members[i].name)) != NULL)
+            values[i] = time;
+    take_members(shape, values, r->status);
+    *place_of(shape, values, r->kind->name_member) = doc_string(a, r->row.name);
+    *place_of(shape, values, r->kind->arn_member) = doc_string(a, r->row.arn);
+    *place_of(shape, values, r->kind->state_member) = doc_string(a, r->row.state);
+    for (int i = 0; i < shape->member_count; i++)
+        if (values[i] && (set == 0 || !doc_get(output, shape->members[i].name)))
+            doc_append_member(a, output, shape->members[i].name, (struct doc *)values[i]);
 }
 
 /* --- Create --- */
@@ -439,7 +440,7 @@ static int list(struct call *c, const struct kind *k, struct err *err)
             return -1;
         }
         for (int i = 0; i < count; i++) {
-            struct resource r = resource_of(c->arena, k, &rows[i]);
+            struct resource r = resource_of(k, &rows[i]);
 
             if (!k->listed || k->listed(c, &r))
                 append_summary(c, summaries, item, &r);

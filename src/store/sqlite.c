@@ -728,7 +728,7 @@ static int row_due(struct arena *a, struct store *store, int64_t now_ms, int lim
 static int64_t row_next_due(struct store *store)
 {
     struct database *d = sqlite_of(store)->core;
-    struct err err = { 0 };
+    struct err err;
     _cleanup_statement_ sqlite3_stmt *st =
         prepared(d, "SELECT next_at_ms FROM resource INDEXED BY resource_due WHERE next_at_ms < 9223372036854775807"
                     " ORDER BY next_at_ms LIMIT 1", &err);
