@@ -58,6 +58,19 @@ static int check_metadata(const struct doc *metadata, struct err *err)
     return 0;
 }
 
+/* Records are JSON: bytes that are no text could be written, and never read again. */
+static int check_text(const struct doc *map, struct err *err)
+{
+    for (uint32_t i = 0; map && map->type == DOC_MAP && i < map->count; i++) {
+        const struct doc *value = map->members[i].value;
+
+        if (!utf8_valid(str_of(map->members[i].key)) || (value->type == DOC_STRING && !utf8_valid(value->text)))
+            return fail_code(err, ERR_INVALID, "InvalidArgument", "The header of %s is not valid UTF-8.",
+                             utf8_valid(str_of(map->members[i].key)) ? map->members[i].key : "the metadata");
+    }
+    return 0;
+}
+
 int object_record(struct call *c, struct doc **ret, struct err *err)
 {
     struct doc *record = doc_map(c->arena), *kept = doc_map(c->arena), *tags;
@@ -79,7 +92,7 @@ int object_record(struct call *c, struct doc **ret, struct err *err)
     if (!doc_has(kept, "ContentType"))
         doc_set_string(c->arena, kept, "ContentType", "binary/octet-stream");
     doc_set(c->arena, record, "Headers", kept);
-    if (check_metadata(metadata, err) < 0)
+    if (check_metadata(metadata, err) < 0 || check_text(metadata, err) < 0 || check_text(kept, err) < 0)
         return -1;
     if (metadata && metadata->count > 0)
         doc_set(c->arena, record, "Metadata", doc_copy(c->arena, metadata));

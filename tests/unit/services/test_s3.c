@@ -411,6 +411,13 @@ static void policies_of_both_sides(void **state)
 
 static void what_is_not_honoured_is_refused(void **state)
 {
+    struct doc *latin = doc_map(w.arena);
+
+    doc_set_string(w.arena, latin, "Bucket", "shelf");
+    doc_set_string(w.arena, latin, "Key", "k");
+    doc_set_string(w.arena, latin, "ContentType", "caf\xe9");
+    assert_int_equal(s3_run(&w, "PutObject", latin, s3_upload(&w, "x", 1)), -1);
+    assert_string_equal(w.err.code, "InvalidArgument");
     assert_int_equal(s3_send(&w, "PutObject", "x", 1, "{'Bucket':'shelf','Key':'k','ServerSideEncryption':'aws:kms'}"), -1);
     assert_string_equal(w.err.code, "NotImplemented");
     assert_int_equal(w.err.http_status, 501);
