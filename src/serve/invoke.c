@@ -48,6 +48,8 @@ static const struct {
     { { "X-Amzn-SageMaker-Closed-Session-Id", 34 }, { "X-Amzn-SageMaker-Closed-Session-Id", 34 } },
 };
 
+enum { NEW_SESSION = 2 }; /* told to the client only when it had asked for one */
+
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 struct invocation {
@@ -57,6 +59,7 @@ struct invocation {
     struct str name; /* of the endpoint, as asked */
     char request_id[37];
 
+    bool new_session;
     struct sigv4_request request;
     struct sigv4_claim claim;
     const char *secret, *account, *arn, *user_id;
@@ -346,7 +349,7 @@ static size_t answer_headers(struct invocation *v, struct http_header *ret)
     for (size_t i = 0; i < from->header_count; i++)
         for (size_t j = 0; j < COUNT(answered); j++)
             if (from->headers[i].name.size == answered[j].from.size && used < 2 + COUNT(answered) &&
-                str_is_nocase(from->headers[i].name, answered[j].from.data))
+                str_is_nocase(from->headers[i].name, answered[j].from.data) && (j != NEW_SESSION || v->new_session))
                 ret[used++] = (struct http_header){ answered[j].to, from->headers[i].value };
     return used;
 }
@@ -675,6 +678,7 @@ void invoke(struct worker *w, struct http_exchange *x, struct str endpoint)
     v->x = x;
     v->name = uri_decode(x->arena, endpoint, false);
     v->table = worker_hold(w);
+    v->new_session = str_is(http_value(x->head, "X-Amzn-SageMaker-Session-Id"), "NEW_SESSION");
     v->request = (struct sigv4_request){ x->head->method, x->head->target, (const struct sigv4_header *)x->head->headers,
                                          (int)x->head->header_count };
     x->data = v;

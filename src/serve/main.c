@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -42,7 +43,41 @@ struct plane {
     ino_t seen_inode;
     struct route_ack written;
     bool started, stopping;
+    bool over; /* the workers are gone: there is nobody to ask */
 };
+
+/* --- The acknowledgement --- */
+
+static void acknowledge(void *data)
+{
+    struct plane *p = data;
+    struct route_ack ack = { INT64_MAX, INT64_MAX };
+    struct err err;
+
+    if (p->over)
+        return;
+    for (int i = 0; i < p->worker_count; i++) {
+        int64_t applied = atomic_load(&p->workers[i]->applied), drained = atomic_load(&p->workers[i]->drained);
+
+        ack.applied = applied < ack.applied ? applied : ack.applied;
+        ack.drained = drained < ack.drained ? drained : ack.drained;
+    }
+    if (ack.applied == p->written.applied && ack.drained == p->written.drained)
+        return;
+    if (route_ack_write(p->ack_path, &ack, &err) < 0) {
+        log_error("routes.acknowledge", "error=\"%s\"", err.text);
+        return;
+    }
+    p->written = ack;
+    log_info("routes.acknowledged", "applied=%" PRId64 " drained=%" PRId64, ack.applied, ack.drained);
+}
+
+static void progress(void *data)
+{
+    struct plane *p = data;
+
+    loop_post(p->loop, acknowledge, p);
+}
 
 /* --- The snapshot --- */
 
@@ -96,38 +131,8 @@ static void look_again(struct loop_timer *timer)
     struct plane *p = list_entry(timer, struct plane, again);
 
     look(p);
+    acknowledge(p); /* what could not be written before */
     loop_timer_set(p->loop, timer, loop_now_ms(p->loop) + LOOK_AGAIN_MS);
-}
-
-/* --- The acknowledgement --- */
-
-static void acknowledge(void *data)
-{
-    struct plane *p = data;
-    struct route_ack ack = { INT64_MAX, INT64_MAX };
-    struct err err;
-
-    for (int i = 0; i < p->worker_count; i++) {
-        int64_t applied = atomic_load(&p->workers[i]->applied), drained = atomic_load(&p->workers[i]->drained);
-
-        ack.applied = applied < ack.applied ? applied : ack.applied;
-        ack.drained = drained < ack.drained ? drained : ack.drained;
-    }
-    if (ack.applied == p->written.applied && ack.drained == p->written.drained)
-        return;
-    if (route_ack_write(p->ack_path, &ack, &err) < 0) {
-        log_error("routes.acknowledge", "error=\"%s\"", err.text);
-        return;
-    }
-    p->written = ack;
-    log_info("routes.acknowledged", "applied=%" PRId64 " drained=%" PRId64, ack.applied, ack.drained);
-}
-
-static void progress(void *data)
-{
-    struct plane *p = data;
-
-    loop_post(p->loop, acknowledge, p);
 }
 
 /* --- Start and end --- */
@@ -140,6 +145,18 @@ static void stop(void *data, int number)
         log_info("serve.stopping", "signal=%d", number);
     p->stopping = true;
     loop_stop(p->loop);
+}
+
+/* Two descriptors a request: what the hard limit gives is ours to use. */
+static int descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1000000 ? 1000000 : (int)limit.rlim_cur;
 }
 
 static void *work(void *data)
@@ -231,6 +248,7 @@ static int serve(struct arena *a, const char *data, int threads, int port, struc
     if (counters_open(arena_printf(a, "%s/run/serve.counters", data), true, &p.counters, err) < 0)
         log_error("serve.counters", "error=\"%s\"", err->text);
     options.counters = p.counters;
+    options.max_connections = descriptor_limit() / 3 / threads;
     for (; p.worker_count < threads; p.worker_count++)
         if (worker_new(&options, &p.workers[p.worker_count], err) < 0)
             return -1;
@@ -251,6 +269,8 @@ static int serve(struct arena *a, const char *data, int threads, int port, struc
         worker_drain(p.workers[i], DRAIN_MS);
     for (int i = 0; i < threads; i++)
         pthread_join(p.workers[i]->thread, NULL);
+    acknowledge(&p);
+    p.over = true;
     for (int i = 0; i < threads; i++)
         worker_free(p.workers[i]);
     loop_watch_free(watch);

@@ -181,6 +181,7 @@ int worker_new(const struct worker_options *o, struct worker **ret, struct err *
         return -1;
     }
     server.loop = api.loop = w->loop;
+    server.max_connections = o->max_connections < 10000 ? o->max_connections : 10000;
     w->clock = o->clock;
     w->rand = rand_seeded(rand_u64(rand_system()));
     w->progress = o->progress;

@@ -36,6 +36,7 @@ struct worker_options {
     const int *fds; /* listening sockets, duplicated */
     int fd_count;
     struct tls_server *tls;     /* NULL: plain HTTP only */
+    int max_connections;        /* 10000 at most */
     struct counters *counters;
     struct clock *clock;
     void (*progress)(void *data);

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -97,6 +98,11 @@ class Container(BaseHTTPRequestHandler):
             self.send_header('Transfer-Encoding', 'chunked')
             self.end_headers()
             self.wfile.write(b'3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n')
+        elif what == 'session':
+            self.send_response(200)
+            self.send_header('X-Amzn-SageMaker-Session-Id', 'abc; Expires=2030-01-01T00:00:00Z')
+            self.send_header('Content-Length', '0')
+            self.end_headers()
         elif what == 'hash':
             self.answer(200, hashlib.sha256(body).hexdigest().encode())
         else:
@@ -547,6 +553,29 @@ class ServeTest(unittest.TestCase):
                 s.sendall(data)
                 self.assertRegex(s.recv(65536), rb'^HTTP/1.1 40[03] ')
         self.assertEqual(self.invoke().status, 200)
+
+    def test_tls(self):
+        made = subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+                               '-subj', '/CN=x', '-addext', 'subjectAltName=DNS:localhost', '-keyout',
+                               self.data + '/secrets/server.key', '-out', self.data + '/secrets/server.pem'], capture_output=True)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.serve_control(lambda head, body: b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(head) + head)
+        self.go()
+        self.assertEqual(self.invoke().status, 200)
+        context = ssl.create_default_context(cafile=self.data + '/secrets/server.pem')
+        c = http.client.HTTPSConnection('localhost', self.port, timeout=20, context=context)
+        for size in (3, 100000, 3000000):
+            body = os.urandom(size)
+            self.assertEqual(self.invoke(body, connection=c).content, body)
+        c.request('GET', '/')
+        self.assertTrue(c.getresponse().read().endswith(b'x-sagebrush-peer: 127.0.0.1 tls'))
+
+    def test_sessions(self):
+        self.go()
+        r = self.invoke(what='session', headers={'X-Amzn-SageMaker-Session-Id': 'NEW_SESSION'})
+        self.assertEqual(r.headers['X-Amzn-SageMaker-New-Session-Id'], 'abc; Expires=2030-01-01T00:00:00Z')
+        r = self.invoke(what='session', headers={'X-Amzn-SageMaker-Session-Id': 'abc'})
+        self.assertIsNone(r.headers['X-Amzn-SageMaker-New-Session-Id'])
 
     def test_no_routes_yet(self):
         self.start()
