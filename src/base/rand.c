@@ -118,9 +118,20 @@ double rand_unit(struct rand *r)
     return (double)(rand_u64(r) >> 11) * 0x1p-53;
 }
 
+/* Bytes below 252 are seven times the 36 characters, evenly; the others are thrown away. The bytes are asked for in one
+ * go, for each time may be a call of the kernel. */
 void rand_name(struct rand *r, char *ret, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        ret[i] = "abcdefghijklmnopqrstuvwxyz0123456789"[rand_below(r, 36)];
+    unsigned char bytes[32];
+    size_t left = 0;
+
+    for (size_t i = 0; i < size;) {
+        if (left == 0) {
+            r->fill(r, bytes, sizeof bytes);
+            left = sizeof bytes;
+        }
+        if (bytes[--left] < 252)
+            ret[i++] = "abcdefghijklmnopqrstuvwxyz0123456789"[bytes[left] % 36];
+    }
     ret[size] = '\0';
 }
