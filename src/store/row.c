@@ -277,9 +277,10 @@ int place_of_token(struct arena *a, const struct row_filter *f, struct place *re
         *ret = (struct place){ 0 };
         return 0;
     }
-    if (!base64_decode(a, str_of(f->after), &text) || memchr(text.data, '\0', text.size) ||
-        !str_cut(text, ' ', &version, &text) || !str_is(version, "1") || !str_cut(text, ' ', &sum, &text) ||
-        !str_cut(text, ' ', &uid, &sort))
+    /* One token has one spelling: base64 that other bits would decode to the same is not ours either. */
+    if (!base64_decode(a, str_of(f->after), &text) || strcmp(base64_encode(a, text.data, text.size), f->after) != 0 ||
+        memchr(text.data, '\0', text.size) || !str_cut(text, ' ', &version, &text) || !str_is(version, "1") ||
+        !str_cut(text, ' ', &sum, &text) || !str_cut(text, ' ', &uid, &sort))
         goto not_ours;
     place.uid = str_dup(a, uid);
     place.text = str_dup(a, sort);
