@@ -5,8 +5,8 @@
 
 The peer is what a Python inference container is made of, one worker that keeps its connections, and the model called in
 place (its fastest way); it is Debian's python3-xgboost, the same library release as ours. Both servers are bound to one
-core, the load generator to another. Also printed: the CPU time of each server a request, and the time from starting the program to
-the first prediction.
+core, the load generator to another. Also printed: the CPU time of each server a request, and the time from the start of
+the program to its first prediction.
 """
 import argparse
 import http.client

@@ -212,6 +212,19 @@ static void on_stop(void *data, int number)
     http_server_drain(s->http, DRAIN_MS, drained, s->loop);
 }
 
+/* What the supervising process waits for. Blocked from before the models are loaded: a thread of the library would
+ * otherwise take a SIGTERM that comes early, with the default action. */
+static void block_signals(int how)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(how, &set, NULL);
+}
+
 static int work(struct server *s, int listening, struct err *err)
 {
     if (loop_new(&s->loop, err) < 0)
@@ -221,6 +234,7 @@ static int work(struct server *s, int listening, struct err *err)
     if (loop_signal(s->loop, SIGTERM, on_stop, s, err) < 0 || loop_signal(s->loop, SIGINT, on_stop, s, err) < 0 ||
         http_server_listen_fd(s->http, listening, err) < 0)
         return -1;
+    block_signals(SIG_UNBLOCK);
     loop_run(s->loop);
     http_server_free(s->http);
     loop_free(s->loop);
@@ -233,12 +247,9 @@ static pid_t spawn(struct server *s, int listening)
 {
     struct err err = { 0 };
     pid_t parent = getpid(), pid = fork();
-    sigset_t none;
 
     if (pid != 0)
         return pid;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(0);
@@ -261,7 +272,6 @@ static int supervise(struct server *s, int listening, struct err *err)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
     for (int i = 0; i < s->workers; i++, left++)
         if ((worker[i] = spawn(s, listening)) < 0)
             return fail_errno(err, errno, "starting a worker");
@@ -344,6 +354,7 @@ int serve(void)
     struct err err = { 0 };
 
     log_setup("sagebrush-xgboost", LOG_INFO);
+    block_signals(SIG_BLOCK);
     if (run(&s, &err) == 0)
         return 0;
     log_error("serve.failed", "reason=%s", err.text);
