@@ -59,7 +59,7 @@ def test_aws_cli(server, unique, tmp_path):
 @pytest.mark.skipif(not shutil.which("s3cmd"), reason="s3cmd is not installed")
 def test_s3cmd(server, unique, tmp_path):
     host = f"127.0.0.1:{server.port}"
-    common = ["s3cmd", "--config=/dev/null", "--no-ssl", f"--host={host}", f"--host-bucket={host}/%(bucket)s", "--region=us-east-1",
+    common = ["s3cmd", "--config=/dev/null", "--no-ssl", f"--host={host}", f"--host-bucket={host}", "--region=us-east-1",
               f"--access_key={server.env['AWS_ACCESS_KEY_ID']}", f"--secret_key={server.env['AWS_SECRET_ACCESS_KEY']}"]
     if server.env.get("AWS_SESSION_TOKEN"):
         common.append(f"--access_token={server.env['AWS_SESSION_TOKEN']}")
