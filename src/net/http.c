@@ -1,7 +1,7 @@
 /* http.c - HTTP/1.1 messages; hides llhttp.
  *
- * A head is gathered until its empty line is there and parsed in one go, so that every name and value is one slice of one
- * piece of memory. llhttp then does what is easy to get wrong: tokens, numbers, chunks. What it lets pass and a
+ * A head is gathered until its empty line is there and parsed in one go, so that every name and value is one slice of
+ * one piece of memory. llhttp then does what is easy to get wrong: tokens, numbers, chunks. What it lets pass and a
  * proxy must not (folded lines, bare line feeds, codings other than chunked) is refused here. */
 #include "net/http.h"
 
@@ -120,7 +120,8 @@ static void append_clean(struct buf *b, struct str text)
 
     if (!text.size)
         return;
-    if (!memchr(text.data, '\n', text.size) && !memchr(text.data, '\r', text.size) && !memchr(text.data, '\0', text.size)) {
+    if (!memchr(text.data, '\n', text.size) && !memchr(text.data, '\r', text.size) &&
+        !memchr(text.data, '\0', text.size)) {
         buf_append(b, text.data, text.size);
         return;
     }
@@ -339,8 +340,8 @@ static int refuse_llhttp(struct http_parser *p, struct err *err)
                                                                        : "malformed message");
 }
 
-/* Every line ends in CR LF, neither stands anywhere else, and none begins with a blank or without a name: llhttp would take
- * its value for that of the header before. */
+/* Every line ends in CR LF, neither stands anywhere else, and none begins with a blank or without a name: llhttp
+ * would take its value for that of the header before. */
 static bool lines_are_clean(struct str raw)
 {
     const char *at = raw.data, *end = raw.data + raw.size;

@@ -42,8 +42,8 @@ struct str http_query(const struct http_head *); /* what follows it, "" without 
 
 const char *http_reason(int status); /* "Not Found"; "Unknown" for a number we have no words for */
 
-/* Writing a head: http_write_request(b, "GET", "/ping"), headers, http_write_end(). Names and values with CR, LF or NUL are
- * an assert for names; values come from outside and lose those bytes. */
+/* Writing a head: http_write_request(b, "GET", "/ping"), headers, http_write_end(). Names and values with CR, LF or
+ * NUL are an assert for names; values come from outside and lose those bytes. */
 void http_write_request(struct buf *, struct str method, struct str target);
 void http_write_status(struct buf *, int status);
 void http_write_header(struct buf *, struct str name, struct str value);

@@ -1,8 +1,8 @@
 /* http_client.h - HTTP/1.1 requests to one upstream, over connections that are kept.
  *
  * The caller writes the head (http_write_*), so that a proxy can pass on what came byte for byte. Each call ends with
- * exactly one of 'end' and 'failed', and never from inside http_call_start(); after it the pointer is dead. A call whose
- * kept connection was closed by the other side before one byte of the answer is sent again on a new one, unless
+ * exactly one of 'end' and 'failed', and never from inside http_call_start(); after it the pointer is dead. A call
+ * whose kept connection was closed by the other side before one byte of the answer is sent again on a new one, unless
  * http_call_write() was used. */
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
@@ -34,7 +34,7 @@ enum http_failure {
 };
 
 struct http_call_events {
-    void (*head)(void *owner, const struct http_head *); /* of the final answer: 1xx are skipped; lives until end/failed */
+    void (*head)(void *owner, const struct http_head *); /* not of a 1xx; lives until end or failed */
     void (*body)(void *owner, const char *data, size_t size); /* lent */
     void (*end)(void *owner);
     void (*failed)(void *owner, enum http_failure, const char *why);

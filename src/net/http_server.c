@@ -1,8 +1,8 @@
 /* http_server.c - HTTP/1.1 over TCP, Unix sockets and TLS.
  *
- * A connection has at most one exchange at a time. Bytes go stream -> (TLS) -> parser -> exchange as they arrive; what
- * may not go on yet (a paused body, the next pipelined request) is held, and when enough is held the socket is not read.
- * A whole request that came in one piece and is answered in one piece costs one read and one write.
+ * A connection has at most one exchange at a time. Bytes go stream -> (TLS) -> parser -> exchange as they arrive;
+ * what may not go on yet (a paused body, the next pipelined request) is held, and when enough is held the socket is
+ * not read. A whole request that came in one piece and is answered in one piece costs one read and one write.
  *
  * Nothing of a connection is freed while one of its functions is on the stack: 'busy' counts them, 'doomed' says that
  * the last one frees. */
@@ -771,7 +771,8 @@ void http_read_all(struct http_exchange *x, size_t limit, void (*ready)(struct h
 
 /* The answer */
 
-static void write_head(struct connection *c, int status, const struct http_header *headers, size_t count, int64_t length)
+static void write_head(struct connection *c, int status, const struct http_header *headers, size_t count,
+                       int64_t length)
 {
     const struct http_server_options *o = &c->server->options;
     struct buf *b = &c->head;
@@ -808,7 +809,8 @@ static void write_head(struct connection *c, int status, const struct http_heade
     http_write_end(b);
 }
 
-void http_answer_start(struct http_exchange *x, int status, const struct http_header *headers, size_t count, int64_t length)
+void http_answer_start(struct http_exchange *x, int status, const struct http_header *headers, size_t count,
+                       int64_t length)
 {
     struct connection *c = connection_of(x);
 

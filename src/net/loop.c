@@ -1,8 +1,8 @@
 /* loop.c - the event loop; hides libuv.
  *
- * libuv polls, spawns and watches. The timers are ours: a heap of structs that stand in their owners, by boot time, with one
- * libuv timer for the next of them, so that moving a deadline costs no allocation and no system call. All sockets of a
- * loop read into one buffer: what is received is lent to the owner, who copies what it keeps. */
+ * libuv polls, spawns and watches. The timers are ours: a heap of structs that stand in their owners, by boot time,
+ * with one libuv timer for the next of them, so that moving a deadline costs no allocation and no system call. All
+ * sockets of a loop read into one buffer: what is received is lent to the owner, who copies what it keeps. */
 #include "net/loop.h"
 
 #include <arpa/inet.h>
@@ -1034,7 +1034,8 @@ int loop_listen_unix(struct loop *l, const char *path, mode_t mode, void (*accep
     _cleanup_fd_ int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (strlen(path) >= sizeof address.sun_path)
-        return fail(err, ERR_INVALID, "socket path too long (%zu bytes at most): %s", sizeof address.sun_path - 1, path);
+        return fail(err, ERR_INVALID, "socket path too long (%zu bytes at most): %s", sizeof address.sun_path - 1,
+                    path);
     memcpy(address.sun_path, path, strlen(path) + 1);
     if (fd < 0 || probe < 0)
         return fail_errno(err, errno, "socket");

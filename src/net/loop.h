@@ -19,7 +19,7 @@ int loop_new(struct loop **ret, struct err *err);
 void loop_free(struct loop *); /* NULL is fine; what was opened on it and not closed is closed */
 void loop_run(struct loop *);  /* until loop_stop() */
 void loop_stop(struct loop *); /* after this turn */
-bool loop_turn(struct loop *, bool wait); /* one turn, for tests and for start-up; wait: sleep until something happens */
+bool loop_turn(struct loop *, bool wait); /* one turn, for tests; wait: sleep until something happens */
 int64_t loop_now_ms(struct loop *); /* boot time, read once a turn */
 
 /* A timer stands inside what it is for, starts as { .run = f }, and fires once: set it again for the next time. */
@@ -32,7 +32,8 @@ struct loop_timer {
 void loop_timer_set(struct loop *, struct loop_timer *, int64_t at_ms); /* again is fine: the last one counts */
 void loop_timer_stop(struct loop *, struct loop_timer *);               /* not set is fine */
 
-/* Runs on the loop's thread, at the next turn, in the order posted. May be called from any thread while the loop exists. */
+/* Runs on the loop's thread, at the next turn, in the order posted. May be called from any thread while the loop
+ * exists. */
 void loop_post(struct loop *, void (*run)(void *data), void *data);
 
 /* 'work' runs on a thread of a small pool, then 'done' on the loop's thread. */
@@ -72,12 +73,12 @@ int loop_watch_new(struct loop *, const char *folder, void (*changed)(void *data
                    struct loop_watch **ret, struct err *err);
 void loop_watch_free(struct loop_watch *); /* NULL is fine; no call after it */
 
-/* A listening socket, TCP or Unix. 'accepted' takes over the stream; it has to call stream_start() or stream_close(). */
+/* A listening socket, TCP or Unix. 'accepted' takes over the stream: stream_start() or stream_close(). */
 struct stream;
 struct loop_listener;
 
 int loop_listen_fd(struct loop *, int fd, void (*accepted)(void *data, struct stream *), void *data,
-                   struct loop_listener **ret, struct err *err); /* inherited and listening; a duplicate of it is used */
+                   struct loop_listener **ret, struct err *err); /* inherited, listening; duplicated */
 int loop_listen_tcp(struct loop *, const char *address, int port, void (*accepted)(void *data, struct stream *),
                     void *data, struct loop_listener **ret, struct err *err); /* port 0: any free one */
 int loop_listen_unix(struct loop *, const char *path, mode_t mode, void (*accepted)(void *data, struct stream *),
@@ -110,8 +111,11 @@ size_t stream_write(struct stream *, const struct str *parts, int count);
 size_t stream_queued(const struct stream *);
 void stream_finish(struct stream *); /* sends the queue, then says that no more will come; reading goes on */
 void stream_close(struct stream *);  /* at once, what is queued is dropped; no call after it. NULL is fine */
-void stream_acknowledge(struct stream *); /* TCP: what came is acknowledged now, not in 40 ms: for a peer that writes head and
-                                           * body apart and holds the second back (Nagle) until it knows of the first */
+
+/* TCP: what came is acknowledged now, not in 40 ms: for a peer that writes head and body apart and holds the second
+ * back (Nagle) until it knows of the first. */
+void stream_acknowledge(struct stream *);
+
 bool stream_is_unix(const struct stream *);
 const char *stream_peer(struct stream *); /* the other side's address: "127.0.0.1", "::1", "" of a Unix socket */
 bool stream_peer_is_loopback(struct stream *);

@@ -1,7 +1,7 @@
 /* tls.c - TLS over memory, and the local authority; hides OpenSSL's TLS half.
  *
- * Both directions share one queue of outgoing records, and whoever empties it empties it whole: so handshake messages and
- * answers leave in the order in which OpenSSL wrote them. */
+ * Both directions share one queue of outgoing records, and whoever empties it empties it whole: so handshake messages
+ * and answers leave in the order in which OpenSSL wrote them. */
 #include "net/tls.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 /* tls.h - TLS as arithmetic on bytes: no sockets in here.
  *
- * tls_receive() takes what came over the wire and hands out plain text, tls_send() the other way; both append what has to be
- * sent over the wire to 'out'. Servers only; TLS 1.2 and 1.3. */
+ * tls_receive() takes what came over the wire and hands out plain text, tls_send() the other way; both append what
+ * has to be sent over the wire to 'out'. Servers only; TLS 1.2 and 1.3. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
@@ -20,16 +20,16 @@ void tls_free(struct tls *); /* NULL is fine */
 
 enum { TLS_FIRST_BYTE = 0x16 }; /* a TLS connection starts with it, an HTTP one never does */
 
-/* 0: go on, 1: the other side said goodbye, -1: not TLS, or not as we speak it (out may hold an alert to send). 'plain' must
- * not free the tls. */
+/* 0: go on, 1: the other side said goodbye, -1: not TLS, or not as we speak it (out may hold an alert to send).
+ * 'plain' must not free the tls. */
 int tls_receive(struct tls *, const char *data, size_t size, void (*plain)(void *owner, const char *data, size_t size),
                 void *owner, struct buf *out, struct err *err);
 int tls_send(struct tls *, const char *data, size_t size, struct buf *out, struct err *err);
 void tls_goodbye(struct tls *, struct buf *out); /* before the connection is closed in peace */
 
-/* Makes what is missing in 'folder': a local authority (ca.pem, ca.key: ECDSA P-256, ten years) and a server certificate
- * signed by it (server.pem, server.key: 397 days) for the names and addresses given. The server's is made anew when it lacks one of
- * the names, was signed by another authority, or ends within 30 days. Keys are 0600. */
+/* Makes what is missing in 'folder': a local authority (ca.pem, ca.key: ECDSA P-256, ten years) and a server
+ * certificate signed by it (server.pem, server.key: 397 days) for the names and addresses given. The server's is made
+ * anew when it lacks one of the names, was signed by another authority, or ends within 30 days. Keys are 0600. */
 int tls_make_ca(const char *folder, const char *const *names, int name_count, struct clock *, struct err *err);
 
 #endif

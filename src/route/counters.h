@@ -47,7 +47,8 @@ struct counters_sample {
     int status;                    /* of the container; 0: none came */
     int64_t model_us, overhead_us; /* -1: not measured */
 };
-void counters_add(struct counters_slot *, int64_t minute, const struct counters_sample *); /* any thread; NULL is fine */
+/* From any thread; no slot is fine. */
+void counters_add(struct counters_slot *, int64_t minute, const struct counters_sample *);
 
 /* The reader's side. One variant's minute: false when the slot is not used or counted nothing in it. */
 struct counters_reading {

@@ -53,7 +53,8 @@ static int read_text(const struct doc *d, const struct at *at, const char *membe
     return 0;
 }
 
-static int read_list(const struct doc *d, const struct at *at, const char *member, const struct doc **ret, struct err *err)
+static int read_list(const struct doc *d, const struct at *at, const char *member, const struct doc **ret,
+                     struct err *err)
 {
     const struct doc *value = doc_get(d, member);
 
@@ -68,7 +69,8 @@ static size_t count_of(const struct doc *list)
     return list ? list->count : 0;
 }
 
-static int read_policies(struct arena *a, const struct doc *d, const struct at *at, const struct doc **ret, struct err *err)
+static int read_policies(struct arena *a, const struct doc *d, const struct at *at, const struct doc **ret,
+                         struct err *err)
 {
     if (read_list(d, at, "policies", ret, err) < 0)
         return -1;
@@ -109,7 +111,8 @@ static int read_instance(const struct doc *d, const struct at *at, struct route_
     return 0;
 }
 
-static int read_variant(struct arena *a, const struct doc *d, const struct at *at, struct route_variant *ret, struct err *err)
+static int read_variant(struct arena *a, const struct doc *d, const struct at *at, struct route_variant *ret,
+                        struct err *err)
 {
     const struct doc *list;
 
@@ -127,7 +130,8 @@ static int read_variant(struct arena *a, const struct doc *d, const struct at *a
     return 0;
 }
 
-static int read_endpoint(struct arena *a, const struct doc *d, const struct at *at, struct route_endpoint *ret, struct err *err)
+static int read_endpoint(struct arena *a, const struct doc *d, const struct at *at, struct route_endpoint *ret,
+                         struct err *err)
 {
     const struct doc *list;
 

@@ -57,7 +57,7 @@ struct route_snapshot {
 
 /* What is in the snapshot lives in the arena. ERR_INVALID names the member that is wrong. */
 int route_snapshot_parse(struct arena *, struct str text, struct route_snapshot *ret, struct err *err);
-int route_snapshot_read(struct arena *, const char *path, struct route_snapshot *ret, struct err *err); /* ERR_NOT_FOUND */
+int route_snapshot_read(struct arena *, const char *path, struct route_snapshot *ret, struct err *err);
 int route_snapshot_write(const char *path, const struct route_snapshot *, struct err *err); /* atomic, 0600 */
 
 struct route_ack {

@@ -1,9 +1,9 @@
 /* invoke.c - InvokeEndpoint: from the public port straight to a container.
  *
- * The signature of a SageMaker request covers the hash of its body, so nothing is known about who asks before the last byte
- * is here. A body of at most 1 MB is gathered first, and the container sees only what was verified. A larger one flows
- * through, under the rights of who claims to ask, and its last byte is kept back until the signature proved right: without
- * it the container has no request. */
+ * The signature of a SageMaker request covers the hash of its body, so nothing is known about who asks before the
+ * last byte is here. A body of at most 1 MB is gathered first, and the container sees only what was verified. A
+ * larger one flows through, under the rights of who claims to ask, and its last byte is kept back until the signature
+ * proved right: without it the container has no request. */
 #include "serve/worker.h"
 
 #include <assert.h>
@@ -202,8 +202,9 @@ static void model_error(struct invocation *v, int status, struct str message, bo
     doc_set_string(a, d, "Message", text);
     doc_set_integer(a, d, "OriginalStatusCode", status);
     doc_set(a, d, "OriginalMessage", doc_str(a, cut ? STR("") : message));
-    doc_set_string(a, d, "LogStreamArn",
-                   arena_printf(a, "arn:aws:logs:%s:%s:log-group:/aws/sagemaker/Endpoints/%s", e->region, e->account, e->name));
+    doc_set_string(
+        a, d, "LogStreamArn",
+        arena_printf(a, "arn:aws:logs:%s:%s:log-group:/aws/sagemaker/Endpoints/%s", e->region, e->account, e->name));
     answer_error(v->x, v->request_id, 424, "ModelError", json_text(a, d));
 }
 
@@ -478,8 +479,9 @@ static void container_failed(void *owner, enum http_failure failure, const char 
         return;
     }
     if (failure == HTTP_TIMED_OUT)
-        message = STR("Your invocation timed out while waiting for a response from container primary. Review the latency "
-                      "metrics for each container in Amazon CloudWatch, resolve the issue, and try again.");
+        message =
+            STR("Your invocation timed out while waiting for a response from container primary. Review the latency "
+                "metrics for each container in Amazon CloudWatch, resolve the issue, and try again.");
     model_error(v, 0, message, false);
 }
 
@@ -513,7 +515,8 @@ static void write_head(struct invocation *v, int64_t length)
     http_write_header(b, STR("Host"), v->instance->host);
     for (size_t i = 0; i < from->header_count; i++)
         for (size_t j = 0; j < COUNT(forwarded); j++)
-            if (from->headers[i].name.size == forwarded[j].size && str_is_nocase(from->headers[i].name, forwarded[j].data)) {
+            if (from->headers[i].name.size == forwarded[j].size &&
+                str_is_nocase(from->headers[i].name, forwarded[j].data)) {
                 http_write_header(b, forwarded[j], from->headers[i].value);
                 break;
             }
@@ -644,7 +647,9 @@ static void flow_end(struct http_exchange *x)
 
 static void start_flow(struct invocation *v)
 {
-    struct http_call_options options = { .more = true, .fresh = true, .answer_ms = ANSWER_MS, .events = &events, .owner = v };
+    struct http_call_options options = {
+        .more = true, .fresh = true, .answer_ms = ANSWER_MS, .events = &events, .owner = v
+    };
     struct err err;
 
     v->flowing = true;
@@ -679,8 +684,8 @@ void invoke(struct worker *w, struct http_exchange *x, struct str endpoint)
     v->name = uri_decode(x->arena, endpoint, false);
     v->table = worker_hold(w);
     v->new_session = str_is(http_value(x->head, "X-Amzn-SageMaker-Session-Id"), "NEW_SESSION");
-    v->request = (struct sigv4_request){ x->head->method, x->head->target, (const struct sigv4_header *)x->head->headers,
-                                         (int)x->head->header_count };
+    v->request = (struct sigv4_request){ x->head->method, x->head->target,
+                                          (const struct sigv4_header *)x->head->headers, (int)x->head->header_count };
     x->data = v;
     x->closed = closed;
     x->drained = answer_drained;

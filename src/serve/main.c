@@ -1,8 +1,8 @@
 /* main.c - sagebrush-serve, the data plane: the public port.
  *
- * It inherits the listening socket and needs nothing else to serve but the routing snapshot and the certificate in the data
- * directory: killed at any moment, the next one goes on where it was. The main thread watches the snapshot and writes the
- * acknowledgement, whose fsync must not hold up a request; the workers serve. */
+ * It inherits the listening socket and needs nothing else to serve but the routing snapshot and the certificate in
+ * the data directory: killed at any moment, the next one goes on where it was. The main thread watches the snapshot
+ * and writes the acknowledgement, whose fsync must not hold up a request; the workers serve. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -206,7 +206,8 @@ static int find_sockets(int port, int *fds, struct err *err)
         count++;
     }
     if (count == 0)
-        return fail(err, ERR_INVALID, "descriptor %d is no listening socket: start this by sagebrush up, or give --port",
+        return fail(err, ERR_INVALID,
+                    "descriptor %d is no listening socket: start this by sagebrush up, or give --port",
                     FIRST_LISTEN_FD);
     return count;
 }

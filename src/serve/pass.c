@@ -1,9 +1,9 @@
 /* pass.c - what is not an invocation goes to sagebrushd, byte for byte.
  *
- * The head is sent on as it came, for the signature in it is checked there; only the word of who the peer is, which a client
- * must not say of itself, is taken out and put in. While sagebrushd is away a request waits: it is restarted in a moment, and a
- * client that notices nothing is worth more than a quick refusal. Only what was not sent yet waits. What was cut off in the
- * middle may have been done, and its client is told to ask again. */
+ * The head is sent on as it came, for the signature in it is checked there; only the word of who the peer is, which a
+ * client must not say of itself, is taken out and put in. While sagebrushd is away a request waits: it is restarted
+ * in a moment, and a client that notices nothing is worth more than a quick refusal. Only what was not sent yet
+ * waits. What was cut off in the middle may have been done, and its client is told to ask again. */
 #include "serve/worker.h"
 
 #include <assert.h>
@@ -52,7 +52,8 @@ static void write_head(struct passing *p)
 
             assert(next);
             next++;
-            if (!str_cut((struct str){ at, (size_t)(next - at) }, ':', &name, &rest) || !str_is_nocase(name, PEER_HEADER))
+            if (!str_cut((struct str){ at, (size_t)(next - at) }, ':', &name, &rest) ||
+                !str_is_nocase(name, PEER_HEADER))
                 buf_append(b, at, (size_t)(next - at));
             at = next;
         }
@@ -81,9 +82,11 @@ static void unavailable(struct passing *p, const char *text)
         body = "";
     } else if (str_starts(type, "application/x-www-form-urlencoded") && !http_find(h, "X-Amz-Target")) {
         headers[count++] = (struct http_header){ STR("Content-Type"), STR("text/xml") };
-        body = arena_printf(a,
-                            "<ErrorResponse><Error><Type>Receiver</Type><Code>ServiceUnavailable</Code><Message>%s</Message>"
-                            "</Error></ErrorResponse>", text);
+        body = arena_printf(
+            a,
+            "<ErrorResponse><Error><Type>Receiver</Type><Code>ServiceUnavailable</Code><Message>%s</Message>"
+            "</Error></ErrorResponse>",
+            text);
     } else if ((authorization.size && memmem(authorization.data, authorization.size, "/s3/aws4_request", 16)) ||
                memmem(h->target.data, h->target.size, "%2Fs3%2Faws4_request", 20) ||
                http_find(h, "x-amz-content-sha256")) {
@@ -117,8 +120,8 @@ static void wait_for_control(struct passing *p)
         loop_timer_set(w->loop, &w->probe, now + PROBE_MS);
 }
 
-/* One request asks for all: with thousands waiting, a restarted sagebrushd must not be met by all of them at once, again
- * and again. */
+/* One request asks for all: with thousands waiting, a restarted sagebrushd must not be met by all of them at once,
+ * again and again. */
 void pass_probe(struct loop_timer *timer)
 {
     struct worker *w = list_entry(timer, struct worker, probe);

@@ -218,7 +218,8 @@ struct route_ack tables_ack(const struct tables *ts)
 
     if (!oldest)
         return (struct route_ack){ 0 };
-    return (struct route_ack){ .applied = ts->current->snapshot.generation, .drained = oldest->snapshot.generation - 1 };
+    return (struct route_ack){ .applied = ts->current->snapshot.generation,
+                                .drained = oldest->snapshot.generation - 1 };
 }
 
 struct table *tables_hold(struct tables *ts)
@@ -260,7 +261,8 @@ const struct route_role *table_role(const struct table *t, const char *arn)
     return map_get(t->roles, str_of(arn));
 }
 
-const struct table_endpoint *table_endpoint(const struct table *t, const char *account, struct str region, struct str name)
+const struct table_endpoint *table_endpoint(const struct table *t, const char *account, struct str region,
+                                            struct str name)
 {
     char key[256];
     struct str full = endpoint_key(key, sizeof key, account, region, name);
@@ -294,7 +296,8 @@ const struct table_variant *endpoint_variant(const struct table_endpoint *e, str
     return NULL;
 }
 
-const struct table_instance *variant_choose(const struct table_variant *v, struct rand *rand, const struct table_instance *not)
+const struct table_instance *variant_choose(const struct table_variant *v, struct rand *rand,
+                                            const struct table_instance *except)
 {
     size_t count = v->route->instance_count;
     const struct table_instance *one, *other;
@@ -305,11 +308,11 @@ const struct table_instance *variant_choose(const struct table_variant *v, struc
         return &v->instances[0];
     one = &v->instances[rand_below(rand, count)];
     other = &v->instances[rand_below(rand, count)];
-    if (one == not)
+    if (one == except)
         one = other;
-    if (one == not)
-        return &v->instances[((size_t)(not - v->instances) + 1) % count];
-    if (other == not)
+    if (one == except)
+        return &v->instances[((size_t)(except - v->instances) + 1) % count];
+    if (other == except)
         return one;
     return http_upstream_running(other->upstream) < http_upstream_running(one->upstream) ? other : one;
 }

@@ -39,7 +39,8 @@ void tables_free(struct tables *); /* no request is left; NULL is fine */
 int tables_apply(struct tables *, struct str text, int64_t now_minute, struct err *err);
 struct route_ack tables_ack(const struct tables *); /* of this thread */
 
-/* The current table, held for one request; NULL before the first snapshot. tables_release() says true when 'drained' moved. */
+/* The current table, held for one request; NULL before the first snapshot. tables_release() says true when 'drained'
+ * moved. */
 struct table *tables_hold(struct tables *);
 bool tables_release(struct tables *, struct table *); /* NULL is fine */
 
@@ -47,12 +48,14 @@ const struct route_snapshot *table_snapshot(const struct table *);
 const struct route_key *table_key(const struct table *, struct str id);           /* NULL: none */
 const struct route_key *table_key_by_arn(const struct table *, const char *arn);  /* of a user: sessions of its own */
 const struct route_role *table_role(const struct table *, const char *arn);
-const struct table_endpoint *table_endpoint(const struct table *, const char *account, struct str region, struct str name);
+const struct table_endpoint *table_endpoint(const struct table *, const char *account, struct str region,
+                                            struct str name);
 
 /* By weight, among those with instances; NULL: none has one. */
 const struct table_variant *endpoint_choose(const struct table_endpoint *, struct rand *);
 const struct table_variant *endpoint_variant(const struct table_endpoint *, struct str name);
-/* Of two at random the one with fewer requests; 'not' is passed over where there is another. NULL: none. */
-const struct table_instance *variant_choose(const struct table_variant *, struct rand *, const struct table_instance *not);
+/* Of two at random the one with fewer requests; 'except' is passed over where there is another. NULL: none. */
+const struct table_instance *variant_choose(const struct table_variant *, struct rand *,
+                                            const struct table_instance *except);
 
 #endif

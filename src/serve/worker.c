@@ -49,8 +49,8 @@ static void health(struct worker *w, struct http_exchange *x)
     struct route_ack ack = tables_ack(w->tables);
 
     http_answer_text(x, 200, "application/json",
-                     arena_printf(x->arena, "{\"status\":\"ok\",\"generation\":%" PRId64 ",\"connections\":%d}\n", ack.applied,
-                                  http_server_connections(w->server)));
+                     arena_printf(x->arena, "{\"status\":\"ok\",\"generation\":%" PRId64 ",\"connections\":%d}\n",
+                                  ack.applied, http_server_connections(w->server)));
 }
 
 /* /endpoints/{name}/invocations */

@@ -65,21 +65,29 @@ static void test_requests(void **state)
     check(HTTP_REQUESTS, "\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET / 0 -1 2||END ");
     check(HTTP_REQUESTS, "GET / HTTP/1.0\r\n\r\n", "GET / 0 -1 0||END ");
     check(HTTP_REQUESTS, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET / 0 -1 1 keep||END ");
-    check(HTTP_REQUESTS, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcPUT / HTTP/1.1\r\nHost: x\r\nContent-Length: "
-                         "0\r\n\r\n", "POST / 0 3 2 keep|abc|END PUT / 0 0 2 keep||END ");
-    check(HTTP_REQUESTS, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nab\r\n1\r\nc\r\n0\r\nTrailer: "
-                         "x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / 0 -1 2 chunked keep|abc|END GET / 0 -1 1 keep||END ");
-    check(HTTP_REQUESTS, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "GET / 0 -1 3 keep||END ");
+    check(HTTP_REQUESTS,
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcPUT / HTTP/1.1\r\nHost: x\r\nContent-Length: "
+          "0\r\n\r\n",
+          "POST / 0 3 2 keep|abc|END PUT / 0 0 2 keep||END ");
+    check(HTTP_REQUESTS,
+          "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nab\r\n1\r\nc\r\n0\r\nTrailer: "
+          "x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+          "POST / 0 -1 2 chunked keep|abc|END GET / 0 -1 1 keep||END ");
+    check(HTTP_REQUESTS, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+          "GET / 0 -1 3 keep||END ");
 }
 
 static void test_responses(void **state)
 {
     check(HTTP_RESPONSES, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "  200 2 1 keep|ok|END ");
-    check(HTTP_RESPONSES, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", "  100 -1 0 keep||END   204 -1 0 keep||END ");
+    check(HTTP_RESPONSES, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+          "  100 -1 0 keep||END   204 -1 0 keep||END ");
     check(HTTP_RESPONSES, "HTTP/1.1 200\r\n\r\nto the end", "  200 -1 0 keep|to the end|END ");
-    check(HTTP_RESPONSES, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "  200 -1 1 chunked keep|abc|END ");
+    check(HTTP_RESPONSES, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+          "  200 -1 1 chunked keep|abc|END ");
     assert_int_equal(feed(HTTP_RESPONSES, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", 100, true), 400);
-    assert_int_equal(feed(HTTP_RESPONSES, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab", 100, true), 400);
+    assert_int_equal(feed(HTTP_RESPONSES, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab", 100, true),
+                     400);
     assert_int_equal(feed(HTTP_RESPONSES, "ICY 200 OK\r\n\r\n", 100, true), 400);
     assert_int_equal(feed(HTTP_RESPONSES, "garbage\r\n\r\n", 100, true), 400);
 }
@@ -124,7 +132,9 @@ static void test_refusals_in_pieces(void **state)
 
 static void test_look_up(void **state)
 {
-    struct http_header headers[] = { { STR("Host"), STR("a") }, { STR("X-A"), STR("1") }, { STR("x-a"), STR("2") }, { STR("E"), STR("") } };
+    struct http_header headers[] = {
+        { STR("Host"), STR("a") }, { STR("X-A"), STR("1") }, { STR("x-a"), STR("2") }, { STR("E"), STR("") }
+    };
     struct http_head h = { .target = STR("/p?q=%20?r"), .headers = headers, .header_count = 4 };
 
     assert_true(str_is(http_value(&h, "hOsT"), "a"));

@@ -77,7 +77,8 @@ static void on_informed(void *owner, int status)
     ((struct seen *)owner)->informed = status;
 }
 
-static const struct http_call_events events = { on_head, on_body, on_end, on_failed, on_drained, on_connected, on_informed };
+static const struct http_call_events events = { on_head,    on_body,      on_end,     on_failed,
+                                                on_drained, on_connected, on_informed };
 
 static struct http_call *ask(struct seen *s, struct http_call_options o)
 {
@@ -161,7 +162,8 @@ static void test_keeps_connections(void **state)
     SEND(fd, "lo");
     run_until(&s.ends, 1);
     assert_string_equal(s.body.data, "hello");
-    ask(&s, (struct http_call_options){ .head = STR("POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"), .body = STR("ab") });
+    ask(&s, (struct http_call_options){ .head = STR("POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"),
+                                         .body = STR("ab") });
     assert_true(http_call_connected(s.call));
     expect(fd, "\r\n\r\nab");
     SEND(fd, "HTTP/1.1 204 No\r\nConnection: close\r\n\r\n");
@@ -189,7 +191,8 @@ static void test_asks_again_when_a_kept_one_is_dead(void **state)
     run_until(&s.ends, 1);
     /* Its goodbye and the next request cross on their way. */
     close(fd);
-    ask(&s, (struct http_call_options){ .head = STR("POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"), .body = STR("ab") });
+    ask(&s, (struct http_call_options){ .head = STR("POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"),
+                                         .body = STR("ab") });
     fd = take();
     expect(fd, "POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
     /* But not a second time: this connection was new. */
@@ -261,8 +264,10 @@ static void test_streams_out(void **state)
     static char much[16000000];
     int fd;
 
-    ask(&s, (struct http_call_options){
-                .head = STR("PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"), .more = true, .chunked = true, .fresh = true });
+    ask(&s, (struct http_call_options){ .head = STR("PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                                         .more = true,
+                                         .chunked = true,
+                                         .fresh = true });
     assert_false(http_call_connected(s.call));
     fd = take();
     run_until(&s.connected, 1);
@@ -297,7 +302,8 @@ static void test_answer_before_the_end_of_the_request(void **state)
     struct seen s = { 0 };
     int fd;
 
-    ask(&s, (struct http_call_options){ .head = STR("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"), .more = true });
+    ask(&s, (struct http_call_options){ .head = STR("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"),
+                                         .more = true });
     fd = take();
     http_call_write(s.call, "abc", 3);
     SEND(fd, "HTTP/1.1 413 no\r\nContent-Length: 0\r\n\r\n");

@@ -355,9 +355,11 @@ static void test_connect_fails(void **state)
     assert_int_equal(client.connected, ENOENT);
     stream_close(client.stream);
     assert_int_equal(stream_connect_tcp(loop, "localhost", 80, &end_events, &client, &client.stream, &err), -1);
-    assert_int_equal(stream_connect_unix(loop, "/a/path/that/is/longer/than/the/one/hundred/and/eight/bytes/that/a/socket/"
-                                               "address/has/room/for/in/the/kernel/of/linux", &end_events, &client,
-                                         &client.stream, &err), -1);
+    assert_int_equal(stream_connect_unix(loop,
+                                         "/a/path/that/is/longer/than/the/one/hundred/and/eight/bytes/that/a/socket/"
+                                         "address/has/room/for/in/the/kernel/of/linux",
+                                         &end_events, &client, &client.stream, &err),
+                     -1);
 }
 
 static void test_free_closes_what_is_open(void **state)

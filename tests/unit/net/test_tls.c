@@ -271,7 +271,9 @@ static void test_over_the_server(void **state)
     }
     assert_int_equal(status, 1);
     /* Two requests in one record. */
-    assert_true(SSL_write(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 73) > 0);
+    assert_true(SSL_write(client,
+                          "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                          73) > 0);
     for (int i = 0, size = 0; i < 1000; i++) {
         int n = SSL_read(client, got + size, (int)sizeof got - 1 - size);
 

@@ -115,8 +115,10 @@ static void test_slots_come_back(void **state)
     counters_release(c, first);
     assert_null(counters_claim(c, "1", "r", "one more", "v", 1000));
     assert_ptr_equal(counters_claim(c, "1", "r", "one more", "v", 1000 + COUNTERS_MINUTES + 1), first);
-    assert_null(counters_claim(c, "1", "r", "a name that is longer than any endpoint's may be, which nobody counts, for it "
-                               "cannot be", "v", 5000));
+    assert_null(counters_claim(c, "1", "r",
+                               "a name that is longer than any endpoint's may be, which nobody counts, for it "
+                               "cannot be",
+                               "v", 5000));
     counters_close(c);
 }
 

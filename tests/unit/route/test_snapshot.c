@@ -41,8 +41,9 @@ static void test_round_trip(void **state)
     struct route_endpoint endpoint = { "E", "us-east-1", "123456789012", "arn:e", variants, 2 };
     struct route_key key = { "AKIA", "s", "123456789012", "arn:k", "AIDA", policies, true };
     struct route_role role = { "arn:r", policies };
-    struct route_snapshot s = { 7,  { "0123456789abcdef0123456789abcdef", 32 }, "123456789012", "us-east-1", &key, 1, &role, 1,
-                                &endpoint, 1 };
+    struct route_snapshot s = {
+        7, { "0123456789abcdef0123456789abcdef", 32 }, "123456789012", "us-east-1", &key, 1, &role, 1, &endpoint, 1
+    };
     struct route_snapshot got;
     struct stat st;
     struct err err = { 0 };
@@ -82,13 +83,18 @@ static void test_refuses(void **state)
         { HEAD ",\"keys\":[7]}", "keys[0].id" },
         { HEAD ",\"roles\":[{\"arn\":\"a\",\"policies\":[\"x\"]}]}", "roles[0].policies" },
         { HEAD ",\"endpoints\":[{\"name\":\"\"}]}", "endpoints[0].name" },
-        { HEAD ",\"endpoints\":[{\"name\":\"e\",\"region\":\"r\",\"account\":\"1\",\"arn\":\"a\",\"variants\":[{\"name\":\"v\","
-               "\"weight\":-1}]}]}", "endpoints[0].variants[0].weight" },
-        { HEAD ",\"endpoints\":[{\"name\":\"e\",\"region\":\"r\",\"account\":\"1\",\"arn\":\"a\",\"variants\":[{\"name\":\"v\","
+        { HEAD ",\"endpoints\":[{\"name\":\"e\",\"region\":\"r\",\"account\":\"1\",\"arn\":\"a\",\"variants\":[{"
+               "\"name\":\"v\","
+               "\"weight\":-1}]}]}",
+          "endpoints[0].variants[0].weight" },
+        { HEAD ",\"endpoints\":[{\"name\":\"e\",\"region\":\"r\",\"account\":\"1\",\"arn\":\"a\",\"variants\":[{"
+               "\"name\":\"v\","
                "\"weight\":1,\"instances\":[{\"uid\":\"u\",\"address\":\"localhost\",\"port\":80}]}]}]}",
           "endpoints[0].variants[0].instances[0].address" },
-        { HEAD ",\"endpoints\":[{\"name\":\"e\",\"region\":\"r\",\"account\":\"1\",\"arn\":\"a\",\"variants\":[{\"name\":\"v\","
-               "\"weight\":1,\"instances\":[{\"uid\":\"u\",\"address\":\"::1\",\"port\":65536}]}]}]}", "port" },
+        { HEAD ",\"endpoints\":[{\"name\":\"e\",\"region\":\"r\",\"account\":\"1\",\"arn\":\"a\",\"variants\":[{"
+               "\"name\":\"v\","
+               "\"weight\":1,\"instances\":[{\"uid\":\"u\",\"address\":\"::1\",\"port\":65536}]}]}]}",
+          "port" },
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

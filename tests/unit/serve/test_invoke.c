@@ -1,5 +1,5 @@
-/* Who may invoke, with the house's own signing: keys, users' sessions, roles' sessions. One worker, one loop, a container
- * on the same loop; the client is a raw socket. */
+/* Who may invoke, with the house's own signing: keys, users' sessions, roles' sessions. One worker, one loop, a
+ * container on the same loop; the client is a raw socket. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,20 +47,28 @@ static void apply(struct arena *a, const char *role_policies, const char *user_p
 {
     struct err err = { 0 };
     char *text = arena_printf(a,
-        "{\"version\":1,\"generation\":1,\"session_key\":\"%s\",\"account\":\"" ACCOUNT "\",\"default_region\":\"us-east-1\","
-        "\"keys\":[{\"id\":\"AKIAUSER\",\"secret\":\"s\",\"account\":\"" ACCOUNT "\",\"arn\":\"" USER "\",\"user_id\":\"AIDA\","
-        "\"policies\":%s,\"trusted\":false}],\"roles\":[{\"arn\":\"" ROLE "\",\"policies\":%s}],"
-        "\"endpoints\":[{\"name\":\"demo\",\"region\":\"us-east-1\",\"account\":\"" ACCOUNT "\",\"arn\":\"" ARN "\",\"variants\":["
-        "{\"name\":\"v\",\"uid\":\"v\",\"weight\":1,\"instances\":[{\"uid\":\"i\",\"address\":\"127.0.0.1\",\"port\":%d}]}]}]}",
-        base64_encode(a, session_key, 32), user_policies, role_policies, container_port);
+                              "{\"version\":1,\"generation\":1,\"session_key\":\"%s\",\"account\":\"" ACCOUNT
+                              "\",\"default_region\":\"us-east-1\","
+                              "\"keys\":[{\"id\":\"AKIAUSER\",\"secret\":\"s\",\"account\":\"" ACCOUNT
+                              "\",\"arn\":\"" USER "\",\"user_id\":\"AIDA\","
+                              "\"policies\":%s,\"trusted\":false}],\"roles\":[{\"arn\":\"" ROLE "\",\"policies\":%s}],"
+                              "\"endpoints\":[{\"name\":\"demo\",\"region\":\"us-east-1\",\"account\":\"" ACCOUNT
+                              "\",\"arn\":\"" ARN "\",\"variants\":["
+                              "{\"name\":\"v\",\"uid\":\"v\",\"weight\":1,\"instances\":[{\"uid\":\"i\",\"address\":"
+                              "\"127.0.0.1\",\"port\":%d}]}]}]}",
+                              base64_encode(a, session_key, 32), user_policies, role_policies, container_port);
 
     assert_int_equal(worker_take(worker, str_of(text), &err), 0);
 }
 
 static int set_up(void **state)
 {
-    struct worker_options options = { .api_socket = "/does/not/exist", .fds = &listener, .fd_count = 1, .clock = clock_system(),
-                                      .progress = progress, .max_connections = 100 };
+    struct worker_options options = { .api_socket = "/does/not/exist",
+                                      .fds = &listener,
+                                      .fd_count = 1,
+                                      .clock = clock_system(),
+                                      .progress = progress,
+                                      .max_connections = 100 };
     struct http_server_options server = { .handle = handle };
     struct err err;
 
@@ -122,13 +130,17 @@ static char *invoke_as(struct arena *a, const char *id, const char *secret, cons
 static char *token_of(struct arena *a, const char *role, const char *arn, const char *session_policy, int64_t for_ms)
 {
     int64_t now = clock_wall_ms(clock_system());
-    struct token t = { "ASIASESSION", "session secret", ACCOUNT, arn, "AROA:s", role, session_policy, now - 10000, now + for_ms, 1 };
+    struct token t = { "ASIASESSION", "session secret", ACCOUNT,     arn,          "AROA:s",
+                       role,          session_policy,   now - 10000, now + for_ms, 1 };
 
     return token_seal(a, session_key, rand_system(), &t);
 }
 
-#define ALLOW "[{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"sagemaker:*\",\"Resource\":\"" ARN "\"}]}]"
-#define OTHER "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"s3:*\",\"Resource\":\"*\"}]}"
+#define ALLOW                                                                                                          \
+    "[{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"sagemaker:*\",\"Resource\":\"" ARN \
+    "\"}]}]"
+#define OTHER                                                                                                          \
+    "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"s3:*\",\"Resource\":\"*\"}]}"
 
 static void test_users(void **state)
 {

@@ -162,7 +162,8 @@ class Control:
                 head, body = data.split(b'\r\n\r\n', 1)
                 if b'100-continue' in head:
                     connection.sendall(b'HTTP/1.1 100 Continue\r\n\r\n')
-                length = [int(line.split(b':')[1]) for line in head.split(b'\r\n') if line.lower().startswith(b'content-length:')]
+                length = [int(line.split(b':')[1]) for line in head.split(b'\r\n')
+                          if line.lower().startswith(b'content-length:')]
                 if b'chunked' in head:
                     while not body.endswith(b'0\r\n\r\n'):
                         body += connection.recv(65536)
@@ -215,7 +216,8 @@ class ServeTest(unittest.TestCase):
         fd = self.listener.fileno()
         with open(self.data + '/log', 'ab') as log:
             self.process = subprocess.Popen(
-                ['/bin/sh', '-c', f'exec 3<&{fd}; exec "$0" "$@"', PROGRAM, '--data', self.data, '--threads', str(threads)],
+                ['/bin/sh', '-c', f'exec 3<&{fd}; exec "$0" "$@"', PROGRAM, '--data', self.data, '--threads',
+                 str(threads)],
                 pass_fds=[fd], stderr=log)
 
     def variant(self, name, weight, *servers):
@@ -230,7 +232,8 @@ class ServeTest(unittest.TestCase):
              'keys': [{'id': KEY, 'secret': SECRET, 'account': ACCOUNT, 'arn': f'arn:aws:iam::{ACCOUNT}:root',
                        'user_id': ACCOUNT, 'policies': [], 'trusted': True},
                       {'id': 'AKIALIMITED000000000', 'secret': 'limited', 'account': ACCOUNT,
-                       'arn': f'arn:aws:iam::{ACCOUNT}:user/limited', 'user_id': 'AIDALIMITED', 'policies': self.policies,
+                       'arn': f'arn:aws:iam::{ACCOUNT}:user/limited', 'user_id': 'AIDALIMITED',
+                       'policies': self.policies,
                        'trusted': False}],
              'roles': [],
              'endpoints': [{'name': 'Demo', 'region': REGION, 'account': ACCOUNT, 'arn': ENDPOINT_ARN + 'demo',
@@ -408,7 +411,8 @@ class ServeTest(unittest.TestCase):
         self.go()
         path = '/endpoints/Demo/invocations'
         c = self.connect()
-        c.request('POST', path, b'1', sign('POST', path, {'Host': f'127.0.0.1:{self.port}', 'Content-Type': 'slow'}, b'1'))
+        headers = {'Host': f'127.0.0.1:{self.port}', 'Content-Type': 'slow'}
+        c.request('POST', path, b'1', sign('POST', path, headers, b'1'))
         self.wait_for(lambda: self.containers[0].seen)
         self.snapshot(self.variant('AllTraffic', 1, self.containers[1]))
         self.wait_for(lambda: self.ack()['applied'] == 2)
@@ -469,8 +473,8 @@ class ServeTest(unittest.TestCase):
     def test_pass(self):
         self.serve_control()
         self.go()
-        raw = (b'POST /a%20b?x=%7e HTTP/1.1\r\nhOST: a\r\nX-Sagebrush-Peer: 6.6.6.6 tls\r\nX-Twice: 1 \r\nX-twice:  2\r\n'
-               b'Content-Length: 3\r\n')
+        raw = (b'POST /a%20b?x=%7e HTTP/1.1\r\nhOST: a\r\nX-Sagebrush-Peer: 6.6.6.6 tls\r\nX-Twice: 1 \r\n'
+               b'X-twice:  2\r\nContent-Length: 3\r\n')
         with socket.create_connection(('127.0.0.1', self.port)) as s:
             s.sendall(raw + b'\r\nabc')
             answer = s.recv(65536)
@@ -517,7 +521,8 @@ class ServeTest(unittest.TestCase):
         self.serve_control(lambda head, body: None)
         self.go()
         c = self.connect()
-        c.request('POST', '/', b'{}', {'X-Amz-Target': 'SageMaker.CreateModel', 'Content-Type': 'application/x-amz-json-1.1'})
+        c.request('POST', '/', b'{}', {'X-Amz-Target': 'SageMaker.CreateModel',
+                                       'Content-Type': 'application/x-amz-json-1.1'})
         r = c.getresponse()
         self.assertEqual((r.status, r.headers['x-amzn-ErrorType']), (503, 'ServiceUnavailable'))
         self.assertEqual(json.loads(r.read())['__type'], 'ServiceUnavailable')
@@ -529,7 +534,8 @@ class ServeTest(unittest.TestCase):
         status, body = self.get('/_sagebrush/health/serve')
         self.assertEqual((status, json.loads(body)['status']), (200, 'ok'))
         self.assertEqual(self.get('/_sagebrush/health')[0], 503)
-        for path in ('/_sagebrush/agent/v1/poke', '//_sagebrush//agent/x', '/%5fsagebrush/agent/', '/_sagebrush/%61gent/x'):
+        for path in ('/_sagebrush/agent/v1/poke', '//_sagebrush//agent/x', '/%5fsagebrush/agent/',
+                     '/_sagebrush/%61gent/x'):
             self.assertEqual(self.get(path)[0], 404, path)
 
     def test_counters(self):
@@ -547,7 +553,8 @@ class ServeTest(unittest.TestCase):
 
     def test_garbage(self):
         self.go()
-        for data in (b'\0' * 100, b'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+        for data in (b'\0' * 100,
+                     b'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
                      b'POST /endpoints/Demo/invocations HTTP/1.1\r\nHost: a\r\n\r\n', b'GET http://[ HTTP/1.1\r\n\r\n'):
             with socket.create_connection(('127.0.0.1', self.port)) as s:
                 s.sendall(data)
@@ -555,9 +562,10 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(self.invoke().status, 200)
 
     def test_tls(self):
-        made = subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-                               '-subj', '/CN=x', '-addext', 'subjectAltName=DNS:localhost', '-keyout',
-                               self.data + '/secrets/server.key', '-out', self.data + '/secrets/server.pem'], capture_output=True)
+        made = subprocess.run(
+            ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+             '-subj', '/CN=x', '-addext', 'subjectAltName=DNS:localhost', '-keyout', self.data + '/secrets/server.key',
+             '-out', self.data + '/secrets/server.pem'], capture_output=True)
         self.assertEqual(made.returncode, 0, made.stderr)
         self.serve_control(lambda head, body: b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(head) + head)
         self.go()
