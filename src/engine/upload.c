@@ -34,7 +34,7 @@ struct uploading {
     void *owner;
 
     struct chunk *first, *last; /* waiting for the worker; the last may be part full */
-    struct chunk *spare;        /* one kept from the last job: a steady stream allocates nothing */
+    struct chunk *spare;        /* kept from the jobs before: a steady stream allocates nothing */
     size_t waiting_bytes, working_bytes;
     bool working;   /* a job is under way */
     bool finishing; /* upload_finish() was called */
@@ -151,7 +151,7 @@ static void destroy(void *data)
     if (u->published)
         bodies_release(u->bodies, u->uid);
     free_chunks(&u->first);
-    free(u->spare);
+    free_chunks(&u->spare);
     free(u);
 }
 
@@ -183,11 +183,13 @@ static void worked(void *data)
 
     u->working = false;
     u->working_bytes = 0;
-    if (u->batch && !u->spare) {
-        u->spare = u->batch;
-        u->batch = u->spare->next;
+    while (u->batch) {
+        struct chunk *c = u->batch;
+
+        u->batch = c->next;
+        c->next = u->spare;
+        u->spare = c;
     }
-    free_chunks(&u->batch);
     if (u->freed) {
         destroy_or_discard(u);
         return;
@@ -214,9 +216,12 @@ static struct chunk *chunk_with_room(struct uploading *u)
 
     if (c && c->size < CHUNK_BYTES)
         return c;
-    c = u->spare ? u->spare : malloc(sizeof *c);
+    c = u->spare;
+    if (c)
+        u->spare = c->next;
+    else
+        c = malloc(sizeof *c);
     assert(c);
-    u->spare = NULL;
     c->next = NULL;
     c->size = 0;
     if (u->last)
