@@ -226,8 +226,10 @@ static void write_parts(struct connection *c, const struct str *parts, int count
     struct err err;
     size_t total = 0;
 
-    if (!stream_queued(c->stream))
+    if (!stream_queued(c->stream)) {
         c->since_ms = now_ms(c);
+        c->queued_seen = SIZE_MAX;
+    }
     if (!c->tls) {
         stream_write(c->stream, parts, count);
         return;
@@ -551,7 +553,6 @@ static void drained(void *owner)
 
     c->busy++;
     c->since_ms = now_ms(c);
-    c->queued_seen = 0;
     if (c->live && c->answer_ended)
         settle(c);
     else if (c->live && c->x.drained)

@@ -703,7 +703,7 @@ static void write_next(struct stream *s)
 
 size_t stream_queued(const struct stream *s)
 {
-    return s->write_runs || s->connecting ? s->writing.size + s->queue.size : 0;
+    return s->queue.size + (s->write_runs ? uv_stream_get_write_queue_size(&s->socket.stream) : 0);
 }
 
 size_t stream_write(struct stream *s, const struct str *parts, int count)

@@ -111,7 +111,8 @@ static void handle(struct http_exchange *x, void *data)
 static int set_up(void **state)
 {
     struct err err;
-    struct http_server_options options = { .handle = handle, .head_ms = 200, .body_ms = 200, .idle_ms = 300 };
+    struct http_server_options options = { .handle = handle, .head_ms = 200, .body_ms = 200, .idle_ms = 300,
+                                          .write_ms = 300 };
 
     assert_int_equal(loop_new(&loop, &err), 0);
     options.loop = loop;
@@ -380,6 +381,28 @@ static void test_back_pressure(void **state)
     close(fd);
 }
 
+/* Slow is not gone, gone is: both after write_ms. */
+static void test_slow_reader(void **state)
+{
+    int fd = raw_connect(port);
+    static char part[65536];
+
+    SEND(fd, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int i = 0; i < 60; i++) {
+        recv(fd, part, sizeof part, 0);
+        usleep(10000);
+        loop_turn(loop, false);
+        assert_int_equal(closed_count, 0);
+    }
+    for (int i = 0; i < 200 && !closed_count; i++) {
+        usleep(10000);
+        loop_turn(loop, false);
+    }
+    assert_int_equal(closed_count, 1);
+    assert_int_equal(complete_count, 0);
+    close(fd);
+}
+
 static void test_short_answer_cuts(void **state)
 {
     _cleanup_buf_ struct buf got = { 0 };
@@ -470,6 +493,7 @@ int main(void)
         TEST(test_times_out),
         TEST(test_client_leaves),
         TEST(test_back_pressure),
+        TEST(test_slow_reader),
         TEST(test_short_answer_cuts),
         TEST(test_drain),
         TEST(test_connection_limit),
