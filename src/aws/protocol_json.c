@@ -245,15 +245,29 @@ static void print_time(struct buf *b, int64_t ms, enum time_format format)
 
 static void encode_value(struct buf *b, const struct member *m, const struct doc *d);
 
+/* A verb's answer has the model's own names in the model's order: then the next one is found without reading it. */
+static const struct member *member_by_own_name(const struct member **next, const struct member *end, const char *name)
+{
+    for (const struct member *m = *next; m < end; m++)
+        if (m->name == name) {
+            *next = m + 1;
+            return m;
+        }
+    return NULL;
+}
+
 static void encode_structure(struct buf *b, const struct shape *shape, const struct doc *d)
 {
+    const struct member *next = shape->members, *end = next + shape->member_count;
     bool first = true;
 
     buf_append_char(b, '{');
     for (uint32_t i = 0; i < d->count; i++) {
         const struct doc_item *item = &d->members[i];
-        const struct member *m = model_member(shape, str_of(item->key));
+        const struct member *m = member_by_own_name(&next, end, item->key);
 
+        if (!m)
+            m = model_member(shape, str_of(item->key));
         if (!m || m->location != IN_BODY || item->value->type == DOC_NULL)
             continue;
         buf_append(b, first ? "\"" : ",\"", first ? 1 : 2);
@@ -295,6 +309,8 @@ static void encode_value(struct buf *b, const struct member *m, const struct doc
         print_time(b, d->integer, time_format_of(m, TIME_EPOCH));
     } else if (d->type == DOC_INTEGER) {
         print_integer(b, d->integer);
+    } else if (d->type == DOC_STRING) {
+        json_print_string(b, d->text);
     } else {
         json_print(b, d);
     }

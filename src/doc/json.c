@@ -114,6 +114,8 @@ static size_t plain_size(const char *text, size_t size)
         quote = w ^ ones * '"';
         backslash = w ^ ones * '\\';
         odd = (w | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((w - ones * ' ') & ~w)) & highs;
+        if (odd && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) /* the first in memory is the lowest, and is never wrong */
+            return i + (size_t)__builtin_ctzll(odd) / 8;
         if (odd)
             break;
     }
@@ -163,6 +165,23 @@ static int parse_string(struct parser *p, struct str *ret)
     return 0;
 }
 
+/* Most numbers are short and whole: no library for them. False: it is another, and nothing was read. */
+static bool parse_small_integer(struct parser *p, int64_t *ret)
+{
+    const char *at = p->at, *first;
+    bool negative = at < p->end && *at == '-';
+    int64_t value = 0;
+
+    at += negative;
+    for (first = at; at < p->end && *at >= '0' && *at <= '9' && at - first < 18; at++)
+        value = value * 10 + (*at - '0');
+    if (at == first || (*first == '0' && at - first > 1) || at == p->end || strchr("0123456789.eE", *at))
+        return false;
+    *ret = negative ? -value : value;
+    p->at = at;
+    return true;
+}
+
 static bool digits(struct parser *p)
 {
     const char *from = p->at;
@@ -179,6 +198,10 @@ static int parse_number(struct parser *p, struct doc **ret)
     int64_t integer;
     double real;
 
+    if (parse_small_integer(p, &integer)) {
+        *ret = doc_integer(p->arena, integer);
+        return 0;
+    }
     take(p, '-');
     if (!take(p, '0') && !digits(p))
         return refuse(p, "unexpected character");

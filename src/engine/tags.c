@@ -52,6 +52,8 @@ int tags_set(struct engine *e, const char *uid, const char *arn, const struct do
     struct pair *pairs;
     int count;
 
+    if (doc_count(tags, "") == 0)
+        return 0;
     for (size_t i = 0; i < doc_count(tags, ""); i++) {
         const char *key = doc_text(tags->items[i], "Key"), *value = doc_text(tags->items[i], "Value");
 

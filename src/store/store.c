@@ -130,7 +130,7 @@ int store_row_insert(struct store *s, const struct row *r, struct err *err)
     _cleanup_arena_ struct arena *a = arena_new();
     struct row row = *r;
     struct saved about = { .kind = r->kind, .name = given(r->name) };
-    struct err ignored = { 0 };
+    struct err ignored;
 
     assert(r->uid && *r->uid && r->kind && *r->kind);
     if (doc_can_be_saved(r->spec, "the spec", err) < 0 || doc_can_be_saved(r->want, "the want", err) < 0 ||
@@ -146,7 +146,15 @@ int store_row_insert(struct store *s, const struct row *r, struct err *err)
     row.observed_generation = 0;
     if (!row.modified_ms)
         row.modified_ms = row.created_ms;
-    row = row_copy(a, &row);
+    row.account = given(r->account);
+    row.region = given(r->region);
+    row.name = given(r->name);
+    row.arn = given(r->arn);
+    row.parent_uid = given(r->parent_uid);
+    row.state = given(r->state);
+    row.spec = r->spec ? r->spec : doc_map(a);
+    row.want = r->want ? r->want : doc_map(a);
+    row.status = r->status ? r->status : doc_map(a);
     s->dirty = true;
     if (wrote(s, s->class->row_insert(s, &row, err), err) < 0)
         return -1;
