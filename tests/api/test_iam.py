@@ -72,8 +72,8 @@ def test_a_key_without_policies_may_nothing(user, aws, unique):
     message = refused("AccessDeniedException", sagemaker.describe_training_job, TrainingJobName="j")
     assert message == (f"User: arn:aws:iam::{account}:user/{unique} is not authorized to perform: "
                        "sagemaker:DescribeTrainingJob on resource: "
-                       f"arn:aws:sagemaker:{sagemaker.meta.region_name}:{account}:training-job/j because no identity-based "
-                       "policy allows the sagemaker:DescribeTrainingJob action")
+                       f"arn:aws:sagemaker:{sagemaker.meta.region_name}:{account}:training-job/j because no "
+                       "identity-based policy allows the sagemaker:DescribeTrainingJob action")
     assert refused("AccessDenied", user("s3").list_buckets)
     assert refused("AccessDenied", user("iam").list_users)
 

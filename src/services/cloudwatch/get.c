@@ -33,14 +33,16 @@ static int check_period(int64_t start_ms, int64_t end_ms, int64_t period_s, int6
         return fail_code(err, ERR_INVALID, "InvalidParameterValue",
                          "The parameter Period must be a multiple of 60, or one of 1, 5, 10, 30.");
     if ((end_ms - start_ms) / (period_s * 1000) > most)
-        return fail_code(err, ERR_INVALID, "InvalidParameterCombination",
-                         "You have requested up to %" PRId64 " datapoints, which exceeds the limit of %" PRId64
-                         ". You may reduce the datapoints requested by increasing Period, or decreasing the time range.",
-                         (end_ms - start_ms) / (period_s * 1000), most);
+        return fail_code(
+            err, ERR_INVALID, "InvalidParameterCombination",
+            "You have requested up to %" PRId64 " datapoints, which exceeds the limit of %" PRId64
+            ". You may reduce the datapoints requested by increasing Period, or decreasing the time range.",
+            (end_ms - start_ms) / (period_s * 1000), most);
     return 0;
 }
 
-static struct doc *datapoint(struct call *c, const struct period *p, const struct doc *plain, const struct doc *extended)
+static struct doc *datapoint(struct call *c, const struct period *p, const struct doc *plain,
+                             const struct doc *extended)
 {
     struct doc *d = doc_map(c->arena);
     double value;
@@ -51,7 +53,8 @@ static struct doc *datapoint(struct call *c, const struct period *p, const struc
             doc_set_real(c->arena, d, doc_value_text(plain->items[i]), value);
     for (size_t i = 0; i < doc_count(extended, ""); i++)
         if (period_statistic(c->arena, p, doc_value_text(extended->items[i]), &value))
-            doc_set_real(c->arena, doc_member(c->arena, d, "ExtendedStatistics", DOC_MAP), doc_value_text(extended->items[i]), value);
+            doc_set_real(c->arena, doc_member(c->arena, d, "ExtendedStatistics", DOC_MAP),
+                         doc_value_text(extended->items[i]), value);
     doc_set_string(c->arena, d, "Unit", p->unit);
     return d;
 }
@@ -68,7 +71,8 @@ int cloudwatch_get_statistics(struct call *c, struct err *err)
     int count;
 
     if (!doc_count(plain, "") && !doc_count(extended, ""))
-        return fail_code(err, ERR_INVALID, "MissingParameter", "The parameter Statistics or ExtendedStatistics must be specified.");
+        return fail_code(err, ERR_INVALID, "MissingParameter",
+                         "The parameter Statistics or ExtendedStatistics must be specified.");
     if (check_period(start_ms, end_ms, period_s, DATAPOINTS_AT_MOST, err) < 0)
         return -1;
     start_ms -= start_ms % (period_s < 60 ? 1000 : 60000);
@@ -95,12 +99,13 @@ static int answer_query(struct call *c, const struct doc *q, struct doc *results
 
     if (!stat)
         return fail_code(err, ERR_INVALID, "ValidationError",
-                         "Query %s: metric math (Expression) is not here yet; ask for a MetricStat.", doc_text(q, "Id"));
+                         "Query %s: metric math (Expression) is not here yet; ask for a MetricStat.",
+                         doc_text(q, "Id"));
     s = series_of(c, doc_get(stat, "Metric"));
     start_ms -= start_ms % (period_s * 1000);
     if (check_period(start_ms, end_ms, period_s, QUERY_DATAPOINTS_AT_MOST, err) < 0 ||
-        series_periods(&s, start_ms, end_ms, period_s * 1000, doc_has(stat, "Unit") ? doc_text(stat, "Unit") : NULL, &periods,
-                       &count, err) < 0)
+        series_periods(&s, start_ms, end_ms, period_s * 1000, doc_has(stat, "Unit") ? doc_text(stat, "Unit") : NULL,
+                       &periods, &count, err) < 0)
         return -1;
     for (int i = 0; i < count; i++) {
         const struct period *p = &periods[upwards ? i : count - 1 - i];
@@ -170,7 +175,8 @@ int cloudwatch_list(struct call *c, struct err *err)
     range.to = store_after_prefix(c->arena, prefix);
     if (doc_has(c->input, "NextToken")) {
         if (!base64_decode(c->arena, doc_get(c->input, "NextToken")->text, &token))
-            return fail_code(err, ERR_INVALID, "InvalidParameterValue", "The value for parameter NextToken is invalid.");
+            return fail_code(err, ERR_INVALID, "InvalidParameterValue",
+                             "The value for parameter NextToken is invalid.");
         range.from = token;
     }
     if (store_scan(c->arena, store, "metrics_series", &range, &pairs, &count, err) < 0)

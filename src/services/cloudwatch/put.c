@@ -16,35 +16,36 @@ static int invalid(struct err *err, const char *code, const char *text)
 /* Values and Counts, Value, or StatisticValues: exactly one of them. */
 static int put_datum(struct series *s, const struct doc *d, int64_t now_ms, struct err *err)
 {
-    const struct doc *values = doc_get(d, "Values"), *counts = doc_get(d, "Counts"), *set = doc_get(d, "StatisticValues");
+    const struct doc *values = doc_get(d, "Values"), *counts = doc_get(d, "Counts"),
+                     *set = doc_get(d, "StatisticValues");
     int64_t at_ms = doc_int(d, "Timestamp", now_ms);
     bool each_second = doc_int(d, "StorageResolution", 60) == 1;
     const char *unit = doc_text(d, "Unit");
-    struct sample sample;
+    size_t count = values ? doc_count(values, "") : 1;
+    struct sample *samples = arena_array_of(s->arena, struct sample, count + 1);
 
     if (!!values + !!set + doc_has(d, "Value") != 1)
         return invalid(err, "InvalidParameterCombination",
                        "Exactly one of the parameters MetricData.member.Value, MetricData.member.Values and "
                        "MetricData.member.StatisticValues must be specified.");
-    if (values && counts && doc_count(counts, "") != doc_count(values, ""))
-        return invalid(err, "InvalidParameterValue",
-                       "The parameters MetricData.member.Values and MetricData.member.Counts must be of the same size.");
+    if (values && counts && doc_count(counts, "") != count)
+        return invalid(
+            err, "InvalidParameterValue",
+            "The parameters MetricData.member.Values and MetricData.member.Counts must be of the same size.");
     if (set) {
-        sample = (struct sample){ doc_number(set, "SampleCount", 0), doc_number(set, "Sum", 0), doc_number(set, "Minimum", 0),
-                                  doc_number(set, "Maximum", 0) };
-        return series_add(s, at_ms, each_second, &sample, unit, err);
+        samples[0] = (struct sample){ doc_number(set, "SampleCount", 0), doc_number(set, "Sum", 0),
+                                      doc_number(set, "Minimum", 0), doc_number(set, "Maximum", 0) };
+        return series_add(s, at_ms, each_second, samples, 1, unit, err);
     }
-    for (size_t i = 0; i < (values ? doc_count(values, "") : 1); i++) {
+    for (size_t i = 0; i < count; i++) {
         double value = values ? doc_number(values->items[i], "", NAN) : doc_number(d, "Value", NAN);
-        double count = counts ? doc_number(counts->items[i], "", 1) : 1;
+        double times = counts ? doc_number(counts->items[i], "", 1) : 1;
 
         if (!isfinite(value) || fabs(value) > 0x1p360)
             return invalid(err, "InvalidParameterValue", "The value for parameter MetricData.member.Value is invalid.");
-        sample = (struct sample){ count, value * count, value, value };
-        if (series_add(s, at_ms, each_second, &sample, unit, err) < 0)
-            return -1;
+        samples[i] = (struct sample){ times, value * times, value, value };
     }
-    return 0;
+    return series_add(s, at_ms, each_second, samples, count, unit, err);
 }
 
 int cloudwatch_put(struct call *c, struct err *err)
@@ -106,15 +107,19 @@ int metrics_append(struct arena *a, struct store *store, const struct doc *batch
         const struct doc *d = data->items[i], *set = doc_get(d, "statistics");
         double value = doc_number(d, "value", 0);
         struct sample sample = { 1, value, value, value };
-        struct series s = { .arena = a, .store = store, .account = doc_text(batch, "account"), .region = doc_text(batch, "region"),
-                            .space = doc_text(batch, "namespace"), .metric = doc_text(d, "name"),
+        struct series s = { .arena = a,
+                            .store = store,
+                            .account = doc_text(batch, "account"),
+                            .region = doc_text(batch, "region"),
+                            .space = doc_text(batch, "namespace"),
+                            .metric = doc_text(d, "name"),
                             .dimensions = dimensions_of(a, doc_get(d, "dimensions")) };
 
         if (set)
-            sample = (struct sample){ doc_number(set, "samples", 0), doc_number(set, "sum", 0), doc_number(set, "minimum", 0),
-                                      doc_number(set, "maximum", 0) };
+            sample = (struct sample) { doc_number(set, "samples", 0), doc_number(set, "sum", 0),
+                                       doc_number(set, "minimum", 0), doc_number(set, "maximum", 0) };
         series_identify(&s);
-        if (series_add(&s, doc_int(d, "at_ms", now_ms), false, &sample, doc_text(d, "unit"), err) < 0)
+        if (series_add(&s, doc_int(d, "at_ms", now_ms), false, &sample, 1, doc_text(d, "unit"), err) < 0)
             return -1;
     }
     store_key_int64(now, now_ms);

@@ -24,7 +24,8 @@ void series_identify(struct series *s)
     for (size_t i = 0; i < count; i++)
         sorted[i] = s->dimensions->items[i];
     qsort(sorted, count, sizeof *sorted, by_name);
-    for (const char *const *part = (const char *const[]){ s->account, s->region, s->space, s->metric, NULL }; *part; part++)
+    for (const char *const *part = (const char *const[]) { s->account, s->region, s->space, s->metric, NULL }; *part;
+         part++)
         buf_append(&b, *part, strlen(*part) + 1);
     for (size_t i = 0; i < count; i++) {
         buf_append_str(&b, doc_text(sorted[i], "Name"));
@@ -103,8 +104,8 @@ static void merge_values(struct arena *a, struct doc *record, const struct sampl
 
 static struct sample read_sample(const struct doc *record)
 {
-    return (struct sample){ doc_number(record, "n", 0), doc_number(record, "sum", 0), doc_number(record, "min", INFINITY),
-                            doc_number(record, "max", -INFINITY) };
+    return (struct sample) { doc_number(record, "n", 0), doc_number(record, "sum", 0),
+                             doc_number(record, "min", INFINITY), doc_number(record, "max", -INFINITY) };
 }
 
 static void merge(struct sample *into, const struct sample *from)
@@ -115,7 +116,8 @@ static void merge(struct sample *into, const struct sample *from)
     into->maximum = fmax(into->maximum, from->maximum);
 }
 
-int series_add(struct series *s, int64_t at_ms, bool each_second, const struct sample *sample, const char *unit, struct err *err)
+int series_add(struct series *s, int64_t at_ms, bool each_second, const struct sample *samples, size_t count,
+               const char *unit, struct err *err)
 {
     int64_t width_ms = each_second ? 1000 : 60000, bucket = at_ms - at_ms % width_ms;
     struct str k = data_key(s, bucket), text;
@@ -129,14 +131,16 @@ int series_add(struct series *s, int64_t at_ms, bool each_second, const struct s
         return -1;
     }
     total = read_sample(record);
-    merge(&total, sample);
+    for (size_t i = 0; i < count; i++) {
+        merge(&total, &samples[i]);
+        merge_values(s->arena, record, &samples[i]);
+    }
     doc_set_real(s->arena, record, "n", total.n);
     doc_set_real(s->arena, record, "sum", total.sum);
     doc_set_real(s->arena, record, "min", total.minimum);
     doc_set_real(s->arena, record, "max", total.maximum);
     if (*unit)
         doc_set_string(s->arena, record, "unit", unit);
-    merge_values(s->arena, record, sample);
     if (store_put(s->store, "metrics_data", k, str_of(json_text(s->arena, record)), err) < 0)
         return -1;
     return note_series(s, at_ms, err);
@@ -167,8 +171,8 @@ static struct period *period_at(struct arena *a, struct gather *g, int64_t start
     return &g->periods[g->count++];
 }
 
-static int take(struct series *s, struct gather *g, const struct pair *pair, int64_t start_ms, int64_t period_ms, const char *unit,
-                struct err *err)
+static int take(struct series *s, struct gather *g, const struct pair *pair, int64_t start_ms, int64_t period_ms,
+                const char *unit, struct err *err)
 {
     int64_t at_ms = store_int64_of_key(pair->key.data + sizeof s->hash);
     struct period *p;
@@ -189,14 +193,16 @@ static int take(struct series *s, struct gather *g, const struct pair *pair, int
     if (!values)
         p->values = NULL;
     for (uint32_t i = 0; p->values && i < values->count; i++)
-        add_value(s->arena, p->values, values->items[i]->items[0]->real, values->items[i]->items[1]->real);
+        doc_append(s->arena, p->values, values->items[i]); /* sorted when a percentile is asked for */
     return 0;
 }
 
-int series_periods(struct series *s, int64_t start_ms, int64_t end_ms, int64_t period_ms, const char *unit, struct period **ret,
-                   int *ret_count, struct err *err)
+int series_periods(struct series *s, int64_t start_ms, int64_t end_ms, int64_t period_ms, const char *unit,
+                   struct period **ret, int *ret_count, struct err *err)
 {
-    struct range range = { .from = data_key(s, start_ms - start_ms % 60000), .to = data_key(s, end_ms), .limit = SCAN_PAGE };
+    struct range range = { .from = data_key(s, start_ms - start_ms % 60000),
+                           .to = data_key(s, end_ms),
+                           .limit = SCAN_PAGE };
     struct gather g = { 0 };
     struct pair *pairs;
     int count;

@@ -12,6 +12,7 @@ enum {
     BATCH_MAX_BYTES = 1048576, /* PutLogEvents: the messages, and 26 bytes each */
     EVENT_OVERHEAD_BYTES = 26,
     PAGE = 10000,
+    AT_A_TIME = 200,           /* events read before it is asked whether they fit */
     PAGE_MAX_BYTES = 1 << 20,  /* GetLogEvents answers at most 1 MB */
     GROUPS_AT_MOST = 100000,
 };
@@ -85,7 +86,8 @@ int logs_append(struct arena *a, struct store *store, const struct doc *batch, i
 
     if (!*p.account || !*group || !*name)
         return fail(err, ERR_INVALID, "a batch of log events needs account, group and stream");
-    if (group_open(&p, group, &g, err) < 0 && (err->kind != ERR_NOT_FOUND || group_create(&p, group, now_ms, &g, err) < 0))
+    if (group_open(&p, group, &g, err) < 0 &&
+        (err->kind != ERR_NOT_FOUND || group_create(&p, group, now_ms, &g, err) < 0))
         return -1;
     if (stream_open(&p, group, name, &s, err) < 0 &&
         (err->kind != ERR_NOT_FOUND || stream_create(&p, group, name, rand_system(), now_ms, &s, err) < 0))
@@ -122,6 +124,9 @@ static int read_token(const char *text, struct token *ret, struct err *err)
         !hex_decode(bytes, (struct str){ text + 2, 32 }))
         return fail_code(err, ERR_INVALID, "InvalidParameterException", "The specified nextToken is invalid.");
     *ret = (struct token){ text[0] == 'b', store_int64_of_key((char *)bytes), store_int64_of_key((char *)bytes + 8) };
+    /* One is added to it, or taken from it. */
+    if (ret->sequence == INT64_MAX || ret->sequence == INT64_MIN)
+        return fail_code(err, ERR_INVALID, "InvalidParameterException", "The specified nextToken is invalid.");
     return 0;
 }
 
@@ -145,6 +150,37 @@ static struct doc *show(struct arena *a, const struct log_event *e)
     return d;
 }
 
+/* What fits in an answer, and some at a time: lines may be long. What does not fit is left out at the far end. */
+static int read_page(struct place *p, const struct log_stream *s, struct range range, struct log_event **ret,
+                     int *ret_count, struct err *err)
+{
+    int limit = range.limit, count = 0, taken = 0;
+    struct log_event *all = NULL, *some;
+    int64_t size = 0;
+    bool full = false;
+
+    do {
+        range.limit = limit - taken < AT_A_TIME ? limit - taken : AT_A_TIME;
+        if (event_scan(p, s, &range, &some, &count, err) < 0)
+            return -1;
+        if (count && !all)
+            all = arena_array_of(p->arena, struct log_event, (size_t)limit);
+        for (int i = 0; i < count && !full; i++) {
+            size += (int64_t)some[i].message.size + EVENT_OVERHEAD_BYTES;
+            full = size > PAGE_MAX_BYTES && taken > 0;
+            if (!full)
+                all[taken++] = some[i];
+        }
+        if (count && range.reverse)
+            range.to = event_key(p->arena, s, some[count - 1].at_ms, some[count - 1].sequence);
+        else if (count)
+            range.from = event_key(p->arena, s, some[count - 1].at_ms, some[count - 1].sequence + 1);
+    } while (count == AT_A_TIME && taken < limit && !full);
+    *ret = all;
+    *ret_count = taken;
+    return 0;
+}
+
 int logs_get_events(struct call *c, struct err *err)
 {
     const char *name = doc_text_or(c->input, "logGroupName", doc_text(c->input, "logGroupIdentifier"));
@@ -158,7 +194,6 @@ int logs_get_events(struct call *c, struct err *err)
     struct log_stream s;
     struct log_group g;
     struct range range;
-    size_t size = 0;
     int count;
 
     if ((*text && read_token(text, &t, err) < 0) || group_open(&p, name, &g, err) < 0 ||
@@ -174,22 +209,18 @@ int logs_get_events(struct call *c, struct err *err)
         range.from = event_key(c->arena, &s, t.at_ms, t.sequence + 1);
     if (*text && t.backward && t.at_ms < end_ms)
         range.to = event_key(c->arena, &s, t.at_ms, t.sequence);
-    if (event_scan(&p, &s, &range, &found, &count, err) < 0)
+    if (read_page(&p, &s, range, &found, &count, err) < 0)
         return -1;
-    /* What does not fit is left out at the far end. */
-    for (int i = 0; i < count; i++) {
-        size += found[i].message.size + EVENT_OVERHEAD_BYTES;
-        if (size > PAGE_MAX_BYTES && i > 0)
-            count = i;
-    }
     for (int i = 0; i < count; i++)
         doc_append(c->arena, list, show(c->arena, &found[t.backward ? count - 1 - i : i]));
     doc_set(c->arena, c->output, "events", list);
     if (count) {
         const struct log_event *first = &found[t.backward ? count - 1 : 0], *last = &found[t.backward ? 0 : count - 1];
 
-        doc_set_string(c->arena, c->output, "nextForwardToken", write_token(c->arena, 'f', last->at_ms, last->sequence));
-        doc_set_string(c->arena, c->output, "nextBackwardToken", write_token(c->arena, 'b', first->at_ms, first->sequence));
+        doc_set_string(c->arena, c->output, "nextForwardToken",
+                       write_token(c->arena, 'f', last->at_ms, last->sequence));
+        doc_set_string(c->arena, c->output, "nextBackwardToken",
+                       write_token(c->arena, 'b', first->at_ms, first->sequence));
         return 0;
     }
     /* At either end the tokens stay where they are: asking again with the same one finds what came meanwhile. */
@@ -206,7 +237,8 @@ int logs_get_events(struct call *c, struct err *err)
 
 static int expire_stream(struct place *p, struct log_stream *s, int64_t before_ms, struct err *err)
 {
-    const struct range old = { .from = event_key(p->arena, s, INT64_MIN, INT64_MIN), .to = event_key(p->arena, s, before_ms, 0) };
+    const struct range old = { .from = event_key(p->arena, s, INT64_MIN, INT64_MIN),
+                               .to = event_key(p->arena, s, before_ms, 0) };
 
     if (!doc_has(s->record, "first_ms") || doc_int(s->record, "first_ms", 0) >= before_ms)
         return 0;

@@ -5,6 +5,7 @@
  * events, so one that finds little answers with a token, as AWS does. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/engine.h"
@@ -44,6 +45,9 @@ static int read_token(const char *text, struct token *ret, struct err *err)
     if (strlen(text) < 34 || text[32] != '/' || !hex_decode(bytes, (struct str){ text, 32 }))
         return fail_code(err, ERR_INVALID, "InvalidParameterException", "The specified nextToken is invalid.");
     *ret = (struct token){ true, store_int64_of_key((char *)bytes), store_int64_of_key((char *)bytes + 8), text + 33 };
+    /* One is added to either. */
+    if (ret->at_ms == INT64_MAX || ret->sequence == INT64_MAX)
+        return fail_code(err, ERR_INVALID, "InvalidParameterException", "The specified nextToken is invalid.");
     return 0;
 }
 
@@ -81,7 +85,8 @@ static int peek(struct place *p, struct source *s, const struct log_event **ret,
         s->at = 0;
         s->ended = s->count < IN_HAND;
         if (s->count)
-            s->range.from = event_key(p->arena, s->stream, s->events[s->count - 1].at_ms, s->events[s->count - 1].sequence + 1);
+            s->range.from =
+                event_key(p->arena, s->stream, s->events[s->count - 1].at_ms, s->events[s->count - 1].sequence + 1);
     }
     if (s->at < s->count)
         *ret = &s->events[s->at];
@@ -105,7 +110,13 @@ static int next(struct place *p, struct source *sources, int count, struct sourc
     return 0;
 }
 
-static int open_streams(struct call *c, struct place *p, const char *group, struct log_stream **ret, int *ret_count, struct err *err)
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct log_stream *)a)->name, ((const struct log_stream *)b)->name);
+}
+
+static int open_streams(struct call *c, struct place *p, const char *group, struct log_stream **ret, int *ret_count,
+                        struct err *err)
 {
     const struct doc *names = doc_get(c->input, "logStreamNames");
     const char *prefix = doc_text(c->input, "logStreamNamePrefix");
@@ -120,8 +131,13 @@ static int open_streams(struct call *c, struct place *p, const char *group, stru
     for (uint32_t i = 0; i < names->count; i++)
         if (stream_open(p, group, doc_value_text(names->items[i]), &streams[i], err) < 0)
             return -1;
+    /* The order that tokens go by, each once. */
+    qsort(streams, names->count, sizeof *streams, by_name);
     *ret = streams;
-    *ret_count = (int)names->count;
+    *ret_count = 0;
+    for (uint32_t i = 0; i < names->count; i++)
+        if (i == 0 || strcmp(streams[i].name, streams[i - 1].name) != 0)
+            streams[(*ret_count)++] = streams[i];
     return 0;
 }
 
@@ -133,7 +149,9 @@ static struct doc *show(struct arena *a, const struct log_stream *s, const struc
     doc_set_integer(a, d, "timestamp", e->at_ms);
     doc_set(a, d, "message", doc_str(a, e->message));
     doc_set_integer(a, d, "ingestionTime", e->ingested_ms);
-    doc_set_string(a, d, "eventId", arena_printf(a, "%020" PRId64 "%016" PRId64 "%s", e->at_ms, e->sequence, doc_text(s->record, "uid")));
+    doc_set_string(
+        a, d, "eventId",
+        arena_printf(a, "%020" PRId64 "%016" PRId64 "%s", e->at_ms, e->sequence, doc_text(s->record, "uid")));
     return d;
 }
 

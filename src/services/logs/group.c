@@ -70,7 +70,7 @@ int logs_describe_groups(struct call *c, struct err *err)
             return -1;
         for (int i = 0; i < count && list->count < (uint32_t)limit; i++) {
             after = found[i].name;
-            if (!*pattern || strcasestr(found[i].name, pattern))
+            if (!*pattern || strstr(found[i].name, pattern))
                 doc_append(c->arena, list, describe(&p, &found[i]));
         }
     } while (count == limit + 1 && list->count < (uint32_t)limit);
@@ -82,8 +82,8 @@ int logs_describe_groups(struct call *c, struct err *err)
 
 int logs_put_retention(struct call *c, struct err *err)
 {
-    static const int16_t allowed[] = { 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557,
-                                       2922, 3288, 3653 };
+    static const int16_t allowed[] = { 1,   3,   5,   7,   14,   30,   60,   90,   120,  150,  180,
+                                       365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653 };
     int64_t days = doc_int(c->input, "retentionInDays", 0);
     bool good = false;
     struct log_group g;
@@ -92,11 +92,12 @@ int logs_put_retention(struct call *c, struct err *err)
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         good = good || days == allowed[i];
     if (!good)
-        return fail_code(err, ERR_INVALID, "InvalidParameterException",
-                         "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member "
-                         "must satisfy enum value set: [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, "
-                         "1827, 2192, 2557, 2922, 3288, 3653]",
-                         (int)days);
+        return fail_code(
+            err, ERR_INVALID, "InvalidParameterException",
+            "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member "
+            "must satisfy enum value set: [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, "
+            "1827, 2192, 2557, 2922, 3288, 3653]",
+            (int)days);
     if (open_input(c, &p, &g, err) < 0)
         return -1;
     doc_set_integer(c->arena, g.record, "retention_days", days);

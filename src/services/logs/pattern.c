@@ -37,7 +37,8 @@ static int take_quoted(struct arena *a, struct str *rest, struct str *ret, struc
         *out++ = rest->data[i];
     }
     if (i >= rest->size)
-        return fail_code(err, ERR_INVALID, "InvalidParameterException", "Invalid filter pattern: a quote is not closed");
+        return fail_code(err, ERR_INVALID, "InvalidParameterException",
+                         "Invalid filter pattern: a quote is not closed");
     *rest = (struct str){ rest->data + i + 1, rest->size - i - 1 };
     *ret = (struct str){ text, (size_t)(out - text) };
     return 0;

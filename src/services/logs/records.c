@@ -130,8 +130,8 @@ static int list_pairs(struct place *p, const char *table, struct str prefix, con
     return store_scan(p->arena, p->store, table, &range, ret, ret_count, err);
 }
 
-int group_list(struct place *p, const char *prefix, const char *after, int limit, struct log_group **ret, int *ret_count,
-               struct err *err)
+int group_list(struct place *p, const char *prefix, const char *after, int limit, struct log_group **ret,
+               int *ret_count, struct err *err)
 {
     struct str start = key(p, prefix, NULL), last = after ? key(p, after, NULL) : (struct str){ 0 };
     size_t skipped = start.size - strlen(prefix);
@@ -179,7 +179,8 @@ int stream_create(struct place *p, const char *group, const char *name, struct r
     char uid[STREAM_UID_SIZE + 1];
 
     if (stream_open(p, group, name, ret, err) == 0)
-        return fail_code(err, ERR_CONFLICT, "ResourceAlreadyExistsException", "The specified log stream already exists");
+        return fail_code(err, ERR_CONFLICT, "ResourceAlreadyExistsException",
+                         "The specified log stream already exists");
     if (err->kind != ERR_NOT_FOUND)
         return -1;
     rand_name(rand, uid, STREAM_UID_SIZE);
@@ -202,8 +203,8 @@ int stream_remove(struct place *p, const struct log_stream *s, struct err *err)
     return store_remove(p->store, streams, key(p, s->group, s->name), err);
 }
 
-int stream_list(struct place *p, const char *group, const char *prefix, const char *after, int limit, struct log_stream **ret,
-                int *ret_count, struct err *err)
+int stream_list(struct place *p, const char *group, const char *prefix, const char *after, int limit,
+                struct log_stream **ret, int *ret_count, struct err *err)
 {
     struct str start = key(p, group, prefix), last = after ? key(p, group, after) : (struct str){ 0 };
     size_t skipped = start.size - strlen(prefix);
@@ -237,8 +238,8 @@ struct str event_key(struct arena *a, const struct log_stream *s, int64_t at_ms,
     return (struct str){ k, STREAM_UID_SIZE + 16 };
 }
 
-int event_scan(struct place *p, const struct log_stream *s, const struct range *range, struct log_event **ret, int *ret_count,
-               struct err *err)
+int event_scan(struct place *p, const struct log_stream *s, const struct range *range, struct log_event **ret,
+               int *ret_count, struct err *err)
 {
     struct log_event *out;
     struct pair *pairs;
@@ -259,14 +260,16 @@ int event_scan(struct place *p, const struct log_stream *s, const struct range *
     return 0;
 }
 
-int event_append(struct place *p, struct log_stream *s, int64_t at_ms, int64_t now_ms, struct str message, struct err *err)
+int event_append(struct place *p, struct log_stream *s, int64_t at_ms, int64_t now_ms, struct str message,
+                 struct err *err)
 {
     int64_t sequence = doc_int(s->record, "sequence", 0), size = doc_int(s->record, "size_bytes", 0);
     char *value = arena_alloc(p->arena, message.size + 8);
 
     store_key_int64(value, now_ms);
     memcpy(value + 8, message.data, message.size);
-    if (store_put(p->store, events, event_key(p->arena, s, at_ms, sequence), (struct str){ value, message.size + 8 }, err) < 0)
+    if (store_put(p->store, events, event_key(p->arena, s, at_ms, sequence), (struct str) { value, message.size + 8 },
+                  err) < 0)
         return -1;
     doc_set_integer(p->arena, s->record, "sequence", sequence + 1);
     /* 26 bytes an event of overhead are AWS's own way of counting. */

@@ -36,20 +36,21 @@ struct log_stream {
 /* ERR_NOT_FOUND with AWS's words. The name may be an ARN. */
 int group_open(struct place *, const char *name_or_arn, struct log_group *ret, struct err *err);
 int group_save(struct place *, const struct log_group *, struct err *err);
-int group_create(struct place *, const char *name, int64_t now_ms, struct log_group *ret, struct err *err); /* AWS's refusal when there */
+int group_create(struct place *, const char *name, int64_t now_ms, struct log_group *ret,
+                 struct err *err);                                           /* AWS's refusal when there */
 int group_remove(struct place *, const struct log_group *, struct err *err); /* streams and events too */
 const char *group_arn(struct place *, const char *name); /* without the ":*" */
 const char *group_name_of(struct arena *, const char *name_or_arn);
 
 int stream_open(struct place *, const char *group, const char *name, struct log_stream *ret, struct err *err);
 int stream_save(struct place *, const struct log_stream *, struct err *err);
-int stream_create(struct place *, const char *group, const char *name, struct rand *, int64_t now_ms, struct log_stream *ret,
-                  struct err *err);
+int stream_create(struct place *, const char *group, const char *name, struct rand *, int64_t now_ms,
+                  struct log_stream *ret, struct err *err);
 int stream_remove(struct place *, const struct log_stream *, struct err *err);
 
 /* Streams whose name starts with 'prefix', from 'after' (exclusive, NULL: the first), in the order of names. */
-int stream_list(struct place *, const char *group, const char *prefix, const char *after, int limit, struct log_stream **ret,
-                int *ret_count, struct err *err);
+int stream_list(struct place *, const char *group, const char *prefix, const char *after, int limit,
+                struct log_stream **ret, int *ret_count, struct err *err);
 int group_list(struct place *, const char *prefix, const char *after, int limit, struct log_group **ret, int *ret_count,
                struct err *err);
 
@@ -64,7 +65,8 @@ int event_scan(struct place *, const struct log_stream *, const struct range *, 
                struct err *err);
 
 /* Appends: the record of the stream is changed, not saved. */
-int event_append(struct place *, struct log_stream *, int64_t at_ms, int64_t now_ms, struct str message, struct err *err);
+int event_append(struct place *, struct log_stream *, int64_t at_ms, int64_t now_ms, struct str message,
+                 struct err *err);
 
 int logs_create_group(struct call *, struct err *);
 int logs_delete_group(struct call *, struct err *);

@@ -15,7 +15,8 @@ int logs_create_stream(struct call *c, struct err *err)
 
     if (group_open(&p, doc_text(c->input, "logGroupName"), &g, err) < 0)
         return -1;
-    return stream_create(&p, g.name, doc_text(c->input, "logStreamName"), engine_world_of(c->engine)->rand, c->now_ms, &s, err);
+    return stream_create(&p, g.name, doc_text(c->input, "logStreamName"), engine_world_of(c->engine)->rand, c->now_ms,
+                         &s, err);
 }
 
 int logs_delete_stream(struct call *c, struct err *err)
@@ -33,7 +34,9 @@ int logs_delete_stream(struct call *c, struct err *err)
 static struct doc *describe(struct place *p, const struct log_stream *s)
 {
     static const char *const times[][2] = {
-        { "firstEventTimestamp", "first_ms" }, { "lastEventTimestamp", "last_ms" }, { "lastIngestionTime", "ingested_ms" },
+        { "firstEventTimestamp", "first_ms" },
+        { "lastEventTimestamp", "last_ms" },
+        { "lastIngestionTime", "ingested_ms" },
     };
     struct arena *a = p->arena;
     struct doc *d = doc_map(a);
@@ -62,8 +65,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* An order that the table does not have: sorted here; the token is the name of the last one shown. */
-static int sorted_page(struct call *c, struct place *p, const char *group, const char *prefix, bool by_time, bool descending,
-                       const char *after, int limit, struct err *err)
+static int sorted_page(struct call *c, struct place *p, const char *group, const char *prefix, bool by_time,
+                       bool descending, const char *after, int limit, struct err *err)
 {
     struct doc *list = doc_list(c->arena);
     struct log_stream *found;

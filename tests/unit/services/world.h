@@ -44,7 +44,7 @@ static int64_t world_now(struct clock *c)
 
 static int world_new(void **state)
 {
-    static const struct service_ops *const services[] = { &iam_ops, &sts_ops, NULL };
+    static const struct service_ops *const services[] = { &iam_ops, &sts_ops, &logs_ops, &cloudwatch_ops, NULL };
     static const struct kind *const kinds[] = { NULL };
 
     w = (struct world) { .clock = { world_now, world_now },
