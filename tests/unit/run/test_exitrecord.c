@@ -1,0 +1,114 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "run/exitrecord.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static char folder[] = "/tmp/sgb-exit-XXXXXX";
+static char path[512];
+
+static const char *at(const char *name)
+{
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static int setup(void **state)
+{
+    strcpy(folder, "/tmp/sgb-exit-XXXXXX");
+    *state = arena_new();
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct err err;
+
+    arena_free(*state);
+    return tree_remove(folder, &err);
+}
+
+static void put(const char *name, const char *text)
+{
+    struct err err;
+
+    assert_int_equal(file_write_atomic(at(name), text, strlen(text), 0600, &err), 0);
+}
+
+static struct exit_record look(struct arena *a)
+{
+    struct exit_record r;
+    struct err err;
+
+    assert_int_equal(exit_record_read(a, folder, &r, &err), 0);
+    return r;
+}
+
+static void the_four_answers(void **state)
+{
+    struct exit_record r;
+    int ready[2];
+    pid_t pid;
+    char byte;
+
+    assert_int_equal(look(*state).state, EXIT_NONE);
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    if (pid == 0) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        int fd = open(at("lock"), O_RDWR | O_CREAT, 0600);
+
+        if (fcntl(fd, F_SETLK, &lock) == 0 && write(ready[1], "x", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    put("started", "{\"boot_id\":\"b\",\"started_ms\":5}");
+    r = look(*state);
+    assert_int_equal(r.state, EXIT_RUNNING);
+    assert_int_equal(r.init, pid);
+    assert_int_equal(r.started_ms, 5);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_int_equal(look(*state).state, EXIT_LOST);
+    put("exit.json", "{\"exit_code\":137,\"signal\":9,\"started_ms\":5,\"ended_ms\":7,\"problem\":\"\"}");
+    r = look(*state);
+    assert_int_equal(r.state, EXIT_ENDED);
+    assert_int_equal(r.exit_code, 137);
+    assert_int_equal(r.signal, 9);
+    assert_int_equal(r.ended_ms, 7);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void bad_records_cannot_tell(void **state)
+{
+    struct exit_record r;
+    struct err err;
+
+    put("exit.json", "{\"exit_code\":1000}");
+    assert_int_equal(exit_record_read(*state, folder, &r, &err), -1);
+    put("exit.json", "{");
+    assert_int_equal(exit_record_read(*state, folder, &r, &err), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_four_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_records_cannot_tell, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
