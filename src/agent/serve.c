@@ -70,7 +70,8 @@ static void start_container(struct serve *s, struct arena *a, int64_t *next_ms)
 {
     struct world *w = s->world;
     int64_t now_ms = w->wall_ms(w), boot_ms = w->boot_ms(w);
-    struct err err = { 0 };
+    struct exit_record record;
+    struct err err = { 0 }, ignored;
 
     if (boot_ms < s->next_start_ms) {
         sooner(next_ms, now_ms + s->next_start_ms - boot_ms);
@@ -84,6 +85,11 @@ static void start_container(struct serve *s, struct arena *a, int64_t *next_ms)
         return;
     }
     log_warning("container.not_started", "name=%s why=%s", s->order->name, log_quote(a, err.text));
+    /* A start that failed may have started it all the same. */
+    if (w->look(w, &record, &ignored) < 0 || record.state != EXIT_NONE) {
+        sooner(next_ms, now_ms + RETRY_MS);
+        return;
+    }
     if (err.kind == ERR_INVALID || (++s->starts_failed >= DEATHS_MAX && !flag(s, "_was_healthy"))) {
         conclude(s, "Failed", blame(a, &err));
         return;
@@ -248,8 +254,11 @@ bool serve_step(struct serve *s, int64_t *ret_next_ms)
     bool stop = w->stop_asked(w, &grace_s);
 
     *ret_next_ms = INT64_MAX;
-    if (strcmp(report_phase(s->report), "Ended") == 0)
-        return !report_changed(s->report) || w->save(w, s->report, true);
+    if (strcmp(report_phase(s->report), "Ended") == 0) {
+        /* In memory only, when the last save failed. */
+        *ret_next_ms = w->wall_ms(w) + RETRY_MS;
+        return save(s, true);
+    }
     if (!*report_phase(s->report)) {
         enter(s, "Starting", "");
         save(s, false);
@@ -262,8 +271,10 @@ bool serve_step(struct serve *s, int64_t *ret_next_ms)
         conclude(s, "Stopped", "");
     if (!concluded(s) && record.state == EXIT_NONE) {
         prepare(s, a, ret_next_ms);
-        if (!concluded(s) && w->look(w, &record, &err) < 0)
+        if (!concluded(s) && w->look(w, &record, &err) < 0) {
             record.state = EXIT_NONE;
+            sooner(ret_next_ms, w->wall_ms(w) + RETRY_MS);
+        }
     }
     if (!concluded(s) && record.state == EXIT_RUNNING) {
         sooner(ret_next_ms, w->wall_ms(w) + LOOK_MS);

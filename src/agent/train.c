@@ -62,7 +62,8 @@ static const char *blame(struct arena *a, const struct err *err)
 static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
 {
     struct world *w = t->world;
-    struct err err = { 0 };
+    struct exit_record record;
+    struct err err = { 0 }, ignored;
     int64_t grace_s;
 
     if (w->stop_asked(w, &grace_s)) {
@@ -89,7 +90,12 @@ static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
     if (w->start(w, &err) == 0)
         return;
     log_warning("container.not_started", "name=%s why=%s", t->order->name, log_quote(a, err.text));
-    if (err.kind == ERR_INVALID || ++t->starts_failed >= STARTS_MAX)
+    /* A start that failed may have started it all the same; only what is surely not there can be given up. */
+    if (w->look(w, &record, &ignored) < 0)
+        *next_ms = w->wall_ms(w) + RETRY_MS;
+    else if (record.state != EXIT_NONE)
+        return;
+    else if (err.kind == ERR_INVALID || ++t->starts_failed >= STARTS_MAX)
         conclude_early(t, "Failed", blame(a, &err));
     else
         *next_ms = w->wall_ms(w) + RETRY_MS;
@@ -159,7 +165,7 @@ static void judge(struct train *t, struct arena *a, const struct exit_record *re
     conclude(t, &v);
 }
 
-static void upload(struct train *t, struct arena *a)
+static void upload(struct train *t, struct arena *a, int64_t *next_ms)
 {
     struct world *w = t->world;
     struct err err = { 0 };
@@ -173,6 +179,8 @@ static void upload(struct train *t, struct arena *a)
         enter(t, "Uploading", "Uploading generated training model");
         if (save(t, false))
             w->begin(w, TASK_SAVE);
+        else
+            *next_ms = w->wall_ms(w) + RETRY_MS;
         return;
     case TASK_BUSY:
         return;
@@ -231,9 +239,11 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
     struct err err = { 0 };
 
     *ret_next_ms = INT64_MAX;
-    /* In memory only: the last save failed. */
-    if (strcmp(report_phase(t->report), "Ended") == 0)
-        return !report_changed(t->report) || w->save(w, t->report, true);
+    if (strcmp(report_phase(t->report), "Ended") == 0) {
+        /* In memory only, when the last save failed. */
+        *ret_next_ms = w->wall_ms(w) + RETRY_MS;
+        return save(t, true);
+    }
     if (!*report_phase(t->report)) {
         enter(t, "Starting", "Preparing the instances for training");
         save(t, false);
@@ -248,8 +258,10 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
             record = (struct exit_record){ .state = EXIT_LOST, .problem = "", .started_ms = member(t, "started_ms") };
         if (record.state == EXIT_NONE) {
             prepare(t, a, ret_next_ms);
-            if (!concluded(t) && w->look(w, &record, &err) < 0)
+            if (!concluded(t) && w->look(w, &record, &err) < 0) {
                 record.state = EXIT_NONE;
+                *ret_next_ms = w->wall_ms(w) + RETRY_MS;
+            }
         }
         if (record.state != EXIT_NONE && strcmp(report_phase(t->report), "Training") != 0) {
             enter(t, "Training", "Training image download completed. Training in progress.");
@@ -271,7 +283,7 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
         if (!concluded(t))
             return false;
     }
-    upload(t, a);
+    upload(t, a, ret_next_ms);
     if (!save(t, false)) {
         *ret_next_ms = w->wall_ms(w) + RETRY_MS;
         return false;

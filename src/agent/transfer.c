@@ -146,9 +146,9 @@ const char *transfer_local_path(struct arena *a, const char *prefix, const char 
         if (part == 0 || part > 255 || (part == 1 && p[0] == '.') || (part == 2 && p[0] == '.' && p[1] == '.'))
             return NULL;
         p += part;
-        p += *p == '/' && p[1] != '\0';
-        if (*p == '/')
+        if (p[0] == '/' && p[1] == '\0')
             break; /* a folder's own object */
+        p += *p == '/';
     }
     return arena_strdup(a, path);
 }

@@ -1,0 +1,377 @@
+/* The agent's logic in a world of dice: a seed is a story. The agent dies at any call, the disk is full now and then,
+ * the container does what it likes. What must hold: the container is started once for a job, results are never saved
+ * after they were tidied away, and when the faults are over every story ends. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/serve.h"
+#include "agent/train.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "doc/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#undef fail /* cmocka has one too */
+
+enum { FAULT_DIE = 1, FAULT_DISK = 2, FAULT_START = 4, FAULT_LOOK = 8, FAULT_TASK = 16, FAULT_STOP = 32, FAULT_LOST = 64, FAULT_EXIT = 128 };
+
+struct story {
+    struct world world;
+    struct rand dice;
+    unsigned faults;
+    bool calm;
+    bool dead; /* the agent: what it does from now on is not done, until its step returns */
+    int64_t now_ms;
+    /* What the machine holds, also when the agent dies. */
+    struct exit_record record;
+    int started, cleared, saved, tidied;
+    bool ready; /* the server in it answers */
+    int64_t term_at_ms;
+    bool deaf; /* ignores SIGTERM */
+    bool stop;
+    struct arena *disk;
+    struct doc *report; /* as on disk */
+    /* The agent's memory, gone with it. */
+    enum task_state task[TASK_COUNT];
+    enum ping ping;
+    bool attached;
+};
+
+static struct story *story_of(struct world *w)
+{
+    return (struct story *)w;
+}
+
+static bool chance(struct story *s, unsigned fault, unsigned percent)
+{
+    return !s->calm && (s->faults & fault) && rand_below(&s->dice, 100) < percent;
+}
+
+/* Before and after whatever is done. */
+static bool dies(struct story *s)
+{
+    s->dead = s->dead || chance(s, FAULT_DIE, 2);
+    return s->dead;
+}
+
+static int64_t wall_ms(struct world *w)
+{
+    return 1700000000000 + story_of(w)->now_ms;
+}
+
+static int64_t boot_ms(struct world *w)
+{
+    return story_of(w)->now_ms;
+}
+
+static int look(struct world *w, struct exit_record *ret, struct err *err)
+{
+    struct story *s = story_of(w);
+
+    if (dies(s) || chance(s, FAULT_LOOK, 10))
+        return fail(err, ERR_INTERNAL, "cannot tell");
+    *ret = s->record;
+    return 0;
+}
+
+static int start(struct world *w, struct err *err)
+{
+    struct story *s = story_of(w);
+
+    if (dies(s) || chance(s, FAULT_START, 20))
+        return fail(err, ERR_INTERNAL, "not started");
+    if (s->record.state == EXIT_NONE) {
+        s->record = (struct exit_record){ .state = EXIT_RUNNING, .started_ms = wall_ms(w), .problem = "" };
+        s->started++;
+        s->term_at_ms = 0;
+        s->ready = false;
+        s->deaf = rand_below(&s->dice, 2);
+    }
+    if (dies(s) || chance(s, FAULT_START, 20))
+        return fail(err, ERR_INTERNAL, "started, but who knows");
+    s->attached = true;
+    return 0;
+}
+
+static int attach(struct world *w, struct err *err)
+{
+    story_of(w)->attached = true;
+    return 0;
+}
+
+static void end_container(struct story *s, int code, int signal)
+{
+    if (s->record.state != EXIT_RUNNING)
+        return;
+    s->record.state = EXIT_ENDED;
+    s->record.exit_code = code;
+    s->record.signal = signal;
+    s->record.ended_ms = wall_ms(&s->world);
+}
+
+static int kill_container(struct world *w, enum box_signal what, struct err *err)
+{
+    struct story *s = story_of(w);
+
+    if (dies(s))
+        return fail(err, ERR_INTERNAL, "dead");
+    if (what == BOX_KILL)
+        end_container(s, 137, 9);
+    else if (!s->deaf)
+        s->term_at_ms = s->now_ms + 1;
+    return 0;
+}
+
+static int clear(struct world *w, struct err *err)
+{
+    struct story *s = story_of(w);
+
+    if (dies(s))
+        return fail(err, ERR_INTERNAL, "dead");
+    assert(s->record.state != EXIT_RUNNING);
+    s->record = (struct exit_record){ .problem = "" };
+    s->cleared++;
+    dies(s);
+    return 0;
+}
+
+static void begin(struct world *w, enum task task)
+{
+    struct story *s = story_of(w);
+
+    if (s->task[task] != TASK_NONE || dies(s))
+        return;
+    /* An empty model must not be laid over the saved one. */
+    assert(task != TASK_SAVE || !s->tidied);
+    s->task[task] = TASK_BUSY;
+}
+
+static enum task_state task(struct world *w, enum task t, struct err *err)
+{
+    struct story *s = story_of(w);
+
+    if (dies(s))
+        return TASK_BUSY;
+    if (s->task[t] == TASK_FAILED)
+        fail(err, ERR_INVALID, "task %d failed", (int)t);
+    return s->task[t];
+}
+
+static void cancel(struct world *w, enum task t)
+{
+    if (story_of(w)->task[t] == TASK_BUSY)
+        story_of(w)->task[t] = TASK_FAILED;
+}
+
+static void ping(struct world *w)
+{
+    story_of(w)->ping = PING_BUSY;
+}
+
+static enum ping pinged(struct world *w)
+{
+    struct story *s = story_of(w);
+    enum ping p = s->ping;
+
+    if (p == PING_BUSY)
+        p = s->record.state == EXIT_RUNNING && s->ready ? PING_HEALTHY : PING_BAD;
+    s->ping = PING_NONE;
+    return p;
+}
+
+static void address(struct world *w, const char **ret_address, int *ret_port)
+{
+    *ret_address = "10.0.0.2";
+    *ret_port = 8080;
+}
+
+static bool stop_asked(struct world *w, int64_t *ret_grace_s)
+{
+    *ret_grace_s = 30;
+    return story_of(w)->stop;
+}
+
+static bool save(struct world *w, struct report *r, bool durable)
+{
+    struct story *s = story_of(w);
+    const struct doc *d;
+    const char *before = doc_text(s->report, "phase");
+
+    if (dies(s) || chance(s, FAULT_DISK, 10))
+        return false;
+    d = report_next(r);
+    assert(doc_int(d, "sequence", 0) > doc_int(s->report, "sequence", 0));
+    assert(strcmp(before, "Ended") != 0 || doc_is(d, "phase", "Ended"));
+    s->report = doc_copy(s->disk, d);
+    report_saved(r);
+    return !dies(s);
+}
+
+static void say(struct world *w, const char *line)
+{
+}
+
+static const char *words(struct world *w, struct arena *a)
+{
+    return "words";
+}
+
+static bool out_of_memory(struct world *w)
+{
+    return false;
+}
+
+static const char *model_artifacts(struct world *w)
+{
+    return "s3://m";
+}
+
+static void with_model(struct world *w, bool with)
+{
+}
+
+static struct doc *final_metrics(struct world *w, struct arena *a)
+{
+    return doc_list(a);
+}
+
+static int tidy(struct world *w, struct err *err)
+{
+    struct story *s = story_of(w);
+
+    if (dies(s))
+        return fail(err, ERR_INTERNAL, "dead");
+    assert(s->record.state != EXIT_RUNNING);
+    s->tidied++;
+    dies(s);
+    return 0;
+}
+
+static const struct world functions = {
+    wall_ms, boot_ms, look, start, attach, kill_container, clear, begin, task, cancel, ping, pinged, address, stop_asked, save, say,
+    words, out_of_memory, model_artifacts, with_model, final_metrics, tidy,
+};
+
+/* The world moves on by itself. True: something happened that wakes an agent. */
+static bool go_on(struct story *s, bool serves)
+{
+    bool woken = false;
+
+    s->now_ms += (int64_t)rand_below(&s->dice, 3000);
+    if (!s->stop && (chance(s, FAULT_STOP, 2) || (s->calm && serves)))
+        s->stop = woken = true;
+    if (s->ping == PING_BUSY)
+        woken = true;
+    for (int t = 0; t < TASK_COUNT; t++)
+        if (s->task[t] == TASK_BUSY && rand_below(&s->dice, 2)) {
+            s->task[t] = t != TASK_DRAIN && chance(s, FAULT_TASK, 15) ? TASK_FAILED : TASK_DONE;
+            s->saved += t == TASK_SAVE;
+            woken = true;
+        }
+    if (s->record.state != EXIT_RUNNING)
+        return woken;
+    if (s->term_at_ms && s->now_ms >= s->term_at_ms)
+        end_container(s, 0, 0);
+    else if (chance(s, FAULT_LOST, 1))
+        s->record.state = EXIT_LOST;
+    else if (!serves && rand_below(&s->dice, 8) == 0)
+        end_container(s, chance(s, FAULT_EXIT, 50), 0);
+    else if (serves && chance(s, FAULT_EXIT, 3))
+        end_container(s, 7, 0);
+    else if (rand_below(&s->dice, 4) == 0)
+        s->ready = true;
+    /* The folder is watched by who is attached; a container that is lost tells nobody. */
+    return woken || (s->attached && s->record.state == EXIT_ENDED);
+}
+
+static void run_story(uint64_t seed, bool serves)
+{
+    struct story s = { .world = functions, .dice = rand_seeded(seed), .disk = arena_new(), .record = { .problem = "" } };
+    struct report *report = NULL;
+    struct train train;
+    struct serve serve;
+    int64_t next_ms = 0;
+    struct order order = { .name = "n", .work = serves ? "serve" : "train", .instance_type = "", .output_s3_uri = "s3://o",
+                           .max_runtime_s = seed % 3 ? 60 : 0, .startup_timeout_s = 600 };
+
+    s.faults = (unsigned)rand_below(&s.dice, 256);
+    s.report = doc_map(s.disk);
+    for (int step = 0; step < 2000; step++) {
+        bool over;
+
+        s.calm = step > 300;
+        if (!go_on(&s, serves) && report && wall_ms(&s.world) < next_ms)
+            continue;
+        if (!report) {
+            report = report_new(s.report);
+            train = (struct train){ .world = &s.world, .order = &order, .report = report };
+            serve = (struct serve){ .world = &s.world, .order = &order, .report = report };
+        }
+        over = serves ? serve_step(&serve, &next_ms) : train_step(&train, &next_ms);
+        if (s.dead) {
+            /* Its memory is gone, what it began goes nowhere. */
+            report_free(report);
+            report = NULL;
+            memset(s.task, 0, sizeof s.task);
+            s.ping = PING_NONE;
+            s.attached = s.dead = false;
+            continue;
+        }
+        /* Whoever is told "look then" must not be told "in the past, for ever". */
+        assert(over || next_ms > wall_ms(&s.world) - 10000);
+        if (s.record.state == EXIT_RUNNING && !over)
+            assert(next_ms != INT64_MAX);
+        if (over)
+            break;
+    }
+    if (!doc_is(s.report, "phase", "Ended"))
+        print_error("seed %llu does not end: %s\n", (unsigned long long)seed, json_text(s.disk, s.report));
+    assert_true(doc_is(s.report, "phase", "Ended"));
+    if (serves) {
+        assert_false(doc_bool(s.report, "healthy", false));
+    } else {
+        assert_in_range(s.started, 0, 1);
+        if (doc_is(s.report, "outcome", "Completed"))
+            assert_true(s.started == 1 && s.record.exit_code == 0 && doc_is(s.report, "model_artifacts", "s3://m"));
+    }
+    assert_true(*doc_text(s.report, "outcome"));
+    assert_true(doc_is(s.report, "outcome", "Failed") == (*doc_text(s.report, "failure_reason") != '\0'));
+    assert_true(s.tidied >= 1);
+    report_free(report);
+    arena_free(s.disk);
+}
+
+static int stories(void)
+{
+    return getenv("STORIES") ? atoi(getenv("STORIES")) : 3000;
+}
+
+static void jobs_end_once(void **state)
+{
+    for (int i = 0; i < stories(); i++)
+        run_story((uint64_t)i, false);
+}
+
+static void endpoints_end_when_asked(void **state)
+{
+    for (int i = 0; i < stories(); i++)
+        run_story((uint64_t)i, true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_end_once),
+        cmocka_unit_test(endpoints_end_when_asked),
+    };
+
+    log_setup("test", LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
