@@ -136,7 +136,7 @@ struct doc *bucket_owner(struct arena *a, const char *account)
  * to us-east-1. */
 static const char *endpoint_region(const struct call *c)
 {
-    return strchr(c->region, '-') ? c->region : "us-east-1";
+    return c->region && strchr(c->region, '-') ? c->region : "us-east-1";
 }
 
 /* The region that the new bucket says it is in. Every region's endpoint is this server, so the rules below only keep
@@ -171,6 +171,8 @@ int create_bucket(struct call *c, struct err *err)
         return -1;
     if (!is_bucket_name(name))
         return fail_code(err, ERR_INVALID, "InvalidBucketName", "The specified bucket is not valid.");
+    if (doc_has(c->input, "BucketNamespace") && !doc_is(c->input, "BucketNamespace", "global"))
+        return fail_code(err, ERR_INVALID, "InvalidRequest", "This server has one namespace for buckets: global.");
     if (doc_bool(c->input, "ObjectLockEnabledForBucket", false)) {
         fail_code(err, ERR_INVALID, "NotImplemented", "A header you provided implies functionality that is not "
                   "implemented: ObjectLockEnabledForBucket. This server does not lock objects.");

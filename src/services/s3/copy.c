@@ -113,7 +113,8 @@ int copy_object(struct call *c, struct err *err)
                          "This copy request is illegal because it is trying to copy an object to itself without changing the "
                          "object's metadata, storage class, website redirect location or encryption attributes.");
     if (copy_record(c, &s, &record, err) < 0 || object_check_tagging(c, &b, record, err) < 0 ||
-        condition_write(c, &b, key, err) < 0 || version_add(c, &b, key, record, s.pieces, s.piece_count, &v, err) < 0)
+        condition_write(c, &b, key, err) < 0 || pieces_hold(c, s.pieces, s.piece_count, err) < 0 ||
+        version_add(c, &b, key, record, s.pieces, s.piece_count, &v, err) < 0)
         return -1;
     doc_set_string(c->arena, result, "ETag", v.etag);
     doc_set_integer(c->arena, result, "LastModified", v.modified_ms);

@@ -93,6 +93,15 @@ int delete_object(struct call *c, struct err *err)
     return 0;
 }
 
+/* Conditions that only directory buckets have: a deletion that ignored them would delete too much. */
+static int check_conditions(const struct doc *object, struct err *err)
+{
+    if (doc_has(object, "LastModifiedTime") || doc_has(object, "Size"))
+        return fail_code(err, ERR_INVALID, "NotImplemented",
+                         "A condition you provided is not implemented: LastModifiedTime and Size; use ETag.");
+    return 0;
+}
+
 /* Its failure is its own: the others go on. */
 static int delete_of_many(struct call *c, const struct bucket *b, const struct deletion *d, struct deleted *ret,
                           struct err *err)
@@ -134,7 +143,7 @@ int delete_objects(struct call *c, struct err *err)
         doc_set(c->arena, item, "Key", doc_str(c->arena, d.key));
         if (*d.id)
             doc_set_string(c->arena, item, "VersionId", d.id);
-        if (delete_of_many(c, &b, &d, &done, &why) < 0) {
+        if (check_conditions(object, &why) < 0 || delete_of_many(c, &b, &d, &done, &why) < 0) {
             if (why.kind == ERR_UNAVAILABLE) {
                 /* The disk has no room: nothing of the whole turn was kept. */
                 *err = why;

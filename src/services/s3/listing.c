@@ -13,7 +13,12 @@
 #include "services/s3/version.h"
 #include "store/store.h"
 
-enum { MOST_ENTRIES = 1000, LEAST_BATCH = 16, MOST_BATCH = 1000 };
+enum {
+    MOST_ENTRIES = 1000,
+    LEAST_BATCH = 16,
+    MOST_BATCH = 1000,
+    MOST_ROWS = 10000, /* read for one page: a million delete markers must not hold up everybody else */
+};
 
 struct walk {
     struct call *c;
@@ -34,7 +39,9 @@ struct walk {
     struct str last; /* the last entry told */
     bool last_is_prefix;
     bool truncated;
-    bool encoded; /* EncodingType=url */
+    bool resumes;      /* a page may also end between entries, at 'resume' */
+    struct str resume; /* primary key to go on from; size 0: after the last entry */
+    bool encoded;      /* EncodingType=url */
 };
 
 static struct doc *told_text(struct walk *w, struct str text)
@@ -109,7 +116,7 @@ static int walk(struct walk *w, struct err *err)
 {
     struct arena *a = w->c->arena;
     struct range range = { .from = w->from, .to = store_after_prefix(a, key_of_prefix(a, w->bucket.name, w->prefix)) };
-    int64_t batch = w->room + 1 < MOST_BATCH ? w->room + 1 : MOST_BATCH;
+    int64_t batch = w->room + 1 < MOST_BATCH ? w->room + 1 : MOST_BATCH, rows = 0;
 
     if (batch < LEAST_BATCH)
         batch = LEAST_BATCH;
@@ -136,12 +143,9 @@ static int walk(struct walk *w, struct err *err)
         }
         if (count < batch)
             return 0;
-        if (passed) {
-            /* There may be a million more of them. */
-            range.from = store_after_prefix(a, pass);
-            batch = LEAST_BATCH;
-            continue;
-        }
+        batch = 2 * batch < MOST_BATCH ? 2 * batch : MOST_BATCH;
+        if (passed)
+            batch = LEAST_BATCH; /* there may be a million more of them */
         if (pass.size > 0) {
             range.from = store_after_prefix(a, pass);
         } else {
@@ -150,7 +154,12 @@ static int walk(struct walk *w, struct err *err)
             memcpy(next, pairs[count - 1].key.data, pairs[count - 1].key.size);
             range.from = (struct str){ next, pairs[count - 1].key.size + 1 };
         }
-        batch = 2 * batch < MOST_BATCH ? 2 * batch : MOST_BATCH;
+        rows += count;
+        if (w->resumes && rows >= MOST_ROWS) {
+            w->truncated = true;
+            w->resume = range.from;
+            return 0;
+        }
     }
 }
 
@@ -278,32 +287,62 @@ int list_objects(struct call *c, struct err *err)
     return 0;
 }
 
+/* The last entry told, and where the page ended between entries: a zero byte and the primary key behind the bucket. */
+static const char *token_of(const struct walk *w)
+{
+    struct arena *a = w->c->arena;
+    struct str last = w->last.size > 0 ? w->last : w->marker;
+    size_t bucket_size = strlen(w->bucket.name), rest = w->resume.size > 0 ? w->resume.size - bucket_size : 0;
+    char *token = arena_alloc(a, last.size + rest + 1);
+
+    if (last.size > 0)
+        memcpy(token, last.data, last.size);
+    if (rest > 0)
+        memcpy(token + last.size, w->resume.data + bucket_size, rest);
+    return base64_encode(a, token, last.size + rest);
+}
+
+static int start_from_token(struct walk *w, struct str token, struct err *err)
+{
+    struct arena *a = w->c->arena;
+    struct str bytes, marker, rest, from;
+
+    if (token.size == 0 || !base64_decode(a, token, &bytes))
+        return fail_code(err, ERR_INVALID, "InvalidArgument", "The continuation token provided is incorrect");
+    if (!str_cut(bytes, '\0', &marker, &rest))
+        return start_after(w, bytes, err);
+    if (start_after(w, marker, err) < 0)
+        return -1;
+    from = key_of_prefix(a, w->bucket.name, rest);
+    if (str_compare(from, w->from) > 0)
+        w->from = from;
+    return 0;
+}
+
 int list_objects_v2(struct call *c, struct err *err)
 {
     struct objects o = { .owner = doc_bool(c->input, "FetchOwner", false) };
-    struct walk w = { .c = c, .table = "s3_objects", .newest_only = true, .row = object_row, .context = &o };
+    struct walk w = { .c = c, .table = "s3_objects", .newest_only = true, .resumes = true, .row = object_row, .context = &o };
     struct str marker = input_str(c, "StartAfter"), token = input_str(c, "ContinuationToken");
 
     if (begin(&w, "MaxKeys", err) < 0)
         return -1;
     if (doc_has(c->input, "StartAfter"))
         doc_set(c->arena, c->output, "StartAfter", told_text(&w, marker));
-    if (doc_has(c->input, "ContinuationToken")) {
-        if (token.size == 0 || !base64_decode(c->arena, token, &marker))
-            return fail_code(err, ERR_INVALID, "InvalidArgument", "The continuation token provided is incorrect");
+    if (doc_has(c->input, "ContinuationToken"))
         doc_set(c->arena, c->output, "ContinuationToken", doc_str(c->arena, token));
-    }
-    if (start_after(&w, marker, err) < 0 || walk(&w, err) < 0)
+    if ((doc_has(c->input, "ContinuationToken") ? start_from_token(&w, token, err) : start_after(&w, marker, err)) < 0 ||
+        walk(&w, err) < 0)
         return -1;
+    /* With MaxKeys 0 there is no entry to go on from. */
+    if (w.last.size == 0 && w.resume.size == 0)
+        w.truncated = false;
     finish(&w);
     doc_set_string(c->arena, c->output, "Name", w.bucket.name);
     doc_set(c->arena, c->output, "Contents", w.list);
     doc_set_integer(c->arena, c->output, "KeyCount", w.list->count + w.prefixes->count);
-    /* With MaxKeys 0 there is no entry to go on from. */
-    if (w.truncated && w.last.size > 0)
-        doc_set_string(c->arena, c->output, "NextContinuationToken", base64_encode(c->arena, w.last.data, w.last.size));
-    if (w.last.size == 0)
-        doc_set_boolean(c->arena, c->output, "IsTruncated", false);
+    if (w.truncated)
+        doc_set_string(c->arena, c->output, "NextContinuationToken", token_of(&w));
     return 0;
 }
 

@@ -317,14 +317,20 @@ static int each_part(struct call *c, const char *id, int64_t after, int most, st
     return 0;
 }
 
-/* The upload and its parts go, and what they hold is let go of. */
+/* The upload and its parts go, and what they hold is let go of: but not what the object has taken over, the parts in
+ * 'taken' (in order, as 'parts' are). */
 static int erase_upload(struct call *c, const struct bucket *b, struct str key, const char *id, const struct part *parts,
-                        int count, struct err *err)
+                        int count, const struct part *taken, int taken_count, struct err *err)
 {
-    for (int i = 0; i < count; i++)
-        if (pieces_erase(c, parts[i].record, err) < 0 ||
+    for (int i = 0; i < count; i++) {
+        bool moves = taken_count > 0 && taken->number == parts[i].number;
+
+        if (moves)
+            taken++, taken_count--;
+        if ((moves ? pieces_forget(c, parts[i].record, err) : pieces_erase(c, parts[i].record, err)) < 0 ||
             store_remove(s3_store(c), parts_table, key_of_part(c->arena, id, parts[i].number), err) < 0)
             return -1;
+    }
     return store_remove(s3_store(c), uploads, key_of_upload(c->arena, b->name, key, id), err);
 }
 
@@ -337,7 +343,7 @@ int abort_multipart_upload(struct call *c, struct err *err)
     if (open_multipart(c, "s3:AbortMultipartUpload", &m, err) < 0 ||
         each_part(c, m.id, 0, MOST_PARTS, &parts, &count, err) < 0)
         return -1;
-    return erase_upload(c, &m.bucket, m.key, m.id, parts, count, err);
+    return erase_upload(c, &m.bucket, m.key, m.id, parts, count, NULL, 0, err);
 }
 
 int multipart_abort_all(struct call *c, const struct bucket *b, struct err *err)
@@ -360,7 +366,7 @@ int multipart_abort_all(struct call *c, const struct bucket *b, struct err *err)
 
             key_split(pairs[i].key, &key, &id);
             if (each_part(c, str_dup(c->arena, id), 0, MOST_PARTS, &parts, &part_count, err) < 0 ||
-                erase_upload(c, b, key, str_dup(c->arena, id), parts, part_count, err) < 0)
+                erase_upload(c, b, key, str_dup(c->arena, id), parts, part_count, NULL, 0, err) < 0)
                 return -1;
         }
     }
@@ -586,9 +592,8 @@ int complete_multipart_upload(struct call *c, struct err *err)
     doc_set_integer(c->arena, record, "Size", size);
     doc_set(c->arena, record, "Checksum", checksum);
     doc_set(c->arena, record, "Parts", parts);
-    /* The object holds the pieces before the parts let go of them. */
     if (version_add(c, &m.bucket, m.key, record, pieces, piece_count, &v, err) < 0 ||
-        erase_upload(c, &m.bucket, m.key, m.id, have, have_count, err) < 0)
+        erase_upload(c, &m.bucket, m.key, m.id, have, have_count, chosen, count, err) < 0)
         return -1;
     doc_set_string(c->arena, c->output, "Location", location(c, &m));
     doc_set_string(c->arena, c->output, "Bucket", m.bucket.name);

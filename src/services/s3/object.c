@@ -180,6 +180,7 @@ int put_object(struct call *c, struct err *err)
 {
     const struct upload *u = c->upload;
     const struct piece piece = { u->blob_uid, 0, u->size_bytes };
+    int count = u->size_bytes > 0 ? 1 : 0;
     struct doc *record, *checksum = object_checksum_of_upload(c->arena, u);
     struct bucket b;
     struct version v;
@@ -189,7 +190,7 @@ int put_object(struct call *c, struct err *err)
     doc_set_string(c->arena, record, "ETag", object_etag(c->arena, u->md5));
     doc_set_integer(c->arena, record, "Size", u->size_bytes);
     doc_set(c->arena, record, "Checksum", checksum);
-    if (version_add(c, &b, input_key(c), record, &piece, u->size_bytes > 0 ? 1 : 0, &v, err) < 0)
+    if (pieces_hold(c, &piece, count, err) < 0 || version_add(c, &b, input_key(c), record, &piece, count, &v, err) < 0)
         return -1;
     doc_set_string(c->arena, c->output, "ETag", v.etag);
     object_tell_checksum(c->arena, checksum, c->output);

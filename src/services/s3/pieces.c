@@ -153,15 +153,21 @@ int pieces_parts(struct call *c, const struct doc *record, const struct doc **re
     return 0;
 }
 
-int pieces_erase(struct call *c, const struct doc *record, struct err *err)
+int pieces_forget(struct call *c, const struct doc *record, struct err *err)
 {
     const char *uid = doc_text(record, "Manifest");
+
+    return *uid ? store_remove(s3_store(c), manifests, str_of(uid), err) : 0;
+}
+
+int pieces_erase(struct call *c, const struct doc *record, struct err *err)
+{
     struct piece *pieces;
     int count;
 
     if (pieces_read(c, record, &pieces, &count, err) < 0 || pieces_drop(c, pieces, count, err) < 0)
         return -1;
-    return *uid ? store_remove(s3_store(c), manifests, str_of(uid), err) : 0;
+    return pieces_forget(c, record, err);
 }
 
 int pieces_cut(const struct piece *pieces, int count, int64_t offset, int64_t size, struct piece *ret)

@@ -211,13 +211,8 @@ int version_add(struct call *c, const struct bucket *b, struct str key, struct d
                 return -1;
         }
     }
-    /* Before the old ones are dropped: a copy onto itself needs them. */
-    if (pieces_hold(c, pieces, count, err) < 0 || pieces_write(c, record, pieces, count, err) < 0)
+    if (pieces_write(c, record, pieces, count, err) < 0 || (replaces && version_remove(c, b, &replaced, err) < 0))
         return -1;
-    if (replaces) {
-        if (version_remove(c, b, &replaced, err) < 0)
-            return -1;
-    }
     doc_set_string(c->arena, record, "VersionId", strcmp(b->versioning, "Enabled") == 0 ? new_id(c, place) : "null");
     doc_set_integer(c->arena, record, "LastModified", c->now_ms);
     value = str_of(json_text(c->arena, record));

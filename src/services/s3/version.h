@@ -30,7 +30,8 @@ int version_wanted(struct call *, const struct bucket *, struct str key, const c
                    struct err *err);
 
 /* Puts a version on top; without versioning it takes the place of the "null" one. The record is what is kept: this adds
- * the id, the time and the pieces (held, and dropped again with the version). */
+ * the id, the time and the pieces, which the caller has counted with pieces_hold() and which are dropped with the
+ * version. */
 int version_add(struct call *, const struct bucket *, struct str key, struct doc *record, const struct piece *, int count,
                 struct version *ret, struct err *err);
 int version_save(struct call *, const struct bucket *, const struct version *, struct doc *record, struct err *err);

@@ -201,6 +201,37 @@ static void versions_page_by_page(void **state)
     s3_world_free(&w);
 }
 
+/* More dead keys than one page may read: pages without an entry, and then the living ones. */
+static void through_a_graveyard(void **state)
+{
+    const struct doc *out;
+    const char *token = "";
+    int pages = 0, found = 0;
+
+    s3_world_new(&w);
+    s3_do(&w, "CreateBucket", "{'Bucket':'shelf'}");
+    s3_do(&w, "PutBucketVersioning", "{'Bucket':'shelf','VersioningConfiguration':{'Status':'Enabled'}}");
+    for (int i = 0; i < 11000; i++)
+        s3_do(&w, "DeleteObject", "{'Bucket':'shelf','Key':'a/%05d'}", i);
+    s3_put(&w, "shelf", "a/zz", "");
+    s3_put(&w, "shelf", "b", "");
+    for (int delimited = 0; delimited < 2; delimited++) {
+        pages = found = 0;
+        token = "";
+        do {
+            out = s3_do(&w, "ListObjectsV2", "{'Bucket':'shelf'%s%s%s%s}", delimited ? ",'Delimiter':'/'" : "",
+                        *token ? ",'ContinuationToken':'" : "", token, *token ? "'" : "");
+            found += (int)doc_int(out, "KeyCount", 0);
+            token = doc_text(out, "NextContinuationToken");
+            assert_int_equal(doc_bool(out, "IsTruncated", false), *token != '\0');
+            pages++;
+        } while (*token);
+        assert_int_equal(found, 2);
+        assert_int_equal(pages, 2);
+    }
+    s3_world_free(&w);
+}
+
 static void names_that_xml_cannot_say(void **state)
 {
     const struct doc *out;
@@ -224,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_what_the_model_says),
         cmocka_unit_test(versions_page_by_page),
+        cmocka_unit_test(through_a_graveyard),
         cmocka_unit_test(names_that_xml_cannot_say),
     };
 
