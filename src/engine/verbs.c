@@ -62,7 +62,8 @@ static void fill(struct arena *a, struct doc *output, const struct shape *shape,
 
     take_members(shape, values, r->row.spec);
     for (int i = 0; i < shape->member_count; i++)
-        if (shape->members[i].shape->type == SHAPE_TIMESTAMP && (time = time_of(a, &r->row, shape->members[i].name)) != NULL)
+        if (shape->members[i].shape->type == SHAPE_TIMESTAMP &&
+            (time = time_of(a, &r->row, shape->members[i].name)) != NULL)
             values[i] = time;
     take_members(shape, values, r->status);
     *place_of(shape, values, r->kind->name_member) = doc_string(a, r->row.name);
