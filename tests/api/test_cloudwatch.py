@@ -21,12 +21,14 @@ def test_statistics(aws, unique, noon):
         dict(MetricName="loss", Dimensions=dimensions, Timestamp=noon + i * MINUTE, Value=float(i), Unit="None")
         for i in range(5)])
     points = cloudwatch.get_metric_statistics(
-        Namespace=unique, MetricName="loss", Dimensions=dimensions, StartTime=noon, EndTime=noon + 10 * MINUTE, Period=60,
+        Namespace=unique, MetricName="loss", Dimensions=dimensions, StartTime=noon, EndTime=noon + 10 * MINUTE,
+        Period=60,
         Statistics=["Average", "SampleCount"])["Datapoints"]
     assert sorted((p["Timestamp"], p["Average"], p["SampleCount"]) for p in points) == [
         (noon + i * MINUTE, float(i), 1.0) for i in range(5)]
     whole = cloudwatch.get_metric_statistics(
-        Namespace=unique, MetricName="loss", Dimensions=dimensions, StartTime=noon, EndTime=noon + 10 * MINUTE, Period=600,
+        Namespace=unique, MetricName="loss", Dimensions=dimensions, StartTime=noon, EndTime=noon + 10 * MINUTE,
+        Period=600,
         Statistics=["Sum", "Minimum", "Maximum"], ExtendedStatistics=["p50"])["Datapoints"]
     assert len(whole) == 1 and (whole[0]["Sum"], whole[0]["Minimum"], whole[0]["Maximum"]) == (10.0, 0.0, 4.0)
     assert whole[0]["ExtendedStatistics"] == {"p50": 2.0}
