@@ -1,19 +1,14 @@
-"""demo.py - the main job, as a program written for SageMaker does it: nothing in here knows of Sagebrush but the first
-lines, which do what `eval "$(sagebrush env)"` does for a shell."""
+"""demo.py - the main job, as a program written for SageMaker does it: nothing in here knows of Sagebrush. It is run in a
+shell after `eval "$(sagebrush env)"`."""
 import csv
-import json
 import logging
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 
-sagebrush = sys.argv[1]
-for name in ('AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_SECURITY_TOKEN'):
-    os.environ.pop(name, None)
-os.environ.update(json.loads(subprocess.check_output([sagebrush, 'env', '--format', 'json'])))
+sagebrush = sys.argv[1]  # to tell how to go on
 logging.getLogger('sagemaker.config').setLevel(logging.WARNING)
 logging.getLogger('sagemaker').setLevel(logging.WARNING)
 

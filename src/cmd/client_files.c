@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "doc/json.h"
+#include "sitecustomize.inc"
 
 enum { BUNDLE_MAX_BYTES = 16 << 20 };
 
@@ -35,7 +36,7 @@ static struct doc *endpoints_document(struct arena *a, const struct settings *s)
 {
     struct doc *document = doc_map(a), *partition = doc_map(a), *defaults = doc_map(a), *all = doc_map(a);
     struct doc *services = doc_map(a), *s3 = doc_map(a), *iam = doc_map(a), *global = doc_map(a), *scope = doc_map(a);
-    struct doc *endpoints = doc_map(a), *partitions = doc_list(a);
+    struct doc *endpoints = doc_map(a), *partitions = doc_list(a), *ecr = doc_map(a), *ecr_defaults = doc_map(a);
 
     for (size_t i = 0; i < sizeof regions / sizeof *regions; i++) {
         struct doc *region = doc_map(a);
@@ -64,6 +65,11 @@ static struct doc *endpoints_document(struct arena *a, const struct settings *s)
         doc_set(a, service, "endpoints", endpoints);
         doc_set(a, services, *name, service);
     }
+    /* No service of ours: the SageMaker SDK builds the names of images from it, which have to look as they always do.
+     */
+    doc_set_string(a, ecr_defaults, "hostname", "{service}.{region}.{dnsSuffix}");
+    doc_set(a, ecr, "defaults", ecr_defaults);
+    doc_set(a, services, "ecr", ecr);
     doc_set(a, s3, "defaults", doc_map(a));
     doc_set(a, (struct doc *)doc_get(s3, "defaults"), "protocols", words(a, "http", "https"));
     doc_set(a, (struct doc *)doc_get(s3, "defaults"), "signatureVersions", words(a, "s3v4", NULL));
@@ -125,10 +131,13 @@ int client_files_write(struct arena *a, const char *data_folder, const struct se
                               "    Modules:\n"
                               "      TelemetryOptOut: true\n";
     const char *folder = arena_printf(a, "%s/client", data_folder);
+    const char *python = arena_printf(a, "%s/python/sitecustomize.py", folder);
     char *endpoints = json_text(a, endpoints_document(a, s));
     struct str authority;
 
     if (folder_make(arena_printf(a, "%s/aws", folder), 0755, err) < 0 ||
+        folder_make(arena_printf(a, "%s/python", folder), 0755, err) < 0 ||
+        file_write_atomic(python, sitecustomize, strlen(sitecustomize), 0644, err) < 0 ||
         file_read(a, arena_printf(a, "%s/secrets/ca.pem", data_folder), BUNDLE_MAX_BYTES, &authority, err) < 0)
         return -1;
     if (file_write_atomic(arena_printf(a, "%s/ca.pem", folder), authority.data, authority.size, 0644, err) < 0 ||

@@ -4,6 +4,7 @@
  *     ca-bundle.pem   the same after those of the system, for AWS_CA_BUNDLE: a client that also talks to others still
  * can aws/endpoints.json  every service of every region is here, for clients that know AWS_DATA_PATH but not
  *                     AWS_ENDPOINT_URL, and for the SageMaker SDK, which asks this table where STS is
+ *     python/sitecustomize.py  makes the SageMaker SDK look at that table too (see there)
  *     sagemaker.yaml  the SageMaker SDK's settings: sends no usage data to anybody */
 #ifndef CMD_CLIENT_FILES_H
 #define CMD_CLIENT_FILES_H

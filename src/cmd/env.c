@@ -34,6 +34,17 @@ static void print_quoted(const char *value)
     putchar('\'');
 }
 
+/* In front of what the shell has there already, once. */
+static void print_path(const char *name, const char *folder)
+{
+    if (strcmp(format, "fish") == 0) {
+        printf("contains '%s' $%s; or set -gx --path %s '%s' $%s\n", folder, name, name, folder, name);
+        return;
+    }
+    printf("case \":${%s-}:\" in *':%s:'*) ;; *) export %s='%s'\"${%s:+:$%s}\" ;; esac\n", name, folder, name, folder,
+           name, name);
+}
+
 static void print(const struct doc *variables)
 {
     bool fish = strcmp(format, "fish") == 0;
@@ -50,6 +61,10 @@ static void print(const struct doc *variables)
 
         if (strcmp(format, "env") == 0) {
             printf("%s=%s\n", item->key, doc_value_text(item->value));
+            continue;
+        }
+        if (strcmp(item->key, "PYTHONPATH") == 0) {
+            print_path(item->key, doc_value_text(item->value));
             continue;
         }
         printf(fish ? "set -gx %s " : "export %s=", item->key);
@@ -97,6 +112,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     doc_set_string(a, variables, "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT", "regional");
     doc_set_string(a, variables, "AWS_EC2_METADATA_DISABLED", "true");
     doc_set_string(a, variables, "SAGEMAKER_USER_CONFIG_OVERRIDE", arena_printf(a, "%s/client/sagemaker.yaml", data));
+    doc_set_string(a, variables, "PYTHONPATH", arena_printf(a, "%s/client/python", data));
     print(variables);
     return 0;
 }
@@ -114,9 +130,9 @@ const struct command env_command = {
         "\n"
         "New clients follow AWS_ENDPOINT_URL. Clients from before 2023 ignore it and follow AWS_DATA_PATH, where "
         "an endpoints.json names this server for every service and region. The SageMaker SDK asks the same file "
-        "where STS is, and then uses TLS: AWS_CA_BUNDLE holds the system's certificate authorities and the server's "
-        "own. "
-        "SAGEMAKER_USER_CONFIG_OVERRIDE keeps that SDK from sending usage data.\n"
+        "where STS is (the folder in PYTHONPATH makes it look there), and then uses TLS: AWS_CA_BUNDLE holds the "
+        "system's certificate authorities and the server's "
+        "own. SAGEMAKER_USER_CONFIG_OVERRIDE keeps that SDK from sending usage data.\n"
         "\n"
         "The output holds a secret key that may do everything: other users get keys of their own by `sagebrush keys`.",
     .options = options,

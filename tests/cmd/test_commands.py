@@ -45,9 +45,11 @@ for service, operation, region, more in [
         pass
 seen.append(session.client('s3').generate_presigned_url('get_object', Params={'Bucket': 'b-b', 'Key': 'k'}))
 # What the SageMaker SDK does to find STS.
-resolver = session._session.get_component('endpoint_resolver')
+import botocore.loaders, botocore.regions
+resolver = botocore.regions.EndpointResolver(botocore.loaders.create_loader().load_data('endpoints'))
 seen.append('https://' + resolver.construct_endpoint('sts', 'us-east-1')['hostname'])
 print('\\n'.join(seen))
+assert resolver.construct_endpoint('ecr', 'eu-west-1')['hostname'] == 'ecr.eu-west-1.amazonaws.com'  # in image URIs
 '''
 
 
@@ -62,6 +64,19 @@ def test_every_url_of_boto3_is_ours(place, python):
     assert len(urls) == 12
     for url in urls:
         assert url.split('://')[1].split('/')[0].split('?')[0] == f'127.0.0.1:{place.port}', url
+
+
+def test_pythonpath_is_kept_and_the_machines_sitecustomize_runs(place):
+    place.up()
+    text = place.run('env').stdout
+    ours = f'{place.data}/client/python'
+    assert shell(place, text, 'echo $PYTHONPATH').strip() == ours
+    assert shell(place, 'export PYTHONPATH=/a:/b\n' + text + text, 'echo $PYTHONPATH').strip() == f'{ours}:/a:/b'
+    other = place.folder / 'other'
+    other.mkdir()
+    (other / 'sitecustomize.py').write_text('print("the other one")\n')
+    said = shell(place, f'export PYTHONPATH={other}\n' + text, '/usr/bin/python3 -c "print(1)"')
+    assert said == 'the other one\n1\n'
 
 
 def test_every_url_of_the_aws_cli_is_ours(place):
