@@ -230,7 +230,9 @@ static int work(struct server *s, int listening, struct err *err)
     if (loop_new(&s->loop, err) < 0)
         return -1;
     s->http = http_server_new(&(struct http_server_options){
-        .loop = s->loop, .handle = handle, .data = s, .idle_ms = 3600000 /* the data plane keeps its connections */ });
+        .loop = s->loop, .handle = handle, .data = s,
+        .plain_from_anywhere = true, /* the address that was bound decides who reaches us */
+        .idle_ms = 3600000 /* the data plane keeps its connections */ });
     if (loop_signal(s->loop, SIGTERM, on_stop, s, err) < 0 || loop_signal(s->loop, SIGINT, on_stop, s, err) < 0 ||
         http_server_listen_fd(s->http, listening, err) < 0)
         return -1;

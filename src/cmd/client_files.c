@@ -69,6 +69,7 @@ static struct doc *endpoints_document(struct arena *a, const struct settings *s)
      */
     doc_set_string(a, ecr_defaults, "hostname", "{service}.{region}.{dnsSuffix}");
     doc_set(a, ecr, "defaults", ecr_defaults);
+    doc_set(a, ecr, "endpoints", endpoints);
     doc_set(a, services, "ecr", ecr);
     doc_set(a, s3, "defaults", doc_map(a));
     doc_set(a, (struct doc *)doc_get(s3, "defaults"), "protocols", words(a, "http", "https"));
