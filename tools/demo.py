@@ -36,12 +36,13 @@ def price_hour():
 
 def watch(describe, statuses, done):
     """Prints each status when it is seen, with the seconds since the first look; returns the last description."""
-    started, seen = time.monotonic(), 0
+    started, seen = time.monotonic(), []
     while True:
         answer = describe()
-        for status, message in statuses(answer)[seen:]:
-            say(f'  {time.monotonic() - started:6.2f} s  {status:<12} {message}')
-            seen += 1
+        for status, message in statuses(answer):
+            if (status, message) not in seen:
+                say(f'  {time.monotonic() - started:6.2f} s  {status:<12} {message}')
+                seen.append((status, message))
         if done(answer):
             return answer
         time.sleep(0.02)
@@ -71,7 +72,9 @@ def main():
     image = sagemaker.image_uris.retrieve('xgboost', session.boto_region_name, '1.7-1')
     estimator = sagemaker.estimator.Estimator(
         image, role, instance_count=1, instance_type=INSTANCE, output_path=f's3://{bucket}/demo/output',
-        sagemaker_session=session, hyperparameters={
+        sagemaker_session=session,
+        metric_definitions=[{'Name': 'validation:auc', 'Regex': r'.*\[[0-9]+\].*validation-auc:(\S+)'}],
+        hyperparameters={
             'objective': 'binary:logistic', 'eval_metric': 'auc', 'num_round': 60, 'max_depth': 4, 'eta': 0.2})
     say(f'\nTraining on one {INSTANCE}: {image}')
     estimator.fit(channels, wait=False)
@@ -123,10 +126,11 @@ def main():
     watch(lambda: client.list_endpoints(NameContains=name)['Endpoints'], lambda d: [], lambda d: not d)
     say('The endpoint is deleted.\n')
     say('The server goes on running. To use it, as root:')
-    say(f'  eval "$({sagebrush} env)"        # then aws, boto3 and the SageMaker SDK of this shell talk to it')
+    data = os.environ['SAGEBRUSH_DATA']
+    more = '' if data == '/var/lib/sagebrush' else f' --data {data}'
+    say(f'  eval "$({sagebrush} env{more})"     # this shell\'s aws, boto3 and SageMaker SDK talk to it')
     say('  aws sagemaker list-training-jobs')
-    say(f'  {sagebrush} --help')
-    say(f'  {sagebrush} down                 # ends it')
+    say(f'  {sagebrush} down{more}              # ends it')
 
 
 if __name__ == '__main__':
