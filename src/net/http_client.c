@@ -321,6 +321,16 @@ static void put_back(struct link *l, size_t rest)
     set_timer(l);
 }
 
+/* Back-pressure: what is held stays small, the rest waits in the kernel. */
+static void hold(struct link *l, const char *data, size_t size)
+{
+    buf_append(&l->held, data, size);
+    if (l->held.size >= HELD_MAX_BYTES && !l->read_off) {
+        l->read_off = true;
+        stream_read(l->stream, false);
+    }
+}
+
 /* The caller keeps the link busy. */
 static void feed(struct link *l, const char *data, size_t size)
 {
@@ -358,11 +368,7 @@ static void feed(struct link *l, const char *data, size_t size)
     if (l->doomed || !l->call)
         return;
     if (size)
-        buf_append(&l->held, data, size);
-    if (l->held.size > HELD_MAX_BYTES && !l->read_off) {
-        l->read_off = true;
-        stream_read(l->stream, false);
-    }
+        hold(l, data, size);
 }
 
 static void at_end(struct link *l)
@@ -392,7 +398,7 @@ static void received(void *owner, const char *data, size_t size)
     l->call->answered = true;
     touch(l);
     if (l->held.size || l->pump.place)
-        buf_append(&l->held, data, size);
+        hold(l, data, size);
     else
         feed(l, data, size);
     if (!l->doomed && l->call) {
@@ -429,7 +435,7 @@ static void pump(struct loop_timer *t)
     feed(l, held.data ? held.data : "", held.size);
     buf_free(&held);
     if (!l->doomed && l->call) {
-        if (l->read_off && l->held.size <= HELD_MAX_BYTES) {
+        if (l->read_off && l->held.size < HELD_MAX_BYTES) {
             l->read_off = false;
             stream_read(l->stream, true);
         }

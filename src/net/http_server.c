@@ -416,6 +416,16 @@ static bool may_go_on(const struct connection *c)
     return !c->doomed && !c->lingering && !(c->live && c->body_done);
 }
 
+/* Back-pressure: what is held stays small, the rest waits in the kernel. */
+static void hold(struct connection *c, const char *data, size_t size)
+{
+    buf_append(&c->held, data, size);
+    if (c->held.size >= HELD_MAX_BYTES && !c->read_off) {
+        c->read_off = true;
+        stream_read(c->stream, false);
+    }
+}
+
 /* Gives the parser what it takes; the rest is held. The caller keeps the connection busy. */
 static void feed(struct connection *c, const char *data, size_t size)
 {
@@ -443,11 +453,7 @@ static void feed(struct connection *c, const char *data, size_t size)
     if (c->doomed || c->lingering)
         return;
     if (size)
-        buf_append(&c->held, data, size);
-    if (c->held.size > HELD_MAX_BYTES && !c->read_off) {
-        c->read_off = true;
-        stream_read(c->stream, false);
-    }
+        hold(c, data, size);
     set_timer(c);
 }
 
@@ -467,7 +473,7 @@ static void pump(struct loop_timer *t)
     c->held = (struct buf){ 0 };
     feed(c, held.data ? held.data : "", held.size);
     buf_free(&held);
-    if (!c->doomed && c->read_off && c->held.size <= HELD_MAX_BYTES) {
+    if (!c->doomed && c->read_off && c->held.size < HELD_MAX_BYTES) {
         c->read_off = false;
         stream_read(c->stream, true);
     }
@@ -487,11 +493,7 @@ static void plain_came(void *owner, const char *data, size_t size)
     if (!c->live && !http_parser_in_message(c->parser))
         c->since_ms = now_ms(c);
     if (c->held.size || c->pump.place) {
-        buf_append(&c->held, data, size);
-        if (c->held.size > HELD_MAX_BYTES && !c->read_off) {
-            c->read_off = true;
-            stream_read(c->stream, false);
-        }
+        hold(c, data, size);
         return;
     }
     feed(c, data, size);

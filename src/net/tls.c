@@ -116,13 +116,16 @@ void tls_free(struct tls *t)
 
 static void take_records(struct tls *t, struct buf *out)
 {
-    char *data;
-    long size = BIO_get_mem_data(t->out, &data);
+    size_t size = BIO_ctrl_pending(t->out);
+    int n;
 
-    if (size <= 0)
+    if (!size)
         return;
-    buf_append(out, data, (size_t)size);
-    (void)BIO_reset(t->out);
+    /* Read, not reset: that would wipe all the memory that the queue ever needed. */
+    n = BIO_read(t->out, buf_reserve(out, size), (int)size);
+    assert(n == (int)size);
+    out->size += size;
+    out->data[out->size] = '\0';
 }
 
 int tls_receive(struct tls *t, const char *data, size_t size, void (*plain)(void *owner, const char *data, size_t size),

@@ -78,6 +78,22 @@ static inline bool raw_until(struct loop *l, int fd, struct buf *got, const char
     return false;
 }
 
+/* How much of 'size' bytes the other side lets us send while it does not look at them. */
+static inline size_t raw_send_what_fits(struct loop *l, int fd, size_t size)
+{
+    static const char piece[65536];
+    size_t sent = 0;
+
+    for (int idle = 0; sent < size && idle < 50;) {
+        ssize_t n = send(fd, piece, sizeof piece, MSG_NOSIGNAL);
+
+        sent += n > 0 ? (size_t)n : 0;
+        idle = n > 0 ? 0 : idle + 1;
+        loop_turn(l, false);
+    }
+    return sent;
+}
+
 static inline size_t occurrences(const struct buf *b, const char *text)
 {
     size_t count = 0;

@@ -349,6 +349,21 @@ static void test_pause_and_cancel(void **state)
     buf_free(&s.body);
 }
 
+static void test_back_pressure(void **state)
+{
+    struct seen s = { .stop_at_head = true };
+    int fd;
+
+    ask(&s, (struct http_call_options){ .answer_ms = 50 });
+    fd = take();
+    SEND(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+    run_until(&s.status, 200);
+    /* The kernel takes some megabytes, we take next to nothing. */
+    assert_true(raw_send_what_fits(loop, fd, 60000000) < 30000000);
+    http_call_cancel(s.call);
+    close(fd);
+}
+
 static void test_idle_ones_are_closed(void **state)
 {
     _cleanup_buf_ struct buf got = { 0 };
@@ -397,6 +412,7 @@ int main(void)
         TEST(test_streams_out),
         TEST(test_answer_before_the_end_of_the_request),
         TEST(test_pause_and_cancel),
+        TEST(test_back_pressure),
         TEST(test_idle_ones_are_closed),
         TEST(test_upstream_freed_while_it_runs),
     };

@@ -381,6 +381,21 @@ static void test_back_pressure(void **state)
     close(fd);
 }
 
+static void test_back_pressure_to_the_client(void **state)
+{
+    int fd = raw_connect(port);
+
+    SEND(fd, "POST /pause HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+    while (!kept)
+        loop_turn(loop, true);
+    assert_true(raw_send_what_fits(loop, fd, 60000000) < 30000000);
+    /* One more look, and another pause. */
+    http_read(kept);
+    assert_true(raw_send_what_fits(loop, fd, 60000000) < 30000000);
+    assert_true(seen.size > 0);
+    close(fd);
+}
+
 /* Slow is not gone, gone is: both after write_ms. */
 static void test_slow_reader(void **state)
 {
@@ -493,6 +508,7 @@ int main(void)
         TEST(test_times_out),
         TEST(test_client_leaves),
         TEST(test_back_pressure),
+        TEST(test_back_pressure_to_the_client),
         TEST(test_slow_reader),
         TEST(test_short_answer_cuts),
         TEST(test_drain),
