@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Invocations per second and their latencies: through us with signatures checked, beside nginx and haproxy without any.
 
-    bench/invoke.py [--seconds 5] [--connections 64]
+    bench/invoke.py [--seconds 3] [--connections 64]
 
 All stand in front of the same container, the one of our endpoint, and get the same bytes: the signed request, which only we
 look at. Each proxy has one worker and keeps its connections on both sides. The container answers the body that it got.
@@ -13,7 +13,6 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
-import time
 
 import container
 from common import ROOT, Server, free_port, need, show, signed, wait_for, wrk
@@ -61,6 +60,12 @@ def proxy(folder, name, text, command, upstream):
     return child, port
 
 
+def worker_of(pid):
+    """nginx works in a child of its first process."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else pid
+
+
 def deploy(server, image):
     import boto3
 
@@ -74,6 +79,19 @@ def deploy(server, image):
     wait_for(lambda: sagemaker.describe_endpoint(EndpointName="bench")["EndpointStatus"] == "InService", 60, "the endpoint", 0.1)
     instance = json.loads((server.data / "route.json").read_text())["endpoints"][0]["variants"][0]["instances"][0]
     return f"{instance['address']}:{instance['port']}"
+
+
+def withdraw(server):
+    """No container outlives the benchmark."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    sagemaker = boto3.client("sagemaker")
+    try:
+        sagemaker.delete_endpoint(EndpointName="bench")
+        wait_for(lambda: not sagemaker.list_endpoints()["Endpoints"], 150, "the end of the endpoint", 0.1)
+    except (BotoCoreError, ClientError) as e:
+        print(f"the endpoint is still there: {e}")
 
 
 def cpu_seconds(pid):
@@ -92,9 +110,15 @@ def measure(port, requests, options, pid=None):
     return result
 
 
+def in_turns(ports, requests, options):
+    """Each in turn, three times, so that a machine that slows down slows all; the median of each."""
+    rounds = [{name: measure(port, requests, options, pid) for name, (port, pid) in ports.items()} for _ in range(3)]
+    return {name: sorted((r[name] for r in rounds), key=lambda result: result["rate"])[1] for name in ports}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
     options = parser.parse_args()
     nginx, haproxy = need("nginx", "nginx-light"), need("haproxy", "haproxy")
@@ -104,22 +128,20 @@ def main():
     try:
         server.start()
         upstream = deploy(server, container.archive(folder))
-        peers = {name: proxy(folder, name, text, command, upstream)
-                 for name, text, command in [("nginx", NGINX, [nginx, "-c"]), ("haproxy", HAPROXY, [haproxy, "-f"])]}
-        children = [child for child, _ in peers.values()]
-        time.sleep(1)
+        peers = {}
+        for name, text, command in [("nginx", NGINX, [nginx, "-c"]), ("haproxy", HAPROXY, [haproxy, "-f"])]:
+            child, port = proxy(folder, name, text, command, upstream)
+            children.append(child)
+            peers[name] = (port, worker_of(child.pid))
         for size, target in ((100, 1.0), (10240, 0.9)):
             body = (b"0.5," * (size // 4 + 1))[:size]
             url = f"http://127.0.0.1:{server.port}/endpoints/bench/invocations"
             headers = signed(server, "sagemaker", "POST", url, {"Content-Type": "text/csv"}, body)
             request = raw("POST", url, headers, body).replace("POST / ", "POST /endpoints/bench/invocations ", 1)
             requests = file_of([request])
-            ours = measure(server.port, requests, options, server.pid("serve"))
-            for name, (child, port) in peers.items():
-                pid = child.pid
-                if name == "nginx":
-                    pid = int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-                theirs = measure(port, requests, options, pid)
+            results = in_turns({"ours": (server.port, server.pid("serve")), **peers}, requests, options)
+            ours = results.pop("ours")
+            for name, theirs in results.items():
                 show(f"InvokeEndpoint {size} B, signed", ours["rate"], theirs["rate"], "/s", name,
                      target if name == "nginx" else None)
                 print(f"  p50/p99 ms: ours {ours['ms']['50']:.2f}/{ours['ms']['99']:.2f}, {name} "
@@ -130,6 +152,7 @@ def main():
         for child in children:
             child.terminate()
             child.wait()
+        withdraw(server)
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
