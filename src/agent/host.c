@@ -82,6 +82,7 @@ struct host {
     struct cgroup_usage usage_before;
     int64_t usage_at_ms;
     bool oom_seen;
+    bool closing; /* nothing is told any more */
     bool syncing;
     pthread_t sync_thread;
     struct work sync; /* checkpoints while it runs */
@@ -102,6 +103,12 @@ static int64_t host_boot_ms(struct world *w)
     return clock_boot_ms(host_of(w)->clock);
 }
 
+static void tell(struct host *h)
+{
+    if (!h->closing)
+        h->happened(h->data);
+}
+
 static struct transfer transfer_of(struct host *h, int cancel)
 {
     return (struct transfer){ .order = h->order, .folder = h->folder, .ml = h->ml, .clock = h->clock, .cancel_fd = cancel };
@@ -117,7 +124,7 @@ static void work_done(void *data)
     if (k->joinable)
         pthread_join(k->thread, NULL);
     k->joinable = false;
-    k->host->happened(k->host->data);
+    tell(k->host);
 }
 
 static void run_prepare(struct host *h, struct work *k)
@@ -267,7 +274,7 @@ static void box_changed(void *data, const char *name)
 {
     struct host *h = data;
 
-    h->happened(h->data);
+    tell(h);
 }
 
 static void plan_metrics(struct host *h);
@@ -396,7 +403,7 @@ static void ping_end(void *owner)
     struct host *h = owner;
 
     h->call = NULL;
-    h->happened(h->data);
+    tell(h);
 }
 
 static void ping_failed(void *owner, enum http_failure failure, const char *why)
@@ -662,6 +669,8 @@ static void sync_done(void *data)
 {
     struct host *h = data;
 
+    if (h->closing)
+        return;
     pthread_join(h->sync_thread, NULL);
     h->syncing = false;
     if (h->sync.err.kind != ERR_NONE && h->sync.err.kind != ERR_CONFLICT) {
@@ -705,9 +714,7 @@ static void plan_checkpoints(struct host *h)
 
 static void logs_happened(void *data)
 {
-    struct host *h = data;
-
-    h->happened(h->data);
+    tell(data);
 }
 
 /* From the logs' thread. */
@@ -769,10 +776,12 @@ void host_free(struct host *h)
 
     if (!h)
         return;
+    h->closing = true;
     for (int i = 0; i < TASK_COUNT; i++) {
         host_cancel(&h->world, (enum task)i);
         if (h->work[i].joinable)
             pthread_join(h->work[i].thread, NULL);
+        h->work[i].joinable = false;
         fd_cleanup(&h->work[i].cancel);
     }
     if (h->syncing && write(h->sync.cancel, &one, sizeof one) == sizeof one)
@@ -786,6 +795,8 @@ void host_free(struct host *h)
     logs_free(h->logs);
     api_free(h->api);
     loop_watch_free(h->watch);
+    /* What the threads had posted before they ended still points here. */
+    loop_turn(h->loop, false);
     arena_free(h->arena);
     free(h);
 }

@@ -1,7 +1,7 @@
 /* image.c - the table of images that are ours, and the reader of OCI layouts.
  *
  * <data>/images/oci            a layout that the user fills: skopeo copy docker://... oci:<data>/images/oci:name:tag
- * <data>/images/archives/<h>/  the layout of an archive, by a hash of its path, size and time, without its layers' blobs
+ * <data>/images/archives/<h>/  the layout of an archive, by a hash of its path, size and time
  * <data>/images/layers/<h>/    an unpacked layer, by the first 24 digits of its digest; it appears whole or not at all */
 #include "run/image.h"
 
