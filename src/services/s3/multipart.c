@@ -530,14 +530,47 @@ static int check_stated(struct call *c, const struct multipart *m, const struct 
     return 0;
 }
 
-static const char *location(struct call *c, const struct multipart *m)
+static const char *location(struct call *c, const struct bucket *bucket, struct str key)
 {
     _cleanup_buf_ struct buf b = { 0 };
 
     buf_printf(&b, "%s://%s/%s/", c->tls ? "https" : "http", doc_text_or(c->request_headers, "host", "localhost"),
-               m->bucket.name);
-    uri_encode(&b, m->key, true);
+               bucket->name);
+    uri_encode(&b, key, true);
     return arena_strndup(c->arena, b.data, b.size);
+}
+
+static int tell_completed(struct call *c, const struct bucket *b, const struct version *v)
+{
+    doc_set_string(c->arena, c->output, "Location", location(c, b, v->key));
+    doc_set_string(c->arena, c->output, "Bucket", b->name);
+    doc_set(c->arena, c->output, "Key", doc_str(c->arena, v->key));
+    doc_set_string(c->arena, c->output, "ETag", v->etag);
+    object_tell_checksum(c->arena, doc_get(v->record, "Checksum"), c->output);
+    version_tell(c, b, v, "VersionId");
+    return 0;
+}
+
+/* A client whose answer was lost asks again, and the upload is gone: the object knows from which it came. */
+static int completed_before(struct call *c, struct err *err)
+{
+    struct err why = *err;
+    struct bucket b;
+    struct version v;
+
+    if (strcmp(why.code, "NoSuchUpload") != 0)
+        return -1;
+    if (bucket_open(c, "s3:PutObject", &b, err) < 0)
+        return -1;
+    if (version_newest(c, &b, input_key(c), &v, err) < 0) {
+        if (err->kind == ERR_NOT_FOUND)
+            *err = why;
+        return -1;
+    }
+    if (*doc_text(v.record, "UploadId") && doc_is(v.record, "UploadId", doc_text(c->input, "UploadId")))
+        return tell_completed(c, &b, &v);
+    *err = why;
+    return -1;
 }
 
 int complete_multipart_upload(struct call *c, struct err *err)
@@ -550,7 +583,9 @@ int complete_multipart_upload(struct call *c, struct err *err)
     int have_count, count = 0, piece_count = 0, room = 0;
     int64_t size = 0;
 
-    if (open_multipart(c, "s3:PutObject", &m, err) < 0 || condition_write(c, &m.bucket, m.key, err) < 0 ||
+    if (open_multipart(c, "s3:PutObject", &m, err) < 0)
+        return completed_before(c, err);
+    if (condition_write(c, &m.bucket, m.key, err) < 0 ||
         each_part(c, m.id, 0, MOST_PARTS, &have, &have_count, err) < 0 ||
         choose_parts(c, &m, have, have_count, &chosen, &count, err) < 0)
         return -1;
@@ -588,6 +623,7 @@ int complete_multipart_upload(struct call *c, struct err *err)
     doc_set(c->arena, record, "Metadata", (struct doc *)doc_get(m.record, "Metadata"));
     doc_set(c->arena, record, "Tags", (struct doc *)doc_get(m.record, "Tags"));
     doc_set(c->arena, record, "StorageClass", (struct doc *)doc_get(m.record, "StorageClass"));
+    doc_set_string(c->arena, record, "UploadId", m.id);
     doc_set_string(c->arena, record, "ETag", etag_of_parts(c->arena, chosen, count));
     doc_set_integer(c->arena, record, "Size", size);
     doc_set(c->arena, record, "Checksum", checksum);
@@ -595,13 +631,7 @@ int complete_multipart_upload(struct call *c, struct err *err)
     if (version_add(c, &m.bucket, m.key, record, pieces, piece_count, &v, err) < 0 ||
         erase_upload(c, &m.bucket, m.key, m.id, have, have_count, chosen, count, err) < 0)
         return -1;
-    doc_set_string(c->arena, c->output, "Location", location(c, &m));
-    doc_set_string(c->arena, c->output, "Bucket", m.bucket.name);
-    doc_set(c->arena, c->output, "Key", doc_str(c->arena, m.key));
-    doc_set_string(c->arena, c->output, "ETag", v.etag);
-    object_tell_checksum(c->arena, checksum, c->output);
-    version_tell(c, &m.bucket, &v, "VersionId");
-    return 0;
+    return tell_completed(c, &m.bucket, &v);
 }
 
 int list_parts(struct call *c, struct err *err)

@@ -2,7 +2,8 @@
  *
  * A version's id tells its place, so it is found without a search; its random tail keeps an id from coming back when
  * a place is used again. A record is a JSON map: VersionId, DeleteMarker, LastModified, ETag (bare), Size, Pieces or
- * Manifest, Headers, Metadata, Tags, Checksum {Algorithm, Value, Type}, Parts [{Size, Checksum}], StorageClass. */
+ * Manifest, Headers, Metadata, Tags, Checksum {Algorithm, Value, Type}, Parts [{Size, Checksum}], StorageClass,
+ * UploadId (of the multipart upload it was). */
 #include "services/s3/version.h"
 
 #include <string.h>
