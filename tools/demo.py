@@ -1,5 +1,5 @@
-"""demo.py - the main job, as a program written for SageMaker does it: nothing in here knows of Sagebrush. It is run in a
-shell after `eval "$(sagebrush env)"`."""
+"""demo.py - the main job, as a program written for SageMaker does it: nothing in here knows of Sagebrush. It is run in
+a shell after `eval "$(sagebrush env)"`."""
 import csv
 import logging
 import os
@@ -101,8 +101,8 @@ def main():
     if deployed['EndpointStatus'] != 'InService':
         sys.exit(f'demo: the endpoint {name} is {deployed["EndpointStatus"]}: '
                  f'{deployed.get("FailureReason", "no reason was given")}')
-    in_service = time.monotonic()
-    say(f'  in service {in_service - begun:.2f} s after CreateEndpoint')
+    took = (deployed['LastModifiedTime'] - deployed['CreationTime']).total_seconds()
+    say(f'  in service {took * 1000:.0f} ms after CreateEndpoint')
 
     scores = [float(row[0]) for row in (predictor.predict(x) for x in test_x) for row in row]
     latencies = []

@@ -1,8 +1,8 @@
 """Makes botocore.loaders.create_loader() follow AWS_DATA_PATH, as every client of botocore does anyway.
 
-Python imports this at its start in shells where `sagebrush env` has put this folder into PYTHONPATH. The SageMaker
-SDK asks a loader of its own, made without a path, where STS is, and would go to Amazon for it. Nothing else is changed, and
-nothing at all where AWS_DATA_PATH is not set or named by the caller."""
+Python imports this at its start in shells where `sagebrush env` has put this folder into PYTHONPATH. The SageMaker SDK
+asks a loader of its own, made without a path, where STS is, and would go to Amazon for it. Nothing else is changed,
+and nothing at all where AWS_DATA_PATH is not set or named by the caller."""
 import os
 import sys
 

@@ -270,8 +270,7 @@ static const char up_about[] =
     "them.\n"
     "\n"
     "Settings are `key = value` lines in the configuration file, with # comments; some are options too. An option wins "
-    "over the file, the file over what the directory was set to before, and that over the default, which SETTINGS below "
-    "shows.";
+    "over the file, the file over what the directory was set to before, and that over the default (SETTINGS, below).";
 
 const struct command up_command = {
     .name = "up",
