@@ -1,6 +1,6 @@
 /* links: base net */
-/* One connection's life, made of dice: the client sends pieces and leaves when it likes, the handler reads, pauses, answers
- * whole or in parts, early, late or never. Each exchange is closed exactly once, nothing is left, no memory is
+/* One connection's life, made of dice: the client sends pieces and leaves when it likes, the handler reads, pauses,
+ * answers whole or in parts, early, late or never. Each exchange is closed exactly once, nothing is left, no memory is
  * touched that is gone. The input is a list of steps: an operation, its size, and for what is sent the bytes. */
 #include <assert.h>
 #include <errno.h>
