@@ -349,7 +349,8 @@ static int host_start(struct world *w, struct err *err)
         program = arena_printf(a, "/opt/sagebrush/%s", h->image.program);
     }
     mounts[o.mount_count++] = (struct bundle_mount){ .source = h->ml, .at = "/opt/ml" };
-    if (*h->order->checkpoint_s3_uri && !h->process && !text_starts(h->order->checkpoint_path, "/opt/ml/checkpoints"))
+    if (*h->order->checkpoint_s3_uri && !h->process && strcmp(h->order->checkpoint_path, "/opt/ml/checkpoints") != 0 &&
+        strcmp(h->order->checkpoint_path, "/opt/ml/checkpoints/") != 0)
         mounts[o.mount_count++] = (struct bundle_mount){ .source = checkpoints_of(h, a), .at = h->order->checkpoint_path };
     if (!h->process && !h->order->isolated) {
         const char *folder = arena_printf(a, "%s/botocore", h->folder);

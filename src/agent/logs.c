@@ -29,6 +29,8 @@ enum {
     BATCH_LINES = 2000,
     GATHER_MS = 40,      /* between two messages, so that a chatty job fills them */
     UNWATCHED_MS = 500,  /* without inotify */
+    KEEP_BYTES = 1 << 20,
+    GIVE_BACK_BYTES = 4 << 20,
     QUEUE_MAX = 200,
 };
 
@@ -59,6 +61,7 @@ struct logs {
 
     /* The thread's own. */
     int64_t offset, pending; /* sent; about to be sent, 0: nothing */
+    int64_t given_back;      /* bytes at the front that take no more room */
     struct transport *admin;
     int output;
 };
@@ -201,7 +204,7 @@ static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
     ssize_t n;
 
     if (l->output < 0)
-        l->output = open(arena_printf(b->arena, "%s/" FOLDER_OUTPUT, l->options.folder), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        l->output = open(arena_printf(b->arena, "%s/" FOLDER_OUTPUT, l->options.folder), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (l->output < 0)
         return false;
     do
@@ -218,6 +221,20 @@ static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
         b->to = l->offset + (text.data - block);
     }
     return b->to > b->from;
+}
+
+/* What the server has is no more needed here: a job that prints for days fills no disk. The tail stays, for the reason of
+ * a failure. */
+static void give_back(struct logs *l)
+{
+    int64_t until = (l->offset - KEEP_BYTES) / GIVE_BACK_BYTES * GIVE_BACK_BYTES;
+
+    if (until <= l->given_back || !l->admin)
+        return;
+    /* A file system that cannot do it keeps the bytes. */
+    if (fallocate(l->output, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, l->given_back, until - l->given_back) == 0 ||
+        errno == EOPNOTSUPP)
+        l->given_back = until;
 }
 
 static int send_batch(struct logs *l, struct batch *b, struct err *err)
@@ -249,6 +266,7 @@ static int send_batch(struct logs *l, struct batch *b, struct err *err)
     l->offset = b->to;
     l->pending = 0;
     save_state(l);
+    give_back(l);
     if (b->data->count)
         l->options.changed(l->options.data);
     return 0;
@@ -355,12 +373,10 @@ static void *run(void *data)
             if (ended)
                 l->options.changed(l->options.data);
         }
-        if (more)
-            wait_for_work(l, l->watch >= 0 || ended ? 0 : GATHER_MS);
-        if (more && !ended)
-            poll(&(struct pollfd){ .fd = l->cancel, .events = POLLIN }, 1, GATHER_MS);
-        else if (!more)
+        if (!more)
             wait_for_work(l, watched ? -1 : UNWATCHED_MS);
+        else if (!ended)
+            poll(&(struct pollfd){ .fd = l->cancel, .events = POLLIN }, 1, GATHER_MS);
     }
     free(block);
     return NULL;

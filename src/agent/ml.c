@@ -118,7 +118,8 @@ static int write_train_config(struct arena *a, const struct order *o, const char
     if (!*o->checkpoint_s3_uri)
         return 0;
     checkpoint = doc_map(a);
-    doc_set_string(a, checkpoint, "LocalPath", o->checkpoint_path);
+    doc_set_string(a, checkpoint, "LocalPath",
+                   strcmp(o->runtime, "process") == 0 ? arena_printf(a, "%s/checkpoints", ml) : o->checkpoint_path);
     doc_set_string(a, checkpoint, "S3Uri", o->checkpoint_s3_uri);
     return write_config(a, ml, "checkpointconfig.json", checkpoint, err);
 }

@@ -142,9 +142,14 @@ static int spawn_agent(struct arena *a, struct agents *g, const char *name, stru
     return 0;
 }
 
+static const char *agent_lock(struct arena *a, const char *folder)
+{
+    return arena_printf(a, "%s/" FOLDER_AGENT, folder);
+}
+
 static int agent_alive(struct arena *a, const char *folder, pid_t *ret, struct err *err)
 {
-    return lock_holder(arena_printf(a, "%s/" FOLDER_AGENT, folder), ret, err);
+    return lock_holder(agent_lock(a, folder), ret, err);
 }
 
 static bool report_ended(const struct doc *report)
@@ -229,7 +234,6 @@ static int agents_stop(struct runtime *rt, const char *name, int64_t grace_s, co
     const char *folder = folder_of(a, g, name);
     const struct doc *before;
     struct doc *d = doc_map(a);
-    pid_t pid;
 
     if (!name_is_good(name) || !path_exists(folder))
         return 0;
@@ -244,12 +248,8 @@ static int agents_stop(struct runtime *rt, const char *name, int64_t grace_s, co
         if (folder_write(a, folder, FOLDER_STOP, d, false, err) < 0)
             return -1;
     }
-    if (agent_alive(a, folder, &pid, err) < 0)
-        return -1;
-    /* So that it looks at once; one that misses the signal looks every second. */
-    if (pid > 0)
-        kill(pid, SIGUSR1);
-    return 0;
+    /* So that it looks at once; one that misses the signal looks every five seconds. */
+    return lock_signal(agent_lock(a, folder), SIGUSR1, err);
 }
 
 static int agents_forget(struct runtime *rt, const char *name, struct err *err)
@@ -272,8 +272,8 @@ static int agents_forget(struct runtime *rt, const char *name, struct err *err)
         if (record.state == EXIT_RUNNING || (pid && !report_ended(report)))
             return fail(err, ERR_CONFLICT, "%s still runs", name);
         /* Its last report is written: what it still does is done here as well. */
-        if (pid > 0)
-            kill(pid, SIGKILL);
+        if (lock_signal(agent_lock(a, folder), SIGKILL, err) < 0)
+            return -1;
         if (box_remove(a, &box, err) < 0)
             return -1;
         /* The name is free at once, however long the rest takes. */

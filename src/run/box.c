@@ -396,24 +396,13 @@ int box_look(struct arena *a, const struct box *b, struct exit_record *ret, stru
 
 int box_signal(struct arena *a, const struct box *b, enum box_signal what, struct err *err)
 {
-    struct exit_record record, again;
-    _cleanup_fd_ int fd = -1;
+    struct exit_record record;
 
     if (box_look(a, b, &record, err) < 0)
         return -1;
-    if (record.state != EXIT_RUNNING || !record.init)
+    if (record.state != EXIT_RUNNING)
         return 0;
-    fd = (int)syscall(SYS_pidfd_open, record.init, 0);
-    if (fd < 0)
-        return errno == ESRCH ? 0 : fail_errno(err, errno, "find the container's init");
-    /* The number may have been given to another process since; the lock says whether it is still init's. */
-    if (box_look(a, b, &again, err) < 0)
-        return -1;
-    if (again.state != EXIT_RUNNING || again.init != record.init)
-        return 0;
-    if (syscall(SYS_pidfd_send_signal, fd, what == BOX_KILL ? SIGUSR2 : SIGTERM, NULL, 0) < 0 && errno != ESRCH)
-        return fail_errno(err, errno, "signal the container");
-    return 0;
+    return lock_signal(arena_printf(a, "%s/" EXIT_LOCK, box_folder(a, b)), what == BOX_KILL ? SIGUSR2 : SIGTERM, err);
 }
 
 int box_clear(struct arena *a, const struct box *b, struct err *err)
@@ -440,8 +429,8 @@ static void kill_hard(struct arena *a, const struct box *b)
     for (int i = 0; i < 400; i++) {
         if (box_look(a, b, &record, &ignored) < 0 || record.state != EXIT_RUNNING)
             return;
-        if (i == 200 && record.init > 1)
-            kill(record.init, SIGKILL);
+        if (i == 200)
+            lock_signal(arena_printf(a, "%s/" EXIT_LOCK, box_folder(a, b)), SIGKILL, &ignored);
         usleep(5000);
     }
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -25,6 +26,26 @@ int lock_holder(const char *path, pid_t *ret, struct err *err)
     if (fcntl(fd, F_GETLK, &lock) < 0)
         return fail_errno(err, errno, "ask who holds %s", path);
     *ret = lock.l_type == F_UNLCK ? 0 : lock.l_pid;
+    return 0;
+}
+
+int lock_signal(const char *path, int signal, struct err *err)
+{
+    _cleanup_fd_ int fd = -1;
+    pid_t pid, again;
+
+    if (lock_holder(path, &pid, err) < 0)
+        return -1;
+    if (pid <= 0)
+        return 0;
+    fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0)
+        return errno == ESRCH ? 0 : fail_errno(err, errno, "find process %d", (int)pid);
+    /* The descriptor now stands for one process: is that still the one with the lock? */
+    if (lock_holder(path, &again, err) < 0)
+        return -1;
+    if (again == pid && syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0 && errno != ESRCH)
+        return fail_errno(err, errno, "signal process %d", (int)pid);
     return 0;
 }
 

@@ -44,4 +44,7 @@ int exit_record_parse(struct arena *, struct str text, struct exit_record *ret, 
 /* Who holds a write lock on the file, by the kernel's word: 0 nobody, also when there is no such file. -1: cannot tell. */
 int lock_holder(const char *path, pid_t *ret, struct err *err);
 
+/* Sends a signal to who holds it, and to nobody else, however fast numbers of processes are used again. Nobody: fine. */
+int lock_signal(const char *path, int signal, struct err *err);
+
 #endif
