@@ -82,7 +82,27 @@ class Server:
         except (OSError, ValueError, IndexError):
             return None
 
+    def end_instances(self):
+        """What runs goes on without a server; here nothing may be left behind."""
+        import boto3
+
+        session = boto3.session.Session(self.env["AWS_ACCESS_KEY_ID"], self.env["AWS_SECRET_ACCESS_KEY"],
+                                        region_name=self.env["AWS_DEFAULT_REGION"])
+        sm = session.client("sagemaker", endpoint_url=f"http://127.0.0.1:{self.port}")
+        for page in sm.get_paginator("list_endpoints").paginate():
+            for endpoint in page["Endpoints"]:
+                if endpoint["EndpointStatus"] != "Deleting":
+                    sm.delete_endpoint(EndpointName=endpoint["EndpointName"])
+        for page in sm.get_paginator("list_training_jobs").paginate(StatusEquals="InProgress"):
+            for job in page["TrainingJobSummaries"]:
+                sm.stop_training_job(TrainingJobName=job["TrainingJobName"])
+        wait_for(lambda: not list((self.data / "agents").iterdir()), 60, "the end of every instance")
+
     def stop(self):
+        try:
+            self.end_instances()
+        except Exception as e:  # the server may be what the test broke
+            print("instances of", self.data, "may be left:", e)
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -113,7 +133,10 @@ def aws(server, monkeypatch):
     for name, value in server.env.items():
         if name.startswith(("AWS_", "SAGEMAKER_")):
             monkeypatch.setenv(name, value)
+    # This Python started before the server: what PYTHONPATH would have done at its start is done now.
     import boto3
+    import botocore.loaders
+    monkeypatch.setattr(botocore.loaders.Loader, "CUSTOMER_DATA_PATH", server.env["AWS_DATA_PATH"])
 
     session = boto3.session.Session()
     return session.client
