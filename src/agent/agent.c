@@ -121,7 +121,8 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
         return -1;
     if (!ours)
         return 0;
-    if (folder_read(a, folder, FOLDER_ORDER, &order, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &before, err) < 0)
+    if (folder_read(a, folder, FOLDER_ORDER, &order, err) < 0 ||
+        folder_read(a, folder, FOLDER_REPORT, &before, err) < 0)
         return -1;
     if (!order)
         return fail(err, ERR_NOT_FOUND, "%s has no order", folder);
@@ -132,8 +133,10 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
     if (loop_new(&g->loop, err) < 0)
         return -1;
     if (loop_signal(g->loop, SIGUSR1, on_look, g, err) < 0 || loop_signal(g->loop, SIGTERM, on_end, g, err) < 0 ||
-        host_new(&(struct host_options){ .loop = g->loop, .folder = folder, .order = &g->order, .happened = step, .data = g },
-                 &g->host, err) < 0)
+        host_new(
+            &(struct host_options) {
+                .loop = g->loop, .folder = folder, .order = &g->order, .happened = step, .data = g },
+            &g->host, err) < 0)
         return -1;
     world = host_world(g->host);
     g->report = report_new(before);
@@ -159,8 +162,10 @@ int main(int argc, char **argv)
 
     log_setup("sagebrush-agent", LOG_INFO);
     if (argc != 2 || argv[1][0] == '-') {
-        fprintf(stderr, "usage: sagebrush-agent FOLDER\n\nCarries out the order in FOLDER (see docs/ARCHITECTURE.md). Started by "
-                        "sagebrushd.\n");
+        fprintf(
+            stderr,
+            "usage: sagebrush-agent FOLDER\n\nCarries out the order in FOLDER (see docs/ARCHITECTURE.md). Started by "
+            "sagebrushd.\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);

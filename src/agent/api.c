@@ -1,4 +1,5 @@
-/* api.c - the endpoint passes bytes on to api.sock and back, and looks at none of them: signatures are checked there. */
+/* api.c - the endpoint passes bytes on to api.sock and back, and looks at none of them: signatures
+ * are checked there. */
 #include "agent/api.h"
 
 #include <assert.h>
@@ -233,8 +234,8 @@ static int listen_inside(struct api *api, const struct network *n, const char *a
     return loop_listen_fd(api->loop, fd, accepted, api, ret, err);
 }
 
-int api_new(struct loop *loop, struct clock *clock, const struct order *order, const struct network *network, struct api **ret,
-            struct err *err)
+int api_new(struct loop *loop, struct clock *clock, const struct order *order, const struct network *network,
+            struct api **ret, struct err *err)
 {
     struct api *api = calloc(1, sizeof *api);
 
@@ -265,10 +266,11 @@ void api_free(struct api *api)
 }
 
 /* Every service at the one address, by the names that botocore looks for. */
-static const char endpoints[] =
-    "{\"version\":3,\"partitions\":[{\"partition\":\"aws\",\"partitionName\":\"Sagebrush\",\"dnsSuffix\":\"amazonaws.com\","
-    "\"regionRegex\":\"^[a-z]{2,4}(-[a-z]+)+-\\\\d+$\",\"defaults\":{\"hostname\":\"127.0.0.1:8090\",\"protocols\":[\"http\"],"
-    "\"signatureVersions\":[\"v4\"]},\"regions\":{},\"services\":{%s}}]}";
+static const char endpoints[] = "{\"version\":3,\"partitions\":[{\"partition\":\"aws\",\"partitionName\":\"Sagebrush\","
+                                "\"dnsSuffix\":\"amazonaws.com\","
+                                "\"regionRegex\":\"^[a-z]{2,4}(-[a-z]+)+-\\\\d+$\",\"defaults\":{\"hostname\":\"127.0."
+                                "0.1:8090\",\"protocols\":[\"http\"],"
+                                "\"signatureVersions\":[\"v4\"]},\"regions\":{},\"services\":{%s}}]}";
 
 static int write_file(const char *path, const char *text, struct err *err)
 {
@@ -291,8 +293,10 @@ int api_write_endpoints(struct arena *a, const char *folder, struct err *err)
     const char *text;
 
     for (size_t i = 0; i < sizeof services / sizeof *services; i++)
-        buf_printf(&list, "%s\"%s\":{\"defaults\":{\"hostname\":\"127.0.0.1:8090\",\"protocols\":[\"http\"]},\"endpoints\":{}}",
-                   i ? "," : "", services[i]);
+        buf_printf(
+            &list,
+            "%s\"%s\":{\"defaults\":{\"hostname\":\"127.0.0.1:8090\",\"protocols\":[\"http\"]},\"endpoints\":{}}",
+            i ? "," : "", services[i]);
     text = arena_printf(a, endpoints, list.data);
     if (folder_make(folder, 0755, err) < 0)
         return -1;

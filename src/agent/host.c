@@ -111,7 +111,9 @@ static void tell(struct host *h)
 
 static struct transfer transfer_of(struct host *h, int cancel)
 {
-    return (struct transfer){ .order = h->order, .folder = h->folder, .ml = h->ml, .clock = h->clock, .cancel_fd = cancel };
+    return (struct transfer) {
+        .order = h->order, .folder = h->folder, .ml = h->ml, .clock = h->clock, .cancel_fd = cancel
+    };
 }
 
 /* --- Tasks --- */
@@ -131,14 +133,17 @@ static void run_prepare(struct host *h, struct work *k)
 {
     struct transfer t = transfer_of(h, k->cancel);
 
-    if (image_find(h->arena, h->order->data_folder, h->order->image, order_has_script(h->order->doc), &h->image, &k->err) < 0)
+    if (image_find(h->arena, h->order->data_folder, h->order->image, order_has_script(h->order->doc), &h->image,
+                   &k->err) < 0)
         return;
     if (order_trains(h->order)) {
         if (transfer_channels(&t, &k->err) < 0 && k->err.kind != ERR_CONFLICT && k->err.kind != ERR_INTERNAL)
             fail(&k->err, k->err.kind, "Data download failed:%s", k->err.text);
     } else if (transfer_models(&t, &k->err) < 0 && k->err.kind != ERR_CONFLICT && k->err.kind != ERR_INTERNAL) {
-        fail(&k->err, k->err.kind, "Failed to download model data: %s. Please ensure that there is an object located at the "
-             "URL and that the role passed to CreateModel has permissions to download the model.", k->err.text);
+        fail(&k->err, k->err.kind,
+             "Failed to download model data: %s. Please ensure that there is an object located at the "
+             "URL and that the role passed to CreateModel has permissions to download the model.",
+             k->err.text);
     }
 }
 
@@ -351,13 +356,15 @@ static int host_start(struct world *w, struct err *err)
     mounts[o.mount_count++] = (struct bundle_mount){ .source = h->ml, .at = "/opt/ml" };
     if (*h->order->checkpoint_s3_uri && !h->process && strcmp(h->order->checkpoint_path, "/opt/ml/checkpoints") != 0 &&
         strcmp(h->order->checkpoint_path, "/opt/ml/checkpoints/") != 0)
-        mounts[o.mount_count++] = (struct bundle_mount){ .source = checkpoints_of(h, a), .at = h->order->checkpoint_path };
+        mounts[o.mount_count++] =
+            (struct bundle_mount){ .source = checkpoints_of(h, a), .at = h->order->checkpoint_path };
     if (!h->process && !h->order->isolated) {
         const char *folder = arena_printf(a, "%s/botocore", h->folder);
 
         if (api_write_endpoints(a, folder, err) < 0)
             return -1;
-        mounts[o.mount_count++] = (struct bundle_mount){ .source = folder, .at = "/run/sagebrush/botocore", .read_only = true };
+        mounts[o.mount_count++] =
+            (struct bundle_mount){ .source = folder, .at = "/run/sagebrush/botocore", .read_only = true };
     }
     if (h->order->cpus > 0 && h->order->cpus < sysconf(_SC_NPROCESSORS_ONLN))
         o.cpus = (double)h->order->cpus;
@@ -415,7 +422,9 @@ static void ping_failed(void *owner, enum http_failure failure, const char *why)
     ping_end(owner);
 }
 
-static const struct http_call_events ping_events = { .head = ping_head, .body = ping_body, .end = ping_end, .failed = ping_failed };
+static const struct http_call_events ping_events = {
+    .head = ping_head, .body = ping_body, .end = ping_end, .failed = ping_failed
+};
 
 static void host_ping(struct world *w)
 {
@@ -425,16 +434,23 @@ static void host_ping(struct world *w)
     if (h->call || !h->network.address)
         return;
     if (!h->upstream)
-        h->upstream = http_upstream_new(&(struct http_upstream_options){
-            .loop = h->loop, .address = h->network.address, .port = h->port, .max_idle = 1, .idle_ms = 1, .connect_ms = 250 });
+        h->upstream = http_upstream_new(&(struct http_upstream_options){ .loop = h->loop,
+                                                                          .address = h->network.address,
+                                                                          .port = h->port,
+                                                                          .max_idle = 1,
+                                                                          .idle_ms = 1,
+                                                                          .connect_ms = 250 });
     snprintf(name, sizeof name, "%s:%d", h->network.address, h->port);
     buf_clear(&h->ping_request);
     http_write_request(&h->ping_request, STR("GET"), STR("/ping"));
     http_write_header(&h->ping_request, STR("Host"), str_of(name));
     http_write_end(&h->ping_request);
     h->ping = PING_BUSY;
-    h->call = http_call_start(h->upstream, &(struct http_call_options){ .head = { h->ping_request.data, h->ping_request.size }, .answer_ms = PING_MS,
-                                                                       .events = &ping_events, .owner = h });
+    h->call = http_call_start(h->upstream,
+                              &(struct http_call_options){ .head = { h->ping_request.data, h->ping_request.size },
+                                                            .answer_ms = PING_MS,
+                                                            .events = &ping_events,
+                                                            .owner = h });
 }
 
 static enum ping host_pinged(struct world *w)
@@ -584,7 +600,8 @@ static int host_tidy(struct world *w, struct err *err)
 
 /* --- Metrics of the instance, once a minute and once at the end --- */
 
-static void add_metric(struct arena *a, struct doc *list, const char *name, double value, const struct doc *dimensions, int64_t at_ms)
+static void add_metric(struct arena *a, struct doc *list, const char *name, double value, const struct doc *dimensions,
+                       int64_t at_ms)
 {
     struct doc *m = doc_map(a);
 
@@ -608,7 +625,8 @@ static struct doc *dimensions_of(struct arena *a, const struct order *o)
     slash = strrchr(o->log_group, '/');
     doc_set_string(a, d, "EndpointName", slash ? slash + 1 : o->log_group);
     slash = strchr(o->log_stream, '/');
-    doc_set_string(a, d, "VariantName", slash ? arena_strndup(a, o->log_stream, (size_t)(slash - o->log_stream)) : o->log_stream);
+    doc_set_string(a, d, "VariantName",
+                   slash ? arena_strndup(a, o->log_stream, (size_t)(slash - o->log_stream)) : o->log_stream);
     return d;
 }
 
@@ -626,7 +644,8 @@ static void send_metrics(struct host *h)
     h->oom_seen |= u.oom_kills > 0;
     if (u.cpu_ns >= 0 && h->usage_at_ms && boot_ms > h->usage_at_ms)
         add_metric(a, data, "CPUUtilization",
-                   100.0 * (double)(u.cpu_ns - h->usage_before.cpu_ns) / 1e6 / (double)(boot_ms - h->usage_at_ms), dimensions, now_ms);
+                   100.0 * (double)(u.cpu_ns - h->usage_before.cpu_ns) / 1e6 / (double)(boot_ms - h->usage_at_ms),
+                   dimensions, now_ms);
     if (u.memory_bytes >= 0) {
         int64_t limit = h->order->memory_bytes ? h->order->memory_bytes
                                                : (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
@@ -634,7 +653,8 @@ static void send_metrics(struct host *h)
         add_metric(a, data, "MemoryUtilization", 100.0 * (double)u.memory_bytes / (double)limit, dimensions, now_ms);
     }
     if (statvfs(h->folder, &fs) == 0 && fs.f_blocks)
-        add_metric(a, data, "DiskUtilization", 100.0 * (double)(fs.f_blocks - fs.f_bfree) / (double)fs.f_blocks, dimensions, now_ms);
+        add_metric(a, data, "DiskUtilization", 100.0 * (double)(fs.f_blocks - fs.f_bfree) / (double)fs.f_blocks,
+                   dimensions, now_ms);
     if (u.cpu_ns >= 0) {
         h->usage_before = u;
         h->usage_at_ms = boot_ms;
@@ -643,7 +663,8 @@ static void send_metrics(struct host *h)
         return;
     doc_set_string(a, d, "account", h->order->account);
     doc_set_string(a, d, "region", h->order->region);
-    doc_set_string(a, d, "namespace", order_trains(h->order) ? "/aws/sagemaker/TrainingJobs" : "/aws/sagemaker/Endpoints");
+    doc_set_string(a, d, "namespace",
+                   order_trains(h->order) ? "/aws/sagemaker/TrainingJobs" : "/aws/sagemaker/Endpoints");
     doc_set(a, d, "data", data);
     doc_set_string(a, d, "id", arena_printf(a, "%s:usage:%lld", h->order->name, (long long)now_ms));
     logs_metrics(h->logs, json_text(a, d));
@@ -730,12 +751,29 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     int fd;
 
     assert(h);
-    h->world = (struct world){
-        .wall_ms = host_wall_ms, .boot_ms = host_boot_ms, .look = host_look, .start = host_start, .attach = host_attach,
-        .kill = host_kill, .clear = host_clear, .begin = host_begin, .task = host_task, .cancel = host_cancel,
-        .ping = host_ping, .pinged = host_pinged, .address = host_address, .stop_asked = host_stop_asked, .save = host_save,
-        .say = host_say, .words = host_words, .out_of_memory = host_out_of_memory, .model_artifacts = host_model_artifacts,
-        .with_model = host_with_model, .final_metrics = host_final_metrics, .tidy = host_tidy,
+    h->world = (struct world) {
+        .wall_ms = host_wall_ms,
+        .boot_ms = host_boot_ms,
+        .look = host_look,
+        .start = host_start,
+        .attach = host_attach,
+        .kill = host_kill,
+        .clear = host_clear,
+        .begin = host_begin,
+        .task = host_task,
+        .cancel = host_cancel,
+        .ping = host_ping,
+        .pinged = host_pinged,
+        .address = host_address,
+        .stop_asked = host_stop_asked,
+        .save = host_save,
+        .say = host_say,
+        .words = host_words,
+        .out_of_memory = host_out_of_memory,
+        .model_artifacts = host_model_artifacts,
+        .with_model = host_with_model,
+        .final_metrics = host_final_metrics,
+        .tidy = host_tidy,
     };
     h->loop = options->loop;
     h->clock = clock_system();
@@ -746,7 +784,9 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     h->folder = arena_strdup(h->arena, options->folder);
     h->ml = arena_printf(h->arena, "%s/ml", h->folder);
     h->process = strcmp(h->order->runtime, "process") == 0;
-    h->box = (struct box){ .name = h->order->name, .folder = h->folder, .run_folder = h->order->run_folder, .process = h->process };
+    h->box = (struct box) {
+        .name = h->order->name, .folder = h->folder, .run_folder = h->order->run_folder, .process = h->process
+    };
     for (int i = 0; i < TASK_COUNT; i++) {
         h->work[i] = (struct work){ .host = h, .task = (enum task)i, .cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
         assert(h->work[i].cancel >= 0);
@@ -754,7 +794,8 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     h->sync.cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     assert(h->sync.cancel >= 0);
     /* There from the start, so that it can be watched. */
-    fd = open(arena_printf(h->arena, "%s/" FOLDER_OUTPUT, h->folder), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fd = open(arena_printf(h->arena, "%s/" FOLDER_OUTPUT, h->folder),
+              O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         fail_errno(err, errno, "create %s/" FOLDER_OUTPUT, h->folder);
         host_free(h);

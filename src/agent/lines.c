@@ -10,7 +10,8 @@
 
 bool line_next(struct str *text, bool ended, struct str *ret)
 {
-    const char *end = text->size ? memchr(text->data, '\n', text->size < LINE_MAX_BYTES ? text->size : LINE_MAX_BYTES) : NULL;
+    const char *end =
+        text->size ? memchr(text->data, '\n', text->size < LINE_MAX_BYTES ? text->size : LINE_MAX_BYTES) : NULL;
     size_t size, taken;
 
     if (end) {
@@ -38,7 +39,11 @@ bool line_next(struct str *text, bool ended, struct str *ret)
 /* The length of the valid character at the front, 0 when there is none. */
 static size_t character(const unsigned char *s, size_t size)
 {
-    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    size_t n = s[0] < 0x80                   ? 1
+               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+               : (s[0] & 0xf0) == 0xe0       ? 3
+               : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                             : 0;
 
     return n && n <= size && utf8_valid((struct str){ (const char *)s, n }) ? n : 0;
 }

@@ -21,7 +21,8 @@ void line_escape(struct buf *, struct str line);
 
 /* MetricDefinitions: [{name, regex}], searched in each escaped line; group 1 is the value. */
 struct metrics;
-int metrics_new(const struct doc *definitions, struct metrics **ret, struct err *err); /* ERR_INVALID: a bad expression */
+int metrics_new(const struct doc *definitions, struct metrics **ret,
+                struct err *err);    /* ERR_INVALID: a bad expression */
 void metrics_free(struct metrics *); /* NULL is fine */
 int metrics_count(const struct metrics *);
 const char *metrics_name(const struct metrics *, int i);

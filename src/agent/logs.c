@@ -114,7 +114,8 @@ static void load_state(struct logs *l)
     for (size_t i = 0; i < list_count(list); i++)
         for (int m = 0; m < metrics_count(l->metrics); m++)
             if (doc_is(list->items[i], "name", metrics_name(l->metrics, m)))
-                l->last[m] = (struct last){ doc_number(list->items[i], "value", 0), doc_int(list->items[i], "at_ms", 0), true };
+                l->last[m] =
+                    (struct last){ doc_number(list->items[i], "value", 0), doc_int(list->items[i], "at_ms", 0), true };
 }
 
 /* Until the server has taken it. -1: cancelled. A message that it refuses is dropped: it would refuse it for ever. */
@@ -197,14 +198,16 @@ static void take_line(struct logs *l, struct batch *b, struct str line, int64_t 
 /* The lines between 'offset' and 'pending', or as many as are there; false: none. */
 static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
 {
-    size_t most = l->pending > l->offset && l->pending - l->offset <= BATCH_BYTES ? (size_t)(l->pending - l->offset) : BATCH_BYTES;
+    size_t most = l->pending > l->offset && l->pending - l->offset <= BATCH_BYTES ? (size_t)(l->pending - l->offset)
+                                                                                  : BATCH_BYTES;
     bool again = l->pending > l->offset;
     int64_t at_ms = clock_wall_ms(l->options.clock);
     struct str text = { block, 0 }, line;
     ssize_t n;
 
     if (l->output < 0)
-        l->output = open(arena_printf(b->arena, "%s/" FOLDER_OUTPUT, l->options.folder), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        l->output =
+            open(arena_printf(b->arena, "%s/" FOLDER_OUTPUT, l->options.folder), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (l->output < 0)
         return false;
     do
@@ -223,8 +226,8 @@ static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
     return b->to > b->from;
 }
 
-/* What the server has is no more needed here: a job that prints for days fills no disk. The tail stays, for the reason of
- * a failure. */
+/* What the server has is no more needed here: a job that prints for days fills no disk. The tail stays, for the reason
+ * of a failure. */
 static void give_back(struct logs *l)
 {
     int64_t until = (l->offset - KEEP_BYTES) / GIVE_BACK_BYTES * GIVE_BACK_BYTES;
@@ -276,9 +279,11 @@ static void send_poke(struct logs *l)
 {
     static const struct http_header host = { STR("Host"), STR("localhost") };
     _cleanup_arena_ struct arena *a = arena_new();
-    struct transport_request q = { .method = "POST", .headers = &host, .header_count = 1,
-                                   .target = arena_printf(a, "/_sagebrush/agent/v1/poke?name=%s&uid=%s", l->options.order->name,
-                                                          l->options.order->uid) };
+    struct transport_request q = { .method = "POST",
+                                   .headers = &host,
+                                   .header_count = 1,
+                                   .target = arena_printf(a, "/_sagebrush/agent/v1/poke?name=%s&uid=%s",
+                                                          l->options.order->name, l->options.order->uid) };
     struct transport_answer answer = { 0 };
     struct err ignored;
     bool poke;

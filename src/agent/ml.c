@@ -12,8 +12,18 @@
 #include "doc/json.h"
 
 static const char *const train_folders[] = {
-    "", "input", "input/config", "input/data", "model", "output", "output/data", "output/metrics", "output/metrics/sagemaker",
-    "errors", "code", "checkpoints",
+    "",
+    "input",
+    "input/config",
+    "input/data",
+    "model",
+    "output",
+    "output/data",
+    "output/metrics",
+    "output/metrics/sagemaker",
+    "errors",
+    "code",
+    "checkpoints",
 };
 
 static const char *const serve_folders[] = { "", "model", "code", "input", "input/config", "output" };
@@ -127,7 +137,8 @@ static int write_train_config(struct arena *a, const struct order *o, const char
 int ml_make(struct arena *a, const struct order *o, const char *ml, struct err *err)
 {
     const char *const *folders = order_trains(o) ? train_folders : serve_folders;
-    size_t count = order_trains(o) ? sizeof train_folders / sizeof *train_folders : sizeof serve_folders / sizeof *serve_folders;
+    size_t count =
+        order_trains(o) ? sizeof train_folders / sizeof *train_folders : sizeof serve_folders / sizeof *serve_folders;
 
     for (size_t i = 0; i < count; i++) {
         const char *path = arena_printf(a, "%s/%s", ml, folders[i]);
@@ -178,12 +189,14 @@ static void add(struct environment *e, const char *name, const char *value)
     map_set(e->places, str_of(name), (void *)(uintptr_t)e->count);
 }
 
-const char *const *ml_environment(struct arena *a, const struct order *o, const struct image *image, const char *base, int port)
+const char *const *ml_environment(struct arena *a, const struct order *o, const struct image *image, const char *base,
+                                  int port)
 {
     struct environment e = { .arena = a, .places = map_new() };
     bool process = strcmp(o->runtime, "process") == 0;
 
-    add(&e, "PATH", process && getenv("PATH") ? getenv("PATH") : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    add(&e, "PATH",
+        process && getenv("PATH") ? getenv("PATH") : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     add(&e, "HOME", process && getenv("HOME") ? getenv("HOME") : "/root");
     if (image->kind == IMAGE_HOST) {
         add(&e, "LANG", "C.UTF-8");

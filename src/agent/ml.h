@@ -9,7 +9,8 @@
 int ml_make(struct arena *, const struct order *, const char *ml, struct err *err);
 
 /* "NAME=value", NULL-terminated: the image's, the platform's, the request's. base and port only for a process. */
-const char *const *ml_environment(struct arena *, const struct order *, const struct image *, const char *base, int port);
+const char *const *ml_environment(struct arena *, const struct order *, const struct image *, const char *base,
+                                  int port);
 
 /* The whole command: the request's entry point and arguments, or the image's with "train" or "serve". */
 const char *const *ml_command(struct arena *, const struct order *, const struct image *, const char *program);

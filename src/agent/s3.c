@@ -55,7 +55,8 @@ int s3_uri(struct arena *a, const char *uri, const char **ret_bucket, const char
     return 0;
 }
 
-/* The text of the next <tag> element, and moves past it. Our listings are url-encoded, so that no name can look like a tag. */
+/* The text of the next <tag> element, and moves past it. Our listings are url-encoded, so that no name can look like a
+ * tag. */
 static bool next_element(struct str *xml, const char *tag, struct str *ret)
 {
     char open[64], close[64];
@@ -80,7 +81,8 @@ static struct str unescape(struct arena *a, struct str s)
     static const struct {
         const char *name;
         char c;
-    } entities[] = { { "&amp;", '&' }, { "&lt;", '<' }, { "&gt;", '>' }, { "&quot;", '"' }, { "&apos;", '\'' }, { "&#39;", '\'' } };
+    } entities[] = { { "&amp;", '&' },  { "&lt;", '<' },    { "&gt;", '>' },
+                     { "&quot;", '"' }, { "&apos;", '\'' }, { "&#39;", '\'' } };
     char *text = arena_alloc(a, s.size + 1);
     size_t n = 0;
 
@@ -181,8 +183,8 @@ static const char *target_of(struct arena *a, const char *bucket, const char *ke
     return arena_strndup(a, b.data, b.size);
 }
 
-int s3_parse_list(struct arena *a, struct str xml, struct s3_object **objects, int *count, int *room, const char **ret_next,
-                  struct err *err)
+int s3_parse_list(struct arena *a, struct str xml, struct s3_object **objects, int *count, int *room,
+                  const char **ret_next, struct err *err)
 {
     struct str all = xml, entry, value, at;
 
@@ -239,7 +241,8 @@ int s3_list(struct s3 *c, struct arena *a, const char *bucket, const char *prefi
         q.target = arena_printf(a, "/%s?%s", bucket, query.data);
         r = call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "list s3://%s/%s", bucket, prefix), err);
         if (r == 0)
-            r = s3_parse_list(a, (struct str){ answer.body.data, answer.body.size }, &objects, &count, &room, &next, err);
+            r = s3_parse_list(a, (struct str){ answer.body.data, answer.body.size }, &objects, &count, &room, &next,
+                              err);
         buf_free(&answer.body);
         if (r < 0)
             return -1;
@@ -261,7 +264,8 @@ int s3_get(struct s3 *c, const char *bucket, const char *key, int fd, int64_t of
     int r;
 
     if (size_bytes >= 0) {
-        range.value = str_of(arena_printf(a, "bytes=%lld-%lld", (long long)offset, (long long)(offset + size_bytes - 1)));
+        range.value =
+            str_of(arena_printf(a, "bytes=%lld-%lld", (long long)offset, (long long)(offset + size_bytes - 1)));
         q.header_count = 1;
     }
     r = call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
@@ -271,7 +275,8 @@ int s3_get(struct s3 *c, const char *bucket, const char *key, int fd, int64_t of
     return r;
 }
 
-int s3_get_text(struct s3 *c, struct arena *arena, const char *bucket, const char *key, struct str *ret, struct err *err)
+int s3_get_text(struct s3 *c, struct arena *arena, const char *bucket, const char *key, struct str *ret,
+                struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct transport_answer answer = { 0 };
@@ -279,7 +284,8 @@ int s3_get_text(struct s3 *c, struct arena *arena, const char *bucket, const cha
     int r = call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
 
     if (r == 0)
-        *ret = (struct str){ arena_strndup(arena, answer.body.data ? answer.body.data : "", answer.body.size), answer.body.size };
+        *ret = (struct str){ arena_strndup(arena, answer.body.data ? answer.body.data : "", answer.body.size),
+                              answer.body.size };
     buf_free(&answer.body);
     return r;
 }
@@ -354,9 +360,10 @@ static int put_parts(struct s3 *c, struct arena *a, const char *bucket, const ch
         struct str etag = { 0 };
         const char *query = arena_printf(a, "partNumber=%lld&uploadId=%s", (long long)part, encoded.data);
 
-        r = put_piece(c, a, target_of(a, bucket, key, query), fd, at, size - at < part_bytes ? size - at : part_bytes, what,
-                      &etag, err);
-        buf_printf(&done, "<Part><PartNumber>%lld</PartNumber><ETag>%.*s</ETag></Part>", (long long)part, STR_ARG(etag));
+        r = put_piece(c, a, target_of(a, bucket, key, query), fd, at, size - at < part_bytes ? size - at : part_bytes,
+                      what, &etag, err);
+        buf_printf(&done, "<Part><PartNumber>%lld</PartNumber><ETag>%.*s</ETag></Part>", (long long)part,
+                   STR_ARG(etag));
     }
     buf_append_str(&done, "</CompleteMultipartUpload>");
     q.target = target_of(a, bucket, key, arena_printf(a, "uploadId=%s", encoded.data));

@@ -1,7 +1,7 @@
 /* s3.h - the few S3 calls an agent makes, signed with the credentials of the job's role.
  *
- * A call waits for a server that is away, for as long as it takes, unless it is cancelled. What the server refuses comes
- * back with AWS's code in err. A client belongs to one thread. */
+ * A call waits for a server that is away, for as long as it takes, unless it is cancelled. What the server refuses
+ * comes back with AWS's code in err. A client belongs to one thread. */
 #ifndef AGENT_S3_H
 #define AGENT_S3_H
 
@@ -45,7 +45,7 @@ int s3_get_text(struct s3 *, struct arena *, const char *bucket, const char *key
 int s3_put(struct s3 *, const char *bucket, const char *key, int fd, struct err *err);
 
 /* Of a listing's XML; for tests and fuzzing. */
-int s3_parse_list(struct arena *, struct str xml, struct s3_object **objects, int *count, int *room, const char **ret_next,
-                  struct err *err);
+int s3_parse_list(struct arena *, struct str xml, struct s3_object **objects, int *count, int *room,
+                  const char **ret_next, struct err *err);
 
 #endif

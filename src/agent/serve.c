@@ -62,8 +62,9 @@ static bool concluded(const struct serve *s)
 
 static const char *blame(struct arena *a, const struct err *err)
 {
-    return err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE ? arena_printf(a, "InternalServerError: %s", err->text)
-                                                                     : arena_printf(a, "ClientError: %s", err->text);
+    return err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE
+               ? arena_printf(a, "InternalServerError: %s", err->text)
+               : arena_printf(a, "ClientError: %s", err->text);
 }
 
 static void start_container(struct serve *s, struct arena *a, int64_t *next_ms)
@@ -137,8 +138,9 @@ static void bury(struct serve *s, struct arena *a, const struct exit_record *rec
     report_set_bool(s->report, "oom_killed", v.oom_killed);
     report_set_int(s->report, "_deaths", deaths);
     if (!flag(s, "_was_healthy") && deaths >= DEATHS_MAX) {
-        conclude(s, "Failed", arena_printf(a, "The container ended %lld times before it answered the ping health check. %s",
-                                           (long long)deaths, why));
+        conclude(s, "Failed",
+                 arena_printf(a, "The container ended %lld times before it answered the ping health check. %s",
+                              (long long)deaths, why));
         return;
     }
     /* Not cleared away before it is noted: routing must not go to a container that is not there. */
@@ -151,7 +153,8 @@ static void bury(struct serve *s, struct arena *a, const struct exit_record *rec
         wait_ms *= 2;
     if (wait_ms > BACK_OFF_MOST_MS)
         wait_ms = BACK_OFF_MOST_MS;
-    w->say(w, arena_printf(a, "sagebrush: the container ended (%s); it is started again in %.1f s", why, (double)wait_ms / 1000));
+    w->say(w, arena_printf(a, "sagebrush: the container ended (%s); it is started again in %.1f s", why,
+                           (double)wait_ms / 1000));
     s->next_start_ms = boot_ms + wait_ms;
     sooner(next_ms, w->wall_ms(w) + wait_ms);
 }
@@ -187,7 +190,8 @@ static void check_health(struct serve *s, struct arena *a, int64_t *next_ms)
         break;
     }
     if (!flag(s, "_was_healthy") && boot_ms - member(s, "_first_boot_ms") > s->order->startup_timeout_s * 1000) {
-        conclude(s, "Failed", "The container did not pass the ping health check. Please check CloudWatch logs for this endpoint.");
+        conclude(s, "Failed",
+                 "The container did not pass the ping health check. Please check CloudWatch logs for this endpoint.");
         return;
     }
     if (boot_ms >= s->next_ping_ms)

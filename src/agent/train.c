@@ -111,7 +111,8 @@ static void watch(struct train *t, const struct exit_record *record, int64_t *ne
 
     /* Boot time of this boot: the container's start as wall time may have been jumped over since. */
     if (!member(t, "_started_boot_ms"))
-        report_set_int(t->report, "_started_boot_ms", boot_ms - (now_ms > record->started_ms ? now_ms - record->started_ms : 0));
+        report_set_int(t->report, "_started_boot_ms",
+                       boot_ms - (now_ms > record->started_ms ? now_ms - record->started_ms : 0));
     if (t->order->max_runtime_s) {
         wait_ms = member(t, "_started_boot_ms") + t->order->max_runtime_s * 1000 - boot_ms;
         overrun = wait_ms <= 0;
@@ -253,7 +254,8 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
             *ret_next_ms = w->wall_ms(w) + RETRY_MS;
             return false;
         }
-        /* The report reached the disk after the start, the container's traces may not have: then the machine went down. */
+        /* The report reached the disk after the start, the container's traces may not have: then the
+         * machine went down. */
         if (record.state == EXIT_NONE && strcmp(report_phase(t->report), "Training") == 0)
             record = (struct exit_record){ .state = EXIT_LOST, .problem = "", .started_ms = member(t, "started_ms") };
         if (record.state == EXIT_NONE) {

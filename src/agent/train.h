@@ -13,8 +13,8 @@ struct train {
     bool attached;
 };
 
-/* Looks, takes what steps it can, and says when to look again (wall time; INT64_MAX: when something happens). True: the end is
- * reported, and there is nothing left to do. May be called at any time, and by a new agent after any line. */
+/* Looks, takes what steps it can, and says when to look again (wall time; INT64_MAX: when something happens). True: the
+ * end is reported, and there is nothing left to do. May be called at any time, and by a new agent after any line. */
 bool train_step(struct train *, int64_t *ret_next_ms);
 
 #endif

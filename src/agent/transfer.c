@@ -114,7 +114,8 @@ static int fetch_all(struct fetch *f, struct err *err)
 
     pthread_mutex_init(&f->lock, NULL);
     /* One piece needs no thread of its own; this one takes part. */
-    while (started < THREADS - 1 && started + 1 < f->count && pthread_create(&threads[started], NULL, fetch_thread, f) == 0)
+    while (started < THREADS - 1 && started + 1 < f->count &&
+           pthread_create(&threads[started], NULL, fetch_thread, f) == 0)
         started++;
     fetch_thread(f);
     while (started > 0)
@@ -158,8 +159,8 @@ static int make_parents(struct arena *a, const char *path, struct err *err)
     return folder_make(arena_strndup(a, path, (size_t)(strrchr(path, '/') - path)), 0755, err);
 }
 
-static int add_object(struct arena *a, struct fetch *f, const char *bucket, const char *key, int64_t size, const char *path,
-                      struct err *err)
+static int add_object(struct arena *a, struct fetch *f, const char *bucket, const char *key, int64_t size,
+                      const char *path, struct err *err)
 {
     /* Consoles make objects that stand for a folder. */
     if (*path && path[strlen(path) - 1] == '/')
@@ -179,7 +180,8 @@ static int check_room(const struct transfer *t, int64_t bytes, struct err *err)
     struct statvfs fs;
 
     if (t->order->disk_bytes && bytes > t->order->disk_bytes)
-        return fail(err, ERR_LIMIT, "the input data has %lld bytes, and the volume of the instance %lld: raise VolumeSizeInGB",
+        return fail(err, ERR_LIMIT,
+                    "the input data has %lld bytes, and the volume of the instance %lld: raise VolumeSizeInGB",
                     (long long)bytes, (long long)t->order->disk_bytes);
     if (statvfs(t->ml, &fs) == 0 && bytes > (int64_t)fs.f_bavail * (int64_t)fs.f_frsize)
         return fail(err, ERR_LIMIT, "the input data has %lld bytes, and the server's disk has room for %lld",
@@ -204,8 +206,8 @@ struct channel {
     int64_t bytes;
 };
 
-static int take_object(const struct transfer *t, struct arena *a, struct fetch *f, struct channel *c, const char *bucket,
-                       const char *key, int64_t size, const char *local, struct err *err)
+static int take_object(const struct transfer *t, struct arena *a, struct fetch *f, struct channel *c,
+                       const char *bucket, const char *key, int64_t size, const char *local, struct err *err)
 {
     size_t place, count;
 
@@ -218,7 +220,8 @@ static int take_object(const struct transfer *t, struct arena *a, struct fetch *
     return add_object(a, f, bucket, key, size, arena_printf(a, "%s/%s", c->folder, local), err);
 }
 
-static int list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, struct channel *c, struct err *err)
+static int list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, struct channel *c,
+                       struct err *err)
 {
     struct s3_object *objects;
     int count;
@@ -226,10 +229,12 @@ static int list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a,
     if (s3_list(s3, a, c->bucket, c->prefix, OBJECTS_MAX, &objects, &count, err) < 0)
         return -1;
     if (count == 0)
-        return fail(err, ERR_NOT_FOUND,
-                    "No S3 objects found under S3 URL \"%s\" given in input data source. Please ensure that the bucket exists "
-                    "in the selected region (%s), that objects exist under that S3 prefix, and that the role \"%s\" has "
-                    "\"s3:ListBucket\" permissions on bucket \"%s\".", c->uri, t->order->region, t->order->role_arn, c->bucket);
+        return fail(
+            err, ERR_NOT_FOUND,
+            "No S3 objects found under S3 URL \"%s\" given in input data source. Please ensure that the bucket exists "
+            "in the selected region (%s), that objects exist under that S3 prefix, and that the role \"%s\" has "
+            "\"s3:ListBucket\" permissions on bucket \"%s\".",
+            c->uri, t->order->region, t->order->role_arn, c->bucket);
     for (int i = 0; i < count; i++)
         if (take_object(t, a, f, c, c->bucket, objects[i].key, objects[i].size_bytes,
                         transfer_local_path(a, c->prefix, objects[i].key), err) < 0)
@@ -238,7 +243,8 @@ static int list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a,
 }
 
 /* [{"prefix": "s3://bucket/folder/"}, "a.csv", "b/c.csv"] */
-static int list_manifest(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, struct channel *c, struct err *err)
+static int list_manifest(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, struct channel *c,
+                         struct err *err)
 {
     const char *bucket = NULL, *prefix = NULL;
     struct doc *manifest;
@@ -309,7 +315,8 @@ static int list_checkpoints(const struct transfer *t, struct s3 *s3, struct aren
         const char *local = transfer_local_path(a, prefix, objects[i].key);
 
         if (local && *local &&
-            add_object(a, f, bucket, objects[i].key, objects[i].size_bytes, arena_printf(a, "%s/%s", folder, local), err) < 0)
+            add_object(a, f, bucket, objects[i].key, objects[i].size_bytes, arena_printf(a, "%s/%s", folder, local),
+                       err) < 0)
             return -1;
     }
     return 0;
@@ -369,7 +376,8 @@ static int get_model(const struct transfer *t, struct arena *a, const struct doc
     if (!doc_bool(d, "compressed", true)) {
         const char *slash = strrchr(key, '/');
 
-        add_piece(a, &f, &(struct piece){ bucket, key, arena_printf(a, "%s/%s", folder, slash ? slash + 1 : key), 0, -1 });
+        add_piece(a, &f,
+                  &(struct piece){ bucket, key, arena_printf(a, "%s/%s", folder, slash ? slash + 1 : key), 0, -1 });
         return fetch_all(&f, err);
     }
     add_piece(a, &f, &(struct piece){ bucket, key, file, 0, -1 });
@@ -407,7 +415,8 @@ static bool folder_is_empty(const char *path)
 
 /* Calls 'each' for every regular file below the folder, never through a link. */
 static int walk(struct arena *a, int parent, const char *prefix, int depth,
-                int (*each)(void *context, int folder, const char *name, const char *path, const struct stat *, struct err *err),
+                int (*each)(void *context, int folder, const char *name, const char *path, const struct stat *,
+                            struct err *err),
                 void *context, struct err *err)
 {
     int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
@@ -448,7 +457,8 @@ struct put_tree {
     const char *bucket, *prefix;
 };
 
-static int put_one(void *context, int folder, const char *name, const char *path, const struct stat *st, struct err *err)
+static int put_one(void *context, int folder, const char *name, const char *path, const struct stat *st,
+                   struct err *err)
 {
     struct put_tree *p = context;
     _cleanup_fd_ int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -458,7 +468,8 @@ static int put_one(void *context, int folder, const char *name, const char *path
     return s3_put(p->s3, p->bucket, arena_printf(p->arena, "%s%s", p->prefix, path), fd, err);
 }
 
-static int put_tree(struct s3 *s3, struct arena *a, const char *bucket, const char *prefix, const char *root, struct err *err)
+static int put_tree(struct s3 *s3, struct arena *a, const char *bucket, const char *prefix, const char *root,
+                    struct err *err)
 {
     _cleanup_fd_ int fd = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct put_tree p = { s3, a, bucket, prefix };
@@ -483,10 +494,12 @@ static int put_archive(const struct transfer *t, struct s3 *s3, struct arena *a,
     return r;
 }
 
-int transfer_results(const struct transfer *t, struct arena *arena, bool with_model, const char **ret_model, struct err *err)
+int transfer_results(const struct transfer *t, struct arena *arena, bool with_model, const char **ret_model,
+                     struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    const char *bucket, *prefix, *model = arena_printf(a, "%s/model", t->ml), *data = arena_printf(a, "%s/output/data", t->ml);
+    const char *bucket, *prefix, *model = arena_printf(a, "%s/model", t->ml),
+                                 *data = arena_printf(a, "%s/output/data", t->ml);
     bool plain = strcmp(t->order->output_compression, "NONE") == 0;
     struct s3 *s3;
     int r = 0;
@@ -526,7 +539,8 @@ struct sync {
     int64_t now_ms;
 };
 
-static int sync_one(void *context, int folder, const char *name, const char *path, const struct stat *st, struct err *err)
+static int sync_one(void *context, int folder, const char *name, const char *path, const struct stat *st,
+                    struct err *err)
 {
     struct sync *s = context;
     const char *mark = arena_printf(s->arena, "%lld %lld.%09ld", (long long)st->st_size, (long long)st->st_mtim.tv_sec,
@@ -534,8 +548,8 @@ static int sync_one(void *context, int folder, const char *name, const char *pat
     int64_t age_ms = s->now_ms - ((int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000);
     const char *known = doc_value_text(doc_get(s->before, path));
 
-    if (text_ends(path, ".sagemaker-ignore") || strstr(path, ".sagemaker-ignore/") || text_ends(path, ".sagemaker-uploading") ||
-        text_ends(path, ".sagemaker-uploaded"))
+    if (text_ends(path, ".sagemaker-ignore") || strstr(path, ".sagemaker-ignore/") ||
+        text_ends(path, ".sagemaker-uploading") || text_ends(path, ".sagemaker-uploaded"))
         return 0;
     /* A file that still grows is left alone until it has been quiet for a second, or the job is over. */
     if (strcmp(known, mark) == 0 || (s->s3 && !s->closing && age_ms < 1000)) {
@@ -557,7 +571,8 @@ static int sync_one(void *context, int folder, const char *name, const char *pat
     return 0;
 }
 
-static int sync_checkpoints(const struct transfer *t, struct s3 *s3, struct arena *a, const char *root, bool closing, struct err *err)
+static int sync_checkpoints(const struct transfer *t, struct s3 *s3, struct arena *a, const char *root, bool closing,
+                            struct err *err)
 {
     _cleanup_fd_ int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct sync s = { .transfer = t, .arena = a, .s3 = s3, .now = doc_map(a), .closing = closing,
@@ -572,7 +587,8 @@ static int sync_checkpoints(const struct transfer *t, struct s3 *s3, struct aren
     if (*s.prefix && s.prefix[strlen(s.prefix) - 1] != '/')
         s.prefix = arena_printf(a, "%s/", s.prefix);
     r = walk(a, fd, "", 0, sync_one, &s, err);
-    if ((s.before && doc_equal(s.before, s.now)) || folder_write(a, t->folder, CHECKPOINTS_FILE, s.now, false, err) == 0)
+    if ((s.before && doc_equal(s.before, s.now)) ||
+        folder_write(a, t->folder, CHECKPOINTS_FILE, s.now, false, err) == 0)
         return r;
     return -1;
 }

@@ -277,7 +277,8 @@ static int exchange(struct transport *t, const struct transport_request *q, stru
     return 0;
 }
 
-int transport_call(struct transport *t, const struct transport_request *q, struct transport_answer *answer, struct err *err)
+int transport_call(struct transport *t, const struct transport_request *q, struct transport_answer *answer,
+                   struct err *err)
 {
     int64_t offset = answer->offset;
 

@@ -1,7 +1,7 @@
 /* transport.h - HTTP requests to sagebrushd over a Unix socket, one after the other, for a thread that may wait.
  *
- * One request tries once: who calls decides what to do when sagebrushd is away (transport_pause waits, longer each time).
- * Everything ends at once with ERR_CONFLICT when the cancel descriptor becomes readable. */
+ * One request tries once: who calls decides what to do when sagebrushd is away (transport_pause waits, longer each
+ * time). Everything ends at once with ERR_CONFLICT when the cancel descriptor becomes readable. */
 #ifndef AGENT_TRANSPORT_H
 #define AGENT_TRANSPORT_H
 

@@ -52,10 +52,12 @@ struct verdict verdict_of(struct arena *a, const struct verdict_facts *f)
         return v;
     }
     if (v.oom_killed)
-        v.reason = arena_printf(a, "AlgorithmError: %s%sthe container ran out of memory and was killed: its limit is %s%s%s%s. Use "
-                                "an instance type with more memory, or hold less data in memory at once., exit code: %d",
-                                words, *words ? "; " : "", size_text(a, f->memory_bytes), *f->instance_type ? " (" : "",
-                                f->instance_type, *f->instance_type ? ")" : "", v.exit_code);
+        v.reason = arena_printf(
+            a,
+            "AlgorithmError: %s%sthe container ran out of memory and was killed: its limit is %s%s%s%s. Use "
+            "an instance type with more memory, or hold less data in memory at once., exit code: %d",
+            words, *words ? "; " : "", size_text(a, f->memory_bytes), *f->instance_type ? " (" : "", f->instance_type,
+            *f->instance_type ? ")" : "", v.exit_code);
     else if (r->signal && !*words)
         v.reason = arena_printf(a, "AlgorithmError: the command was ended by signal %d (%s), exit code: %d", r->signal,
                                 strsignal(r->signal), v.exit_code);

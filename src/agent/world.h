@@ -46,12 +46,13 @@ struct world {
     void (*say)(struct world *, const char *line);  /* into the container's log */
 
     /* Facts about what ended. */
-    const char *(*words)(struct world *, struct arena *); /* output/failure, or the last line of the log; "" for neither */
+    const char *(*words)(struct world *,
+                         struct arena *); /* output/failure, or the last line of the log; "" for neither */
     bool (*out_of_memory)(struct world *);
     const char *(*model_artifacts)(struct world *);       /* after TASK_SAVE, "" for none */
     void (*with_model)(struct world *, bool);             /* before TASK_SAVE: whether the model is saved too */
     struct doc *(*final_metrics)(struct world *, struct arena *);
-    int (*tidy)(struct world *, struct err *err);         /* removes container, network, folders; report and records stay */
+    int (*tidy)(struct world *, struct err *err); /* removes container, network, folders; report and records stay */
 };
 
 #endif

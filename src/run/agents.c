@@ -131,7 +131,8 @@ static int spawn_agent(struct arena *a, struct agents *g, const char *name, stru
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    r = posix_spawn(&c->pid, program, &actions, &attributes, (char *[]){ (char *)program, (char *)folder, NULL }, environ);
+    r = posix_spawn(&c->pid, program, &actions, &attributes, (char *[]) { (char *)program, (char *)folder, NULL },
+                    environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     c->started_ms = now_ms;
@@ -256,8 +257,11 @@ static int agents_forget(struct runtime *rt, const char *name, struct err *err)
 {
     struct agents *g = agents_of(rt);
     _cleanup_arena_ struct arena *a = arena_new();
-    const char *folder = folder_of(a, g, name), *gone = arena_printf(a, "%s/agents/.gone-%s", g->config.data_folder, name);
-    struct box box = { .name = name, .folder = folder, .run_folder = g->config.run_folder, .process = g->driver->process };
+    const char *folder = folder_of(a, g, name),
+               *gone = arena_printf(a, "%s/agents/.gone-%s", g->config.data_folder, name);
+    struct box box = {
+        .name = name, .folder = folder, .run_folder = g->config.run_folder, .process = g->driver->process
+    };
     const struct doc *report;
     struct exit_record record;
     pid_t pid;
@@ -287,7 +291,8 @@ static int agents_forget(struct runtime *rt, const char *name, struct err *err)
     return tree_remove(gone, err);
 }
 
-static int agents_list(struct runtime *rt, struct arena *arena, const char *const **ret_names, int *ret_count, struct err *err)
+static int agents_list(struct runtime *rt, struct arena *arena, const char *const **ret_names, int *ret_count,
+                       struct err *err)
 {
     struct agents *g = agents_of(rt);
     const char *path = arena_printf(arena, "%s/agents", g->config.data_folder), **names = NULL;
@@ -343,7 +348,8 @@ static int remove_gone(struct arena *a, const char *path, struct err *err)
     return r;
 }
 
-int agents_new(const struct runtime_config *config, const struct agents_driver *driver, struct runtime **ret, struct err *err)
+int agents_new(const struct runtime_config *config, const struct agents_driver *driver, struct runtime **ret,
+               struct err *err)
 {
     struct agents *g;
     struct arena *a = arena_new();
@@ -354,7 +360,8 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
         return fail(err, ERR_INVALID, "the runtime needs absolute folders, not %s and %s", config->data_folder,
                     config->run_folder);
     }
-    if (folder_make(agents, 0700, err) < 0 || folder_make(arena_printf(a, "%s/images", config->data_folder), 0700, err) < 0 ||
+    if (folder_make(agents, 0700, err) < 0 ||
+        folder_make(arena_printf(a, "%s/images", config->data_folder), 0700, err) < 0 ||
         folder_make(config->run_folder, 0755, err) < 0 || remove_gone(a, agents, err) < 0) {
         arena_free(a);
         return -1;
@@ -364,8 +371,13 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
         arena_free(a);
         return fail(err, ERR_INTERNAL, "no memory for a runtime");
     }
-    g->base = (struct runtime){ .kind = driver->kind, .start = agents_start, .inspect = agents_inspect, .stop = agents_stop,
-                                .forget = agents_forget, .list = agents_list, .free = agents_free };
+    g->base = (struct runtime){ .kind = driver->kind,
+                                 .start = agents_start,
+                                 .inspect = agents_inspect,
+                                 .stop = agents_stop,
+                                 .forget = agents_forget,
+                                 .list = agents_list,
+                                 .free = agents_free };
     g->driver = driver;
     g->arena = a;
     g->config.data_folder = arena_strdup(a, config->data_folder);
@@ -379,7 +391,8 @@ bool order_has_script(const struct doc *order)
 {
     const struct doc *hyper = doc_get(order, "hyper_parameters"), *environment = doc_get(order, "environment");
 
-    return *doc_value_text(doc_get(hyper, "sagemaker_program")) || *doc_value_text(doc_get(hyper, "sagemaker_submit_directory")) ||
+    return *doc_value_text(doc_get(hyper, "sagemaker_program")) ||
+           *doc_value_text(doc_get(hyper, "sagemaker_submit_directory")) ||
            *doc_value_text(doc_get(environment, "SAGEMAKER_PROGRAM")) ||
            *doc_value_text(doc_get(environment, "SAGEMAKER_SUBMIT_DIRECTORY"));
 }

@@ -1,4 +1,5 @@
-/* agents.h - what the runtimes of this host share: folders, orders and agents. Only container.c and process.c need it. */
+/* agents.h - what the runtimes of this host share: folders, orders and agents. Only container.c and
+ * process.c need it. */
 #ifndef RUN_AGENTS_H
 #define RUN_AGENTS_H
 

@@ -23,7 +23,8 @@ enum archive_form {
 
 /* Into an existing folder. ERR_INVALID: the archive is bad or breaks a rule; ERR_LIMIT: too much. What was unpacked
  * until then stays. */
-int archive_unpack(const char *path, const char *folder, enum archive_form, const struct archive_limits *, struct err *err);
+int archive_unpack(const char *path, const char *folder, enum archive_form, const struct archive_limits *,
+                   struct err *err);
 int archive_unpack_memory(const void *data, size_t size, const char *folder, enum archive_form,
                           const struct archive_limits *, struct err *err);
 

@@ -29,7 +29,8 @@
 
 enum { START_WAIT_MS = 60000, SMALL_FILE = 1 << 20 };
 
-static const char *const runc_environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+static const char *const runc_environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                                NULL };
 
 static const char *box_folder(struct arena *a, const struct box *b)
 {
@@ -162,7 +163,8 @@ static int write_names(struct arena *a, const struct box_order *o, const char *f
 }
 
 /* The id of 'name' in the third field of a file like passwd in the image; false: not there. */
-static bool find_id(struct arena *a, const char *root, const char *file, struct str name, int64_t *ret_id, int64_t *ret_group)
+static bool find_id(struct arena *a, const char *root, const char *file, struct str name, int64_t *ret_id,
+                    int64_t *ret_group)
 {
     _cleanup_fd_ int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
     struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_IN_ROOT };
@@ -206,7 +208,8 @@ static int user_of(struct arena *a, const struct box *b, const struct image *ima
         return 0;
     str_cut(str_of(image->user), ':', &user, &group);
     if (!find_id(a, root, "etc/passwd", user, &uid, &gid) && !str_to_int64(user, &uid))
-        return fail(err, ERR_INVALID, "The image runs as the user \"%s\", which its /etc/passwd does not have.", image->user);
+        return fail(err, ERR_INVALID, "The image runs as the user \"%s\", which its /etc/passwd does not have.",
+                    image->user);
     if (group.size && !find_id(a, root, "etc/group", group, &gid, &ignored) && !str_to_int64(group, &gid))
         return fail(err, ERR_INVALID, "The image runs as the user \"%s\", whose group its /etc/group does not have.",
                     image->user);
@@ -251,8 +254,9 @@ static int make_bundle(struct arena *a, const struct box *b, const struct box_or
             write_names(a, o, arena_printf(a, "%s/etc", root), err) < 0 ||
             program_path(a, o->image->program, &program, err) < 0)
             return -1;
-        mounts[count++] = (struct bundle_mount){ .source = program, .at = arena_printf(a, "/opt/sagebrush/%s", o->image->program),
-                                                 .read_only = true };
+        mounts[count++] = (struct bundle_mount){ .source = program,
+                                                  .at = arena_printf(a, "/opt/sagebrush/%s", o->image->program),
+                                                  .read_only = true };
     } else {
         const char *upper = arena_printf(a, "%s/upper", b->folder), *work = arena_printf(a, "%s/work", b->folder);
         const char *etc = arena_printf(a, "%s/etc", b->folder);
@@ -308,8 +312,10 @@ static int open_start_fds(struct arena *a, const struct box *b, struct start_fds
     if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return fail_errno(err, errno, "mkdir %s", folder);
     f->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    f->output = open(arena_printf(a, "%s/stdout", b->folder), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    f->log = open(arena_printf(a, "%s/runc.log", b->folder), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    f->output =
+        open(arena_printf(a, "%s/stdout", b->folder), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    f->log =
+        open(arena_printf(a, "%s/runc.log", b->folder), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     f->lock = open(arena_printf(a, "%s/create.lock", b->folder), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (f->folder < 0 || f->output < 0 || f->log < 0 || f->lock < 0 || pipe2(f->ready, O_CLOEXEC) < 0)
         return fail_errno(err, errno, "open the files of %s", b->name);
@@ -330,7 +336,8 @@ static void wait_ready(struct start_fds *f)
         ;
 }
 
-static int start_process(struct arena *a, const struct box *b, const struct box_order *o, struct start_fds *f, struct err *err)
+static int start_process(struct arena *a, const struct box *b, const struct box_order *o, struct start_fds *f,
+                         struct err *err)
 {
     const int fds[] = { -1, f->log, f->log, f->folder, f->output, f->ready[1], f->lock };
     const char *init, **arguments;
@@ -349,7 +356,8 @@ static int start_process(struct arena *a, const struct box *b, const struct box_
     return spawn(arguments, environment_of(a, o), fds, 7, &pid, err);
 }
 
-static int start_container(struct arena *a, const struct box *b, const struct box_order *o, struct start_fds *f, struct err *err)
+static int start_container(struct arena *a, const struct box *b, const struct box_order *o, struct start_fds *f,
+                           struct err *err)
 {
     const int fds[] = { -1, f->log, f->log, f->folder, f->output, f->ready[1], f->lock };
     const char *const arguments[] = { "runc", "--root", runc_root(a, b), "run", "--detach", "--no-new-keyring",

@@ -33,7 +33,8 @@ static const char *const denied_calls[] = {
 };
 
 /* CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET */
-static const int64_t clone_namespaces = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000;
+static const int64_t clone_namespaces =
+    0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000;
 
 static struct doc *strings(struct arena *a, const char *const *texts, size_t count)
 {
@@ -161,8 +162,8 @@ static struct doc *resources(struct arena *a, const struct bundle *b)
 
 char *bundle_json(struct arena *a, const struct bundle *b)
 {
-    struct doc *config = doc_map(a), *process = doc_map(a), *root = doc_map(a), *user = doc_map(a), *linux_part = doc_map(a),
-               *caps = doc_map(a), *spaces = doc_list(a), *space;
+    struct doc *config = doc_map(a), *process = doc_map(a), *root = doc_map(a), *user = doc_map(a),
+               *linux_part = doc_map(a), *caps = doc_map(a), *spaces = doc_list(a), *space;
     static const char *const sets[] = { "bounding", "effective", "permitted" };
 
     doc_set_string(a, config, "ociVersion", "1.0.2");

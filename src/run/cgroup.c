@@ -1,5 +1,5 @@
-/* cgroup.c - the hierarchies are found in mountinfo: one for each controller (v1), one for all (v2), or both beside each
- * other, where v2 is mounted but empty ("hybrid"). */
+/* cgroup.c - the hierarchies are found in mountinfo: one for each controller (v1), one for all (v2), or both beside
+ * each other, where v2 is mounted but empty ("hybrid"). */
 #include "run/cgroup.h"
 
 #include <errno.h>

@@ -16,7 +16,8 @@ static const struct agents_driver driver = { "container", accept_order, false };
 
 static bool find_runc(void)
 {
-    static const char *const places[] = { "/usr/local/sbin/runc", "/usr/local/bin/runc", "/usr/sbin/runc", "/usr/bin/runc" };
+    static const char *const places[] = { "/usr/local/sbin/runc", "/usr/local/bin/runc", "/usr/sbin/runc",
+                                          "/usr/bin/runc" };
 
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (access(places[i], X_OK) == 0)
@@ -27,10 +28,12 @@ static bool find_runc(void)
 int container_runtime_new(const struct runtime_config *config, struct runtime **ret, struct err *err)
 {
     if (geteuid() != 0)
-        return fail(err, ERR_UNAVAILABLE, "containers need root: start the server as root, or choose the process or the "
+        return fail(err, ERR_UNAVAILABLE,
+                    "containers need root: start the server as root, or choose the process or the "
                     "sim runtime");
     if (!find_runc())
-        return fail(err, ERR_UNAVAILABLE, "containers need runc, which is not installed: apt-get install runc, or choose "
+        return fail(err, ERR_UNAVAILABLE,
+                    "containers need runc, which is not installed: apt-get install runc, or choose "
                     "the process or the sim runtime");
     return agents_new(config, &driver, ret, err);
 }

@@ -41,10 +41,12 @@ int exit_record_read(struct arena *, const char *folder, struct exit_record *ret
 /* The exit record's text alone, for what was written by an init we do not trust. */
 int exit_record_parse(struct arena *, struct str text, struct exit_record *ret, struct err *err);
 
-/* Who holds a write lock on the file, by the kernel's word: 0 nobody, also when there is no such file. -1: cannot tell. */
+/* Who holds a write lock on the file, by the kernel's word: 0 nobody, also when there is no such file.
+ * -1: cannot tell. */
 int lock_holder(const char *path, pid_t *ret, struct err *err);
 
-/* Sends a signal to who holds it, and to nobody else, however fast numbers of processes are used again. Nobody: fine. */
+/* Sends a signal to who holds it, and to nobody else, however fast numbers of processes are used
+ * again. Nobody: fine. */
 int lock_signal(const char *path, int signal, struct err *err);
 
 #endif

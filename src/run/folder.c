@@ -29,7 +29,8 @@ int folder_read(struct arena *a, const char *folder, const char *file, const str
     return 0;
 }
 
-int folder_write(struct arena *a, const char *folder, const char *file, const struct doc *d, bool durable, struct err *err)
+int folder_write(struct arena *a, const char *folder, const char *file, const struct doc *d, bool durable,
+                 struct err *err)
 {
     const char *path = arena_printf(a, "%s/%s", folder, file);
     const char *temporary = arena_printf(a, "%s.%d.new", path, (int)getpid());

@@ -18,7 +18,9 @@
 /* *ret is NULL when there is no such file, or when a power failure left it torn. */
 int folder_read(struct arena *, const char *folder, const char *file, const struct doc **ret, struct err *err);
 
-/* Replaces the file whole. 'durable' waits for the disk (7 ms on a slow one): only for what must survive a power failure. */
-int folder_write(struct arena *, const char *folder, const char *file, const struct doc *, bool durable, struct err *err);
+/* Replaces the file whole. 'durable' waits for the disk (7 ms on a slow one): only for what must survive a power
+ * failure. */
+int folder_write(struct arena *, const char *folder, const char *file, const struct doc *, bool durable,
+                 struct err *err);
 
 #endif

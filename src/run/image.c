@@ -2,7 +2,8 @@
  *
  * <data>/images/oci            a layout that the user fills: skopeo copy docker://... oci:<data>/images/oci:name:tag
  * <data>/images/archives/<h>/  the layout of an archive, by a hash of its path, size and time
- * <data>/images/layers/<h>/    an unpacked layer, by the first 24 digits of its digest; it appears whole or not at all */
+ * <data>/images/layers/<h>/    an unpacked layer, by the first 24 digits of its digest; it appears whole or
+ * not at all */
 #include "run/image.h"
 
 #include <errno.h>
@@ -55,9 +56,14 @@ bool image_is_hosted(struct arena *a, const char *reference, bool script, struct
     for (size_t i = 0; i < sizeof hosted / sizeof *hosted; i++) {
         if (strcmp(hosted[i].repository, repository) != 0)
             continue;
-        *ret = (struct image){ .kind = IMAGE_HOST, .title = title, .relocatable = true, .working_folder = "/", .user = "",
-                               .digest = "",
-                               .program = script && hosted[i].script_program ? hosted[i].script_program : hosted[i].program };
+        *ret = (struct image){ .kind = IMAGE_HOST,
+                                .title = title,
+                                .relocatable = true,
+                                .working_folder = "/",
+                                .user = "",
+                                .digest = "",
+                                .program =
+                                    script && hosted[i].script_program ? hosted[i].script_program : hosted[i].program };
         return true;
     }
     return false;
@@ -207,8 +213,8 @@ static int find_manifest(struct arena *a, const char *layout, const char *digest
     return fail(err, ERR_INVALID, "the image has no variant for linux/amd64");
 }
 
-static int read_layout(struct arena *a, const char *data_folder, const char *layout, const char *digest, const char *title,
-                       struct image *ret, struct err *err)
+static int read_layout(struct arena *a, const char *data_folder, const char *layout, const char *digest,
+                       const char *title, struct image *ret, struct err *err)
 {
     struct image image = { .kind = IMAGE_OCI, .title = title };
     struct doc *manifest, *config;
@@ -247,7 +253,8 @@ static const char *digest_in_index(const struct doc *index, const char *referenc
     if (!list || list->type != DOC_LIST)
         return NULL;
     for (uint32_t i = 0; i < list->count; i++) {
-        const char *name = doc_value_text(doc_get(doc_get(list->items[i], "annotations"), "org.opencontainers.image.ref.name"));
+        const char *name =
+            doc_value_text(doc_get(doc_get(list->items[i], "annotations"), "org.opencontainers.image.ref.name"));
         const char *slash = strrchr(name, '/'), *digest = doc_text(list->items[i], "digest");
 
         if (strcmp(name, reference) == 0)
@@ -260,7 +267,8 @@ static const char *digest_in_index(const struct doc *index, const char *referenc
     return by_title;
 }
 
-static int find_in_archive(struct arena *a, const char *data_folder, const char *path, struct image *ret, struct err *err)
+static int find_in_archive(struct arena *a, const char *data_folder, const char *path, struct image *ret,
+                           struct err *err)
 {
     char hex[2 * SHA256_SIZE + 1];
     const char *key, *folder, *temporary, *digest;
@@ -334,7 +342,8 @@ int image_check(struct arena *a, const char *data_folder, const char *reference,
     return find_in_store(a, data_folder, reference, &layout, &digest, err);
 }
 
-int image_find(struct arena *a, const char *data_folder, const char *reference, bool script, struct image *ret, struct err *err)
+int image_find(struct arena *a, const char *data_folder, const char *reference, bool script, struct image *ret,
+               struct err *err)
 {
     const char *layout, *digest, *repository;
 

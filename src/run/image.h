@@ -38,6 +38,7 @@ int image_check(struct arena *, const char *data_folder, const char *reference, 
 bool image_is_hosted(struct arena *, const char *reference, bool script, struct image *ret);
 
 /* Finds it, and unpacks layers that are not unpacked yet (once a digest, under a lock, checked against the digest). */
-int image_find(struct arena *, const char *data_folder, const char *reference, bool script, struct image *ret, struct err *err);
+int image_find(struct arena *, const char *data_folder, const char *reference, bool script, struct image *ret,
+               struct err *err);
 
 #endif

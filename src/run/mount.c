@@ -1,4 +1,5 @@
-/* mount.c - overlays by fsconfig, where each layer is a call of its own: fifty layers do not fit in a page of options. */
+/* mount.c - overlays by fsconfig, where each layer is a call of its own: fifty layers do not fit in a
+ * page of options. */
 #include "run/mount.h"
 
 #include <errno.h>
@@ -50,7 +51,8 @@ static int set_option(int fs, const char *key, const char *value)
     return (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0);
 }
 
-int mount_overlay(const char *const *layers, int count, const char *upper, const char *work, const char *at, struct err *err)
+int mount_overlay(const char *const *layers, int count, const char *upper, const char *work, const char *at,
+                  struct err *err)
 {
     _cleanup_fd_ int fs = -1, mnt = -1;
 

@@ -8,7 +8,8 @@
 #include "base/err.h"
 
 /* The lowest layer first. Mounted there already is fine. 'upper' and 'work' are folders on one file system. */
-int mount_overlay(const char *const *layers, int count, const char *upper, const char *work, const char *at, struct err *err);
+int mount_overlay(const char *const *layers, int count, const char *upper, const char *work, const char *at,
+                  struct err *err);
 
 bool mount_is_point(const char *path); /* something is mounted exactly there */
 

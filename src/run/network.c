@@ -81,7 +81,8 @@ static int run_nft(const char *text, struct err *err)
     if (r) {
         close(in[1]);
         close(out[0]);
-        return fail(err, ERR_UNAVAILABLE, "containers need nft for their outbound network: %s; install nftables", strerror(r));
+        return fail(err, ERR_UNAVAILABLE, "containers need nft for their outbound network: %s; install nftables",
+                    strerror(r));
     }
     r = fd_write_all(in[1], text, strlen(text), err);
     close(in[1]);
@@ -398,8 +399,8 @@ static const char *namespace_path(struct arena *a, const char *run_folder, const
     return arena_printf(a, "%s/netns/%s", run_folder, name);
 }
 
-int network_setup(struct arena *a, const char *run_folder, const char *name, enum network_mode mode, struct network *ret,
-                  struct err *err)
+int network_setup(struct arena *a, const char *run_folder, const char *name, enum network_mode mode,
+                  struct network *ret, struct err *err)
 {
     const char *owner = arena_printf(a, "%s/%s", run_folder, name);
     _cleanup_fd_ int here = -1;

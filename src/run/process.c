@@ -18,7 +18,8 @@ static int accept_order(struct arena *a, const struct runtime_config *config, co
                     "The image %s needs a container, and this server runs plain processes (runtime \"process\"): only "
                     "its own algorithms and framework images, with their own entry point, run here.", reference);
     if (doc_bool(order, "isolated", false))
-        return fail(err, ERR_INVALID, "Network isolation needs a container, and this server runs plain processes (runtime "
+        return fail(err, ERR_INVALID,
+                    "Network isolation needs a container, and this server runs plain processes (runtime "
                     "\"process\").");
     return 0;
 }

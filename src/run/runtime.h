@@ -47,7 +47,8 @@ static inline int runtime_inspect(struct runtime *rt, struct arena *a, const cha
 
 /* Asks for the end: SIGTERM to the command, SIGKILL after grace_s. The first call counts, but a shorter grace of a
  * later one shortens it. Nothing of that name, or ended already: fine. */
-static inline int runtime_stop(struct runtime *rt, const char *name, int64_t grace_s, const char *reason, struct err *err)
+static inline int runtime_stop(struct runtime *rt, const char *name, int64_t grace_s, const char *reason,
+                               struct err *err)
 {
     return rt->stop(rt, name, grace_s, reason, err);
 }
@@ -87,8 +88,8 @@ int process_runtime_new(const struct runtime_config *, struct runtime **ret, str
 /* The simulation: as the user's choice (NULL hooks) jobs complete at once and endpoints are healthy at once, with
  * nothing run at all. With hooks, a test decides what happens. */
 struct sim_hooks {
-    /* Asked before each call ("start", "inspect", "stop", "forget", "list") and, as "started", "stopped", "forgotten", after
-     * the deed was done: -1 with err filled fails the call at that point. NULL: no faults. */
+    /* Asked before each call ("start", "inspect", "stop", "forget", "list") and, as "started", "stopped", "forgotten",
+     * after the deed was done: -1 with err filled fails the call at that point. NULL: no faults. */
     int (*fault)(void *context, const char *verb, const char *name, struct err *err);
     /* A new order; false: leave it running until sim_end() or sim_report(). NULL: ends at once. */
     bool (*ends_at_once)(void *context, const char *name, const struct doc *order);

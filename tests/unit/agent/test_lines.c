@@ -61,9 +61,13 @@ static void metrics_are_found(void **state)
     struct err err = { 0 };
     double value;
 
-    assert_int_equal(json_parse(a, STR("[{\"name\":\"loss\",\"regex\":\"loss=([0-9.e+-]+)\"},"
-                                       "{\"name\":\"rmse\",\"regex\":\".*\\\\[[0-9]+\\\\].*#011validation-rmse:(\\\\S+)\"},"
-                                       "{\"name\":\"any\",\"regex\":\"v=(.*)\"}]"), &d, &err), 0);
+    assert_int_equal(
+        json_parse(a,
+                   STR("[{\"name\":\"loss\",\"regex\":\"loss=([0-9.e+-]+)\"},"
+                       "{\"name\":\"rmse\",\"regex\":\".*\\\\[[0-9]+\\\\].*#011validation-rmse:(\\\\S+)\"},"
+                       "{\"name\":\"any\",\"regex\":\"v=(.*)\"}]"),
+                   &d, &err),
+        0);
     assert_int_equal(metrics_new(d, &m, &err), 0);
     assert_int_equal(metrics_count(m), 3);
     assert_true(metrics_find(m, 0, STR("epoch 1 loss=1.5e-3 done"), &value));

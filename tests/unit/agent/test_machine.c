@@ -20,7 +20,16 @@
 
 #undef fail /* cmocka has one too */
 
-enum { FAULT_DIE = 1, FAULT_DISK = 2, FAULT_START = 4, FAULT_LOOK = 8, FAULT_TASK = 16, FAULT_STOP = 32, FAULT_LOST = 64, FAULT_EXIT = 128 };
+enum {
+    FAULT_DIE = 1,
+    FAULT_DISK = 2,
+    FAULT_START = 4,
+    FAULT_LOOK = 8,
+    FAULT_TASK = 16,
+    FAULT_STOP = 32,
+    FAULT_LOST = 64,
+    FAULT_EXIT = 128
+};
 
 struct story {
     struct world world;
@@ -255,8 +264,9 @@ static int tidy(struct world *w, struct err *err)
 }
 
 static const struct world functions = {
-    wall_ms, boot_ms, look, start, attach, kill_container, clear, begin, task, cancel, ping, pinged, address, stop_asked, save, say,
-    words, out_of_memory, model_artifacts, with_model, final_metrics, tidy,
+    wall_ms,         boot_ms,    look,          start,   attach,     kill_container, clear, begin, task,
+    cancel,          ping,       pinged,        address, stop_asked, save,           say,   words, out_of_memory,
+    model_artifacts, with_model, final_metrics, tidy,
 };
 
 /* The world moves on by itself. True: something happened that wakes an agent. */
@@ -293,13 +303,19 @@ static bool go_on(struct story *s, bool serves)
 
 static void run_story(uint64_t seed, bool serves)
 {
-    struct story s = { .world = functions, .dice = rand_seeded(seed), .disk = arena_new(), .record = { .problem = "" } };
+    struct story s = {
+        .world = functions, .dice = rand_seeded(seed), .disk = arena_new(), .record = { .problem = "" }
+    };
     struct report *report = NULL;
     struct train train;
     struct serve serve;
     int64_t next_ms = 0;
-    struct order order = { .name = "n", .work = serves ? "serve" : "train", .instance_type = "", .output_s3_uri = "s3://o",
-                           .max_runtime_s = seed % 3 ? 60 : 0, .startup_timeout_s = 600 };
+    struct order order = { .name = "n",
+                           .work = serves ? "serve" : "train",
+                           .instance_type = "",
+                           .output_s3_uri = "s3://o",
+                           .max_runtime_s = seed % 3 ? 60 : 0,
+                           .startup_timeout_s = 600 };
 
     s.faults = (unsigned)rand_below(&s.dice, 256);
     s.report = doc_map(s.disk);

@@ -40,12 +40,19 @@ static void fields_have_defaults(void **state)
 static void bad_orders_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "{}", "[]", "{" BASE "\"work\":\"play\"}", "{" BASE "\"work\":\"train\",\"port\":70000}",
+        "{}",
+        "[]",
+        "{" BASE "\"work\":\"play\"}",
+        "{" BASE "\"work\":\"train\",\"port\":70000}",
         "{" BASE "\"work\":\"train\",\"channels\":[{\"name\":\"../x\"}]}",
-        "{" BASE "\"work\":\"train\",\"channels\":[{\"name\":\"..\"}]}", "{" BASE "\"work\":\"train\",\"channels\":[{}]}",
-        "{" BASE "\"work\":\"train\",\"entrypoint\":[1]}", "{" BASE "\"work\":\"train\",\"arguments\":[\"a\\u0000b\"]}",
-        "{" BASE "\"work\":\"train\",\"max_runtime_s\":-1}", "{" BASE "\"work\":\"train\",\"host_name\":\"a b\"}",
-        "{\"version\":1,\"work\":\"train\"}", "{\"version\":2,\"work\":\"train\"}",
+        "{" BASE "\"work\":\"train\",\"channels\":[{\"name\":\"..\"}]}",
+        "{" BASE "\"work\":\"train\",\"channels\":[{}]}",
+        "{" BASE "\"work\":\"train\",\"entrypoint\":[1]}",
+        "{" BASE "\"work\":\"train\",\"arguments\":[\"a\\u0000b\"]}",
+        "{" BASE "\"work\":\"train\",\"max_runtime_s\":-1}",
+        "{" BASE "\"work\":\"train\",\"host_name\":\"a b\"}",
+        "{\"version\":1,\"work\":\"train\"}",
+        "{\"version\":2,\"work\":\"train\"}",
     };
     _cleanup_arena_ struct arena *a = arena_new();
     struct order o;
@@ -83,7 +90,8 @@ static void commands_follow_the_contract(void **state)
     assert_string_equal(joined(a, ml_command(a, &o, &oci, NULL)), "|e");
     assert_int_equal(order_read(parse(a, "{" BASE "\"work\":\"train\",\"arguments\":[\"b\"]}"), &o, &err), 0);
     assert_string_equal(joined(a, ml_command(a, &o, &oci, NULL)), "|/own|x|b");
-    assert_int_equal(order_read(parse(a, "{" BASE "\"work\":\"train\",\"entrypoint\":[\"e\"],\"arguments\":[\"b\"]}"), &o, &err), 0);
+    assert_int_equal(
+        order_read(parse(a, "{" BASE "\"work\":\"train\",\"entrypoint\":[\"e\"],\"arguments\":[\"b\"]}"), &o, &err), 0);
     assert_string_equal(joined(a, ml_command(a, &o, &oci, NULL)), "|e|b");
     assert_int_equal(order_read(parse(a, "{" BASE "\"work\":\"serve\"}"), &o, &err), 0);
     assert_string_equal(joined(a, ml_command(a, &o, &oci, NULL)), "|/own|x|serve");
@@ -98,8 +106,12 @@ static void the_request_wins_in_the_environment(void **state)
     struct order o;
     struct err err = { 0 };
 
-    assert_int_equal(order_read(parse(a, "{" BASE "\"work\":\"train\",\"job_name\":\"j\",\"environment\":{\"A\":\"2\",\"B=C\":\"x\"},"
-                                         "\"isolated\":true}"), &o, &err), 0);
+    assert_int_equal(
+        order_read(parse(a,
+                         "{" BASE "\"work\":\"train\",\"job_name\":\"j\",\"environment\":{\"A\":\"2\",\"B=C\":\"x\"},"
+                         "\"isolated\":true}"),
+                   &o, &err),
+        0);
     text = joined(a, ml_environment(a, &o, &oci, NULL, 0));
     assert_non_null(strstr(text, "|PATH=/img|"));
     assert_non_null(strstr(text, "|A=2|"));

@@ -45,19 +45,25 @@ static void listings(void **state)
     const char *next;
     struct err err = { 0 };
 
-    assert_int_equal(s3_parse_list(a, STR("<L><Contents><Key>a+b%2Bc</Key><Size>5</Size></Contents><Contents><Size>0</Size>"
-                                          "<Key>x%26/y</Key></Contents><NextContinuationToken>t&amp;1</NextContinuationToken></L>"),
-                                   &objects, &count, &room, &next, &err), 0);
+    assert_int_equal(
+        s3_parse_list(a,
+                      STR("<L><Contents><Key>a+b%2Bc</Key><Size>5</Size></Contents><Contents><Size>0</Size>"
+                          "<Key>x%26/y</Key></Contents><NextContinuationToken>t&amp;1</NextContinuationToken></L>"),
+                      &objects, &count, &room, &next, &err),
+        0);
     assert_int_equal(count, 2);
     assert_string_equal(objects[0].key, "a b+c");
     assert_int_equal(objects[0].size_bytes, 5);
     assert_string_equal(objects[1].key, "x&/y");
     assert_string_equal(next, "t&1");
-    assert_int_equal(s3_parse_list(a, STR("<Contents><Key>a</Key></Contents>"), &objects, &count, &room, &next, &err), -1);
-    assert_int_equal(s3_parse_list(a, STR("<Contents><Key>a</Key><Size>-1</Size></Contents>"), &objects, &count, &room, &next, &err),
+    assert_int_equal(s3_parse_list(a, STR("<Contents><Key>a</Key></Contents>"), &objects, &count, &room, &next, &err),
                      -1);
-    assert_int_equal(s3_parse_list(a, STR("<Contents><Key>a%00</Key><Size>1</Size></Contents>"), &objects, &count, &room, &next,
-                                   &err), -1);
+    assert_int_equal(
+        s3_parse_list(a, STR("<Contents><Key>a</Key><Size>-1</Size></Contents>"), &objects, &count, &room, &next, &err),
+        -1);
+    assert_int_equal(s3_parse_list(a, STR("<Contents><Key>a%00</Key><Size>1</Size></Contents>"), &objects, &count,
+                                   &room, &next, &err),
+                     -1);
 }
 
 static void uris(void **state)
@@ -79,7 +85,9 @@ static void verdicts(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct exit_record ended = { .state = EXIT_ENDED, .problem = "" }, lost = { .state = EXIT_LOST, .problem = "" };
-    struct verdict_facts f = { .record = &ended, .words = "  why\n", .memory_bytes = 1 << 30, .instance_type = "ml.m5.large" };
+    struct verdict_facts f = {
+        .record = &ended, .words = "  why\n", .memory_bytes = 1 << 30, .instance_type = "ml.m5.large"
+    };
 
     assert_string_equal(verdict_of(a, &f).outcome, "Completed");
     ended.exit_code = 1;

@@ -129,7 +129,8 @@ static const struct doc *order(struct fixture *f, const char *hyper_parameter)
                                "\"limits\":{\"memory_bytes\":268435456},\"hyper_parameters\":{\"%s\":\"1\"}}";
     struct doc *d;
     struct err err;
-    const char *json = arena_printf(f->arena, text, strcmp(f->kind, "container") == 0 ? "true" : "false", hyper_parameter);
+    const char *json =
+        arena_printf(f->arena, text, strcmp(f->kind, "container") == 0 ? "true" : "false", hyper_parameter);
 
     assert_int_equal(json_parse(f->arena, str_of(json), &d, &err), 0);
     return d;
