@@ -37,6 +37,10 @@ static int create(struct call *c, struct resource *r, struct err *err)
     for (const char *const *m = members; *m; m++)
         if (instance_refuse_unsafe(c->input, *m, err) < 0)
             return -1;
+    /* Of inference components; a Model says for itself whether it is isolated. */
+    if (doc_bool(c->input, "EnableNetworkIsolation", false))
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "EnableNetworkIsolation of an endpoint configuration is not here yet: set it in CreateModel.");
     if (doc_bool(c->input, "DataCaptureConfig.EnableCapture", false))
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "DataCaptureConfig.EnableCapture is not here yet; see docs/compatibility.md.");

@@ -7,7 +7,8 @@
 static int check_container(const struct doc *container, struct err *err)
 {
     if (instance_refuse_unsafe(container, "ModelPackageName", err) < 0 ||
-        instance_refuse_unsafe(container, "ImageConfig", err) < 0)
+        instance_refuse_unsafe(container, "ImageConfig", err) < 0 ||
+        instance_refuse_unsafe(container, "AdditionalModelDataSources", err) < 0)
         return -1;
     if (doc_is(container, "Mode", "MultiModel"))
         return fail_code(err, ERR_INVALID, "ValidationException",
