@@ -139,7 +139,8 @@ static bool route_action(const struct parameters *query, const struct parameters
     return ret->service != NULL;
 }
 
-/* A form without an Action, or whose body was not read because its head was refused: the answer is a form's all the same. */
+/* A form without an Action, or whose body was not read because its head was refused: the answer is a form's all the
+ * same. */
 static void expect_action(const char *signing_name, struct wire_match *ret)
 {
     ret->protocol = PROTOCOL_QUERY;

@@ -56,7 +56,9 @@ char *time_iso8601(struct arena *a, int64_t wall_ms, bool milliseconds)
 }
 
 static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+static const char *const months[] = {
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+};
 
 /* Not strftime: the names of HTTP are English whatever the locale. */
 char *time_http(struct arena *a, int64_t wall_ms)
@@ -162,8 +164,8 @@ bool time_parse_http(struct str s, int64_t *ret)
         if (memcmp(p, months[i], 3) == 0)
             tm.tm_mon = i;
     p += 4;
-    if (!digits(&p, end, 4, &tm.tm_year) || !one(&p, end, ' ') || !digits(&p, end, 2, &tm.tm_hour) || !one(&p, end, ':') ||
-        !digits(&p, end, 2, &tm.tm_min) || !one(&p, end, ':') || !digits(&p, end, 2, &tm.tm_sec))
+    if (!digits(&p, end, 4, &tm.tm_year) || !one(&p, end, ' ') || !digits(&p, end, 2, &tm.tm_hour) ||
+        !one(&p, end, ':') || !digits(&p, end, 2, &tm.tm_min) || !one(&p, end, ':') || !digits(&p, end, 2, &tm.tm_sec))
         return false;
     tm.tm_year -= 1900;
     return str_is((struct str){ p, (size_t)(end - p) }, " GMT") && join(tm, 0, 0, ret);

@@ -13,7 +13,8 @@ void fd_cleanup(int *fd);
 #define _cleanup_fd_ __attribute__((cleanup(fd_cleanup)))
 
 int fd_write_all(int fd, const void *data, size_t size, struct err *err);
-int fd_read_all(struct arena *, int fd, size_t limit_bytes, struct str *ret, struct err *err); /* more than limit: ERR_LIMIT */
+int fd_read_all(struct arena *, int fd, size_t limit_bytes, struct str *ret,
+                struct err *err); /* more than limit: ERR_LIMIT */
 int fd_nonblocking(int fd, struct err *err);
 
 /* ERR_NOT_FOUND when there is no such file. The bytes are followed by a NUL. */

@@ -38,8 +38,8 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
         if ((unsigned char)*p < ' ')
             *p = ' ';
     n = snprintf(line, sizeof line, "%s %s program=%s pid=%d event=%s %s\n",
-                 time_iso8601(a, clock_wall_ms(clock_system()), true), level_names[level], program, (int)getpid(), event,
-                 pairs);
+                 time_iso8601(a, clock_wall_ms(clock_system()), true), level_names[level], program, (int)getpid(),
+                 event, pairs);
     if (n >= (int)sizeof line)
         n = (int)sizeof line - 1;
     /* One write, so that lines of several processes do not mix; a log that cannot be written is nobody's error. */

@@ -26,8 +26,8 @@ struct chores {
 
 /* --- Metrics of endpoints --- */
 
-static void add(struct arena *a, struct doc *data, const char *name, const char *unit, int64_t at_ms, const struct doc *dimensions,
-                double samples, double sum, double minimum, double maximum)
+static void add(struct arena *a, struct doc *data, const char *name, const char *unit, int64_t at_ms,
+                const struct doc *dimensions, double samples, double sum, double minimum, double maximum)
 {
     struct doc *d = doc_map(a), *statistics = doc_map(a);
 
@@ -59,12 +59,13 @@ static struct doc *batch_of(struct arena *a, const struct counters_reading *r, i
     add(a, data, "Invocation5XXErrors", "Count", at_ms, dimensions, n, bad5, bad5 >= n, bad5 > 0);
     add(a, data, "ModelLatency", "Microseconds", at_ms, dimensions, (double)r->model.count, (double)r->model.sum_us,
         (double)r->model.min_us, (double)r->model.max_us);
-    add(a, data, "OverheadLatency", "Microseconds", at_ms, dimensions, (double)r->overhead.count, (double)r->overhead.sum_us,
-        (double)r->overhead.min_us, (double)r->overhead.max_us);
+    add(a, data, "OverheadLatency", "Microseconds", at_ms, dimensions, (double)r->overhead.count,
+        (double)r->overhead.sum_us, (double)r->overhead.min_us, (double)r->overhead.max_us);
     doc_set_string(a, batch, "account", r->account);
     doc_set_string(a, batch, "region", r->region);
     doc_set_string(a, batch, "namespace", "AWS/SageMaker");
-    doc_set_string(a, batch, "id", arena_printf(a, "serve:%" PRId64 ":%s:%s/%s", minute, r->region, r->endpoint, r->variant));
+    doc_set_string(a, batch, "id",
+                   arena_printf(a, "serve:%" PRId64 ":%s:%s/%s", minute, r->region, r->endpoint, r->variant));
     doc_set(a, batch, "data", data);
     return batch;
 }
@@ -142,7 +143,9 @@ struct chores *chores_new(struct loop *loop, struct store *store, struct clock *
     struct chores *c = calloc(1, sizeof *c);
 
     assert(c && "out of memory");
-    *c = (struct chores){ .loop = loop, .store = store, .clock = clock, .counters_path = strdup(counters_path), .timer.run = tick };
+    *c = (struct chores) {
+        .loop = loop, .store = store, .clock = clock, .counters_path = strdup(counters_path), .timer.run = tick
+    };
     assert(c->counters_path && "out of memory");
     set_timer(c);
     return c;

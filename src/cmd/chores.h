@@ -1,5 +1,6 @@
-/* chores.h - what the control plane does by the clock: each minute the data plane's counters become CloudWatch metrics of
- * the endpoints, each hour what is past its keeping is removed. Doing one twice, or after a restart, changes nothing. */
+/* chores.h - what the control plane does by the clock: each minute the data plane's counters become CloudWatch metrics
+ * of the endpoints, each hour what is past its keeping is removed. Doing one twice, or after a restart, changes
+ * nothing. */
 #ifndef CMD_CHORES_H
 #define CMD_CHORES_H
 

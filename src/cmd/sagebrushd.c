@@ -1,8 +1,8 @@
 /* sagebrushd.c - the control plane: everything of src/services around one store, one loop and one engine.
  *
- * A turn: what came in is run, the store is committed, the answers leave; then reconcile takes steps, and what it saved is
- * committed too before the snapshot that follows from it is published. While more rows are due, the commit of the next turn,
- * which comes at once, is theirs too: a burst of creates costs one fsync a turn. */
+ * A turn: what came in is run, the store is committed, the answers leave; then reconcile takes steps, and what it saved
+ * is committed too before the snapshot that follows from it is published. While more rows are due, the commit of the
+ * next turn, which comes at once, is theirs too: a burst of creates costs one fsync a turn. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -225,7 +225,8 @@ static int read_session_key(struct control *c, const char *data, struct err *err
     if (file_read(c->arena, path, 4096, &key, err) < 0)
         return -1;
     if (key.size != SEAL_KEY_SIZE)
-        return fail(err, ERR_INTERNAL, "%s must be %d bytes, and is %zu; restore it from a backup", path, SEAL_KEY_SIZE, key.size);
+        return fail(err, ERR_INTERNAL, "%s must be %d bytes, and is %zu; restore it from a backup", path, SEAL_KEY_SIZE,
+                    key.size);
     memcpy(c->platform.session_key, key.data, SEAL_KEY_SIZE);
     return 0;
 }
@@ -305,8 +306,12 @@ static int open_store(struct control *c, const struct doc *config, struct err *e
 
 static int start_servers(struct control *c, struct err *err)
 {
-    struct http_server_options api = { .loop = c->loop, .handle = gateway_handle, .data = c->gateway, .name = "Sagebrush" };
-    struct http_server_options admin = { .loop = c->loop, .handle = admin_handle, .data = c->admin, .name = "Sagebrush" };
+    struct http_server_options api = {
+        .loop = c->loop, .handle = gateway_handle, .data = c->gateway, .name = "Sagebrush"
+    };
+    struct http_server_options admin = {
+        .loop = c->loop, .handle = admin_handle, .data = c->admin, .name = "Sagebrush"
+    };
 
     c->api = http_server_new(&api);
     c->admin_server = http_server_new(&admin);
@@ -330,8 +335,9 @@ static int start(struct control *c, const char *data, struct err *err)
     c->platform.default_region = doc_text_or(config, "region", "us-east-1");
     c->platform.api_socket = arena_printf(c->arena, "%s/run/api.sock", data);
     c->platform.admin_socket = arena_printf(c->arena, "%s/run/admin.sock", data);
-    c->platform.pool = pool_new((int)sysconf(_SC_NPROCESSORS_ONLN),
-                                (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), (int)doc_int(config, "slots", 0));
+    c->platform.pool =
+        pool_new((int)sysconf(_SC_NPROCESSORS_ONLN), (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+                 (int)doc_int(config, "slots", 0));
     if (file_read(c->arena, "/proc/sys/kernel/random/boot_id", 64, &boot_id, err) < 0)
         return -1;
     if (open_store(c, config, err) < 0 || routes_new(data, &c->platform.routes, err) < 0)
@@ -397,7 +403,8 @@ int main(int argc, char **argv)
     struct err err = { 0 };
 
     if (argc != 3 || strcmp(argv[1], "--data") != 0 || argv[2][0] != '/') {
-        fprintf(stderr, "usage: sagebrushd --data DIR\n\nThe control plane of Sagebrush; \"sagebrush up\" starts it.\n");
+        fprintf(stderr,
+                "usage: sagebrushd --data DIR\n\nThe control plane of Sagebrush; \"sagebrush up\" starts it.\n");
         return 2;
     }
     log_setup("sagebrushd", LOG_INFO);

@@ -91,7 +91,8 @@ struct doc *doc_copy(struct arena *a, const struct doc *from)
     if (from->type == DOC_MAP) {
         to->members = arena_array_of(a, struct doc_item, from->count);
         for (uint32_t i = 0; i < from->count; i++)
-            to->members[i] = (struct doc_item){ arena_strdup(a, from->members[i].key), doc_copy(a, from->members[i].value) };
+            to->members[i] =
+                (struct doc_item) { arena_strdup(a, from->members[i].key), doc_copy(a, from->members[i].value) };
     }
     return to;
 }

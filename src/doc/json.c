@@ -114,7 +114,8 @@ static size_t plain_size(const char *text, size_t size)
         quote = w ^ ones * '"';
         backslash = w ^ ones * '\\';
         odd = (w | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((w - ones * ' ') & ~w)) & highs;
-        if (odd && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) /* the first in memory is the lowest, and is never wrong */
+        if (odd &&
+            __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) /* the first in memory is the lowest, and is never wrong */
             return i + (size_t)__builtin_ctzll(odd) / 8;
         if (odd)
             break;

@@ -22,7 +22,8 @@ struct bodies {
     struct map *released; /* uid -> itself, as a word that is not NULL */
 };
 
-struct bodies *bodies_new(struct loop *loop, struct blobs *blobs, bool (*referenced)(void *, const char *), void *context)
+struct bodies *bodies_new(struct loop *loop, struct blobs *blobs, bool (*referenced)(void *, const char *),
+                          void *context)
 {
     struct bodies *b = calloc(1, sizeof *b);
 

@@ -18,14 +18,15 @@ struct loop;
 
 /* 'referenced' says whether a record needs the blob; in doubt, yes. loop NULL: files are removed before bodies_sweep
  * returns. 'blobs' stays the caller's. */
-struct bodies *bodies_new(struct loop *, struct blobs *, bool (*referenced)(void *context, const char *uid), void *context);
+struct bodies *bodies_new(struct loop *, struct blobs *, bool (*referenced)(void *context, const char *uid),
+                          void *context);
 void bodies_free(struct bodies *); /* NULL is fine; what was released and not swept is left to bodies_collect */
 struct blobs *bodies_blobs(struct bodies *);
 
 void bodies_pin(struct bodies *, const char *uid);   /* it is being read: stays until as many bodies_unpin */
 void bodies_unpin(struct bodies *, const char *uid);
 void bodies_release(struct bodies *, const char *uid); /* may be needed by nobody now; again is fine */
-void bodies_sweep(struct bodies *);                    /* after each commit, also a failed one; cheap when there is nothing */
+void bodies_sweep(struct bodies *); /* after each commit, also a failed one; cheap when there is nothing */
 
 /* At start, before the first request: removes what was never finished and what no record needs. */
 int bodies_collect(struct bodies *, int64_t *ret_removed, struct err *err);

@@ -1,7 +1,7 @@
 /* download.c - pieces of blobs on their way out as a response: read on worker threads, given out on the loop.
  *
- * Two buffers: a job fills one while the other is given out. The blob being read stays open from piece to piece, for the
- * pieces of a multipart object often lie in one. What stands under "the worker's" belongs to the job while one is
+ * Two buffers: a job fills one while the other is given out. The blob being read stays open from piece to piece, for
+ * the pieces of a multipart object often lie in one. What stands under "the worker's" belongs to the job while one is
  * under way, and to the loop otherwise. */
 #include "engine/download.h"
 

@@ -18,16 +18,16 @@
 struct downloading;
 
 struct download_events {
-    /* The bytes are lent until it returns. Returns how many bytes now wait to be sent (http_answer_write's result): with
-     * more than 256 KB no more comes until download_go_on(). */
+    /* The bytes are lent until it returns. Returns how many bytes now wait to be sent (http_answer_write's result):
+     * with more than 256 KB no more comes until download_go_on(). */
     size_t (*data)(void *owner, const void *data, size_t size);
     /* NULL: all was given. Otherwise a blob could not be read, and the answer has to be cut. Called once. */
     void (*end)(void *owner, const struct err *);
 };
 
 /* The pieces are copied. No event comes from inside a function of this header. */
-struct downloading *download_new(struct loop *, struct bodies *, const struct download *, const struct download_events *,
-                                 void *owner);
+struct downloading *download_new(struct loop *, struct bodies *, const struct download *,
+                                 const struct download_events *, void *owner);
 int64_t download_size_bytes(const struct downloading *);
 void download_start(struct downloading *);
 void download_go_on(struct downloading *); /* what waited has left ('drained'); again or without need is fine */

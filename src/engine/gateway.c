@@ -65,7 +65,8 @@ static void fail_request(struct passage *g, struct err *err);
 
 /* --- Beginning: the head --- */
 
-/* "x-sagebrush-peer: 192.0.2.1 tls" is the data plane's word about who is really there; it removes any the client sent. */
+/* "x-sagebrush-peer: 192.0.2.1 tls" is the data plane's word about who is really there; it removes any the client sent.
+ */
 static void read_peer(struct passage *g)
 {
     struct str value = http_value(g->x->head, "x-sagebrush-peer"), ip, how;
@@ -310,7 +311,8 @@ static int unchunk(struct passage *g, struct str in, struct str *ret, struct doc
 /* The algorithm's header says so, where the operation has it. */
 static bool checksums_are_of_body(const struct passage *g)
 {
-    const struct member *m = g->match.operation ? model_member(g->match.operation->input, STR("ChecksumAlgorithm")) : NULL;
+    const struct member *m =
+        g->match.operation ? model_member(g->match.operation->input, STR("ChecksumAlgorithm")) : NULL;
 
     return m && strcmp(m->wire_name, "x-amz-sdk-checksum-algorithm") == 0;
 }
@@ -349,8 +351,8 @@ static void document_ready(struct http_exchange *x, struct str body)
     struct err err;
 
     if (!body.data && body.size) {
-        fail_code(&err, ERR_LIMIT, "RequestEntityTooLargeException", "A request body of more than %d bytes is not taken.",
-                  BODY_MAX_BYTES);
+        fail_code(&err, ERR_LIMIT, "RequestEntityTooLargeException",
+                  "A request body of more than %d bytes is not taken.", BODY_MAX_BYTES);
         err.http_status = 413;
         fail_request(g, &err);
         return;
@@ -454,7 +456,8 @@ static int start_upload(struct passage *g, struct err *err)
     int64_t size = -1;
 
     if (!g->verified)
-        return fail_code(err, ERR_INVALID, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256");
+        return fail_code(err, ERR_INVALID, "InvalidRequest",
+                         "Missing required header for this request: x-amz-content-sha256");
     if (g->claim.payload >= SIGV4_STREAMING) {
         if (!decoded || !str_to_int64(*decoded, &size) || size < 0) {
             fail_code(err, ERR_INVALID, "MissingContentLength", "You must provide the Content-Length HTTP header.");

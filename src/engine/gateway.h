@@ -26,8 +26,8 @@ struct gateway_options {
     struct bodies *bodies;
     const char *const *hosts; /* our own names, for S3's virtual addressing; NULL-terminated */
     /* Finds the identity of a claim; -1 with the refusal in the words of the service (sigv4_refuse). */
-    int (*identify)(void *context, struct arena *, const struct sigv4_claim *, const char *service, struct identity *ret,
-                    struct err *err);
+    int (*identify)(void *context, struct arena *, const struct sigv4_claim *, const char *service,
+                    struct identity *ret, struct err *err);
     /* Paths under /_sagebrush/, NULL: none. Answers the exchange itself. */
     void (*local)(void *context, struct http_exchange *);
     void *context;

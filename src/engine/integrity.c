@@ -111,9 +111,9 @@ static int take_values(struct integrity *in, const struct doc *headers, struct e
         return 0;
     for (const char *const *name = unknown_headers; *name; name++)
         if (header(headers, *name))
-            return fail_code(err, ERR_INVALID, "InvalidRequest",
-                             "%s: this server does not know this checksum; use CRC32, CRC32C, CRC64NVME, SHA1 or SHA256.",
-                             *name);
+            return fail_code(
+                err, ERR_INVALID, "InvalidRequest",
+                "%s: this server does not know this checksum; use CRC32, CRC32C, CRC64NVME, SHA1 or SHA256.", *name);
     for (const struct checksum_kind *k = checksum_kinds; k->name; k++) {
         const char *value = header(headers, k->header);
 
@@ -180,9 +180,10 @@ int integrity_headers(struct integrity *in, const struct doc *headers, unsigned 
         const struct checksum_kind *k = checksum_kind_named(str_of(algorithm));
 
         if (!k)
-            return fail_code(err, ERR_INVALID, "InvalidRequest",
-                             "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
-                             "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+            return fail_code(
+                err, ERR_INVALID, "InvalidRequest",
+                "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+                "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
         if (!in->checksum)
             return fail_code(err, ERR_INVALID, "InvalidRequest",
                              "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or "
@@ -208,9 +209,10 @@ int integrity_trailers(struct integrity *in, const struct doc *trailers, struct 
         return -1;
     /* A checksum that was not announced was not measured. */
     if (in->checksum && !(before & in->checksum->digest))
-        return fail_code(err, ERR_INVALID, "MalformedTrailerError",
-                         "The request contained trailing data that was not well-formed or did not conform to our published "
-                         "schema.");
+        return fail_code(
+            err, ERR_INVALID, "MalformedTrailerError",
+            "The request contained trailing data that was not well-formed or did not conform to our published "
+            "schema.");
     return 0;
 }
 
@@ -249,11 +251,13 @@ int integrity_finish(struct integrity *in, struct err *err)
         return fail_code(err, ERR_INVALID, "XAmzContentSHA256Mismatch",
                          "The provided 'x-amz-content-sha256' header does not match what was computed.");
     if (in->md5_stated && memcmp(m->md5, in->md5, sizeof in->md5) != 0)
-        return fail_code(err, ERR_INVALID, "BadDigest", "The Content-MD5 you specified did not match what we received.");
+        return fail_code(err, ERR_INVALID, "BadDigest",
+                         "The Content-MD5 you specified did not match what we received.");
     if (in->value_trails && !in->value_stated)
-        return fail_code(err, ERR_INVALID, "MalformedTrailerError",
-                         "The request contained trailing data that was not well-formed or did not conform to our published "
-                         "schema.");
+        return fail_code(
+            err, ERR_INVALID, "MalformedTrailerError",
+            "The request contained trailing data that was not well-formed or did not conform to our published "
+            "schema.");
     if (!in->checksum)
         return 0;
     m->checksum = in->checksum->digest;

@@ -1,7 +1,7 @@
 /* integrity.h - what a client states about a body it sends, and what we measure of it.
  *
- * integrity_headers(), then integrity_update() over the bytes in order (any thread, one at a time), integrity_trailers(),
- * and integrity_finish() compares. A plain value: nothing to free. */
+ * integrity_headers(), then integrity_update() over the bytes in order (any thread, one at a time),
+ * integrity_trailers(), and integrity_finish() compares. A plain value: nothing to free. */
 #ifndef ENGINE_INTEGRITY_H
 #define ENGINE_INTEGRITY_H
 
@@ -23,7 +23,8 @@ extern const struct checksum_kind checksum_kinds[];
 
 const struct checksum_kind *checksum_kind_named(struct str name); /* in any case; NULL: none of ours */
 const struct checksum_kind *checksum_kind_of(enum upload_digest); /* not of MD5 */
-void checksum_value(const struct upload *, const struct checksum_kind *, unsigned char *ret); /* as it goes on the wire */
+void checksum_value(const struct upload *, const struct checksum_kind *,
+                    unsigned char *ret); /* as it goes on the wire */
 
 struct integrity {
     struct upload measured; /* filled in by integrity_finish(); blob_uid stays NULL */

@@ -1,8 +1,8 @@
 /* upload.h - a request's body on its way into a blob: taken on the loop, written and measured on worker threads.
  *
  *     u = upload_new(loop, bodies, &events, x);
- *     upload_headers(u, headers, err)              Content-MD5, x-amz-checksum-*, x-amz-content-sha256, lengths, trailers
- *     upload_write(u, data, size)                  for each piece (decoded, if it came aws-chunked); false: pause,
+ *     upload_headers(u, headers, err)              Content-MD5, x-amz-checksum-*, x-amz-content-sha256, lengths,
+ * trailers upload_write(u, data, size)                  for each piece (decoded, if it came aws-chunked); false: pause,
  *                                                  until events.room
  *     upload_trailers(u, trailers, err)            if there are any
  *     upload_finish(u)                             all of it came: events.done or events.failed
@@ -36,8 +36,8 @@ struct upload_events {
 /* No call of an event comes from inside a function of this header. */
 struct uploading *upload_new(struct loop *, struct bodies *, const struct upload_events *, void *owner);
 
-/* Before the first write: which digests are wanted (MD5 always), and what the client stated. 'headers': a map of lower-case
- * names. Without a checksum of the client's we measure CRC-64/NVME, as S3 does. */
+/* Before the first write: which digests are wanted (MD5 always), and what the client stated. 'headers': a map of
+ * lower-case names. Without a checksum of the client's we measure CRC-64/NVME, as S3 does. */
 int upload_headers(struct uploading *, const struct doc *headers, struct err *err);
 
 bool upload_write(struct uploading *, const void *data, size_t size);

@@ -1,9 +1,9 @@
 /* pool.h - the default pool: this machine, shared.
  *
- * Any instance type is accepted. Cores are shared by weight; the memory limit of an instance is the smaller of its type's
- * and of the machine's share; so many instances run beside each other as the machine's memory and cores bear, the
- * rest wait in the order in which they came. The pool keeps nothing on disk: a restarted control plane tells it again
- * who runs. */
+ * Any instance type is accepted. Cores are shared by weight; the memory limit of an instance is the smaller of its
+ * type's and of the machine's share; so many instances run beside each other as the machine's memory and cores bear,
+ * the rest wait in the order in which they came. The pool keeps nothing on disk: a restarted control plane tells it
+ * again who runs. */
 #ifndef FLEET_POOL_H
 #define FLEET_POOL_H
 

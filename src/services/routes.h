@@ -2,8 +2,8 @@
  * "Internal protocol 1").
  *
  * A change gets the number of the snapshot that will have it at once; the snapshot is written after the commit of the
- * rows that caused it. After a restart every endpoint is set again before the first snapshot is written, so nobody who is
- * served is forgotten in between. */
+ * rows that caused it. After a restart every endpoint is set again before the first snapshot is written, so nobody who
+ * is served is forgotten in between. */
 #ifndef SERVICES_ROUTES_H
 #define SERVICES_ROUTES_H
 

@@ -76,8 +76,11 @@ static int metrics(struct request *q, struct err *err)
     _cleanup_buf_ struct buf b = { 0 };
 
     gateway_metrics(q->admin->options.gateway, &b);
-    buf_printf(&b, "# HELP sagebrush_instances_running Instances that have a slot.\n# TYPE sagebrush_instances_running gauge\n"
-                   "sagebrush_instances_running %d\n", pool_used(platform->pool));
+    buf_printf(
+        &b,
+        "# HELP sagebrush_instances_running Instances that have a slot.\n# TYPE sagebrush_instances_running gauge\n"
+        "sagebrush_instances_running %d\n",
+        pool_used(platform->pool));
     q->text = arena_strndup(q->arena, b.data, b.size);
     return 0;
 }

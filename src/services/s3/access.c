@@ -206,7 +206,8 @@ static int check_statement(const struct doc *s, const char *bucket, bool *ret_pu
     for (uint32_t i = 0; i < count; i++) {
         struct str r = items[i]->type == DOC_STRING ? items[i]->text : STR("");
 
-        if (!str_starts(r, "arn:aws:s3:::") || r.size < 13 + bucket_size || memcmp(r.data + 13, bucket, bucket_size) != 0 ||
+        if (!str_starts(r, "arn:aws:s3:::") || r.size < 13 + bucket_size ||
+            memcmp(r.data + 13, bucket, bucket_size) != 0 ||
             (r.size > 13 + bucket_size && r.data[13 + bucket_size] != '/'))
             return malformed(err, "Policy has invalid resource");
     }
@@ -249,13 +250,30 @@ int access_policy_parse(struct arena *a, struct str text, const char *bucket, st
 int access_refuse(struct call *c, struct err *err)
 {
     static const char *const members[] = {
-        "ServerSideEncryption", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5", "SSEKMSKeyId",
-        "SSEKMSEncryptionContext", "BucketKeyEnabled", "CopySourceSSECustomerAlgorithm", "CopySourceSSECustomerKey",
-        "CopySourceSSECustomerKeyMD5", "ObjectLockMode", "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus",
-        "ObjectLockEventHold", "ObjectLockEventHoldDurationDays", "ObjectLockEventHoldDurationYears", "WriteOffsetBytes",
-        "MFA", "BypassGovernanceRetention", "IfMatchLastModifiedTime", "IfMatchSize",
+        "ServerSideEncryption",
+        "SSECustomerAlgorithm",
+        "SSECustomerKey",
+        "SSECustomerKeyMD5",
+        "SSEKMSKeyId",
+        "SSEKMSEncryptionContext",
+        "BucketKeyEnabled",
+        "CopySourceSSECustomerAlgorithm",
+        "CopySourceSSECustomerKey",
+        "CopySourceSSECustomerKeyMD5",
+        "ObjectLockMode",
+        "ObjectLockRetainUntilDate",
+        "ObjectLockLegalHoldStatus",
+        "ObjectLockEventHold",
+        "ObjectLockEventHoldDurationDays",
+        "ObjectLockEventHoldDurationYears",
+        "WriteOffsetBytes",
+        "MFA",
+        "BypassGovernanceRetention",
+        "IfMatchLastModifiedTime",
+        "IfMatchSize",
     };
-    static const char *const grants[] = { "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP" };
+    static const char *const grants[] = { "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite",
+                                          "GrantWriteACP" };
     const char *acl = doc_text(c->input, "ACL");
 
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)

@@ -1,7 +1,7 @@
 /* access.h - may the caller do this to that bucket or object?
  *
- * The bucket's policy and the caller's own are asked together, as in AWS: a Deny of either wins; in one account the Allow
- * of either is enough; from another account both must allow. Requests without a signature never come this far. */
+ * The bucket's policy and the caller's own are asked together, as in AWS: a Deny of either wins; in one account the
+ * Allow of either is enough; from another account both must allow. Requests without a signature never come this far. */
 #ifndef S3_ACCESS_H
 #define S3_ACCESS_H
 

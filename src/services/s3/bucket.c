@@ -45,7 +45,8 @@ static bool is_bucket_name(const char *name)
     if (size < 3 || size > 63 || looks_like_address(name))
         return false;
     if (text_starts(name, "xn--") || text_starts(name, "sthree-") || text_starts(name, "amzn-s3-demo-") ||
-        text_ends(name, "-s3alias") || text_ends(name, "--ol-s3") || text_ends(name, ".mrap") || text_ends(name, "--x-s3"))
+        text_ends(name, "-s3alias") || text_ends(name, "--ol-s3") || text_ends(name, ".mrap") ||
+        text_ends(name, "--x-s3"))
         return false;
     for (size_t i = 0; i < size; i++) {
         bool alphanumeric = islower((unsigned char)name[i]) || isdigit((unsigned char)name[i]);
@@ -145,7 +146,8 @@ static int choose_region(struct call *c, const char **ret, struct err *err)
 {
     const char *wanted = doc_text(c->input, "CreateBucketConfiguration.LocationConstraint"), *here = endpoint_region(c);
 
-    if (doc_has(c->input, "CreateBucketConfiguration.Location") || doc_has(c->input, "CreateBucketConfiguration.Bucket"))
+    if (doc_has(c->input, "CreateBucketConfiguration.Location") ||
+        doc_has(c->input, "CreateBucketConfiguration.Bucket"))
         return fail_code(err, ERR_INVALID, "InvalidRequest", "This server has no directory buckets.");
     if (strcmp(wanted, "EU") == 0)
         wanted = "eu-west-1";
@@ -180,9 +182,11 @@ int create_bucket(struct call *c, struct err *err)
         return -1;
     }
     if (*ownership && strcmp(ownership, "BucketOwnerEnforced") != 0)
-        return fail_code(err, ERR_INVALID, "InvalidRequest",
-                         "ObjectOwnership %s: this server has no ACLs, so every object belongs to the bucket's owner; use "
-                         "BucketOwnerEnforced.", ownership);
+        return fail_code(
+            err, ERR_INVALID, "InvalidRequest",
+            "ObjectOwnership %s: this server has no ACLs, so every object belongs to the bucket's owner; use "
+            "BucketOwnerEnforced.",
+            ownership);
     if (doc_has(c->input, "ACL") && !doc_is(c->input, "ACL", "private"))
         return fail_code(err, ERR_INVALID, "InvalidBucketAclWithObjectOwnership",
                          "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting");
@@ -190,9 +194,10 @@ int create_bucket(struct call *c, struct err *err)
         return -1;
     if (bucket_load(c, name, &other, err) == 0) {
         if (strcmp(other.account, c->principal->account) != 0)
-            return fail_code(err, ERR_CONFLICT, "BucketAlreadyExists",
-                             "The requested bucket name is not available. The bucket namespace is shared by all users of the "
-                             "system. Please select a different name and try again.");
+            return fail_code(
+                err, ERR_CONFLICT, "BucketAlreadyExists",
+                "The requested bucket name is not available. The bucket namespace is shared by all users of the "
+                "system. Please select a different name and try again.");
         /* us-east-1 keeps the oldest behaviour: a second time is fine. */
         if (strcmp(endpoint_region(c), "us-east-1") != 0 || strcmp(other.region, "us-east-1") != 0)
             return fail_code(err, ERR_CONFLICT, "BucketAlreadyOwnedByYou",

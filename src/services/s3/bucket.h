@@ -16,7 +16,8 @@ struct bucket {
  * do not have. */
 int bucket_open(struct call *, const char *action, struct bucket *ret, struct err *err);
 
-int bucket_load(struct call *, const char *name, struct bucket *ret, struct err *err); /* NoSuchBucket; no policy is asked */
+int bucket_load(struct call *, const char *name, struct bucket *ret,
+                struct err *err); /* NoSuchBucket; no policy is asked */
 int bucket_expect_owner(struct call *, const struct bucket *, const char *member, struct err *err);
 int bucket_save(struct call *, const struct bucket *, struct err *err);
 

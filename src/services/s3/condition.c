@@ -32,8 +32,8 @@ static bool etag_listed(struct str list, const char *etag)
 
 static int failed(struct err *err, const char *condition)
 {
-    fail_code(err, ERR_CONFLICT, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold: %s",
-              condition);
+    fail_code(err, ERR_CONFLICT, "PreconditionFailed",
+              "At least one of the pre-conditions you specified did not hold: %s", condition);
     err->http_status = 412;
     return -1;
 }
@@ -91,7 +91,8 @@ int condition_write(struct call *c, const struct bucket *b, struct str key, stru
     if (none_match) {
         if (!doc_is(c->input, "IfNoneMatch", "*")) {
             fail_code(err, ERR_INVALID, "NotImplemented",
-                      "A header you provided implies functionality that is not implemented: If-None-Match with anything but *");
+                      "A header you provided implies functionality that is not implemented: If-None-Match with "
+                      "anything but *");
             err->http_status = 501;
             return -1;
         }

@@ -1,7 +1,7 @@
 /* copy.c - objects copied from objects: a new record over the same blobs, no byte is moved.
  *
- * So a copy keeps the ETag and the checksum of its source, also where S3 would compute new ones over the bytes (the copy
- * of a multipart object keeps its "-N" ETag). */
+ * So a copy keeps the ETag and the checksum of its source, also where S3 would compute new ones over the bytes (the
+ * copy of a multipart object keeps its "-N" ETag). */
 #include <string.h>
 
 #include "services/s3/access.h"
@@ -16,8 +16,8 @@ static int bad_source(struct err *err)
 }
 
 /* "bucket/key?versionId=id", percent-encoded, with or without a slash before it. */
-static int parse_source(struct arena *a, const char *text, const char **ret_bucket, struct str *ret_key, const char **ret_id,
-                        struct err *err)
+static int parse_source(struct arena *a, const char *text, const char **ret_bucket, struct str *ret_key,
+                        const char **ret_id, struct err *err)
 {
     const char *version = strstr(text, "?versionId=");
     struct str all = { text, version ? (size_t)(version - text) : strlen(text) }, bucket, key;
@@ -44,7 +44,8 @@ int source_open(struct call *c, struct source *ret, struct err *err)
 
     if (parse_source(c->arena, doc_text(c->input, "CopySource"), &bucket, &key, &id, err) < 0 ||
         bucket_load(c, bucket, &s.bucket, err) < 0 ||
-        access_check(c, &s.bucket, *id ? "s3:GetObjectVersion" : "s3:GetObject", access_arn(c->arena, bucket, key), err) < 0 ||
+        access_check(c, &s.bucket, *id ? "s3:GetObjectVersion" : "s3:GetObject", access_arn(c->arena, bucket, key),
+                     err) < 0 ||
         bucket_expect_owner(c, &s.bucket, "ExpectedSourceBucketOwner", err) < 0 ||
         version_wanted(c, &s.bucket, key, id, &s.version, err) < 0 ||
         condition_read(c, &s.version, "CopySource", err) < 0 ||
@@ -84,10 +85,11 @@ static int check_checksum(struct call *c, const struct source *s, struct err *er
 
     if (!*wanted || doc_is(s->version.record, "Checksum.Algorithm", wanted))
         return 0;
-    fail_code(err, ERR_INVALID, "NotImplemented",
-              "A header you provided implies functionality that is not implemented: x-amz-checksum-algorithm %s. A copy "
-              "shares the bytes of its source and keeps its checksum (%s); put the object anew to have another.",
-              wanted, doc_text_or(s->version.record, "Checksum.Algorithm", "none"));
+    fail_code(
+        err, ERR_INVALID, "NotImplemented",
+        "A header you provided implies functionality that is not implemented: x-amz-checksum-algorithm %s. A copy "
+        "shares the bytes of its source and keeps its checksum (%s); put the object anew to have another.",
+        wanted, doc_text_or(s->version.record, "Checksum.Algorithm", "none"));
     err->http_status = 501;
     return -1;
 }
@@ -109,9 +111,10 @@ int copy_object(struct call *c, struct err *err)
     if (strcmp(b.name, s.bucket.name) == 0 && str_eq(key, s.version.key) && !s.by_id &&
         !doc_is(c->input, "MetadataDirective", "REPLACE") && !doc_is(c->input, "TaggingDirective", "REPLACE") &&
         !doc_has(c->input, "StorageClass") && !doc_has(c->input, "WebsiteRedirectLocation"))
-        return fail_code(err, ERR_INVALID, "InvalidRequest",
-                         "This copy request is illegal because it is trying to copy an object to itself without changing the "
-                         "object's metadata, storage class, website redirect location or encryption attributes.");
+        return fail_code(
+            err, ERR_INVALID, "InvalidRequest",
+            "This copy request is illegal because it is trying to copy an object to itself without changing the "
+            "object's metadata, storage class, website redirect location or encryption attributes.");
     if (copy_record(c, &s, &record, err) < 0 || object_check_tagging(c, &b, record, err) < 0 ||
         condition_write(c, &b, key, err) < 0 || pieces_hold(c, s.pieces, s.piece_count, err) < 0 ||
         version_add(c, &b, key, record, s.pieces, s.piece_count, &v, err) < 0)

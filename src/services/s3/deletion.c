@@ -51,7 +51,8 @@ static int delete_version(struct call *c, const struct bucket *b, const struct d
     return version_remove(c, b, &v, err);
 }
 
-static int delete_key(struct call *c, const struct bucket *b, const struct deletion *d, struct deleted *ret, struct err *err)
+static int delete_key(struct call *c, const struct bucket *b, const struct deletion *d, struct deleted *ret,
+                      struct err *err)
 {
     struct doc *record = doc_map(c->arena);
     struct version v;
@@ -69,7 +70,8 @@ static int delete_key(struct call *c, const struct bucket *b, const struct delet
     return 0;
 }
 
-static int delete_one(struct call *c, const struct bucket *b, const struct deletion *d, struct deleted *ret, struct err *err)
+static int delete_one(struct call *c, const struct bucket *b, const struct deletion *d, struct deleted *ret,
+                      struct err *err)
 {
     *ret = (struct deleted){ 0 };
     if (check_match(c, b, d, err) < 0)
@@ -134,8 +136,8 @@ int delete_objects(struct call *c, struct err *err)
                          "The XML you provided was not well-formed or did not validate against our published schema");
     for (uint32_t i = 0; i < objects->count; i++) {
         const struct doc *object = objects->items[i];
-        struct deletion d = { doc_get(object, "Key") ? doc_get(object, "Key")->text : STR(""), doc_text(object, "VersionId"),
-                              doc_text(object, "ETag") };
+        struct deletion d = { doc_get(object, "Key") ? doc_get(object, "Key")->text : STR(""),
+                              doc_text(object, "VersionId"), doc_text(object, "ETag") };
         struct doc *item = doc_map(c->arena);
         struct err why = { 0 };
         struct deleted done;

@@ -1,8 +1,8 @@
 /* listing.c - keys, versions and uploads of a bucket, page by page.
  *
- * One walk over an ordered table serves all four. A page ends at an entry, a key or a common prefix, and the next begins
- * with the first entry greater than it: so a common prefix is told once, and a marker inside one hides it. What is rolled
- * up in a common prefix, and the old versions of a key, are passed over by seeking, not by reading. */
+ * One walk over an ordered table serves all four. A page ends at an entry, a key or a common prefix, and the next
+ * begins with the first entry greater than it: so a common prefix is told once, and a marker inside one hides it. What
+ * is rolled up in a common prefix, and the old versions of a key, are passed over by seeking, not by reading. */
 #include "services/s3/listing.h"
 
 #include <assert.h>
@@ -322,7 +322,9 @@ static int start_from_token(struct walk *w, struct str token, struct err *err)
 int list_objects_v2(struct call *c, struct err *err)
 {
     struct objects o = { .owner = doc_bool(c->input, "FetchOwner", false) };
-    struct walk w = { .c = c, .table = "s3_objects", .newest_only = true, .resumes = true, .row = object_row, .context = &o };
+    struct walk w = {
+        .c = c, .table = "s3_objects", .newest_only = true, .resumes = true, .row = object_row, .context = &o
+    };
     struct str marker = input_str(c, "StartAfter"), token = input_str(c, "ContinuationToken");
 
     if (begin(&w, "MaxKeys", err) < 0)
@@ -331,7 +333,8 @@ int list_objects_v2(struct call *c, struct err *err)
         doc_set(c->arena, c->output, "StartAfter", told_text(&w, marker));
     if (doc_has(c->input, "ContinuationToken"))
         doc_set(c->arena, c->output, "ContinuationToken", doc_str(c->arena, token));
-    if ((doc_has(c->input, "ContinuationToken") ? start_from_token(&w, token, err) : start_after(&w, marker, err)) < 0 ||
+    if ((doc_has(c->input, "ContinuationToken") ? start_from_token(&w, token, err) : start_after(&w, marker, err)) <
+            0 ||
         walk(&w, err) < 0)
         return -1;
     /* With MaxKeys 0 there is no entry to go on from. */
@@ -387,7 +390,8 @@ static int start_after_version(struct walk *w, struct versions *vs, const char *
     int64_t place;
 
     if (w->marker.size == 0)
-        return fail_code(err, ERR_INVALID, "InvalidArgument", "A version-id marker cannot be specified without a key marker.");
+        return fail_code(err, ERR_INVALID, "InvalidArgument",
+                         "A version-id marker cannot be specified without a key marker.");
     if (strcmp(id, "null") == 0) {
         if (version_by_id(w->c, &w->bucket, w->marker, id, &marked, err) < 0)
             return err->kind == ERR_NOT_FOUND ? 0 : -1;

@@ -1,8 +1,8 @@
 /* multipart.c - objects that come in parts: begun, parts put or copied, completed or aborted.
  *
  * A row of s3_uploads is the upload: Initiated, Headers, Metadata, Tags, StorageClass, ChecksumAlgorithm, ChecksumType,
- * ChecksumStated. A row of s3_parts is a part: ETag, Size, LastModified, Pieces or Manifest, Checksum. An upload's id begins
- * with the time, so that those of one key stand in the order in which they were begun. */
+ * ChecksumStated. A row of s3_parts is a part: ETag, Size, LastModified, Pieces or Manifest, Checksum. An upload's id
+ * begins with the time, so that those of one key stand in the order in which they were begun. */
 #include "services/s3/multipart.h"
 
 #include <inttypes.h>
@@ -41,9 +41,10 @@ struct part {
 
 static int no_such_upload(struct err *err)
 {
-    return fail_code(err, ERR_NOT_FOUND, "NoSuchUpload",
-                     "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted "
-                     "or completed.");
+    return fail_code(
+        err, ERR_NOT_FOUND, "NoSuchUpload",
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted "
+        "or completed.");
 }
 
 static bool is_crc(const struct checksum_kind *k)
@@ -51,7 +52,8 @@ static bool is_crc(const struct checksum_kind *k)
     return k->digest == UPLOAD_CRC32 || k->digest == UPLOAD_CRC32C || k->digest == UPLOAD_CRC64NVME;
 }
 
-/* Which types an algorithm has: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html */
+/* Which types an algorithm has:
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html */
 static int choose_checksum(struct call *c, struct doc *record, struct err *err)
 {
     const char *algorithm = doc_text(c->input, "ChecksumAlgorithm"), *type = doc_text(c->input, "ChecksumType");
@@ -68,8 +70,8 @@ static int choose_checksum(struct call *c, struct doc *record, struct err *err)
         type = kind->digest == UPLOAD_CRC64NVME ? "FULL_OBJECT" : "COMPOSITE";
     if ((strcmp(type, "FULL_OBJECT") == 0 && !is_crc(kind)) ||
         (strcmp(type, "COMPOSITE") == 0 && kind->digest == UPLOAD_CRC64NVME))
-        return fail_code(err, ERR_INVALID, "InvalidRequest", "The %s checksum type cannot be used with the %s checksum algorithm.",
-                         type, kind->name);
+        return fail_code(err, ERR_INVALID, "InvalidRequest",
+                         "The %s checksum type cannot be used with the %s checksum algorithm.", type, kind->name);
     doc_set_string(c->arena, record, "ChecksumAlgorithm", kind->name);
     doc_set_string(c->arena, record, "ChecksumType", type);
     doc_set_boolean(c->arena, record, "ChecksumStated", *algorithm != '\0');
@@ -143,8 +145,8 @@ static int part_of_row(struct arena *a, int64_t number, struct str value, struct
 
     if (json_parse(a, value, &record, err) < 0)
         return fail(err, ERR_INTERNAL, "the record of a part is damaged: %s", err->text);
-    *ret = (struct part){ number, doc_int(record, "Size", 0), doc_int(record, "LastModified", 0), doc_text(record, "ETag"),
-                          record };
+    *ret = (struct part) { number, doc_int(record, "Size", 0), doc_int(record, "LastModified", 0),
+                           doc_text(record, "ETag"), record };
     return 0;
 }
 
@@ -171,7 +173,8 @@ static int save_part(struct call *c, const struct multipart *m, int64_t number, 
     if (replaces && pieces_erase(c, before.record, err) < 0)
         return -1;
     doc_set_integer(c->arena, record, "LastModified", c->now_ms);
-    return store_put(s3_store(c), parts_table, key_of_part(c->arena, m->id, number), str_of(json_text(c->arena, record)), err);
+    return store_put(s3_store(c), parts_table, key_of_part(c->arena, m->id, number),
+                     str_of(json_text(c->arena, record)), err);
 }
 
 int admit_upload_part(struct call *c, struct err *err)
@@ -222,9 +225,10 @@ static int source_range(struct call *c, int64_t source_size, int64_t *ret_offset
         return 0;
     if (!text_starts(text, "bytes=") || !str_cut(str_of(text + 6), '-', &from, &to) || !str_to_int64(from, &first) ||
         !str_to_int64(to, &last) || first < 0 || last < first)
-        return fail_code(err, ERR_INVALID, "InvalidArgument",
-                         "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
-                         "zero-based offsets of the first and last bytes to copy");
+        return fail_code(
+            err, ERR_INVALID, "InvalidArgument",
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
+            "zero-based offsets of the first and last bytes to copy");
     if (last >= source_size)
         return fail_code(err, ERR_INVALID, "InvalidArgument",
                          "Range specified is not valid for source object of size: %" PRId64, source_size);
@@ -270,13 +274,16 @@ int upload_part_copy(struct call *c, struct err *err)
     count = pieces_cut(s.pieces, s.piece_count, offset, size, pieces);
     whole = size == s.version.size_bytes && !strchr(s.version.etag, '-');
     checksum = doc_get(s.version.record, "Checksum");
-    if (!whole || !m.checksum || !doc_is(checksum, "Algorithm", m.checksum->name) || !doc_is(checksum, "Type", "FULL_OBJECT"))
+    if (!whole || !m.checksum || !doc_is(checksum, "Algorithm", m.checksum->name) ||
+        !doc_is(checksum, "Type", "FULL_OBJECT"))
         checksum = NULL;
     if (!checksum && m.checksum_stated) {
-        fail_code(err, ERR_INVALID, "NotImplemented",
-                  "This upload was begun with the checksum algorithm %s, and the copied bytes have no such checksum: a copy "
-                  "shares the bytes of its source and does not read them. Begin the upload without a checksum algorithm, or "
-                  "upload the part.", m.checksum->name);
+        fail_code(
+            err, ERR_INVALID, "NotImplemented",
+            "This upload was begun with the checksum algorithm %s, and the copied bytes have no such checksum: a copy "
+            "shares the bytes of its source and does not read them. Begin the upload without a checksum algorithm, or "
+            "upload the part.",
+            m.checksum->name);
         err->http_status = 501;
         return -1;
     }
@@ -298,7 +305,8 @@ int upload_part_copy(struct call *c, struct err *err)
 static int each_part(struct call *c, const char *id, int64_t after, int most, struct part **ret, int *ret_count,
                      struct err *err)
 {
-    struct range range = { key_of_part(c->arena, id, after + 1), key_of_part(c->arena, id, MOST_PARTS + 1), .limit = most };
+    struct range range = { key_of_part(c->arena, id, after + 1), key_of_part(c->arena, id, MOST_PARTS + 1),
+                           .limit = most };
     struct pair *pairs;
     struct part *parts;
     int count;
@@ -319,8 +327,8 @@ static int each_part(struct call *c, const char *id, int64_t after, int most, st
 
 /* The upload and its parts go, and what they hold is let go of: but not what the object has taken over, the parts in
  * 'taken' (in order, as 'parts' are). */
-static int erase_upload(struct call *c, const struct bucket *b, struct str key, const char *id, const struct part *parts,
-                        int count, const struct part *taken, int taken_count, struct err *err)
+static int erase_upload(struct call *c, const struct bucket *b, struct str key, const char *id,
+                        const struct part *parts, int count, const struct part *taken, int taken_count, struct err *err)
 {
     for (int i = 0; i < count; i++) {
         bool moves = taken_count > 0 && taken->number == parts[i].number;
@@ -374,9 +382,10 @@ int multipart_abort_all(struct call *c, const struct bucket *b, struct err *err)
 
 static int invalid_part(struct err *err)
 {
-    return fail_code(err, ERR_INVALID, "InvalidPart",
-                     "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
-                     "specified entity tag may not match the part's entity tag.");
+    return fail_code(
+        err, ERR_INVALID, "InvalidPart",
+        "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
+        "specified entity tag may not match the part's entity tag.");
 }
 
 static struct str bare(const char *etag)
@@ -410,7 +419,8 @@ static int choose_parts(struct call *c, const struct multipart *m, const struct 
         before = number;
         while (at < have_count && have[at].number < number)
             at++;
-        if (at == have_count || have[at].number != number || !str_eq(bare(doc_text(item, "ETag")), str_of(have[at].etag)))
+        if (at == have_count || have[at].number != number ||
+            !str_eq(bare(doc_text(item, "ETag")), str_of(have[at].etag)))
             return invalid_part(err);
         if (*checksum && doc_is(have[at].record, "Checksum.Algorithm", m->checksum->name) &&
             !doc_is(have[at].record, "Checksum.Value", checksum))
@@ -420,8 +430,9 @@ static int choose_parts(struct call *c, const struct multipart *m, const struct 
     for (uint32_t i = 0; i + 1 < listed->count; i++)
         if (chosen[i].size_bytes < LEAST_PART_BYTES)
             return fail_code(err, ERR_INVALID, "EntityTooSmall",
-                             "Your proposed upload is smaller than the minimum allowed size: part %" PRId64 " has %" PRId64
-                             " bytes, and every part but the last needs 5 MB", chosen[i].number, chosen[i].size_bytes);
+                             "Your proposed upload is smaller than the minimum allowed size: part %" PRId64
+                             " has %" PRId64 " bytes, and every part but the last needs 5 MB",
+                             chosen[i].number, chosen[i].size_bytes);
     *ret = chosen;
     *ret_count = (int)listed->count;
     return 0;
@@ -463,8 +474,8 @@ static enum crc_kind crc_of(const struct checksum_kind *k)
     return k->digest == UPLOAD_CRC32 ? CRC_32 : k->digest == UPLOAD_CRC32C ? CRC_32C : CRC_64NVME;
 }
 
-/* The object's checksum from its parts': joined (FULL_OBJECT), or a checksum of checksums (COMPOSITE). NULL when a part has
- * none, as copied ones may. */
+/* The object's checksum from its parts': joined (FULL_OBJECT), or a checksum of checksums (COMPOSITE). NULL when a part
+ * has none, as copied ones may. */
 static struct doc *checksum_of_parts(struct call *c, const struct multipart *m, const struct part *parts, int count)
 {
     const struct checksum_kind *kind = m->checksum;
@@ -482,12 +493,14 @@ static struct doc *checksum_of_parts(struct call *c, const struct multipart *m, 
         struct str bytes;
 
         if (!doc_is(parts[i].record, "Checksum.Algorithm", kind->name) ||
-            !base64_decode(c->arena, str_of(doc_text(parts[i].record, "Checksum.Value")), &bytes) || bytes.size != kind->size)
+            !base64_decode(c->arena, str_of(doc_text(parts[i].record, "Checksum.Value")), &bytes) ||
+            bytes.size != kind->size)
             return NULL;
         if (m->full_object)
-            joined = i == 0 ? number_of((const unsigned char *)bytes.data, bytes.size) :
-                              crc_combine(crc_of(kind), joined, number_of((const unsigned char *)bytes.data, bytes.size),
-                                          (uint64_t)parts[i].size_bytes);
+            joined = i == 0
+                         ? number_of((const unsigned char *)bytes.data, bytes.size)
+                         : crc_combine(crc_of(kind), joined, number_of((const unsigned char *)bytes.data, bytes.size),
+                                       (uint64_t)parts[i].size_bytes);
         else if (is_crc(kind))
             joined = crc_update(crc_of(kind), joined, bytes.data, bytes.size);
         else
@@ -506,26 +519,31 @@ static struct doc *checksum_of_parts(struct call *c, const struct multipart *m, 
     return checksum;
 }
 
-static int check_stated(struct call *c, const struct multipart *m, const struct doc *checksum, int64_t size, struct err *err)
+static int check_stated(struct call *c, const struct multipart *m, const struct doc *checksum, int64_t size,
+                        struct err *err)
 {
     const char *type = doc_text(c->input, "ChecksumType");
 
     if (doc_has(c->input, "MpuObjectSize") && doc_int(c->input, "MpuObjectSize", -1) != size)
         return fail_code(err, ERR_INVALID, "InvalidRequest",
-                         "The provided 'x-amz-mp-object-size' header value does not match what was computed: %" PRId64, size);
+                         "The provided 'x-amz-mp-object-size' header value does not match what was computed: %" PRId64,
+                         size);
     if (*type && m->checksum && strcmp(type, m->full_object ? "FULL_OBJECT" : "COMPOSITE") != 0)
-        return fail_code(err, ERR_INVALID, "InvalidRequest",
-                         "The upload was created using the %s checksum mode. The complete request must use the same checksum "
-                         "mode.", m->full_object ? "FULL_OBJECT" : "COMPOSITE");
+        return fail_code(
+            err, ERR_INVALID, "InvalidRequest",
+            "The upload was created using the %s checksum mode. The complete request must use the same checksum "
+            "mode.",
+            m->full_object ? "FULL_OBJECT" : "COMPOSITE");
     for (const struct checksum_kind *k = checksum_kinds; k->name; k++) {
         if (!doc_has(c->input, k->member))
             continue;
         if (!checksum || k != m->checksum)
             return fail_code(err, ERR_INVALID, "InvalidRequest",
-                             "The %s you specified cannot be compared: the parts of this upload have no such checksum.", k->name);
-        if (!doc_is(checksum, "Value", doc_text(c->input, k->member)))
-            return fail_code(err, ERR_INVALID, "BadDigest", "The %s you specified did not match the calculated checksum.",
+                             "The %s you specified cannot be compared: the parts of this upload have no such checksum.",
                              k->name);
+        if (!doc_is(checksum, "Value", doc_text(c->input, k->member)))
+            return fail_code(err, ERR_INVALID, "BadDigest",
+                             "The %s you specified did not match the calculated checksum.", k->name);
     }
     return 0;
 }

@@ -215,8 +215,8 @@ static void tell_headers(struct call *c, const struct version *v)
 }
 
 /* The bytes that are asked for: all, a range, or a part. */
-static int choose_bytes(struct call *c, const struct version *v, bool *ret_partial, int64_t *ret_offset, int64_t *ret_size,
-                        struct err *err)
+static int choose_bytes(struct call *c, const struct version *v, bool *ret_partial, int64_t *ret_offset,
+                        int64_t *ret_size, struct err *err)
 {
     const struct doc *parts;
     int64_t number = doc_int(c->input, "PartNumber", 0), offset = 0;
@@ -224,7 +224,8 @@ static int choose_bytes(struct call *c, const struct version *v, bool *ret_parti
     if (!doc_has(c->input, "PartNumber"))
         return range_read(doc_text(c->input, "Range"), v->size_bytes, ret_partial, ret_offset, ret_size, err);
     if (doc_has(c->input, "Range"))
-        return fail_code(err, ERR_INVALID, "InvalidRequest", "Cannot specify both Range header and partNumber query parameter");
+        return fail_code(err, ERR_INVALID, "InvalidRequest",
+                         "Cannot specify both Range header and partNumber query parameter");
     if (number < 1 || number > 10000)
         return fail_code(err, ERR_INVALID, "InvalidArgument",
                          "Part number must be an integer between 1 and 10000, inclusive");

@@ -4,7 +4,8 @@
 
 #include "services/s3/version.h"
 
-/* What a Put, Copy or CreateMultipartUpload says about the object beside its bytes: Headers, Metadata, Tags, StorageClass. */
+/* What a Put, Copy or CreateMultipartUpload says about the object beside its bytes: Headers, Metadata, Tags,
+ * StorageClass. */
 int object_record(struct call *, struct doc **ret, struct err *err);
 
 /* A checksum as a record keeps it: {Algorithm, Value, Type}. */

@@ -4,7 +4,8 @@
 
 #include "engine/call.h"
 
-/* Counts the pieces as used; the last use dropped releases the blob (engine/bodies.h). Pieces without bytes are none. */
+/* Counts the pieces as used; the last use dropped releases the blob (engine/bodies.h). Pieces without bytes are none.
+ */
 int pieces_hold(struct call *, const struct piece *, int count, struct err *err);
 int pieces_drop(struct call *, const struct piece *, int count, struct err *err);
 
@@ -14,7 +15,8 @@ int pieces_write(struct call *, struct doc *record, const struct piece *, int co
 int pieces_read(struct call *, const struct doc *record, struct piece **ret, int *ret_count, struct err *err);
 int pieces_parts(struct call *, const struct doc *record, const struct doc **ret, struct err *err); /* NULL: none */
 int pieces_erase(struct call *, const struct doc *record, struct err *err);  /* drops them, and their row */
-int pieces_forget(struct call *, const struct doc *record, struct err *err); /* the row only: another record took them over */
+int pieces_forget(struct call *, const struct doc *record,
+                  struct err *err); /* the row only: another record took them over */
 
 /* The pieces of 'size' bytes from 'offset' on. The room has to be for 'count' pieces. */
 int pieces_cut(const struct piece *, int count, int64_t offset, int64_t size, struct piece *ret);

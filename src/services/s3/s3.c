@@ -1,7 +1,7 @@
 /* s3.c - the operations of Amazon S3 that are here.
  *
- * All of them are open to the engine, for S3 has policies on the other side too: bucket_open() and access_check() ask the
- * bucket's and the caller's together. 'action' and 'resource' are what they ask by default. */
+ * All of them are open to the engine, for S3 has policies on the other side too: bucket_open() and access_check() ask
+ * the bucket's and the caller's together. 'action' and 'resource' are what they ask by default. */
 #include "services/s3/s3.h"
 
 #include "services/s3/bucket.h"

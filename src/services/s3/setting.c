@@ -27,7 +27,8 @@ int put_bucket_versioning(struct call *c, struct err *err)
     if (bucket_open(c, NULL, &b, err) < 0)
         return -1;
     if (doc_is(c->input, "VersioningConfiguration.MFADelete", "Enabled")) {
-        fail_code(err, ERR_INVALID, "NotImplemented", "A header you provided implies functionality that is not implemented: "
+        fail_code(err, ERR_INVALID, "NotImplemented",
+                  "A header you provided implies functionality that is not implemented: "
                   "MFADelete. This server knows no MFA devices.");
         err->http_status = 501;
         return -1;
@@ -69,14 +70,16 @@ int put_bucket_policy(struct call *c, struct err *err)
     if (bucket_open(c, NULL, &b, err) < 0)
         return -1;
     if (!text || text->text.size == 0)
-        return fail_code(err, ERR_INVALID, "MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'");
+        return fail_code(err, ERR_INVALID, "MalformedPolicy",
+                         "Policies must be valid JSON and the first byte must be '{'");
     if (access_policy_parse(c->arena, text->text, b.name, &policy, &public, err) < 0)
         return -1;
     if (public && blocked(&b, "BlockPublicPolicy"))
-        return fail_code(err, ERR_DENIED, "AccessDenied",
-                         "User: %s is not authorized to perform: s3:PutBucketPolicy on resource: \"arn:aws:s3:::%s\" because "
-                         "public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
-                         c->principal->arn, b.name);
+        return fail_code(
+            err, ERR_DENIED, "AccessDenied",
+            "User: %s is not authorized to perform: s3:PutBucketPolicy on resource: \"arn:aws:s3:::%s\" because "
+            "public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
+            c->principal->arn, b.name);
     doc_set(c->arena, b.record, "PolicyText", doc_str(c->arena, text->text));
     doc_set(c->arena, b.record, "Policy", policy);
     doc_set_boolean(c->arena, b.record, "PolicyPublic", public);
@@ -109,7 +112,8 @@ int get_bucket_policy_status(struct call *c, struct err *err)
     return 0;
 }
 
-static const char *const blocks[] = { "BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets" };
+static const char *const blocks[] = { "BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy",
+                                      "RestrictPublicBuckets" };
 
 int get_public_access_block(struct call *c, struct err *err)
 {
@@ -195,7 +199,8 @@ int put_bucket_acl(struct call *c, struct err *err)
     return bucket_open(c, NULL, &b, err) < 0 ? -1 : check_acl(c, &b, err);
 }
 
-static int open_object(struct call *c, const char *action, const char *action_of_version, struct bucket *b, struct err *err)
+static int open_object(struct call *c, const char *action, const char *action_of_version, struct bucket *b,
+                       struct err *err)
 {
     const char *id = doc_text(c->input, "VersionId");
     struct version v;
@@ -243,9 +248,10 @@ int put_bucket_ownership_controls(struct call *c, struct err *err)
     if (bucket_open(c, NULL, &b, err) < 0)
         return -1;
     if (!doc_is(c->input, "OwnershipControls.Rules[0].ObjectOwnership", "BucketOwnerEnforced"))
-        return fail_code(err, ERR_INVALID, "InvalidRequest",
-                         "This server has no ACLs, so every object belongs to the bucket's owner: only BucketOwnerEnforced is "
-                         "possible.");
+        return fail_code(
+            err, ERR_INVALID, "InvalidRequest",
+            "This server has no ACLs, so every object belongs to the bucket's owner: only BucketOwnerEnforced is "
+            "possible.");
     return 0;
 }
 
@@ -270,11 +276,14 @@ int get_unset(struct call *c, struct err *err)
         { "GetBucketEncryption", "ServerSideEncryptionConfigurationNotFoundError",
           "The server side encryption configuration was not found" },
         { "GetBucketLifecycle", "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist" },
-        { "GetBucketLifecycleConfiguration", "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist" },
+        { "GetBucketLifecycleConfiguration", "NoSuchLifecycleConfiguration",
+          "The lifecycle configuration does not exist" },
         { "GetBucketLogging", NULL, NULL },
         { "GetBucketNotificationConfiguration", NULL, NULL },
-        { "GetBucketReplication", "ReplicationConfigurationNotFoundError", "The replication configuration was not found" },
-        { "GetBucketWebsite", "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration" },
+        { "GetBucketReplication", "ReplicationConfigurationNotFoundError",
+          "The replication configuration was not found" },
+        { "GetBucketWebsite", "NoSuchWebsiteConfiguration",
+          "The specified bucket does not have a website configuration" },
         { "GetObjectLockConfiguration", "ObjectLockConfigurationNotFoundError",
           "Object Lock configuration does not exist for this bucket" },
     };

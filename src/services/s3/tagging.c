@@ -58,7 +58,8 @@ int tagging_of_header(struct arena *a, const char *header, struct doc **ret, str
         key = uri_decode(a, key, true);
         value = uri_decode(a, value, true);
         if (!utf8_valid(key) || !utf8_valid(value))
-            return fail_code(err, ERR_INVALID, "InvalidArgument", "The header 'x-amz-tagging' shall be encoded as UTF-8 then "
+            return fail_code(err, ERR_INVALID, "InvalidArgument",
+                             "The header 'x-amz-tagging' shall be encoded as UTF-8 then "
                              "URLEncoded URL query parameters without tag name duplicates.");
         doc_set_string(a, tag, "Key", str_dup(a, key));
         doc_set_string(a, tag, "Value", str_dup(a, value));

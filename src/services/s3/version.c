@@ -147,7 +147,8 @@ int version_wanted(struct call *c, const struct bucket *b, struct str key, const
             return -1;
         if (v.marker) {
             tell_marker(c, &v);
-            fail_code(err, ERR_INVALID, "MethodNotAllowed", "The specified method is not allowed against this resource.");
+            fail_code(err, ERR_INVALID, "MethodNotAllowed",
+                      "The specified method is not allowed against this resource.");
             err->http_status = 405;
             return -1;
         }

@@ -24,16 +24,17 @@ int version_newest(struct call *, const struct bucket *, struct str key, struct 
 int version_by_id(struct call *, const struct bucket *, struct str key, const char *id, struct version *ret,
                   struct err *err); /* NoSuchVersion */
 
-/* The object that a request means: by id when that is not "", else the newest. NoSuchKey, NoSuchVersion, MethodNotAllowed as
- * S3 says them, with its headers. A caller who may not list the bucket is not told what is missing. */
+/* The object that a request means: by id when that is not "", else the newest. NoSuchKey, NoSuchVersion,
+ * MethodNotAllowed as S3 says them, with its headers. A caller who may not list the bucket is not told what is missing.
+ */
 int version_wanted(struct call *, const struct bucket *, struct str key, const char *id, struct version *ret,
                    struct err *err);
 
 /* Puts a version on top; without versioning it takes the place of the "null" one. The record is what is kept: this adds
  * the id, the time and the pieces, which the caller has counted with pieces_hold() and which are dropped with the
  * version. */
-int version_add(struct call *, const struct bucket *, struct str key, struct doc *record, const struct piece *, int count,
-                struct version *ret, struct err *err);
+int version_add(struct call *, const struct bucket *, struct str key, struct doc *record, const struct piece *,
+                int count, struct version *ret, struct err *err);
 int version_save(struct call *, const struct bucket *, const struct version *, struct doc *record, struct err *err);
 int version_remove(struct call *, const struct bucket *, const struct version *, struct err *err);
 

@@ -54,7 +54,8 @@ static int update(struct call *c, struct resource *r, struct err *err)
     if (instance_refuse_unsafe(c->input, "DeploymentConfig.AutoRollbackConfiguration", err) < 0)
         return -1;
     if (!may_become(r, "Updating") || strcmp(get_state(r), "Updating") == 0)
-        return fail_code(err, ERR_INVALID, "ValidationException", "Cannot update in-progress endpoint \"%s\".", r->row.arn);
+        return fail_code(err, ERR_INVALID, "ValidationException", "Cannot update in-progress endpoint \"%s\".",
+                         r->row.arn);
     set_state(r, "Updating");
     doc_set(c->arena, r->status, "FailureReason", NULL);
     return deploy(c, r, err);
@@ -86,7 +87,8 @@ static void name_it(struct arena *a, const struct resource *r, struct each *e)
     e->name = arena_printf(a, "%s-0", child_uid(a, r->row.uid, step, 0));
 }
 
-static bool visit(struct arena *a, const struct resource *r, const struct doc *deployment, size_t *variant, struct each *e)
+static bool visit(struct arena *a, const struct resource *r, const struct doc *deployment, size_t *variant,
+                  struct each *e)
 {
     const struct doc *variants = doc_get(deployment, "Variants");
 
@@ -184,7 +186,8 @@ static int end_instance(struct pass *p, const struct each *e, bool *ret_gone, st
     return 0;
 }
 
-static int end_instances(struct pass *p, const struct resource *r, const struct doc *deployment, bool *ret_gone, struct err *err)
+static int end_instances(struct pass *p, const struct resource *r, const struct doc *deployment, bool *ret_gone,
+                         struct err *err)
 {
     bool all = true, gone;
 
@@ -206,7 +209,8 @@ struct view { /* of a deployment's instances */
     struct doc *variants; /* for the snapshot: the healthy ones */
 };
 
-static int look(struct pass *p, struct resource *r, const struct each *e, struct view *v, struct doc *instances, struct err *err)
+static int look(struct pass *p, struct resource *r, const struct each *e, struct view *v, struct doc *instances,
+                struct err *err)
 {
     struct platform *platform = engine_context(p->engine);
     enum runtime_state state;
@@ -246,7 +250,8 @@ static int look(struct pass *p, struct resource *r, const struct each *e, struct
     return 0;
 }
 
-static int look_at_all(struct pass *p, struct resource *r, const struct doc *deployment, struct view *ret, struct err *err)
+static int look_at_all(struct pass *p, struct resource *r, const struct doc *deployment, struct view *ret,
+                       struct err *err)
 {
     struct arena *a = p->arena;
     struct view v = { .variants = doc_list(a) };
@@ -270,7 +275,8 @@ static int look_at_all(struct pass *p, struct resource *r, const struct doc *dep
     return 0;
 }
 
-/* The snapshot's entry for what is healthy now; kept in the status, so that a restart can publish it before it looks. */
+/* The snapshot's entry for what is healthy now; kept in the status, so that a restart can publish it before it looks.
+ */
 static int64_t publish(struct pass *p, struct resource *r, struct doc *variants)
 {
     struct platform *platform = engine_context(p->engine);

@@ -10,7 +10,8 @@ enum { STARTUP_S = 600 }; /* the guide's 4 minutes are for hosts that have the i
 static int check_variant(struct call *c, const struct doc *v, struct err *err)
 {
     static const char *const members[] = {
-        "ServerlessConfig", "AcceleratorType", "CoreDumpConfig", "ManagedInstanceScaling", "CapacityReservationConfig", NULL,
+        "ServerlessConfig",       "AcceleratorType",           "CoreDumpConfig",
+        "ManagedInstanceScaling", "CapacityReservationConfig", NULL,
     };
     struct resource found;
 
@@ -57,7 +58,8 @@ static int create(struct call *c, struct resource *r, struct err *err)
 
 static struct doc *resolve_variant(struct arena *a, const struct doc *v, const struct doc *m)
 {
-    const struct doc *container = doc_has(m, "PrimaryContainer") ? doc_get(m, "PrimaryContainer") : doc_at(m, "Containers[0]");
+    const struct doc *container =
+        doc_has(m, "PrimaryContainer") ? doc_get(m, "PrimaryContainer") : doc_at(m, "Containers[0]");
     struct doc *out = doc_map(a);
 
     doc_set_string(a, out, "VariantName", doc_text(v, "VariantName"));
@@ -69,7 +71,8 @@ static struct doc *resolve_variant(struct arena *a, const struct doc *v, const s
     doc_set_string(a, out, "RoleArn", doc_text(m, "ExecutionRoleArn"));
     doc_set_boolean(a, out, "Isolated", doc_bool(m, "EnableNetworkIsolation", false));
     doc_set_string(a, out, "Image", doc_text(container, "Image"));
-    for (const char *const *name = (const char *const[]){ "ModelDataUrl", "ModelDataSource", "Environment", NULL }; *name; name++)
+    for (const char *const *name = (const char *const[]) { "ModelDataUrl", "ModelDataSource", "Environment", NULL };
+         *name; name++)
         if (doc_has(container, *name))
             doc_set(a, out, *name, doc_copy(a, doc_get(container, *name)));
     return out;

@@ -100,12 +100,13 @@ int instance_refuse_unsafe(const struct doc *input, const char *what, struct err
 {
     const struct doc *value = doc_at(input, what);
 
-    if (!value || value->type == DOC_NULL || ((value->type == DOC_LIST || value->type == DOC_MAP) && value->count == 0) ||
+    if (!value || value->type == DOC_NULL ||
+        ((value->type == DOC_LIST || value->type == DOC_MAP) && value->count == 0) ||
         (value->type == DOC_STRING && value->text.size == 0))
         return 0;
-    return fail_code(err, ERR_INVALID, "ValidationException",
-                     "%s is not honoured here yet, and ignoring it would be unsafe. Leave it out; see docs/compatibility.md.",
-                     what);
+    return fail_code(
+        err, ERR_INVALID, "ValidationException",
+        "%s is not honoured here yet, and ignoring it would be unsafe. Leave it out; see docs/compatibility.md.", what);
 }
 
 int instance_check_role(struct call *c, const char *role_arn, struct err *err)

@@ -82,7 +82,8 @@ static int check_channels(const struct spec *s, struct err *err)
                                  "Duplicate channel names are not allowed: %s", name);
         if (strcmp(mode, "File") != 0)
             return fail_code(err, ERR_INVALID, "ValidationException",
-                             "Channel %s: input mode %s is not here yet; use File. See docs/compatibility.md.", name, mode);
+                             "Channel %s: input mode %s is not here yet; use File. See docs/compatibility.md.", name,
+                             mode);
         if (!doc_has(c, "DataSource.S3DataSource"))
             return fail_code(err, ERR_INVALID, "ValidationException",
                              "Channel %s: only S3DataSource is here yet. See docs/compatibility.md.", name);
@@ -93,7 +94,8 @@ static int check_channels(const struct spec *s, struct err *err)
     return 0;
 }
 
-/* Fields whose neglect would be unsafe or would pretend; everything else that has no effect is in docs/compatibility.md. */
+/* Fields whose neglect would be unsafe or would pretend; everything else that has no effect is in
+ * docs/compatibility.md. */
 static int refuse_unsafe(const struct doc *input, struct err *err)
 {
     static const char *const members[] = {
@@ -200,8 +202,8 @@ static int remove_job(struct call *c, struct resource *r, bool *ret_row_goes, st
     const char *state = get_state(r);
 
     if (!may_become(r, "Deleting"))
-        return fail_code(err, ERR_CONFLICT, "ResourceInUse", "Training job %s is in status %s; stop it first.", r->row.arn,
-                         state);
+        return fail_code(err, ERR_CONFLICT, "ResourceInUse", "Training job %s is in status %s; stop it first.",
+                         r->row.arn, state);
     *ret_row_goes = doc_bool(r->status, "_Swept", false);
     set_state(r, "Deleting");
     r->row.next_at_ms = c->now_ms;
@@ -376,7 +378,8 @@ static int take_end(struct pass *p, struct resource *r, const struct report *rep
         return end(p, r, "Failed", "Failed", report->failure_reason, at_ms, err);
     if (strcmp(report->outcome, "MaxRuntimeExceeded") == 0) {
         set_state(r, "Stopping");
-        return end(p, r, "Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds", at_ms, err);
+        return end(p, r, "Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds", at_ms,
+                   err);
     }
     if (strcmp(report->outcome, "Stopped") == 0) {
         set_state(r, "Stopping");
@@ -418,7 +421,8 @@ static int not_there(struct pass *p, struct resource *r, int64_t *ret_next_ms, s
         *ret_next_ms = p->now_ms + LOOK_LATER_MS;
         if (doc_count(all, "") == 1)
             enter(p->arena, r->status, "Pending",
-                  arena_printf(p->arena, "Waiting for an instance: %d of %d are in use and %d jobs came before this one",
+                  arena_printf(p->arena,
+                               "Waiting for an instance: %d of %d are in use and %d jobs came before this one",
                                pool_used(platform->pool), pool_slots(platform->pool),
                                pool_waiting_before(platform->pool, r->row.uid)),
                   p->now_ms);
