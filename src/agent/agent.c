@@ -22,6 +22,8 @@
 #include "net/loop.h"
 #include "run/folder.h"
 
+enum { FOLDER_MS = 5000 };
+
 struct agent {
     struct loop *loop;
     struct host *host;
@@ -29,7 +31,9 @@ struct agent {
     struct report *report;
     struct train train;
     struct serve serve;
-    struct loop_timer timer;
+    struct loop_timer timer, folder_timer;
+    const char *folder;
+    int folder_fd;
     bool stepping, again, over;
 };
 
@@ -94,6 +98,28 @@ static void on_end(void *data, int number)
     loop_stop(((struct agent *)data)->loop);
 }
 
+/* A data directory that was removed takes its agents along, and they their containers: nobody could end them any more. */
+static void folder_due(struct loop_timer *timer)
+{
+    struct agent *g = (struct agent *)(void *)((char *)timer - offsetof(struct agent, folder_timer));
+    struct stat ours, there;
+    struct err err = { 0 };
+
+    if (fstat(g->folder_fd, &ours) == 0 && ours.st_nlink > 0 &&
+        !(stat(g->folder, &there) < 0 && (errno == ENOENT || errno == ENOTDIR))) {
+        loop_timer_set(g->loop, timer, loop_now_ms(g->loop) + FOLDER_MS);
+        return;
+    }
+    log_warning("agent.abandoned", "name=%s folder=%s", g->order.name, g->folder);
+    if (host_abandon(g->host, &err) < 0) {
+        _cleanup_arena_ struct arena *a = arena_new();
+
+        log_error("agent.failed", "name=%s why=%s", g->order.name, log_quote(a, err.text));
+    }
+    g->over = true;
+    loop_stop(g->loop);
+}
+
 /* An order that cannot be understood ends all the same: the report says why. */
 static int refuse(struct arena *a, const char *folder, const char *why, struct err *err)
 {
@@ -143,6 +169,12 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
     g->train = (struct train){ .world = world, .order = &g->order, .report = g->report };
     g->serve = (struct serve){ .world = world, .order = &g->order, .report = g->report };
     g->timer.run = timer_due;
+    g->folder = folder;
+    g->folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (g->folder_fd < 0)
+        return fail_errno(err, errno, "open %s", folder);
+    g->folder_timer.run = folder_due;
+    loop_timer_set(g->loop, &g->folder_timer, loop_now_ms(g->loop) + FOLDER_MS);
     log_info("agent.started", "name=%s work=%s phase=%s", g->order.name, g->order.work, report_phase(g->report));
     step(g);
     if (!g->over)

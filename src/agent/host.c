@@ -843,6 +843,13 @@ void host_free(struct host *h)
     free(h);
 }
 
+int host_abandon(struct host *h, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    return box_remove(a, &h->box, err);
+}
+
 struct world *host_world(struct host *h)
 {
     return &h->world;

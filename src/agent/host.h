@@ -21,4 +21,7 @@ int host_new(const struct host_options *, struct host **ret, struct err *err);
 void host_free(struct host *); /* NULL is fine; the container goes on */
 struct world *host_world(struct host *);
 
+/* Nobody will ever ask again: ends the container and removes it, without a report. */
+int host_abandon(struct host *, struct err *err);
+
 #endif

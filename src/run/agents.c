@@ -348,6 +348,62 @@ static int remove_gone(struct arena *a, const char *path, struct err *err)
     return r;
 }
 
+#define DATA_LINK "data-directory"
+
+/* Which data directory a run folder belongs to, for whoever finds it later. */
+static int note_data(struct arena *a, const struct runtime_config *config, struct err *err)
+{
+    const char *link = arena_printf(a, "%s/" DATA_LINK, config->run_folder);
+    char before[4096];
+    ssize_t size = readlink(link, before, sizeof before - 1);
+
+    if (size >= 0 && (size_t)size == strlen(config->data_folder) && memcmp(before, config->data_folder, (size_t)size) == 0)
+        return 0;
+    if ((size >= 0 && unlink(link) < 0) || symlink(config->data_folder, link) < 0)
+        return fail_errno(err, errno, "link %s", link);
+    return 0;
+}
+
+/* Every name in a folder below a run folder. */
+static void remove_boxes(struct arena *a, const char *run_folder, const char *kind)
+{
+    DIR *folder = opendir(arena_printf(a, "%s/%s", run_folder, kind));
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder)) != NULL) {
+        struct box box = { .name = entry->d_name, .folder = "/nonexistent", .run_folder = run_folder };
+        struct err ignored;
+
+        if (name_is_good(entry->d_name))
+            box_remove(a, &box, &ignored);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+/* Data directories that were removed with containers in them: nobody else knows of what they left on this host. What
+ * cannot be removed now is found again at the next start. */
+static void collect_lost(struct arena *a, const char *run_folder)
+{
+    const char *all = arena_strndup(a, run_folder, (size_t)(strrchr(run_folder, '/') - run_folder));
+    DIR *folder = text_ends(all, "/sagebrush") ? opendir(all) : NULL; /* no folder that is shared with others */
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder)) != NULL) {
+        const char *other = arena_printf(a, "%s/%s", all, entry->d_name), *link = arena_printf(a, "%s/" DATA_LINK, other);
+        struct stat st;
+        struct err ignored;
+
+        if (lstat(link, &st) < 0 || !S_ISLNK(st.st_mode) || stat(link, &st) == 0 || errno != ENOENT)
+            continue;
+        remove_boxes(a, other, "runc");
+        remove_boxes(a, other, "netns");
+        tree_remove(other, &ignored);
+    }
+    if (folder)
+        closedir(folder);
+}
+
 int agents_new(const struct runtime_config *config, const struct agents_driver *driver, struct runtime **ret,
                struct err *err)
 {
@@ -362,10 +418,12 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
     }
     if (folder_make(agents, 0700, err) < 0 ||
         folder_make(arena_printf(a, "%s/images", config->data_folder), 0700, err) < 0 ||
-        folder_make(config->run_folder, 0755, err) < 0 || remove_gone(a, agents, err) < 0) {
+        folder_make(config->run_folder, 0755, err) < 0 || note_data(a, config, err) < 0 || remove_gone(a, agents, err) < 0) {
         arena_free(a);
         return -1;
     }
+    if (!driver->process)
+        collect_lost(a, config->run_folder);
     g = calloc(1, sizeof *g);
     if (!g) {
         arena_free(a);

@@ -85,3 +85,14 @@ def test_two_agents_on_one_folder(world):
     for agent in job.agents:
         agent.wait(10)
     assert world.server.lines(job.name) == ['ran']
+
+
+def test_a_removed_data_directory_takes_all_along(world):
+    i = serve(world).start()
+    r = i.until(lambda r: r.get('healthy'))
+    assert i.leftovers() != []
+    os.rename(world.data, world.data + '.gone')
+    i.agents[-1].wait(20)
+    assert i.leftovers() == []
+    with pytest.raises(OSError):
+        get(r)

@@ -1,4 +1,5 @@
 /* One contract for every runtime: containers, processes and the simulation, as far as each can be had here. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/fd.h"
 #include "base/program.h"
 #include "doc/json.h"
+#include "run/exitrecord.h"
 #include "run/runtime.h"
 
 #include <setjmp.h>
@@ -298,6 +300,36 @@ static void it_refuses_what_it_cannot(void **state)
     }
 }
 
+/* A data directory that was removed under a running job: the next server on this host finds what is left. */
+static void lost_ones_are_collected(void **state)
+{
+    struct fixture *f = *state;
+    const struct doc *report;
+    struct err err = { 0 };
+    char gone[128], run[128];
+    pid_t pid;
+
+    NEEDS_RUNTIME(f);
+    assert_int_equal(runtime_start(f->runtime, "l-0", order(f, "sleep"), &err), 0);
+    report = until(f, "l-0", "Training");
+    assert_non_null(report);
+    runtime_free(f->runtime);
+    f->runtime = NULL;
+    /* The agent first, or it would clean up itself. */
+    assert_int_equal(lock_holder(arena_printf(f->arena, "%s/agents/l-0/agent.pid", f->data), &pid, &err), 0);
+    assert_true(pid > 0);
+    assert_int_equal(lock_signal(arena_printf(f->arena, "%s/agents/l-0/agent.pid", f->data), SIGKILL, &err), 0);
+    snprintf(gone, sizeof gone, "%s.gone", f->data);
+    snprintf(run, sizeof run, "%s", f->run);
+    assert_int_equal(rename(f->data, gone), 0);
+    assert_true(path_exists(arena_printf(f->arena, "%s/runc/l-0", run)));
+    snprintf(f->data, sizeof f->data, "%.60s/other", f->folder);
+    snprintf(f->run, sizeof f->run, "%.80s-other", run);
+    assert_int_equal(make(f, &err), 0);
+    assert_false(path_exists(run));
+    assert_false(path_exists("/sys/fs/cgroup/memory/sagebrush-l-0"));
+}
+
 static void sim_hooks_are_asked(void **state)
 {
     struct fixture *f = *state;
@@ -326,6 +358,7 @@ int main(void)
         CONTRACT(sim),
         CONTRACT(process),
         CONTRACT(container),
+        cmocka_unit_test_setup_teardown(lost_ones_are_collected, setup_container, teardown),
         cmocka_unit_test_setup_teardown(sim_hooks_are_asked, setup_sim, teardown),
     };
 
