@@ -46,7 +46,8 @@ static char *clean_name(struct unpack *u, const char *name, const char *what, st
         fail(err, ERR_INVALID, "the archive has %s without a name", what);
         return NULL;
     }
-    if (*name == '/' && u->form == ARCHIVE_DATA) {
+    /* "/" alone is the folder itself: the SageMaker SDK packs models so. */
+    if (*name == '/' && name[strspn(name, "/")] && u->form == ARCHIVE_DATA) {
         fail(err, ERR_INVALID, "the archive names the absolute path %.200s", name);
         return NULL;
     }

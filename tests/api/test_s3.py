@@ -490,7 +490,13 @@ def test_settings(s3, bucket):
     assert s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"][0]["ObjectOwnership"] == "BucketOwnerEnforced"
 
 
-@pytest.mark.parametrize("more", [{"ServerSideEncryption": "AES256"}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "k"},
+@pytest.mark.parametrize("kind", ["AES256", "aws:kms"])
+def test_encryption_without_a_key_is_not_claimed(aws, s3, bucket, kind):
+    assert "ServerSideEncryption" not in s3.put_object(Bucket=bucket, Key="k", Body=b"", ServerSideEncryption=kind)
+    assert "ServerSideEncryption" not in s3.head_object(Bucket=bucket, Key="k")
+
+
+@pytest.mark.parametrize("more", [{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "k"},
                                   {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32},
                                   {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": datetime.datetime(2030, 1, 1)}])
 def test_protection_that_is_not_here_is_refused(aws, s3, bucket, more):

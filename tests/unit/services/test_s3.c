@@ -425,7 +425,7 @@ static void what_is_not_honoured_is_refused(void **state)
     doc_set_string(w.arena, latin, "ContentType", "caf\xe9");
     assert_int_equal(s3_run(&w, "PutObject", latin, s3_upload(&w, "x", 1)), -1);
     assert_string_equal(w.err.code, "InvalidArgument");
-    assert_int_equal(s3_send(&w, "PutObject", "x", 1, "{'Bucket':'shelf','Key':'k','ServerSideEncryption':'aws:kms'}"), -1);
+    assert_int_equal(s3_send(&w, "PutObject", "x", 1, "{'Bucket':'shelf','Key':'k','SSEKMSKeyId':'alias/mine'}"), -1);
     assert_string_equal(w.err.code, "NotImplemented");
     assert_int_equal(w.err.http_status, 501);
     assert_int_equal(s3_send(&w, "PutObject", "x", 1, "{'Bucket':'shelf','Key':'k','ACL':'public-read'}"), -1);
