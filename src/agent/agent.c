@@ -98,7 +98,8 @@ static void on_end(void *data, int number)
     loop_stop(((struct agent *)data)->loop);
 }
 
-/* A data directory that was removed takes its agents along, and they their containers: nobody could end them any more. */
+/* A data directory that was removed takes its agents along, and they their containers: nobody could end
+ * them any more. */
 static void folder_due(struct loop_timer *timer)
 {
     struct agent *g = (struct agent *)(void *)((char *)timer - offsetof(struct agent, folder_timer));

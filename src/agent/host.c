@@ -36,6 +36,7 @@ enum {
     PING_MS = 2000,
     FAILURE_MAX = 8192,
     TAIL_BYTES = 8192,
+    RESERVE_BYTES = 256 << 10,
 };
 
 struct work {
@@ -58,7 +59,7 @@ struct host {
 
     struct arena *arena; /* what lives as long as the agent */
     struct box box;
-    const char *folder, *ml;
+    const char *folder, *ml, *reserve;
     bool process;
     struct image image;     /* by TASK_PREPARE */
     struct network network; /* by start or attach */
@@ -484,13 +485,26 @@ static bool host_stop_asked(struct world *w, int64_t *ret_grace_s)
     return true;
 }
 
+/* Room that the job cannot have: a full disk still has a report, and the words why. */
+static void keep_room(struct host *h)
+{
+    _cleanup_fd_ int fd = open(h->reserve, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd >= 0 && fallocate(fd, 0, 0, RESERVE_BYTES) < 0)
+        unlink(h->reserve);
+}
+
 static bool host_save(struct world *w, struct report *r, bool durable)
 {
     struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *report = report_next(r);
     struct err err;
+    int result = folder_write(a, h->folder, FOLDER_REPORT, report, durable, &err);
 
-    if (folder_write(a, h->folder, FOLDER_REPORT, report_next(r), durable, &err) < 0) {
+    if (result < 0 && unlink(h->reserve) == 0)
+        result = folder_write(a, h->folder, FOLDER_REPORT, report, durable, &err);
+    if (result < 0) {
         log_error("report.unsaved", "why=%s", log_quote(a, err.text));
         return false;
     }
@@ -592,6 +606,7 @@ static int host_tidy(struct world *w, struct err *err)
     h->watch = NULL;
     if (box_remove(a, &h->box, err) < 0)
         return -1;
+    unlink(h->reserve);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         if (tree_remove(arena_printf(a, "%s/%s", h->folder, folders[i]), err) < 0)
             return -1;
@@ -783,6 +798,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     h->arena = arena_new();
     h->folder = arena_strdup(h->arena, options->folder);
     h->ml = arena_printf(h->arena, "%s/ml", h->folder);
+    h->reserve = arena_printf(h->arena, "%s/reserve", h->folder);
     h->process = strcmp(h->order->runtime, "process") == 0;
     h->box = (struct box) {
         .name = h->order->name, .folder = h->folder, .run_folder = h->order->run_folder, .process = h->process
@@ -802,6 +818,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         return -1;
     }
     close(fd);
+    keep_room(h);
     if (ml_make(h->arena, h->order, h->ml, err) < 0 ||
         logs_new(&(struct logs_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
                                          .changed = logs_changed, .data = h }, &h->logs, err) < 0) {

@@ -357,7 +357,8 @@ static int note_data(struct arena *a, const struct runtime_config *config, struc
     char before[4096];
     ssize_t size = readlink(link, before, sizeof before - 1);
 
-    if (size >= 0 && (size_t)size == strlen(config->data_folder) && memcmp(before, config->data_folder, (size_t)size) == 0)
+    if (size >= 0 && (size_t)size == strlen(config->data_folder) &&
+        memcmp(before, config->data_folder, (size_t)size) == 0)
         return 0;
     if ((size >= 0 && unlink(link) < 0) || symlink(config->data_folder, link) < 0)
         return fail_errno(err, errno, "link %s", link);
@@ -390,7 +391,8 @@ static void collect_lost(struct arena *a, const char *run_folder)
     struct dirent *entry;
 
     while (folder && (entry = readdir(folder)) != NULL) {
-        const char *other = arena_printf(a, "%s/%s", all, entry->d_name), *link = arena_printf(a, "%s/" DATA_LINK, other);
+        const char *other = arena_printf(a, "%s/%s", all, entry->d_name),
+                   *link = arena_printf(a, "%s/" DATA_LINK, other);
         struct stat st;
         struct err ignored;
 
@@ -418,7 +420,8 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
     }
     if (folder_make(agents, 0700, err) < 0 ||
         folder_make(arena_printf(a, "%s/images", config->data_folder), 0700, err) < 0 ||
-        folder_make(config->run_folder, 0755, err) < 0 || note_data(a, config, err) < 0 || remove_gone(a, agents, err) < 0) {
+        folder_make(config->run_folder, 0755, err) < 0 || note_data(a, config, err) < 0 ||
+        remove_gone(a, agents, err) < 0) {
         arena_free(a);
         return -1;
     }

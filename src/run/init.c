@@ -28,7 +28,9 @@
 
 #include "run/exitrecord.h"
 
-enum { EXIT_TWICE = 125 }; /* this folder's command has been started before */
+enum { EXIT_TWICE = 125 /* this folder's command has been started before */, RESERVE_BYTES = 16384 };
+
+#define RESERVE "reserve"
 
 static bool process_mode;
 static char boot_id[64] = "unknown";
@@ -88,7 +90,9 @@ static void write_record(int exit_code, int signal, const char *problem)
              "\"oom_hint\":%s,\"problem\":\"%s\"}\n",
              boot_id, (long long)started_ms, (long long)now_ms(), exit_code, signal,
              signal == SIGKILL ? "true" : "false", problem);
-    /* A full disk may have room again: the record is worth some patience, and nobody else waits for this process. */
+    /* A full disk: here is the room that was kept. There may be more again later, and nobody else waits for this
+     * process. */
+    unlinkat(INIT_FD_FOLDER, RESERVE, 0);
     for (int i = 0; i < 600; i++) {
         if (write_temporary("exit.tmp", text, true) == 0 &&
             renameat(INIT_FD_FOLDER, "exit.tmp", INIT_FD_FOLDER, EXIT_RECORD) == 0) {
@@ -97,6 +101,18 @@ static void write_record(int exit_code, int signal, const char *problem)
         }
         usleep(100000);
     }
+}
+
+/* So that the record can be written when the job has filled the disk. */
+static void keep_room(void)
+{
+    int fd = openat(INIT_FD_FOLDER, RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return;
+    if (fallocate(fd, 0, 0, RESERVE_BYTES) < 0)
+        unlinkat(INIT_FD_FOLDER, RESERVE, 0);
+    close(fd);
 }
 
 /* True when this init is the first here. */
@@ -222,6 +238,7 @@ int main(int argc, char **argv)
     read_boot_id();
     if (!claim_folder())
         return EXIT_TWICE;
+    keep_room();
     close(INIT_FD_LOCK);
     close(INIT_FD_READY);
     if (pipe2(pipes, O_CLOEXEC) < 0) {

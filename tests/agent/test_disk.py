@@ -1,0 +1,52 @@
+"""A disk that is full."""
+import os
+import subprocess
+
+import pytest
+
+from conftest import needs_containers
+
+pytestmark = needs_containers
+
+
+@pytest.fixture
+def small(world):
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=12m', 'sgb-test', world.data], check=True)
+    os.makedirs(f'{world.data}/images')
+    yield world
+    for i in world.instances:
+        for agent in i.agents:
+            if agent.poll() is None:
+                agent.kill()
+                agent.wait()
+    subprocess.run(['umount', '-l', world.data], check=True)
+
+
+@pytest.mark.parametrize('kills', [0, 3])
+def test_a_job_that_fills_the_disk_ends(small, kills):
+    job = small.train('''
+f = open("/opt/ml/model/big", "wb", buffering=0)
+try:
+    while True: f.write(bytes(1 << 16))
+except OSError:
+    try:
+        while True: f.write(b"1")
+    except OSError: pass
+    raise SystemExit(4)
+''').start()
+    for _ in range(kills):
+        try:
+            job.agents[-1].wait(0.25)
+        except subprocess.TimeoutExpired:
+            job.kill()
+            job.start()
+    r = job.ended(40)
+    assert r['outcome'] == 'Failed' and r['exit_code'] == 4, r
+    assert job.leftovers() == []
+
+
+def test_input_that_does_not_fit(small):
+    small.server.objects['in/d/x'] = bytes(20 << 20)
+    job = small.train('print(1)', channels=[{'name': 'train', 's3_uri': 's3://in/d/'}]).start()
+    r = job.ended(20)
+    assert r['outcome'] == 'Failed' and 'disk has room for' in r['failure_reason'], r
