@@ -248,8 +248,8 @@ int access_policy_parse(struct arena *a, struct str text, const char *bucket, st
 }
 
 /* ServerSideEncryption alone names no key of the caller's: it asks for what AWS does to every object anyway, and the
- * SageMaker SDK sends it with each script. It is taken without effect, and no answer claims that something was encrypted;
- * docs/decisions has the why. Whoever names a key relies on it, and is refused. */
+ * SageMaker SDK sends it with each script. It is taken without effect, and no answer claims that something was
+ * encrypted; docs/decisions has the why. Whoever names a key relies on it, and is refused. */
 int access_refuse(struct call *c, struct err *err)
 {
     static const char *const members[] = {
