@@ -47,6 +47,7 @@ struct work {
     pthread_t thread;
     bool joinable;
     int cancel; /* eventfd */
+    int result; /* of the function that did it */
 };
 
 struct host {
@@ -123,29 +124,31 @@ static void work_done(void *data)
 {
     struct work *k = data;
 
-    k->state = k->err.kind == ERR_NONE ? TASK_DONE : TASK_FAILED;
+    k->state = k->result == 0 ? TASK_DONE : TASK_FAILED;
     if (k->joinable)
         pthread_join(k->thread, NULL);
     k->joinable = false;
     tell(k->host);
 }
 
-static void run_prepare(struct host *h, struct work *k)
+/* The result is what is returned: the err of a call that was tried again and then succeeded is not empty. */
+static int run_prepare(struct host *h, struct work *k)
 {
     struct transfer t = transfer_of(h, k->cancel);
 
     if (image_find(h->arena, h->order->data_folder, h->order->image, order_has_script(h->order->doc), &h->image,
                    &k->err) < 0)
-        return;
-    if (order_trains(h->order)) {
-        if (transfer_channels(&t, &k->err) < 0 && k->err.kind != ERR_CONFLICT && k->err.kind != ERR_INTERNAL)
-            fail(&k->err, k->err.kind, "Data download failed:%s", k->err.text);
-    } else if (transfer_models(&t, &k->err) < 0 && k->err.kind != ERR_CONFLICT && k->err.kind != ERR_INTERNAL) {
-        fail(&k->err, k->err.kind,
-             "Failed to download model data: %s. Please ensure that there is an object located at the "
-             "URL and that the role passed to CreateModel has permissions to download the model.",
-             k->err.text);
-    }
+        return -1;
+    if ((order_trains(h->order) ? transfer_channels(&t, &k->err) : transfer_models(&t, &k->err)) == 0)
+        return 0;
+    if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL)
+        return -1;
+    if (order_trains(h->order))
+        return fail(&k->err, k->err.kind, "Data download failed:%s", k->err.text);
+    return fail(&k->err, k->err.kind,
+                "Failed to download model data: %s. Please ensure that there is an object located at the "
+                "URL and that the role passed to CreateModel has permissions to download the model.",
+                k->err.text);
 }
 
 static const char *checkpoints_of(struct host *h, struct arena *a)
@@ -153,7 +156,7 @@ static const char *checkpoints_of(struct host *h, struct arena *a)
     return arena_printf(a, "%s/checkpoints", h->ml);
 }
 
-static void run_save(struct host *h, struct work *k)
+static int run_save(struct host *h, struct work *k)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct transfer t = transfer_of(h, k->cancel);
@@ -162,19 +165,17 @@ static void run_save(struct host *h, struct work *k)
     /* Checkpoints first: they are what a next attempt starts from. */
     if (transfer_checkpoints(&t, checkpoints_of(h, a), true, &k->err) < 0 ||
         transfer_results(&t, a, h->with_model, &model, &k->err) < 0)
-        return;
+        return -1;
     snprintf(h->model_text, sizeof h->model_text, "%s", model);
     h->model = h->model_text;
+    return 0;
 }
 
 static void *work_thread(void *data)
 {
     struct work *k = data;
 
-    if (k->task == TASK_PREPARE)
-        run_prepare(k->host, k);
-    else
-        run_save(k->host, k);
+    k->result = k->task == TASK_PREPARE ? run_prepare(k->host, k) : run_save(k->host, k);
     loop_post(k->host->loop, work_done, k);
     return NULL;
 }
@@ -204,8 +205,7 @@ static void host_begin(struct world *w, enum task task)
         return;
     }
     if (!needs_thread(h, task)) {
-        run_prepare(h, k);
-        k->state = k->err.kind == ERR_NONE ? TASK_DONE : TASK_FAILED;
+        k->state = run_prepare(h, k) == 0 ? TASK_DONE : TASK_FAILED;
         return;
     }
     r = pthread_create(&k->thread, NULL, work_thread, k);
