@@ -32,7 +32,7 @@ struct agent {
     struct train train;
     struct serve serve;
     struct loop_timer timer, folder_timer;
-    const char *folder;
+    const char *folder, *order_path;
     int folder_fd;
     bool stepping, again, over;
 };
@@ -107,7 +107,7 @@ static void folder_due(struct loop_timer *timer)
     struct err err = { 0 };
 
     if (fstat(g->folder_fd, &ours) == 0 && ours.st_nlink > 0 &&
-        !(stat(g->folder, &there) < 0 && (errno == ENOENT || errno == ENOTDIR))) {
+        !(stat(g->order_path, &there) < 0 && (errno == ENOENT || errno == ENOTDIR))) {
         loop_timer_set(g->loop, timer, loop_now_ms(g->loop) + FOLDER_MS);
         return;
     }
@@ -142,7 +142,7 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
 {
     const struct doc *order, *before;
     struct world *world;
-    bool ours;
+    bool ours, fresh;
 
     if (claim(a, folder, &ours, err) < 0)
         return -1;
@@ -157,12 +157,13 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
         return 0;
     if (order_read(order, &g->order, err) < 0)
         return refuse(a, folder, err->text, err);
+    fresh = !before || doc_is(before, "phase", "Starting") || doc_is(before, "phase", "Downloading");
     if (loop_new(&g->loop, err) < 0)
         return -1;
     if (loop_signal(g->loop, SIGUSR1, on_look, g, err) < 0 || loop_signal(g->loop, SIGTERM, on_end, g, err) < 0 ||
         host_new(
             &(struct host_options) {
-                .loop = g->loop, .folder = folder, .order = &g->order, .happened = step, .data = g },
+                .loop = g->loop, .folder = folder, .order = &g->order, .fresh = fresh, .happened = step, .data = g },
             &g->host, err) < 0)
         return -1;
     world = host_world(g->host);
@@ -171,6 +172,7 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
     g->serve = (struct serve){ .world = world, .order = &g->order, .report = g->report };
     g->timer.run = timer_due;
     g->folder = folder;
+    g->order_path = arena_printf(a, "%s/" FOLDER_ORDER, folder);
     g->folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (g->folder_fd < 0)
         return fail_errno(err, errno, "open %s", folder);

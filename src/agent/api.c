@@ -3,8 +3,6 @@
 #include "agent/api.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -272,25 +270,14 @@ static const char endpoints[] = "{\"version\":3,\"partitions\":[{\"partition\":\
                                 "0.1:8090\",\"protocols\":[\"http\"],"
                                 "\"signatureVersions\":[\"v4\"]},\"regions\":{},\"services\":{%s}}]}";
 
-static int write_file(const char *path, const char *text, struct err *err)
-{
-    FILE *f = fopen(path, "we");
-    int bad;
-
-    if (!f)
-        return fail_errno(err, errno, "create %s", path);
-    bad = fputs(text, f) == EOF;
-    if (fclose(f) == EOF || bad)
-        return fail_errno(err, errno, "write %s", path);
-    return 0;
-}
-
 int api_write_endpoints(struct arena *a, const char *folder, struct err *err)
 {
     static const char *const services[] = { "api.sagemaker", "runtime.sagemaker", "featurestore-runtime.sagemaker",
                                             "metrics.sagemaker", "s3", "sts", "iam", "logs", "monitoring", "ec2" };
     _cleanup_buf_ struct buf list = { 0 };
-    const char *text;
+    const char *text, *path;
+    struct err ignored;
+    struct str before;
 
     for (size_t i = 0; i < sizeof services / sizeof *services; i++)
         buf_printf(
@@ -298,7 +285,10 @@ int api_write_endpoints(struct arena *a, const char *folder, struct err *err)
             "%s\"%s\":{\"defaults\":{\"hostname\":\"127.0.0.1:8090\",\"protocols\":[\"http\"]},\"endpoints\":{}}",
             i ? "," : "", services[i]);
     text = arena_printf(a, endpoints, list.data);
+    path = arena_printf(a, "%s/endpoints.json", folder);
+    if (file_read(a, path, 1 << 20, &before, &ignored) == 0 && str_is(before, text))
+        return 0;
     if (folder_make(folder, 0755, err) < 0)
         return -1;
-    return write_file(arena_printf(a, "%s/endpoints.json", folder), text, err);
+    return file_write_atomic(path, text, strlen(text), 0644, err);
 }

@@ -64,6 +64,14 @@ struct host {
     bool process;
     struct image image;     /* by TASK_PREPARE */
     struct network network; /* by start or attach */
+    struct early {
+        pthread_t thread;
+        bool running;
+        struct arena *arena;
+        int result;
+        struct network network;
+        struct err err;
+    } early; /* the network, made while the rest is prepared */
     bool networked;
     int port;
     struct api *api;
@@ -254,6 +262,33 @@ static enum network_mode mode_of(const struct order *o)
     return order_trains(o) ? NETWORK_NONE : NETWORK_LOCAL;
 }
 
+static void *early_thread(void *data)
+{
+    struct host *h = data;
+    struct early *e = &h->early;
+
+    e->result = network_setup(e->arena, h->order->run_folder, h->order->name, mode_of(h->order), &e->network, &e->err);
+    return NULL;
+}
+
+static void early_begin(struct host *h)
+{
+    h->early.arena = arena_new();
+    h->early.result = -1;
+    h->early.running = pthread_create(&h->early.thread, NULL, early_thread, h) == 0;
+}
+
+/* What cannot be had early is tried again, and then told, when it is needed. */
+static void early_end(struct host *h)
+{
+    if (!h->early.running)
+        return;
+    pthread_join(h->early.thread, NULL);
+    h->early.running = false;
+    if (h->early.result == 0)
+        h->network = h->early.network;
+}
+
 static int free_port(struct arena *a, const char *folder, int *ret, struct err *err)
 {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -297,7 +332,8 @@ static int set_up(struct host *h, struct err *err)
             return -1;
         h->network.address = "127.0.0.1";
     } else if (!h->networked && !h->process) {
-        if (network_setup(a, h->order->run_folder, h->order->name, mode_of(h->order), &h->network, err) < 0)
+        early_end(h);
+        if (!h->network.namespace_path && network_setup(a, h->order->run_folder, h->order->name, mode_of(h->order), &h->network, err) < 0)
             return -1;
         h->port = (int)h->order->port;
     }
@@ -346,7 +382,7 @@ static int host_start(struct world *w, struct err *err)
     if (!h->image.title && image_find(h->arena, h->order->data_folder, h->order->image, order_has_script(h->order->doc),
                                       &h->image, err) < 0)
         return -1;
-    if (ml_make(a, h->order, h->ml, err) < 0 || set_up(h, err) < 0)
+    if (set_up(h, err) < 0)
         return -1;
     if (h->image.kind == IMAGE_HOST && h->process) {
         if (program_path(a, h->image.program, &program, err) < 0)
@@ -360,7 +396,7 @@ static int host_start(struct world *w, struct err *err)
         mounts[o.mount_count++] =
             (struct bundle_mount){ .source = checkpoints_of(h, a), .at = h->order->checkpoint_path };
     if (!h->process && !h->order->isolated) {
-        const char *folder = arena_printf(a, "%s/botocore", h->folder);
+        const char *folder = arena_printf(a, "%s/images/botocore", h->order->data_folder);
 
         if (api_write_endpoints(a, folder, err) < 0)
             return -1;
@@ -598,12 +634,13 @@ static int host_tidy(struct world *w, struct err *err)
 {
     struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
-    static const char *const folders[] = { "ml", "root", "upper", "work", "etc", "botocore" };
+    static const char *const folders[] = { "ml", "root", "upper", "work", "etc" };
 
     api_free(h->api);
     h->api = NULL;
     loop_watch_free(h->watch);
     h->watch = NULL;
+    early_end(h);
     if (box_remove(a, &h->box, err) < 0)
         return -1;
     unlink(h->reserve);
@@ -800,9 +837,11 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     h->ml = arena_printf(h->arena, "%s/ml", h->folder);
     h->reserve = arena_printf(h->arena, "%s/reserve", h->folder);
     h->process = strcmp(h->order->runtime, "process") == 0;
-    h->box = (struct box) {
-        .name = h->order->name, .folder = h->folder, .run_folder = h->order->run_folder, .process = h->process
-    };
+    h->box = (struct box){ .name = h->order->name,
+                           .folder = h->folder,
+                           .run_folder = h->order->run_folder,
+                           .images = arena_printf(h->arena, "%s/images", h->order->data_folder),
+                           .process = h->process };
     for (int i = 0; i < TASK_COUNT; i++) {
         h->work[i] = (struct work){ .host = h, .task = (enum task)i, .cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
         assert(h->work[i].cancel >= 0);
@@ -819,6 +858,8 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     }
     close(fd);
     keep_room(h);
+    if (options->fresh && !h->process)
+        early_begin(h);
     if (ml_make(h->arena, h->order, h->ml, err) < 0 ||
         logs_new(&(struct logs_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
                                          .changed = logs_changed, .data = h }, &h->logs, err) < 0) {
@@ -836,6 +877,7 @@ void host_free(struct host *h)
     if (!h)
         return;
     h->closing = true;
+    early_end(h);
     for (int i = 0; i < TASK_COUNT; i++) {
         host_cancel(&h->world, (enum task)i);
         if (h->work[i].joinable)
@@ -856,6 +898,7 @@ void host_free(struct host *h)
     loop_watch_free(h->watch);
     /* What the threads had posted before they ended still points here. */
     loop_turn(h->loop, false);
+    arena_free(h->early.arena);
     arena_free(h->arena);
     free(h);
 }
@@ -864,7 +907,11 @@ int host_abandon(struct host *h, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
 
-    return box_remove(a, &h->box, err);
+    early_end(h);
+    if (box_remove(a, &h->box, err) < 0)
+        return -1;
+    /* What a removal could not reach below the mounts. */
+    return tree_remove(h->folder, err);
 }
 
 struct world *host_world(struct host *h)

@@ -13,6 +13,7 @@ struct host_options {
     struct loop *loop;
     const char *folder;          /* absolute */
     const struct order *order;   /* lives longer */
+    bool fresh;                  /* the container was not started yet: it will be */
     void (*happened)(void *data); /* on the loop: something is to be looked at */
     void *data;
 };

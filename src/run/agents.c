@@ -366,13 +366,14 @@ static int note_data(struct arena *a, const struct runtime_config *config, struc
 }
 
 /* Every name in a folder below a run folder. */
-static void remove_boxes(struct arena *a, const char *run_folder, const char *kind)
+static void remove_boxes(struct arena *a, const char *run_folder, const char *data_folder, const char *kind)
 {
     DIR *folder = opendir(arena_printf(a, "%s/%s", run_folder, kind));
     struct dirent *entry;
 
     while (folder && (entry = readdir(folder)) != NULL) {
-        struct box box = { .name = entry->d_name, .folder = "/nonexistent", .run_folder = run_folder };
+        struct box box = { .name = entry->d_name, .run_folder = run_folder,
+                           .folder = arena_printf(a, "%s/agents/%s", data_folder, entry->d_name) };
         struct err ignored;
 
         if (name_is_good(entry->d_name))
@@ -393,13 +394,19 @@ static void collect_lost(struct arena *a, const char *run_folder)
     while (folder && (entry = readdir(folder)) != NULL) {
         const char *other = arena_printf(a, "%s/%s", all, entry->d_name),
                    *link = arena_printf(a, "%s/" DATA_LINK, other);
+        char data[4096];
         struct stat st;
         struct err ignored;
+        ssize_t size;
 
         if (lstat(link, &st) < 0 || !S_ISLNK(st.st_mode) || stat(link, &st) == 0 || errno != ENOENT)
             continue;
-        remove_boxes(a, other, "runc");
-        remove_boxes(a, other, "netns");
+        size = readlink(link, data, sizeof data - 1);
+        if (size < 0)
+            continue;
+        data[size] = '\0';
+        remove_boxes(a, other, data, "runc");
+        remove_boxes(a, other, data, "netns");
         tree_remove(other, &ignored);
     }
     if (folder)

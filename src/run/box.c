@@ -250,7 +250,7 @@ static int make_bundle(struct arena *a, const struct box *b, const struct box_or
     int count = 0, n = 0;
 
     if (o->image->kind == IMAGE_HOST) {
-        if (hostimage_make(a, root, mounts, &count, err) < 0 ||
+        if (hostimage_make(a, b->images, b->folder, mounts, &count, err) < 0 ||
             write_names(a, o, arena_printf(a, "%s/etc", root), err) < 0 ||
             program_path(a, o->image->program, &program, err) < 0)
             return -1;

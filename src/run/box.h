@@ -25,6 +25,7 @@ struct box {
     const char *name;       /* of the container */
     const char *folder;     /* absolute */
     const char *run_folder; /* runc's state and the network's name */
+    const char *images;     /* what containers share; only for box_start */
     bool process;           /* no container around it */
 };
 

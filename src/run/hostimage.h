@@ -9,8 +9,10 @@
 #include "base/err.h"
 #include "run/bundle.h"
 
-/* Makes the root folder (again is fine) and gives the mounts that fill it; room for HOSTIMAGE_MOUNTS. */
+/* Makes <folder>/root (again is fine) and gives the mounts that fill it; room for HOSTIMAGE_MOUNTS. What all containers
+ * share is kept in 'images'. */
 enum { HOSTIMAGE_MOUNTS = 24 };
-int hostimage_make(struct arena *, const char *root, struct bundle_mount *ret, int *ret_count, struct err *err);
+int hostimage_make(struct arena *, const char *images, const char *folder, struct bundle_mount *ret, int *ret_count,
+                   struct err *err);
 
 #endif

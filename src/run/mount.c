@@ -94,15 +94,17 @@ int mount_clear(struct arena *a, const char *folder, struct err *err)
 {
     char real[4096];
     struct str text, line;
-    const char **points;
+    const char **points, *upper;
     int count = 0, room = 0;
     size_t size;
 
+    /* A folder that was moved away still has its overlay, wherever that is now: it names its upper folder as it was. */
     if (!realpath(folder, real)) {
-        if (errno == ENOENT)
-            return 0;
-        return fail_errno(err, errno, "find %s", folder);
+        if (errno != ENOENT)
+            return fail_errno(err, errno, "find %s", folder);
+        snprintf(real, sizeof real, "%s", folder);
     }
+    upper = arena_printf(a, "upperdir=%s/", folder);
     size = strlen(real);
     if (file_read(a, "/proc/self/mountinfo", MOUNTINFO_LIMIT, &text, err) < 0)
         return -1;
@@ -110,19 +112,19 @@ int mount_clear(struct arena *a, const char *folder, struct err *err)
         room += text.data[i] == '\n';
     points = arena_array_of(a, const char *, (size_t)room + 1);
     while (text.size) {
-        struct str field = { 0 };
+        struct str field = { 0 }, whole;
 
         if (!str_cut(text, '\n', &line, &text)) {
             line = text;
             text.size = 0;
         }
+        whole = line;
         for (int i = 0; i < 5; i++)
             if (!str_cut(line, ' ', &field, &line))
                 break;
-        if (field.size < size || memcmp(field.data, real, size) != 0)
-            continue;
         char *point = unescape(a, field);
-        if (strncmp(point, real, size) == 0 && (point[size] == '/' || point[size] == '\0') && count <= room)
+        if (count <= room && ((strncmp(point, real, size) == 0 && (point[size] == '/' || point[size] == '\0')) ||
+                              memmem(whole.data, whole.size, upper, strlen(upper))))
             points[count++] = point;
     }
     /* Later mounts stand later, and may stand on earlier ones. */

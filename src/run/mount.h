@@ -13,7 +13,8 @@ int mount_overlay(const char *const *layers, int count, const char *upper, const
 
 bool mount_is_point(const char *path); /* something is mounted exactly there */
 
-/* Unmounts everything at or below the folder, the deepest first. Nothing there is fine. */
+/* Unmounts everything at or below the folder, and overlays whose upper folder is in it, the latest first. Nothing
+ * there is fine. */
 int mount_clear(struct arena *, const char *folder, struct err *err);
 
 #endif

@@ -87,6 +87,15 @@ def test_two_agents_on_one_folder(world):
     assert world.server.lines(job.name) == ['ran']
 
 
+def test_a_deleted_data_directory_takes_all_along(world):
+    i = serve(world).start()
+    i.until(lambda r: r.get('healthy'))
+    subprocess.run(['rm', '-rf', world.data], capture_output=True)
+    i.agents[-1].wait(20)
+    assert i.leftovers() == []
+    assert not os.path.exists(i.folder)
+
+
 def test_a_removed_data_directory_takes_all_along(world):
     i = serve(world).start()
     r = i.until(lambda r: r.get('healthy'))
