@@ -333,7 +333,8 @@ static int set_up(struct host *h, struct err *err)
         h->network.address = "127.0.0.1";
     } else if (!h->networked && !h->process) {
         early_end(h);
-        if (!h->network.namespace_path && network_setup(a, h->order->run_folder, h->order->name, mode_of(h->order), &h->network, err) < 0)
+        if (!h->network.namespace_path &&
+            network_setup(a, h->order->run_folder, h->order->name, mode_of(h->order), &h->network, err) < 0)
             return -1;
         h->port = (int)h->order->port;
     }

@@ -238,7 +238,6 @@ int main(int argc, char **argv)
     read_boot_id();
     if (!claim_folder())
         return EXIT_TWICE;
-    keep_room();
     close(INIT_FD_LOCK);
     close(INIT_FD_READY);
     if (pipe2(pipes, O_CLOEXEC) < 0) {
@@ -253,6 +252,7 @@ int main(int argc, char **argv)
         write_record(126, 0, "cannot fork");
         return 126;
     }
+    keep_room();
     /* Ends at once when the command was started. */
     do
         n = read(pipes[0], problem, sizeof problem - 1);
