@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -396,6 +397,18 @@ static void terminate(void *data, int number)
     http_server_drain(c->admin_server, DRAIN_MS, drained, c);
 }
 
+/* Every connection and every body in flight is a descriptor; the soft limit of a shell is 1024. */
+static void raise_open_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warning("control.open_files", "limit=%llu", (unsigned long long)limit.rlim_max);
+}
+
 int main(int argc, char **argv)
 {
     static struct control control;
@@ -408,6 +421,7 @@ int main(int argc, char **argv)
         return 2;
     }
     log_setup("sagebrushd", LOG_INFO);
+    raise_open_files();
     c->arena = arena_new();
     if (start(c, argv[2], &err) < 0 || loop_signal(c->loop, SIGTERM, terminate, c, &err) < 0 ||
         loop_signal(c->loop, SIGINT, terminate, c, &err) < 0) {
@@ -424,6 +438,7 @@ int main(int argc, char **argv)
     chores_free(c->chores);
     admin_free(c->admin);
     gateway_free(c->gateway);
+    identity_forget(&c->platform);
     engine_free(c->engine);
     routes_free(c->platform.routes);
     pool_free(c->platform.pool);
