@@ -1,4 +1,4 @@
-/* api.c - the endpoint passes bytes on to api.sock and back, and looks at none of them: signatures
+/* api.c - the endpoint passes bytes on to jobs.sock and back, and looks at none of them: signatures
  * are checked there. */
 #include "agent/api.h"
 

@@ -50,7 +50,7 @@ struct control {
     struct engine *engine;
     struct gateway *gateway;
     struct admin *admin;
-    struct http_server *api, *admin_server;
+    struct http_server *api, *jobs, *admin_server;
     struct platform platform;
     struct loop_hook hook;
     struct loop_timer due, ack_timer;
@@ -310,15 +310,21 @@ static int start_servers(struct control *c, struct err *err)
     struct http_server_options api = {
         .loop = c->loop, .handle = gateway_handle, .data = c->gateway, .name = "Sagebrush"
     };
+    struct http_server_options jobs = {
+        .loop = c->loop, .handle = gateway_handle_job, .data = c->gateway, .name = "Sagebrush"
+    };
     struct http_server_options admin = {
         .loop = c->loop, .handle = admin_handle, .data = c->admin, .name = "Sagebrush"
     };
 
     c->api = http_server_new(&api);
+    c->jobs = http_server_new(&jobs);
     c->admin_server = http_server_new(&admin);
-    if (http_server_listen_unix(c->admin_server, c->platform.admin_socket, 0600, err) < 0)
+    if (http_server_listen_unix(c->admin_server, c->platform.admin_socket, 0600, err) < 0 ||
+        http_server_listen_unix(c->jobs, c->platform.api_socket, 0600, err) < 0)
         return -1;
-    return http_server_listen_unix(c->api, c->platform.api_socket, 0600, err);
+    return http_server_listen_unix(c->api, arena_printf(c->arena, "%s/run/api.sock", c->platform.data_folder), 0600,
+                                   err);
 }
 
 static int start(struct control *c, const char *data, struct err *err)
@@ -334,7 +340,7 @@ static int start(struct control *c, const char *data, struct err *err)
         return -1;
     c->platform.account = doc_text_or(config, "account", "111122223333");
     c->platform.default_region = doc_text_or(config, "region", "us-east-1");
-    c->platform.api_socket = arena_printf(c->arena, "%s/run/api.sock", data);
+    c->platform.api_socket = arena_printf(c->arena, "%s/run/jobs.sock", data);
     c->platform.admin_socket = arena_printf(c->arena, "%s/run/admin.sock", data);
     c->platform.pool =
         pool_new((int)sysconf(_SC_NPROCESSORS_ONLN), (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
@@ -392,8 +398,9 @@ static void terminate(void *data, int number)
     if (c->draining)
         return;
     log_info("control.stopping", "signal=%d", number);
-    c->draining = 2;
+    c->draining = 3;
     http_server_drain(c->api, DRAIN_MS, drained, c);
+    http_server_drain(c->jobs, DRAIN_MS, drained, c);
     http_server_drain(c->admin_server, DRAIN_MS, drained, c);
 }
 
@@ -433,6 +440,7 @@ int main(int argc, char **argv)
     loop_run(c->loop);
     commit(c);
     http_server_free(c->api);
+    http_server_free(c->jobs);
     http_server_free(c->admin_server);
     loop_watch_free(c->watch);
     chores_free(c->chores);

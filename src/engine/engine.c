@@ -216,6 +216,16 @@ static const char *action_of(struct call *c, const struct op *op)
     return arena_printf(c->arena, "%s:%s", prefix, c->operation->name);
 }
 
+/* IAM's calls that name no user are about the caller, and so is what policies say of that user. */
+static const char *member_text(struct call *c, const char *name)
+{
+    const char *value = doc_text(c->input, name), *user = strstr(c->principal->arn, ":user/");
+
+    if (!*value && user && strcmp(name, "UserName") == 0)
+        return strrchr(user, '/') + 1;
+    return value;
+}
+
 /* "{Member}" of the input, "{region}", "{account}". */
 static const char *expand(struct call *c, const char *pattern)
 {
@@ -232,7 +242,7 @@ static const char *expand(struct call *c, const char *pattern)
 
         buf_append_str(&b, str_is(name, "region")    ? c->region
                            : str_is(name, "account") ? c->principal->account
-                                                     : doc_text(c->input, str_dup(c->arena, name)));
+                                                     : member_text(c, str_dup(c->arena, name)));
         pattern = close + 1;
     }
     return b.size ? arena_strdup(c->arena, b.data) : "*";

@@ -66,14 +66,14 @@ static void fail_request(struct passage *g, struct err *err);
 /* --- Beginning: the head --- */
 
 /* "x-sagebrush-peer: 192.0.2.1 tls" is the data plane's word about who is really there; it removes any the client sent.
- */
-static void read_peer(struct passage *g)
+ * Over the socket of the jobs it would be the job's own word. */
+static void read_peer(struct passage *g, bool from_data_plane)
 {
     struct str value = http_value(g->x->head, "x-sagebrush-peer"), ip, how;
 
     g->source_ip = *g->x->peer ? g->x->peer : "127.0.0.1";
     g->tls = g->x->tls;
-    if (*g->x->peer == '\0' && str_cut(value, ' ', &ip, &how)) {
+    if (from_data_plane && *g->x->peer == '\0' && str_cut(value, ' ', &ip, &how)) {
         g->source_ip = str_dup(g->arena, ip);
         g->tls = str_is(how, "tls");
     }
@@ -98,7 +98,7 @@ static char *request_id(struct gateway *gw, struct arena *a)
     return id;
 }
 
-static struct passage *passage_new(struct gateway *gw, struct http_exchange *x)
+static struct passage *passage_new(struct gateway *gw, struct http_exchange *x, bool from_data_plane)
 {
     const struct http_head *head = x->head;
     struct passage *g = arena_new_of(x->arena, struct passage);
@@ -114,7 +114,7 @@ static struct passage *passage_new(struct gateway *gw, struct http_exchange *x)
                                         .header_count = (int)head->header_count, .hosts = gw->options.hosts };
     g->signed_request = (struct sigv4_request){ head->method, head->target, headers, (int)head->header_count };
     g->call.request_id = request_id(gw, x->arena);
-    read_peer(g);
+    read_peer(g, from_data_plane);
     return g;
 }
 
@@ -524,20 +524,29 @@ static void begin(struct passage *g)
     http_read_all(x, BODY_MAX_BYTES, document_ready);
 }
 
-void gateway_handle(struct http_exchange *x, void *data)
+static void handle(struct gateway *gw, struct http_exchange *x, bool from_data_plane)
 {
-    struct gateway *gw = data;
     struct passage *g;
 
     if (str_starts(x->head->target, "/_sagebrush/") && gw->options.local) {
         gw->options.local(gw->options.context, x);
         return;
     }
-    g = passage_new(gw, x);
+    g = passage_new(gw, x, from_data_plane);
     x->data = g;
     x->closed = closed;
     x->drained = drained;
     begin(g);
+}
+
+void gateway_handle(struct http_exchange *x, void *data)
+{
+    handle(data, x, true);
+}
+
+void gateway_handle_job(struct http_exchange *x, void *data)
+{
+    handle(data, x, false);
 }
 
 /* --- After the commit --- */

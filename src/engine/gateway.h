@@ -36,7 +36,10 @@ struct gateway_options {
 struct gateway *gateway_new(const struct gateway_options *);
 void gateway_free(struct gateway *); /* NULL is fine; after the servers that use it */
 
-void gateway_handle(struct http_exchange *, void *gateway); /* http_server_options.handle */
+/* For http_server_options.handle. The first is for the socket that only the data plane may reach: it believes what the
+ * data plane says of the client. The second is for agents, and through them for jobs: it believes nobody. */
+void gateway_handle(struct http_exchange *, void *gateway);
+void gateway_handle_job(struct http_exchange *, void *gateway);
 
 /* After the commit of the turn: sends what waited. 'failure' NULL: it was committed; else all of it gets that error. */
 void gateway_flush(struct gateway *, const struct err *failure);

@@ -153,7 +153,8 @@ static int pool_reserve(struct arena *a, const char *owner, int *ret_index, stru
 
     if (pool_lock(&lock, err) < 0)
         return -1;
-    if (!path_exists(POOL_FOLDER "/rules")) {
+    /* The kernel is asked, not the file: a firewall that reloads takes our table along, and isolation with it. */
+    if (!path_exists(POOL_FOLDER "/rules") || run_nft("list chain ip sagebrush inbound\n", err) < 0) {
         if (run_nft(rules, err) < 0 || file_write_atomic(POOL_FOLDER "/rules", rules, sizeof rules - 1, 0600, err) < 0)
             return -1;
     }
@@ -311,12 +312,29 @@ static int add_pair(struct nl_sock *s, const struct inside *in)
     return r;
 }
 
+/* Our rules and addresses are IPv4: over IPv6's link-local addresses a container would reach past them. /proc/sys/net
+ * is that of the calling thread's namespace. A kernel without IPv6 has no such file. */
+static int ipv6_off(const char *interface, struct err *err)
+{
+    _cleanup_fd_ int fd = -1;
+    char path[128];
+
+    snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 || write(fd, "1\n", 2) != 2)
+        return fail_errno(err, errno, "write %s", path);
+    return 0;
+}
+
 static int set_up_inside(const struct inside *in, struct err *err)
 {
     struct nl_sock *s = NULL;
     int lo, eth, r;
 
-    if (enter(in->path, err) < 0 || open_nl(&s, err) < 0)
+    if (enter(in->path, err) < 0 || ipv6_off("all", err) < 0 || ipv6_off("default", err) < 0 ||
+        open_nl(&s, err) < 0)
         return -1;
     lo = interface_of(s, "lo");
     r = interface_up(s, lo);
@@ -365,7 +383,7 @@ static int set_up_host_end(const char *name, uint32_t gateway, struct err *err)
     struct nl_sock *s;
     int interface, r;
 
-    if (open_nl(&s, err) < 0)
+    if (ipv6_off(name, err) < 0 || open_nl(&s, err) < 0)
         return -1;
     interface = interface_of(s, name);
     r = interface ? add_address(s, interface, gateway, 30) : -NLE_NODEV;
@@ -474,8 +492,9 @@ int network_remove(struct arena *a, const char *run_folder, const char *name, st
     if (others == 0 && path_exists(POOL_FOLDER "/rules")) {
         struct err ignored;
 
-        run_nft("delete table ip sagebrush\n", &ignored); /* gone already is fine */
+        /* The mark goes first: who dies in between leaves a table that the next one makes anew. */
         unlink(POOL_FOLDER "/rules");
+        run_nft("delete table ip sagebrush\n", &ignored); /* gone already is fine */
     }
     if (unlink(arena_printf(a, POOL_FOLDER "/%d", index)) < 0 && errno != ENOENT)
         return fail_errno(err, errno, "give back address %d", index);

@@ -235,3 +235,11 @@ def test_tags(aws, unique):
     assert iam.list_role_tags(RoleName=unique)["Tags"] == [{"Key": "b", "Value": "2"}]
     assert iam.get_role(RoleName=unique)["Role"]["Tags"] == [{"Key": "b", "Value": "2"}]
     iam.delete_role(RoleName=unique)
+
+
+def test_a_deny_of_oneself_holds_without_the_name(user, aws, unique):
+    me = aws("iam").get_user(UserName=unique)["User"]["Arn"]
+    aws("iam").put_user_policy(UserName=unique, PolicyName="p", PolicyDocument=document(
+        allow("iam:*"), {"Effect": "Deny", "Action": "iam:CreateAccessKey", "Resource": me}))
+    refused("AccessDenied", user("iam").create_access_key, UserName=unique)
+    refused("AccessDenied", user("iam").create_access_key)

@@ -189,3 +189,41 @@ def test_list_and_tags(aws, unique, trained):
     assert {t["Key"] for t in sm.list_tags(ResourceArn=arn)["Tags"]} == {"team", "x"}
     sm.delete_tags(ResourceArn=arn, TagKeys=["x"])
     assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "a"}]
+
+
+def test_a_job_has_no_ipv6_and_no_word_about_its_address(aws, role, bucket, unique):
+    """What would reach past the rules of isolation and of conditions on the source address."""
+    iam, s3 = aws("iam"), aws("s3")
+    s3.put_object(Bucket=bucket, Key="secret", Body=b"x")
+    iam.put_role_policy(RoleName="SagebrushExecutionRole", PolicyName=unique, PolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/secret",
+                                                "Condition": {"NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}]}))
+    program = f"""
+import boto3, os
+s3 = boto3.client("s3")
+s3.meta.events.register("before-send.s3", lambda request, **_: request.headers.update({{"x-sagebrush-peer": "203.0.113.9 tls"}}))
+try:
+    s3.get_object(Bucket="{bucket}", Key="secret")
+    print("FORGED")
+except Exception as e:
+    print("kept:", "AccessDenied" in str(e), str(e)[:200])
+print("ipv6:", open("/proc/net/if_inet6").read().strip() or "none")
+"""
+    s3.put_object(Bucket=bucket, Key="train/p.py", Body=program.encode())
+    try:
+        sm = aws("sagemaker")
+        sm.create_training_job(**training(unique, role, bucket, HyperParameters={}, AlgorithmSpecification={
+            "TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["/usr/bin/python3", "/opt/ml/input/data/train/p.py"]}))
+        assert ended(sm, unique)["TrainingJobStatus"] == "Completed"
+        logs, group = aws("logs"), "/aws/sagemaker/TrainingJobs"
+
+        def lines():
+            streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=unique + "/")["logStreams"]
+            text = [e["message"] for s in streams for e in logs.get_log_events(
+                logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]]
+            return text if any(t.startswith("ipv6:") for t in text) else None
+        text = wait_for(lines, 20, "the log")
+        assert any(t.startswith("kept: True") for t in text) and "ipv6: none" in text, text
+    finally:
+        iam.delete_role_policy(RoleName="SagebrushExecutionRole", PolicyName=unique)
