@@ -51,6 +51,8 @@ static int run_backup(struct arena *a, char **words, int count, struct err *err)
     const struct doc *answer;
     struct doc *order = doc_map(a);
     const char *data, *folder, *blobs, *saved_blobs;
+    struct err ignored = { 0 };
+    int result;
 
     if (settings_data_folder(a, command_data, &data, err) < 0 || absolute(a, words[0], &folder, err) < 0)
         return -1;
@@ -61,13 +63,17 @@ static int run_backup(struct arena *a, char **words, int count, struct err *err)
     if (folder_make(arena_printf(a, "%s/store", folder), 0700, err) < 0)
         return -1;
     doc_set_string(a, order, "folder", arena_printf(a, "%s/store", folder));
-    /* Bodies never change. Those of before the records were copied, and those that came meanwhile, are all that the
-     * records name; one that is missing was removed meanwhile, with its object. */
-    if (folder_gather(a, blobs, saved_blobs, err) < 0 ||
-        client_admin(a, data, "POST", "/_sagebrush/admin/v1/backup", order, &answer, err) < 0 ||
-        folder_gather(a, blobs, saved_blobs, err) < 0) {
-        struct err ignored = { 0 };
-
+    /* Bodies never change, and from the moment that the records are copied until we say so none is removed: what is
+     * gathered afterwards is all that they name. Most of it is gathered before, so that this takes a moment. A backup
+     * that dies in between leaves removed bodies lying until the server's next start. */
+    result = folder_gather(a, blobs, saved_blobs, err);
+    if (result == 0) {
+        result = client_admin(a, data, "POST", "/_sagebrush/admin/v1/backup", order, &answer, err);
+        if (result == 0)
+            result = folder_gather(a, blobs, saved_blobs, err);
+        client_admin(a, data, "DELETE", "/_sagebrush/admin/v1/backup", NULL, &answer, &ignored);
+    }
+    if (result < 0) {
         tree_remove(folder, &ignored);
         return -1;
     }

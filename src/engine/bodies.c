@@ -20,6 +20,7 @@ struct bodies {
     void *context;
     struct map *pins;     /* uid -> how many, as a pointer */
     struct map *released; /* uid -> itself, as a word that is not NULL */
+    bool held;
 };
 
 struct bodies *bodies_new(struct loop *loop, struct blobs *blobs, bool (*referenced)(void *, const char *),
@@ -108,7 +109,7 @@ void bodies_sweep(struct bodies *b)
     struct str uid;
     void *value;
 
-    if (count == 0)
+    if (count == 0 || b->held)
         return;
     r = calloc(1, sizeof *r + count * sizeof r->uids[0]);
     assert(r);
@@ -130,6 +131,11 @@ void bodies_sweep(struct bodies *b)
     }
     remove_all(r);
     removed(r);
+}
+
+void bodies_hold(struct bodies *b, bool held)
+{
+    b->held = held;
 }
 
 static bool keep(void *context, const char *uid)

@@ -28,6 +28,10 @@ void bodies_unpin(struct bodies *, const char *uid);
 void bodies_release(struct bodies *, const char *uid); /* may be needed by nobody now; again is fine */
 void bodies_sweep(struct bodies *); /* after each commit, also a failed one; cheap when there is nothing */
 
+/* While held nothing is removed: a backup copies the records first and then what they name. What was released meanwhile
+ * goes with the next sweep after the hold, or with the next start. */
+void bodies_hold(struct bodies *, bool held);
+
 /* At start, before the first request: removes what was never finished and what no record needs. */
 int bodies_collect(struct bodies *, int64_t *ret_removed, struct err *err);
 

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "doc/json.h"
+#include "engine/bodies.h"
 #include "engine/gateway.h"
 #include "fleet/pool.h"
 #include "services/cloudwatch/cloudwatch.h"
@@ -125,7 +126,15 @@ static int backup(struct request *q, struct err *err)
 
     if (*folder != '/')
         return fail(err, ERR_INVALID, "\"folder\" must be an absolute path of an empty folder");
+    /* The bodies that these records name are copied after them, and must be there until they were. */
+    bodies_hold(platform_of(q)->bodies, true);
     return store_backup(store_of(q), folder, err);
+}
+
+static int backup_done(struct request *q, struct err *err)
+{
+    bodies_hold(platform_of(q)->bodies, false);
+    return 0;
 }
 
 static int usage(struct request *q, struct err *err)
@@ -163,6 +172,7 @@ static const struct handler handlers[] = {
     { "POST", "/_sagebrush/admin/v1/keys", false, keys_create },
     { "DELETE", "/_sagebrush/admin/v1/keys/", false, keys_revoke },
     { "POST", "/_sagebrush/admin/v1/backup", false, backup },
+    { "DELETE", "/_sagebrush/admin/v1/backup", false, backup_done },
     { "GET", "/_sagebrush/admin/v1/usage", false, usage },
     { "POST", "/_sagebrush/agent/v1/poke", false, poke },
     { "POST", "/_sagebrush/agent/v1/logs", false, agent_logs },
