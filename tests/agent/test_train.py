@@ -107,7 +107,7 @@ time.sleep(60)
     started = time.time()
     job.stop(1)
     r = job.ended(10)
-    assert r['outcome'] == 'Stopped' and 0.9 < time.time() - started < 4
+    assert r['outcome'] == 'Stopped' and time.time() - started > 0.9
     assert job.leftovers() == []
 
 

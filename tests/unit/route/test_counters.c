@@ -160,9 +160,10 @@ static void test_threads(void **state)
     for (int64_t minute = 1060; minute < 1100; minute++) {
         struct counters_reading r;
 
-        /* A thread that lags an hour behind finds its bucket taken; that is all that may be missing. */
+        /* A thread that lags an hour behind finds its bucket taken; that is all that may be missing. One that was
+         * stopped for that hour between finding its bucket and counting puts one sample into the wrong hour. */
         if (find(c, "e", minute, &r)) {
-            assert_true(r.invocations <= 4000);
+            assert_true(r.invocations <= 4000 + 4);
             assert_true(r.model.max_us <= 99);
             total += r.invocations;
         }
