@@ -73,7 +73,6 @@ def main():
     estimator = sagemaker.estimator.Estimator(
         image, role, instance_count=1, instance_type=INSTANCE, output_path=f's3://{bucket}/demo/output',
         sagemaker_session=session,
-        metric_definitions=[{'Name': 'validation:auc', 'Regex': r'.*\[[0-9]+\].*validation-auc:(\S+)'}],
         hyperparameters={
             'objective': 'binary:logistic', 'eval_metric': 'auc', 'num_round': 60, 'max_depth': 4, 'eta': 0.2})
     say(f'\nTraining on one {INSTANCE}: {image}')

@@ -861,12 +861,12 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     keep_room(h);
     if (options->fresh && !h->process)
         early_begin(h);
-    if (ml_make(h->arena, h->order, h->ml, err) < 0 ||
-        logs_new(&(struct logs_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
-                                         .changed = logs_changed, .data = h }, &h->logs, err) < 0) {
+    if (ml_make(h->arena, h->order, h->ml, err) < 0) {
         host_free(h);
         return -1;
     }
+    h->logs = logs_new(&(struct logs_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
+                                               .changed = logs_changed, .data = h });
     *ret = h;
     return 0;
 }

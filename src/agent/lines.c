@@ -7,6 +7,7 @@
 
 #include "agent/order.h"
 #include "aws/pattern.h"
+#include "base/log.h"
 
 bool line_next(struct str *text, bool ended, struct str *ret)
 {
@@ -69,8 +70,9 @@ void line_escape(struct buf *b, struct str line)
 }
 
 struct metric {
-    char *name;
-    struct pattern *pattern;
+    char *name, *regex;
+    struct pattern *pattern; /* compiled for the first line: dozens of them would hold up the container's start */
+    bool bad;
 };
 
 struct metrics {
@@ -78,7 +80,7 @@ struct metrics {
     int count;
 };
 
-int metrics_new(const struct doc *definitions, struct metrics **ret, struct err *err)
+struct metrics *metrics_new(const struct doc *definitions)
 {
     struct metrics *m = calloc(1, sizeof *m);
     size_t count = list_count(definitions);
@@ -87,18 +89,13 @@ int metrics_new(const struct doc *definitions, struct metrics **ret, struct err 
     m->list = calloc(count + 1, sizeof *m->list);
     assert(m->list);
     for (size_t i = 0; i < count; i++) {
-        struct metric *one = &m->list[m->count];
+        struct metric *one = &m->list[m->count++];
 
-        if (pattern_new(doc_text(definitions->items[i], "regex"), &one->pattern, err) < 0) {
-            metrics_free(m);
-            return -1;
-        }
         one->name = strdup(doc_text(definitions->items[i], "name"));
-        assert(one->name);
-        m->count++;
+        one->regex = strdup(doc_text(definitions->items[i], "regex"));
+        assert(one->name && one->regex);
     }
-    *ret = m;
-    return 0;
+    return m;
 }
 
 void metrics_free(struct metrics *m)
@@ -108,6 +105,7 @@ void metrics_free(struct metrics *m)
     for (int i = 0; i < m->count; i++) {
         pattern_free(m->list[i].pattern);
         free(m->list[i].name);
+        free(m->list[i].regex);
     }
     free(m->list);
     free(m);
@@ -123,13 +121,28 @@ const char *metrics_name(const struct metrics *m, int i)
     return m->list[i].name;
 }
 
-bool metrics_find(const struct metrics *m, int i, struct str line, double *ret)
+static const struct pattern *pattern_of(struct metric *m)
 {
+    _cleanup_arena_ struct arena *a = NULL;
+    struct err err;
+
+    if (m->pattern || m->bad || pattern_new(m->regex, &m->pattern, &err) == 0)
+        return m->pattern;
+    /* CreateTrainingJob refuses it; whoever wrote the order did not. */
+    a = arena_new();
+    log_warning("metric.unreadable", "name=%s why=%s", m->name, log_quote(a, err.text));
+    m->bad = true;
+    return NULL;
+}
+
+bool metrics_find(struct metrics *m, int i, struct str line, double *ret)
+{
+    const struct pattern *pattern = pattern_of(&m->list[i]);
     char text[64], *end;
     struct str group;
     double value;
 
-    if (!pattern_find(m->list[i].pattern, line, &group))
+    if (!pattern || !pattern_find(pattern, line, &group))
         return false;
     group = str_trim(group);
     if (!group.size || group.size >= sizeof text)

@@ -19,13 +19,13 @@ bool line_next(struct str *text, bool ended, struct str *ret);
 /* As SageMaker's log pipe writes it: control characters as #ooo (a TAB is #011), what is no UTF-8 replaced. */
 void line_escape(struct buf *, struct str line);
 
-/* MetricDefinitions: [{name, regex}], searched in each escaped line; group 1 is the value. */
+/* MetricDefinitions: [{name, regex}], searched in each escaped line; group 1 is the value. One that is no expression is
+ * never found. */
 struct metrics;
-int metrics_new(const struct doc *definitions, struct metrics **ret,
-                struct err *err);    /* ERR_INVALID: a bad expression */
+struct metrics *metrics_new(const struct doc *definitions);
 void metrics_free(struct metrics *); /* NULL is fine */
 int metrics_count(const struct metrics *);
 const char *metrics_name(const struct metrics *, int i);
-bool metrics_find(const struct metrics *, int i, struct str line, double *ret);
+bool metrics_find(struct metrics *, int i, struct str line, double *ret);
 
 #endif

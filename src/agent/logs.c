@@ -387,7 +387,7 @@ static void *run(void *data)
     return NULL;
 }
 
-int logs_new(const struct logs_options *options, struct logs **ret, struct err *err)
+struct logs *logs_new(const struct logs_options *options)
 {
     struct logs *l = calloc(1, sizeof *l);
     int r;
@@ -395,10 +395,7 @@ int logs_new(const struct logs_options *options, struct logs **ret, struct err *
     assert(l);
     l->options = *options;
     l->output = -1;
-    if (metrics_new(options->order->metric_definitions, &l->metrics, err) < 0) {
-        free(l);
-        return -1;
-    }
+    l->metrics = metrics_new(options->order->metric_definitions);
     l->last = calloc((size_t)metrics_count(l->metrics) + 1, sizeof *l->last);
     assert(l->last);
     list_init(&l->queue);
@@ -413,8 +410,7 @@ int logs_new(const struct logs_options *options, struct logs **ret, struct err *
     load_state(l);
     r = pthread_create(&l->thread, NULL, run, l);
     assert(r == 0);
-    *ret = l;
-    return 0;
+    return l;
 }
 
 void logs_free(struct logs *l)

@@ -23,7 +23,7 @@ struct logs_options {
     void *data;
 };
 
-int logs_new(const struct logs_options *, struct logs **ret, struct err *err);
+struct logs *logs_new(const struct logs_options *);
 void logs_free(struct logs *); /* stops the thread where it is; NULL is fine */
 
 void logs_poke(struct logs *);                          /* tell the server to look at our report */

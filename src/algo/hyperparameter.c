@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws/algorithm.h"
 #include "base/buf.h"
 #include "base/str.h"
 
@@ -26,15 +27,7 @@ enum flags {
 
 #define NO_BOUND HUGE_VAL
 
-static const char *const maximize_metrics[] = {
-    "accuracy", "auc", "aucpr", "balanced_accuracy", "f1", "f1_binary", "f1_macro", "map", "ndcg", "precision", "r2",
-    "recall", "precision_macro", "precision_micro", "recall_macro", "recall_micro", NULL,
-};
-
-static const char *const minimize_metrics[] = {
-    "aft-nloglik", "cox-nloglik", "error", "gamma-deviance", "gamma-nloglik", "interval-regression-accuracy", "logloss",
-    "mae", "mape", "merror", "mlogloss", "mphe", "mse", "poisson-nloglik", "rmse", "rmsle", "tweedie-nloglik", NULL,
-};
+static const struct algorithm *const xgboost = &algorithm_xgboost;
 
 static const char *const boosters[] = { "gbtree", "gblinear", "dart", NULL };
 static const char *const tree_methods[] = { "auto", "exact", "approx", "hist", "gpu_hist", NULL };
@@ -136,7 +129,7 @@ bool metric_maximized(const char *name)
     char base[64];
 
     snprintf(base, sizeof base, "%.*s", (int)strcspn(name, "@"), name);
-    return among(maximize_metrics, base);
+    return among(xgboost->maximized, base);
 }
 
 static const struct row *row_of(const char *name)
@@ -229,10 +222,10 @@ static void check_metrics(struct arena *a, const struct row *r, const char *valu
                 threshold.size--;
             if (!str_to_double(threshold, &ignored))
                 SAY(errors, "Threshold value 't' in '%s@t' expects float input.", base);
-        } else if (!among(maximize_metrics, *m) && !among(minimize_metrics, *m)) {
+        } else if (!among(xgboost->maximized, *m) && !among(xgboost->minimized, *m)) {
             SAY(errors, "Hyperparameter %s: value %s not in range [%.*s, %.*s]", r->name, python_list(a, list),
-                (int)strlen(python_list(a, maximize_metrics)) - 2, python_list(a, maximize_metrics) + 1,
-                (int)strlen(python_list(a, minimize_metrics)) - 2, python_list(a, minimize_metrics) + 1);
+                (int)strlen(python_list(a, xgboost->maximized)) - 2, python_list(a, xgboost->maximized) + 1,
+                (int)strlen(python_list(a, xgboost->minimized)) - 2, python_list(a, xgboost->minimized) + 1);
             return;
         }
     }
@@ -335,13 +328,13 @@ static void check(struct arena *a, const struct row *r, const char *value, struc
         break;
     case METRICS:
         if (strcmp(r->name, "_tuning_objective_metric") == 0) {
-            if (!text_starts(value, "validation:") || (!among(maximize_metrics, value + strlen("validation:")) &&
-                                                       !among(minimize_metrics, value + strlen("validation:"))))
+            if (!text_starts(value, "validation:") || (!among(xgboost->maximized, value + strlen("validation:")) &&
+                                                       !among(xgboost->minimized, value + strlen("validation:"))))
                 SAY(errors,
                     "Hyperparameter %s: %s is not in the metrics of this algorithm: 'validation:' and one of "
                     "%.*s, %s",
-                    r->name, value, (int)strlen(python_list(a, maximize_metrics)) - 1, python_list(a, maximize_metrics),
-                    python_list(a, minimize_metrics) + 1);
+                    r->name, value, (int)strlen(python_list(a, xgboost->maximized)) - 1,
+                    python_list(a, xgboost->maximized), python_list(a, xgboost->minimized) + 1);
         } else {
             check_metrics(a, r, value, errors);
         }

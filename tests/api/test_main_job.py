@@ -106,6 +106,29 @@ def test_train_deploy_invoke(aws, role, bucket, unique, trained):
     assert e.value.response["Error"]["Code"] == "ValidationError"
 
 
+def test_the_algorithm_brings_its_metrics(aws, role, bucket, unique):
+    aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
+    sm = aws("sagemaker")
+    request = training(unique, role, bucket)
+    request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "mine", "Regex": r"train-logloss:(\S+)"}]
+    sm.create_training_job(**request)
+    shown = {m["Name"]: m["Regex"] for m in sm.describe_training_job(TrainingJobName=unique)["AlgorithmSpecification"][
+        "MetricDefinitions"]}
+    assert shown["mine"] == r"train-logloss:(\S+)" and shown["validation:auc"].startswith(r".*\[[0-9]+\].*#011validation-auc:")
+    final = {m["MetricName"]: m["Value"] for m in ended(sm, unique)["FinalMetricDataList"]}
+    assert final.keys() == {"mine", "train:logloss"} and final["mine"] == final["train:logloss"]
+    seen = aws("cloudwatch").list_metrics(Namespace="/aws/sagemaker/TrainingJobs",
+                                          Dimensions=[{"Name": "TrainingJobName", "Value": unique}])["Metrics"]
+    assert {m["MetricName"] for m in seen} == final.keys()
+
+
+def test_a_metric_definition_that_is_no_expression(aws, role, bucket, unique):
+    request = training(unique, role, bucket)
+    request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "broken", "Regex": "loss=("}]
+    with pytest.raises(aws("sagemaker").exceptions.ClientError, match="The metric definition broken is not valid"):
+        aws("sagemaker").create_training_job(**request)
+
+
 def test_logs_are_there(aws, unique, trained):
     logs = aws("logs")
     group = "/aws/sagemaker/TrainingJobs"

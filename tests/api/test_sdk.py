@@ -57,6 +57,8 @@ def test_xgboost_estimator(session, cancer, capsys):
     out = capsys.readouterr().out
     assert "train-auc" in out, "the logs came through"
     assert "Billable seconds" in out
+    curve = estimator.training_job_analytics.dataframe()
+    assert set(curve["metric_name"]) == {"train:auc"} and all(0.5 < v <= 1 for v in curve["value"])
     predictor = estimator.deploy(1, "ml.m5.large", serializer=sagemaker.serializers.CSVSerializer(),
                                  deserializer=sagemaker.deserializers.CSVDeserializer())
     try:

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "aws/algorithm.h"
+#include "aws/pattern.h"
 #include "fleet/instance_type.h"
 #include "fleet/pool.h"
 #include "engine/engine.h"
@@ -94,6 +96,21 @@ static int check_channels(const struct spec *s, struct err *err)
     return 0;
 }
 
+static int check_metrics(const struct spec *s, struct err *err)
+{
+    for (size_t i = 0; i < doc_count(s->metrics, ""); i++) {
+        const struct doc *m = s->metrics->items[i];
+        struct pattern *p;
+        struct err why;
+
+        if (pattern_new(doc_text(m, "Regex"), &p, &why) < 0)
+            return fail_code(err, ERR_INVALID, "ValidationException", "The metric definition %s is not valid: %s",
+                             doc_text(m, "Name"), why.text);
+        pattern_free(p);
+    }
+    return 0;
+}
+
 /* Fields whose neglect would be unsafe or would pretend; everything else that has no effect is in
  * docs/compatibility.md. */
 static int refuse_unsafe(const struct doc *input, struct err *err)
@@ -140,7 +157,7 @@ static int check(struct call *c, const struct spec *s, struct err *err)
                          "MaxRuntimeInSeconds");
     if (!text_starts(s->output_uri, "s3://"))
         return fail_code(err, ERR_INVALID, "ValidationException", "S3OutputPath must be an S3 URI: %s", s->output_uri);
-    return check_channels(s, err);
+    return check_metrics(s, err) < 0 ? -1 : check_channels(s, err);
 }
 
 /* <S3OutputPath>/<job>: what the platform writes goes below it. */
@@ -178,6 +195,20 @@ static int create(struct call *c, struct resource *r, struct err *err)
                                 strcmp(s.compression, "NONE") == 0 ? "/" : ".tar.gz"));
     enter(c->arena, r->status, "Starting", "Starting the training job", c->now_ms);
     r->row.next_at_ms = c->now_ms;
+    return 0;
+}
+
+/* A job of one of AWS's own algorithms has its metrics without having been told. */
+static int describe(struct call *c, const struct resource *r, struct err *err)
+{
+    struct spec s = spec_of(r->row.spec);
+    struct doc *algorithm;
+
+    if (!algorithm_of(s.image))
+        return 0;
+    algorithm = doc_copy(c->arena, doc_get(r->row.spec, "AlgorithmSpecification"));
+    doc_set(c->arena, algorithm, "MetricDefinitions", algorithm_metrics(c->arena, s.image, s.metrics));
+    doc_set(c->arena, c->output, "AlgorithmSpecification", algorithm);
     return 0;
 }
 
@@ -235,13 +266,14 @@ static struct doc *channels_of(struct arena *a, const struct spec *s)
 
 static struct doc *metrics_of(struct arena *a, const struct spec *s)
 {
+    const struct doc *all = algorithm_metrics(a, s->image, s->metrics);
     struct doc *list = doc_list(a);
 
-    for (size_t i = 0; i < doc_count(s->metrics, ""); i++) {
+    for (size_t i = 0; i < doc_count(all, ""); i++) {
         struct doc *m = doc_map(a);
 
-        doc_set_string(a, m, "name", doc_text(s->metrics->items[i], "Name"));
-        doc_set_string(a, m, "regex", doc_text(s->metrics->items[i], "Regex"));
+        doc_set_string(a, m, "name", doc_text(all->items[i], "Name"));
+        doc_set_string(a, m, "regex", doc_text(all->items[i], "Regex"));
         doc_append(a, list, m);
     }
     return list;
@@ -514,5 +546,6 @@ const struct kind training_job = {
     .create = create,
     .stop = stop,
     .remove = remove_job,
+    .describe = describe,
     .reconcile = reconcile,
 };
