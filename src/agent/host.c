@@ -28,6 +28,7 @@
 #include "run/agents.h"
 #include "run/cgroup.h"
 #include "run/folder.h"
+#include "run/runtime.h"
 
 enum {
     MINUTE_MS = 60000,
@@ -79,7 +80,7 @@ struct host {
     struct loop_watch *watch; /* of box/ */
     struct work work[TASK_COUNT];
 
-    bool with_model;
+    enum saving saving;
     const char *model; /* by TASK_SAVE */
     char model_text[2048];
 
@@ -171,8 +172,9 @@ static int run_save(struct host *h, struct work *k)
     const char *model = "";
 
     /* Checkpoints first: they are what a next attempt starts from. */
-    if (transfer_checkpoints(&t, checkpoints_of(h, a), true, &k->err) < 0 ||
-        transfer_results(&t, a, h->with_model, &model, &k->err) < 0)
+    if (transfer_checkpoints(&t, checkpoints_of(h, a), true, &k->err) < 0)
+        return -1;
+    if (h->saving != SAVE_CHECKPOINTS && transfer_results(&t, a, h->saving == SAVE_MODEL, &model, &k->err) < 0)
         return -1;
     snprintf(h->model_text, sizeof h->model_text, "%s", model);
     h->model = h->model_text;
@@ -522,6 +524,15 @@ static bool host_stop_asked(struct world *w, int64_t *ret_grace_s)
     return true;
 }
 
+static bool host_taken_back(struct world *w)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *d;
+    struct err ignored;
+
+    return folder_read(a, host_of(w)->folder, FOLDER_STOP, &d, &ignored) == 0 && doc_is(d, "reason", STOP_TAKEN_BACK);
+}
+
 /* Room that the job cannot have: a full disk still has a report, and the words why. */
 static void keep_room(struct host *h)
 {
@@ -621,9 +632,9 @@ static const char *host_model_artifacts(struct world *w)
     return host_of(w)->model ? host_of(w)->model : "";
 }
 
-static void host_with_model(struct world *w, bool with_model)
+static void host_to_save(struct world *w, enum saving saving)
 {
-    host_of(w)->with_model = with_model;
+    host_of(w)->saving = saving;
 }
 
 static struct doc *host_final_metrics(struct world *w, struct arena *a)
@@ -819,12 +830,13 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         .pinged = host_pinged,
         .address = host_address,
         .stop_asked = host_stop_asked,
+        .taken_back = host_taken_back,
         .save = host_save,
         .say = host_say,
         .words = host_words,
         .out_of_memory = host_out_of_memory,
         .model_artifacts = host_model_artifacts,
-        .with_model = host_with_model,
+        .to_save = host_to_save,
         .final_metrics = host_final_metrics,
         .tidy = host_tidy,
     };

@@ -69,7 +69,7 @@ static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
     if (w->stop_asked(w, &grace_s)) {
         w->cancel(w, TASK_PREPARE);
         if (w->task(w, TASK_PREPARE, &err) != TASK_BUSY)
-            conclude_early(t, "Stopped", "");
+            conclude_early(t, w->taken_back(w) ? "Interrupted" : "Stopped", "");
         return;
     }
     if (w->task(w, TASK_PREPARE, &err) == TASK_NONE) {
@@ -147,15 +147,17 @@ static void judge(struct train *t, struct arena *a, const struct exit_record *re
     struct world *w = t->world;
     const char *ended_by = doc_text(report_doc(t->report), "_ended_by");
     int64_t ignored;
-    bool asked = w->stop_asked(w, &ignored);
+    bool asked = w->stop_asked(w, &ignored), taken_back = asked && w->taken_back(w);
     struct verdict_facts facts = {
         .record = record,
         .words = w->words(w, a),
         .out_of_memory = w->out_of_memory(w),
         .memory_bytes = t->order->memory_bytes,
         .instance_type = t->order->instance_type,
-        /* A job that ends by itself while it is asked to has stopped. */
-        .stopped = strcmp(ended_by, "stop") == 0 || (asked && strcmp(ended_by, "overrun") != 0),
+        /* A job that ends by itself while it is asked to has stopped; one that had ended before its instance was taken
+         * back has just ended. */
+        .stopped = strcmp(ended_by, "stop") == 0 || (asked && !taken_back && strcmp(ended_by, "overrun") != 0),
+        .taken_back = taken_back,
         .overran = strcmp(ended_by, "overrun") == 0,
     };
     struct verdict v = verdict_of(a, &facts);
@@ -171,13 +173,15 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
     struct world *w = t->world;
     struct err err = { 0 };
     const char *outcome = doc_text(report_doc(t->report), "_outcome");
+    bool interrupted = strcmp(outcome, "Interrupted") == 0;
 
     if (doc_bool(report_doc(t->report), "_saved", false))
         return;
-    w->with_model(w, strcmp(outcome, "Failed") != 0);
+    w->to_save(w, interrupted ? SAVE_CHECKPOINTS : strcmp(outcome, "Failed") == 0 ? SAVE_OUTPUT : SAVE_MODEL);
     switch (w->task(w, TASK_SAVE, &err)) {
     case TASK_NONE:
-        enter(t, "Uploading", "Uploading generated training model");
+        if (!interrupted)
+            enter(t, "Uploading", "Uploading generated training model");
         if (save(t, false))
             w->begin(w, TASK_SAVE);
         else

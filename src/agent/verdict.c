@@ -33,7 +33,7 @@ struct verdict verdict_of(struct arena *a, const struct verdict_facts *f)
 
     v.oom_killed = f->out_of_memory && (r->exit_code != 0 || r->state == EXIT_LOST);
     if (f->stopped || f->overran) {
-        v.outcome = f->stopped ? "Stopped" : "MaxRuntimeExceeded";
+        v.outcome = !f->stopped ? "MaxRuntimeExceeded" : f->taken_back ? "Interrupted" : "Stopped";
         return v;
     }
     if (r->state == EXIT_ENDED && r->exit_code == 0)

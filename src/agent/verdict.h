@@ -9,7 +9,7 @@
 #include "run/exitrecord.h"
 
 struct verdict {
-    const char *outcome; /* "Completed", "Failed", "Stopped", "MaxRuntimeExceeded" */
+    const char *outcome; /* "Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "Interrupted" */
     const char *reason;  /* for FailureReason, with its prefix; "" unless Failed */
     int exit_code;
     bool oom_killed;
@@ -22,6 +22,7 @@ struct verdict_facts {
     int64_t memory_bytes;    /* the limit */
     const char *instance_type;
     bool stopped, overran;   /* we ended it: asked to, or for its time */
+    bool taken_back;         /* it was stopped because its instance is wanted: it goes on elsewhere */
 };
 
 struct verdict verdict_of(struct arena *, const struct verdict_facts *);

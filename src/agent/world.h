@@ -19,6 +19,13 @@ enum task {
     TASK_COUNT,
 };
 
+/* What of the job's folders goes to S3 at its end. */
+enum saving {
+    SAVE_CHECKPOINTS, /* the instance is taken back: the next attempt starts from these */
+    SAVE_OUTPUT,      /* and what it wrote about a failure */
+    SAVE_MODEL,       /* everything */
+};
+
 enum task_state { TASK_NONE, TASK_BUSY, TASK_DONE, TASK_FAILED };
 
 enum ping { PING_NONE, PING_BUSY, PING_HEALTHY, PING_BAD };
@@ -42,6 +49,7 @@ struct world {
     void (*address)(struct world *, const char **ret_address, int *ret_port);
 
     bool (*stop_asked)(struct world *, int64_t *ret_grace_s);
+    bool (*taken_back)(struct world *); /* the stop that was asked for takes the instance back: another attempt comes */
     bool (*save)(struct world *, struct report *, bool durable); /* false: the disk is full or broken, try again */
     void (*say)(struct world *, const char *line);  /* into the container's log */
 
@@ -50,7 +58,7 @@ struct world {
                          struct arena *); /* output/failure, or the last line of the log; "" for neither */
     bool (*out_of_memory)(struct world *);
     const char *(*model_artifacts)(struct world *);       /* after TASK_SAVE, "" for none */
-    void (*with_model)(struct world *, bool);             /* before TASK_SAVE: whether the model is saved too */
+    void (*to_save)(struct world *, enum saving);         /* before TASK_SAVE */
     struct doc *(*final_metrics)(struct world *, struct arena *);
     int (*tidy)(struct world *, struct err *err); /* removes container, network, folders; report and records stay */
 };

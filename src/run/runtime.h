@@ -45,6 +45,10 @@ static inline int runtime_inspect(struct runtime *rt, struct arena *a, const cha
     return rt->inspect(rt, a, name, ret_state, ret_report, err);
 }
 
+/* The reason of a stop that takes the instance back from a job that goes on elsewhere: its checkpoints are saved,
+ * nothing else, and the outcome is "Interrupted". Any other reason is only noted. */
+#define STOP_TAKEN_BACK "SpotInterruption"
+
 /* Asks for the end: SIGTERM to the command, SIGKILL after grace_s. The first call counts, but a shorter grace of a
  * later one shortens it. Nothing of that name, or ended already: fine. */
 static inline int runtime_stop(struct runtime *rt, const char *name, int64_t grace_s, const char *reason,

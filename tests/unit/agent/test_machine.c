@@ -41,10 +41,11 @@ struct story {
     /* What the machine holds, also when the agent dies. */
     struct exit_record record;
     int started, cleared, saved, tidied;
+    enum saving saving;
     bool ready; /* the server in it answers */
     int64_t term_at_ms;
     bool deaf; /* ignores SIGTERM */
-    bool stop;
+    bool stop, spot; /* asked to end; asked because its instance is taken back */
     struct arena *disk;
     struct doc *report; /* as on disk */
     /* The agent's memory, gone with it. */
@@ -207,6 +208,11 @@ static bool stop_asked(struct world *w, int64_t *ret_grace_s)
     return story_of(w)->stop;
 }
 
+static bool taken_back(struct world *w)
+{
+    return story_of(w)->spot;
+}
+
 static bool save(struct world *w, struct report *r, bool durable)
 {
     struct story *s = story_of(w);
@@ -242,8 +248,9 @@ static const char *model_artifacts(struct world *w)
     return "s3://m";
 }
 
-static void with_model(struct world *w, bool with)
+static void to_save(struct world *w, enum saving saving)
 {
+    story_of(w)->saving = saving;
 }
 
 static struct doc *final_metrics(struct world *w, struct arena *a)
@@ -265,8 +272,8 @@ static int tidy(struct world *w, struct err *err)
 
 static const struct world functions = {
     wall_ms,         boot_ms,    look,          start,   attach,     kill_container, clear, begin, task,
-    cancel,          ping,       pinged,        address, stop_asked, save,           say,   words, out_of_memory,
-    model_artifacts, with_model, final_metrics, tidy,
+    cancel,          ping,       pinged,        address, stop_asked, taken_back,     save,  say,   words,
+    out_of_memory,   model_artifacts, to_save,  final_metrics, tidy,
 };
 
 /* The world moves on by itself. True: something happened that wakes an agent. */
@@ -318,6 +325,7 @@ static void run_story(uint64_t seed, bool serves)
                            .startup_timeout_s = 600 };
 
     s.faults = (unsigned)rand_below(&s.dice, 256);
+    s.spot = !serves && seed % 4 == 1;
     s.report = doc_map(s.disk);
     for (int step = 0; step < 2000; step++) {
         bool over;
@@ -356,6 +364,13 @@ static void run_story(uint64_t seed, bool serves)
         assert_in_range(s.started, 0, 1);
         if (doc_is(s.report, "outcome", "Completed"))
             assert_true(s.started == 1 && s.record.exit_code == 0 && doc_is(s.report, "model_artifacts", "s3://m"));
+        /* A model of half the work must not take the place of the one that the next attempt makes. */
+        if (doc_is(s.report, "outcome", "Interrupted"))
+            assert_true(s.stop && s.spot && (s.saved == 0 || s.saving == SAVE_CHECKPOINTS));
+        else if (s.saved && !doc_is(s.report, "outcome", "Failed"))
+            assert_int_equal(s.saving, SAVE_MODEL);
+        if (s.spot)
+            assert_false(doc_is(s.report, "outcome", "Stopped"));
     }
     assert_true(*doc_text(s.report, "outcome"));
     assert_true(doc_is(s.report, "outcome", "Failed") == (*doc_text(s.report, "failure_reason") != '\0'));
