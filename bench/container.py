@@ -17,8 +17,8 @@ def program(folder):
     return path
 
 
-def archive(folder):
-    """oci-archive: a layout with one layer that holds /container."""
+def archive(folder, data):
+    """oci-archive: a layout with one layer that holds /container, where the server of this data directory looks for it."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add(program(folder), "container")
@@ -35,14 +35,14 @@ def archive(folder):
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": blob(json.dumps(config).encode(), "config.v1+json"), "layers": [blob(data, "layer.v1.tar")]}
     index = {"schemaVersion": 2, "manifests": [blob(json.dumps(manifest).encode(), "manifest.v1+json")]}
-    path = pathlib.Path(folder) / "container.tar"
+    path = pathlib.Path(data) / "images" / "archives" / "container.tar"
     with tarfile.open(path, "w") as tar:
         for name, content in [("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'), ("index.json", json.dumps(index).encode()),
                               *((f"blobs/sha256/{d}", c) for d, c in blobs.items())]:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-    return f"oci-archive:{path}"
+    return f"oci-archive:{path.name}"
 
 
 def bundle(folder, arguments, host_usr=False):

@@ -127,7 +127,7 @@ def main():
     server, children = Server(), []
     try:
         server.start()
-        upstream = deploy(server, container.archive(folder))
+        upstream = deploy(server, container.archive(folder, server.data))
         peers = {}
         for name, text, command in [("nginx", NGINX, [nginx, "-c"]), ("haproxy", HAPROXY, [haproxy, "-f"])]:
             child, port = proxy(folder, name, text, command, upstream)

@@ -108,7 +108,7 @@ def main():
         s3, sagemaker, logs = boto3.client("s3"), boto3.client("sagemaker"), boto3.client("logs")
         s3.create_bucket(Bucket="bench")
         role = f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole"
-        cases = [("a C program in an OCI image", container.archive(folder), {}, ["/container", "train"], False),
+        cases = [("a C program in an OCI image", container.archive(folder, server.data), {}, ["/container", "train"], False),
                  ("Python in script mode", "sagemaker-scikit-learn:1.2-1-cpu-py3", {"HyperParameters": script_mode(s3)},
                   ["/usr/bin/python3", "/train.py"], True)]
         for at, (what, image, more, arguments, host_usr) in enumerate(cases):

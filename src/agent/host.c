@@ -140,13 +140,19 @@ static void work_done(void *data)
     tell(k->host);
 }
 
+static int find_image(struct host *h, struct err *err)
+{
+    const struct image_places places = { h->order->data_folder, h->order->archives_folder };
+
+    return image_find(h->arena, &places, h->order->image, order_has_script(h->order->doc), &h->image, err);
+}
+
 /* The result is what is returned: the err of a call that was tried again and then succeeded is not empty. */
 static int run_prepare(struct host *h, struct work *k)
 {
     struct transfer t = transfer_of(h, k->cancel);
 
-    if (image_find(h->arena, h->order->data_folder, h->order->image, order_has_script(h->order->doc), &h->image,
-                   &k->err) < 0)
+    if (find_image(h, &k->err) < 0)
         return -1;
     if ((order_trains(h->order) ? transfer_channels(&t, &k->err) : transfer_models(&t, &k->err)) == 0)
         return 0;
@@ -382,8 +388,7 @@ static int host_start(struct world *w, struct err *err)
                            .cpu_weight = h->order->cpu_weight };
 
     /* The image is found again by an agent that came after the one that prepared. */
-    if (!h->image.title && image_find(h->arena, h->order->data_folder, h->order->image, order_has_script(h->order->doc),
-                                      &h->image, err) < 0)
+    if (!h->image.title && find_image(h, err) < 0)
         return -1;
     if (set_up(h, err) < 0)
         return -1;

@@ -14,6 +14,7 @@ static const struct doc_field fields[] = {
     DOC_TEXT(struct order, runtime, "runtime"),
     DOC_TEXT(struct order, data_folder, "data_folder"),
     DOC_TEXT(struct order, run_folder, "run_folder"),
+    DOC_TEXT(struct order, archives_folder, "archives_folder"),
     DOC_TEXT(struct order, api_socket, "api_socket"),
     DOC_TEXT(struct order, admin_socket, "admin_socket"),
     DOC_TEXT(struct order, log_group, "log_group"),

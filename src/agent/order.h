@@ -12,7 +12,7 @@
 struct order {
     const struct doc *doc;
     const char *name, *uid, *work, *image, *host_name, *instance_type, *region, *account, *runtime, *data_folder,
-        *run_folder, *api_socket, *admin_socket, *log_group, *log_stream;
+        *run_folder, *archives_folder, *api_socket, *admin_socket, *log_group, *log_stream;
     bool isolated;
     int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes;
     const struct doc *entrypoint, *arguments, *environment, *hosts; /* NULL where not given */

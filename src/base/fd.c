@@ -3,9 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void fd_cleanup(int *fd)
@@ -74,6 +76,32 @@ int file_read(struct arena *a, const char *path, size_t limit, struct str *ret, 
         return fail_errno(err, errno, "open %s", path);
     if (fd_read_all(a, fd, limit, ret, err) < 0)
         return fail(err, err->kind, "%s: %s", path, err->text);
+    return 0;
+}
+
+int file_open_beneath(const char *folder, const char *path, int *ret_fd, struct err *err)
+{
+    /* O_NONBLOCK: a pipe would hold us up before we see that it is one. */
+    const struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+    _cleanup_fd_ int at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
+    struct stat st;
+
+    if (at < 0)
+        return fail_errno(err, errno, "open %s", folder);
+    do
+        fd = (int)syscall(SYS_openat2, at, path, &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a ".." raced with a rename */
+    if (fd < 0 && (errno == EXDEV || errno == ELOOP))
+        return fail(err, ERR_DENIED, "%s leads out of %s", path, folder);
+    if (fd < 0)
+        return fail_errno(err, errno, "open %s in %s", path, folder);
+    if (fstat(fd, &st) < 0)
+        return fail_errno(err, errno, "look at %s in %s", path, folder);
+    if (!S_ISREG(st.st_mode))
+        return fail(err, ERR_DENIED, "%s in %s is no regular file", path, folder);
+    *ret_fd = fd;
+    fd = -1;
     return 0;
 }
 

@@ -252,6 +252,7 @@ static int new_runtime(struct control *c, const struct doc *config, struct runti
     const char *kind = doc_text_or(config, "runtime", "container");
     struct runtime_config rc = {
         .data_folder = c->platform.data_folder,
+        .archives_folder = doc_text(config, "images"),
         .run_folder = arena_printf(c->arena, "%s/run", c->platform.data_folder),
     };
     char *real = realpath(rc.run_folder, NULL);

@@ -32,6 +32,11 @@ const struct setting setting_table[] = {
       "with Sagebrush), or sim (nothing is run at all: jobs end at once, for unit tests of your own code).",
       "container, process or sim" },
     { "names", "", "Further host names or addresses for the TLS certificate, parted by commas.", "names" },
+    { "images", "",
+      "The folder of image archives: oci-archive:FILE.tar as the image of a job or a model is read from here and from "
+      "nowhere else, for whoever may create jobs may have it opened by root. Default: images/archives in the data "
+      "directory.",
+      "the absolute path of a folder" },
     { "disk-reserve", "1G", "Free space that is kept for records: uploads are refused before the disk is full.",
       "bytes, or a number with K, M or G" },
     { "log-level", "info", "What is logged: debug, info, warning or error.", "debug, info, warning or error" },
@@ -109,6 +114,9 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
     } else if (strcmp(key, "names") == 0) {
         good = names_fit(value);
         s->names = good ? arena_strdup(a, value) : s->names;
+    } else if (strcmp(key, "images") == 0) {
+        good = !*value || *value == '/';
+        s->images = good ? arena_strdup(a, value) : s->images;
     } else if (strcmp(key, "disk-reserve") == 0) {
         good = size_of(value, &s->disk_reserve_bytes) == 0;
     } else {
@@ -127,6 +135,7 @@ void settings_defaults(struct settings *s)
                              .port = 8443,
                              .runtime = "container",
                              .names = "",
+                             .images = "",
                              .disk_reserve_bytes = INT64_C(1) << 30,
                              .log_level = "info" };
 }
@@ -182,6 +191,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .port = doc_int(d, "port", s.port),
         .runtime = doc_text_or(d, "runtime", s.runtime),
         .names = doc_text_or(d, "names", s.names),
+        .images = doc_text_or(d, "images", s.images),
         .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
         .log_level = doc_text_or(d, "log_level", s.log_level),
     };
@@ -201,6 +211,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_integer(a, d, "port", s->port);
     doc_set_string(a, d, "runtime", s->runtime);
     doc_set_string(a, d, "names", s->names);
+    doc_set_string(a, d, "images", s->images);
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
     doc_set_string(a, d, "log_level", s->log_level);
     json_print_pretty(&text, d);

@@ -17,6 +17,7 @@ struct settings {
     int64_t port;
     const char *runtime; /* "container", "process", "sim" */
     const char *names;   /* further names of the certificate, parted by spaces or commas */
+    const char *images;  /* the folder of image archives; "": images/archives in the data directory */
     int64_t disk_reserve_bytes;
     const char *log_level;
 };

@@ -183,6 +183,7 @@ static int agents_start(struct runtime *rt, const char *name, const struct doc *
         doc_set_string(a, d, "runtime", g->driver->kind);
         doc_set_string(a, d, "data_folder", g->config.data_folder);
         doc_set_string(a, d, "run_folder", g->config.run_folder);
+        doc_set_string(a, d, "archives_folder", g->config.archives_folder);
         /* Not durable: who was not told that it is started asks again. */
         if (folder_write(a, folder, FOLDER_ORDER, d, false, err) < 0)
             return -1;
@@ -426,7 +427,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
                     config->run_folder);
     }
     if (folder_make(agents, 0700, err) < 0 ||
-        folder_make(arena_printf(a, "%s/images", config->data_folder), 0700, err) < 0 ||
+        folder_make(arena_printf(a, "%s/images/archives", config->data_folder), 0700, err) < 0 ||
         folder_make(config->run_folder, 0755, err) < 0 || note_data(a, config, err) < 0 ||
         remove_gone(a, agents, err) < 0) {
         arena_free(a);
@@ -450,6 +451,9 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
     g->arena = a;
     g->config.data_folder = arena_strdup(a, config->data_folder);
     g->config.run_folder = arena_strdup(a, config->run_folder);
+    g->config.archives_folder = config->archives_folder && *config->archives_folder
+                                    ? arena_strdup(a, config->archives_folder)
+                                    : arena_printf(a, "%s/images/archives", config->data_folder);
     list_init(&g->children);
     *ret = &g->base;
     return 0;

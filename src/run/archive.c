@@ -337,7 +337,8 @@ static int unpack_all(struct unpack *u, struct err *err)
     }
 }
 
-static int unpack(const char *path, const void *data, size_t size, const char *folder, enum archive_form form,
+/* From the descriptor, or from memory when that is -1. */
+static int unpack(int fd, const void *data, size_t size, const char *folder, enum archive_form form,
                   const struct archive_limits *limits, struct err *err)
 {
     struct unpack u = {
@@ -359,7 +360,7 @@ static int unpack(const char *path, const void *data, size_t size, const char *f
         return fail_errno(err, errno, "open %s", folder);
     }
     u.arena = arena_new();
-    r = path ? archive_read_open_filename(u.in, path, READ_BLOCK) : archive_read_open_memory(u.in, data, size);
+    r = fd >= 0 ? archive_read_open_fd(u.in, fd, READ_BLOCK) : archive_read_open_memory(u.in, data, size);
     r = r < ARCHIVE_WARN ? bad(&u, err) : unpack_all(&u, err);
     archive_read_free(u.in);
     close(u.root);
@@ -370,18 +371,26 @@ static int unpack(const char *path, const void *data, size_t size, const char *f
 int archive_unpack(const char *path, const char *folder, enum archive_form form, const struct archive_limits *limits,
                    struct err *err)
 {
-    if (unpack(path, NULL, 0, folder, form, limits, err) < 0) {
-        const char *name = strrchr(path, '/');
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-        return fail(err, err->kind, "%s: %s", name ? name + 1 : path, err->text);
-    }
+    if (fd < 0)
+        return fail_errno(err, errno, "open %s", name);
+    if (unpack(fd, NULL, 0, folder, form, limits, err) < 0)
+        return fail(err, err->kind, "%s: %s", name, err->text);
     return 0;
+}
+
+int archive_unpack_fd(int fd, const char *folder, enum archive_form form, const struct archive_limits *limits,
+                      struct err *err)
+{
+    return unpack(fd, NULL, 0, folder, form, limits, err);
 }
 
 int archive_unpack_memory(const void *data, size_t size, const char *folder, enum archive_form form,
                           const struct archive_limits *limits, struct err *err)
 {
-    return unpack(NULL, data, size, folder, form, limits, err);
+    return unpack(-1, data, size, folder, form, limits, err);
 }
 
 struct pack {

@@ -25,6 +25,7 @@ enum archive_form {
  * until then stays. */
 int archive_unpack(const char *path, const char *folder, enum archive_form, const struct archive_limits *,
                    struct err *err);
+int archive_unpack_fd(int fd, const char *folder, enum archive_form, const struct archive_limits *, struct err *err);
 int archive_unpack_memory(const void *data, size_t size, const char *folder, enum archive_form,
                           const struct archive_limits *, struct err *err);
 

@@ -9,7 +9,9 @@
 
 static int accept_order(struct arena *a, const struct runtime_config *config, const struct doc *order, struct err *err)
 {
-    return image_check(a, config->data_folder, doc_text(order, "image"), order_has_script(order), err);
+    const struct image_places places = { config->data_folder, config->archives_folder };
+
+    return image_check(a, &places, doc_text(order, "image"), order_has_script(order), err);
 }
 
 static const struct agents_driver driver = { "container", accept_order, false };

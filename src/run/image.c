@@ -1,7 +1,8 @@
 /* image.c - the table of images that are ours, and the reader of OCI layouts.
  *
  * <data>/images/oci            a layout that the user fills: skopeo copy docker://... oci:<data>/images/oci:name:tag
- * <data>/images/archives/<h>/  the layout of an archive, by a hash of its path, size and time
+ * <data>/images/archives/      archives that the user put there, unless another folder is configured for them
+ * <data>/images/layouts/<h>/   the layout of an archive, by a hash of its name, size and time
  * <data>/images/layers/<h>/    an unpacked layer, by the first 24 digits of its digest; it appears whole or
  * not at all */
 #include "run/image.h"
@@ -21,6 +22,8 @@
 #include "sign/digest.h"
 
 enum { JSON_LIMIT = 4 << 20, LAYER_LIMIT = 256, ID_SIZE = 24 };
+
+static const char archive_scheme[] = "oci-archive:";
 
 /* SageMaker's repositories of these names run here as programs of ours. */
 static const struct {
@@ -267,39 +270,76 @@ static const char *digest_in_index(const struct doc *index, const char *referenc
     return by_title;
 }
 
-static int find_in_archive(struct arena *a, const char *data_folder, const char *path, struct image *ret,
-                           struct err *err)
+/* The path below the folder of archives, for "oci-archive:mine.tar" and "oci-archive:/the/folder/mine.tar" alike. */
+static const char *path_in_archives(const char *archives, const char *reference)
 {
+    const char *path = reference + strlen(archive_scheme);
+    size_t size = strlen(archives);
+
+    return strncmp(path, archives, size) == 0 && path[size] == '/' ? path + size + 1 : path;
+}
+
+static int open_archive(struct arena *a, const struct image_places *places, const char *reference, int *ret_fd,
+                        struct err *err)
+{
+    const char *archives = places->archives && *places->archives
+                               ? places->archives
+                               : arena_printf(a, "%s/images/archives", places->data_folder);
+
+    if (file_open_beneath(archives, path_in_archives(archives, reference), ret_fd, err) == 0)
+        return 0;
+    /* One answer for all: what lies elsewhere on the server is not this user's to find out. */
+    return fail(err, ERR_INVALID,
+                "The image %s: there is no such file in this server's folder of image archives. Put the archive there "
+                "(on the server: the setting images of `sagebrush up`, by default images/archives in the data "
+                "directory) and name it oci-archive:FILE.tar", reference);
+}
+
+static int unpack_archive(struct arena *a, int fd, const char *reference, const char *folder, struct err *err)
+{
+    const char *temporary = arena_printf(a, "%s.tmp", folder);
+    struct err ignored;
+
+    if (tree_remove(temporary, err) < 0 || folder_make(temporary, 0700, err) < 0)
+        return -1;
+    if (archive_unpack_fd(fd, temporary, ARCHIVE_DATA, NULL, err) < 0) {
+        tree_remove(temporary, &ignored);
+        return fail(err, err->kind, "The image %s: %s", reference, err->text);
+    }
+    if (rename(temporary, folder) < 0)
+        return fail_errno(err, errno, "keep the image %s", reference);
+    return 0;
+}
+
+static int find_in_archive(struct arena *a, const struct image_places *places, const char *reference,
+                           struct image *ret, struct err *err)
+{
+    const char *data_folder = places->data_folder, *key, *folder, *digest;
     char hex[2 * SHA256_SIZE + 1];
-    const char *key, *folder, *temporary, *digest;
-    _cleanup_fd_ int lock = -1;
+    _cleanup_fd_ int lock = -1, fd = -1;
     struct doc *index;
     struct stat st;
 
-    if (stat(path, &st) < 0)
-        return fail_errno(err, errno, "the image oci-archive:%s", path);
-    key = arena_printf(a, "%s %lld %lld.%09ld", path, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+    if (open_archive(a, places, reference, &fd, err) < 0)
+        return -1;
+    if (fstat(fd, &st) < 0)
+        return fail_errno(err, errno, "The image %s", reference);
+    key = arena_printf(a, "%s %lld %lld.%09ld", reference, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
                        st.st_mtim.tv_nsec);
     sha256_hex(hex, key, strlen(key));
-    folder = arena_printf(a, "%s/images/archives/%.*s", data_folder, ID_SIZE, hex);
-    if (folder_make(arena_printf(a, "%s/images/archives", data_folder), 0700, err) < 0 ||
-        lock_images(a, data_folder, "archives", &lock, err) < 0)
+    folder = arena_printf(a, "%s/images/layouts/%.*s", data_folder, ID_SIZE, hex);
+    if (folder_make(arena_printf(a, "%s/images/layouts", data_folder), 0700, err) < 0 ||
+        lock_images(a, data_folder, "layouts", &lock, err) < 0)
         return -1;
-    if (!path_exists(folder)) {
-        temporary = arena_printf(a, "%s.tmp", folder);
-        if (tree_remove(temporary, err) < 0 || folder_make(temporary, 0700, err) < 0 ||
-            archive_unpack(path, temporary, ARCHIVE_DATA, NULL, err) < 0)
-            return -1;
-        if (rename(temporary, folder) < 0)
-            return fail_errno(err, errno, "keep the image of %s", path);
-    }
+    if (!path_exists(folder) && unpack_archive(a, fd, reference, folder, err) < 0)
+        return -1;
     if (read_json(a, arena_printf(a, "%s/index.json", folder), &index, err) < 0)
-        return fail(err, ERR_INVALID, "%s is no OCI archive (no index.json in it); make one with: skopeo copy SOURCE "
-                    "oci-archive:%s", path, path);
+        return fail(err, ERR_INVALID, "The image %s is no OCI archive (no index.json in it); make one with: skopeo "
+                    "copy SOURCE oci-archive:FILE.tar", reference);
     digest = digest_in_index(index, "", "", true);
     if (!digest)
-        return fail(err, ERR_INVALID, "%s has no image in its index.json", path);
-    return read_layout(a, data_folder, folder, digest, arena_printf(a, "oci-archive:%s", path), ret, err);
+        return fail(err, ERR_INVALID, "The image %s has no image in its index.json", reference);
+    return read_layout(a, data_folder, folder, digest, reference, ret, err);
 }
 
 static int find_in_store(struct arena *a, const char *data_folder, const char *reference, const char **ret_layout,
@@ -317,38 +357,35 @@ static int find_in_store(struct arena *a, const char *data_folder, const char *r
     if (!digest)
         return fail(err, ERR_INVALID,
                     "The image %s is not known here. It is neither a built-in algorithm or framework image that this "
-                    "server runs itself, nor in the local store; bring it with: skopeo copy docker://%s oci:%s:%s, or "
-                    "name an archive as oci-archive:/path.tar", reference, reference, layout, title);
+                    "server runs itself, nor in the local store; bring it with: skopeo copy docker://%s "
+                    "oci:DIR/images/oci:%s, where DIR is the server's data directory, or put an archive into "
+                    "DIR/images/archives and name it oci-archive:FILE.tar", reference, reference, title);
     *ret_layout = layout;
     *ret_digest = digest;
     return 0;
 }
 
-int image_check(struct arena *a, const char *data_folder, const char *reference, bool script, struct err *err)
+int image_check(struct arena *a, const struct image_places *places, const char *reference, bool script,
+                struct err *err)
 {
     const char *layout, *digest;
+    _cleanup_fd_ int fd = -1;
     struct image ignored;
 
-    if (text_starts(reference, "oci-archive:")) {
-        const char *path = reference + strlen("oci-archive:");
-
-        if (*path != '/' || access(path, R_OK) < 0)
-            return fail(err, ERR_INVALID, "The image %s: there is no readable file of this absolute path on the server",
-                        reference);
-        return 0;
-    }
+    if (text_starts(reference, archive_scheme))
+        return open_archive(a, places, reference, &fd, err);
     if (image_is_hosted(a, reference, script, &ignored))
         return 0;
-    return find_in_store(a, data_folder, reference, &layout, &digest, err);
+    return find_in_store(a, places->data_folder, reference, &layout, &digest, err);
 }
 
-int image_find(struct arena *a, const char *data_folder, const char *reference, bool script, struct image *ret,
-               struct err *err)
+int image_find(struct arena *a, const struct image_places *places, const char *reference, bool script,
+               struct image *ret, struct err *err)
 {
-    const char *layout, *digest, *repository;
+    const char *data_folder = places->data_folder, *layout, *digest, *repository;
 
-    if (text_starts(reference, "oci-archive:"))
-        return find_in_archive(a, data_folder, reference + strlen("oci-archive:"), ret, err);
+    if (text_starts(reference, archive_scheme))
+        return find_in_archive(a, places, reference, ret, err);
     if (image_is_hosted(a, reference, script, ret))
         return 0;
     if (find_in_store(a, data_folder, reference, &layout, &digest, err) < 0 ||

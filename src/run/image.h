@@ -2,7 +2,8 @@
  *
  * Registry and account are ignored; repository and tag decide. The images of the built-in algorithms are programs of
  * ours, the framework images are script mode on this host's Python, anything else is an OCI image that the user
- * brought: "oci-archive:/path.tar", or one in the local layout <data>/images/oci. */
+ * brought: an archive in the folder of archives, "oci-archive:mine.tar", or one in the local layout <data>/images/oci.
+ * References come from users of the API: none of them opens a file elsewhere, and no error tells them where ours are. */
 #ifndef RUN_IMAGE_H
 #define RUN_IMAGE_H
 
@@ -30,15 +31,20 @@ struct image {
     const char *digest;                                                /* of the manifest */
 };
 
+struct image_places {
+    const char *data_folder;
+    const char *archives; /* the folder of archives; NULL or "": <data>/images/archives */
+};
+
 /* Could image_find succeed? Looks at names and files only, unpacks nothing. ERR_INVALID: never, and the text tells the
  * user why and what can be done. 'script': the order brings a script of the user's (sagemaker_program). */
-int image_check(struct arena *, const char *data_folder, const char *reference, bool script, struct err *err);
+int image_check(struct arena *, const struct image_places *, const char *reference, bool script, struct err *err);
 
 /* Is it a program of ours on the host image? *ret only when it is. */
 bool image_is_hosted(struct arena *, const char *reference, bool script, struct image *ret);
 
 /* Finds it, and unpacks layers that are not unpacked yet (once a digest, under a lock, checked against the digest). */
-int image_find(struct arena *, const char *data_folder, const char *reference, bool script, struct image *ret,
+int image_find(struct arena *, const struct image_places *, const char *reference, bool script, struct image *ret,
                struct err *err);
 
 #endif

@@ -7,10 +7,11 @@
 
 static int accept_order(struct arena *a, const struct runtime_config *config, const struct doc *order, struct err *err)
 {
+    const struct image_places places = { config->data_folder, config->archives_folder };
     const char *reference = doc_text(order, "image");
     struct image image;
 
-    if (image_check(a, config->data_folder, reference, order_has_script(order), err) < 0)
+    if (image_check(a, &places, reference, order_has_script(order), err) < 0)
         return -1;
     if (!image_is_hosted(a, reference, order_has_script(order), &image) || !image.relocatable ||
         doc_count(order, "entrypoint"))

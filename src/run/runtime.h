@@ -80,6 +80,7 @@ static inline void runtime_free(struct runtime *rt) /* NULL is fine; what runs g
 /* Where a runtime of this host lives. All paths are absolute. */
 struct runtime_config {
     const char *data_folder; /* agents/ and images/ are in it */
+    const char *archives_folder; /* of images as archives; NULL or "": <data>/images/archives */
     const char *run_folder;  /* on a file system that does not survive a reboot: /run/sagebrush/<8 hex> */
 };
 

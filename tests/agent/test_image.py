@@ -61,8 +61,14 @@ def build(layers, config):
     return blobs, json.dumps(index).encode()
 
 
-def archive(path, blobs, index):
-    with tarfile.open(path, 'w') as tar:
+def archives(world):
+    folder = f'{world.data}/images/archives'
+    os.makedirs(folder, exist_ok=True)
+    return folder
+
+
+def archive(world, blobs, index):
+    with tarfile.open(f'{archives(world)}/mine.tar', 'w') as tar:
         for name, data in [('oci-layout', b'{"imageLayoutVersion":"1.0.0"}'), ('index.json', index),
                            *((f'blobs/sha256/{d}', b) for d, b in blobs.items())]:
             info = tarfile.TarInfo(name)
@@ -91,9 +97,9 @@ def image():
 
 
 def test_an_archive(world, image):
-    archive(f'{world.folder}/mine.tar', *image)
+    archive(world, *image)
     for _ in range(2):
-        job = world.train(image=f'oci-archive:{world.folder}/mine.tar', hyper_parameters={'a': 'b'}).start()
+        job = world.train(image='oci-archive:mine.tar', hyper_parameters={'a': 'b'}).start()
         r = job.ended()
         assert r['outcome'] == 'Completed', r['failure_reason'] + job.log()
         assert world.server.lines(job.name) == ['/run.sh train hello algo-1', '1000', '1001', 'kept', 'new', '{"a":"b"}']
@@ -112,21 +118,21 @@ def test_the_local_store(world, image):
 def test_a_damaged_layer(world, image):
     blobs, index = image
     blobs = {d: (b[:-5] + b'wrong' if len(b) > 100000 else b) for d, b in blobs.items()}
-    archive(f'{world.folder}/mine.tar', blobs, index)
-    r = world.train(image=f'oci-archive:{world.folder}/mine.tar').start().ended()
+    archive(world, blobs, index)
+    r = world.train(image='oci-archive:mine.tar').start().ended()
     assert r['outcome'] == 'Failed' and 'damaged' in r['failure_reason']
 
 
 def test_no_image_at_all(world):
-    open(f'{world.folder}/mine.tar', 'wb').write(b'nothing')
-    r = world.train(image=f'oci-archive:{world.folder}/mine.tar').start().ended()
+    open(f'{archives(world)}/mine.tar', 'wb').write(b'nothing')
+    r = world.train(image='oci-archive:mine.tar').start().ended()
     assert r['outcome'] == 'Failed' and 'mine.tar' in r['failure_reason']
 
 
 def test_hostile_working_folder(world):
     blobs, index = build([layer({**shell(), 'run.sh': SCRIPT})],
                          {'Entrypoint': ['/bin/sh', '-c', 'ls; pwd'], 'WorkingDir': '/proc/self/fd/3'})
-    archive(f'{world.folder}/mine.tar', blobs, index)
-    job = world.train(image=f'oci-archive:{world.folder}/mine.tar').start()
+    archive(world, blobs, index)
+    job = world.train(image='oci-archive:mine.tar').start()
     r = job.ended()
     assert r['outcome'] == 'Failed' and 'working directory' in r['failure_reason'], r

@@ -1,5 +1,9 @@
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "run/image.h"
 
 #include <setjmp.h>
@@ -29,11 +33,53 @@ static void unknown_ones_say_what_to_do(void **state)
     _cleanup_arena_ struct arena *a = arena_new();
     struct err err = { 0 };
 
-    assert_int_equal(image_check(a, "/nowhere", "example.com/x/mine:1", false, &err), -1);
+    const struct image_places places = { "/nowhere", NULL };
+
+    assert_int_equal(image_check(a, &places, "example.com/x/mine:1", false, &err), -1);
     assert_int_equal(err.kind, ERR_INVALID);
-    assert_non_null(strstr(err.text, "skopeo copy docker://example.com/x/mine:1 oci:/nowhere/images/oci:mine:1"));
-    assert_int_equal(image_check(a, "/nowhere", "oci-archive:/nowhere/x.tar", false, &err), -1);
-    assert_int_equal(image_check(a, "/nowhere", "oci-archive:relative.tar", false, &err), -1);
+    assert_non_null(strstr(err.text, "skopeo copy docker://example.com/x/mine:1 oci:DIR/images/oci:mine:1"));
+    assert_null(strstr(err.text, "/nowhere")); /* where our files are is no business of a user's */
+}
+
+/* A folder of archives with good ones, and everything that must not be opened through it. */
+static void archives_are_read_from_their_folder_only(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    char folder[] = "/tmp/sgb-image-XXXXXX";
+    struct image_places places = { "/nowhere", NULL };
+    static const char *const refused[] = {
+        "oci-archive:", "oci-archive:missing.tar", "oci-archive:/etc/passwd", "oci-archive:../secret",
+        "oci-archive:below/../../secret", "oci-archive:out", "oci-archive:away/secret", "oci-archive:pipe",
+        "oci-archive:below", "oci-archive:.", "oci-archive:/proc/self/exe", "oci-archive:/dev/zero",
+    };
+    struct err err = { 0 };
+
+    assert_non_null(mkdtemp(folder));
+    places.archives = arena_printf(a, "%s/archives", folder);
+    assert_int_equal(folder_make(arena_printf(a, "%s/below", places.archives), 0700, &err), 0);
+    assert_int_equal(file_write_atomic(arena_printf(a, "%s/secret", folder), "s", 1, 0600, &err), 0);
+    assert_int_equal(file_write_atomic(arena_printf(a, "%s/below/a.tar", places.archives), "a", 1, 0600, &err), 0);
+    assert_int_equal(symlink("below/a.tar", arena_printf(a, "%s/inside", places.archives)), 0);
+    assert_int_equal(symlink("../secret", arena_printf(a, "%s/out", places.archives)), 0);
+    assert_int_equal(symlink(folder, arena_printf(a, "%s/away", places.archives)), 0);
+    assert_int_equal(mkfifo(arena_printf(a, "%s/pipe", places.archives), 0600), 0);
+
+    assert_int_equal(image_check(a, &places, "oci-archive:below/a.tar", false, &err), 0);
+    assert_int_equal(image_check(a, &places, "oci-archive:inside", false, &err), 0);
+    assert_int_equal(image_check(a, &places, arena_printf(a, "oci-archive:%s/below/a.tar", places.archives), false,
+                                 &err), 0);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct image ignored;
+
+        assert_int_equal(image_check(a, &places, refused[i], false, &err), -1);
+        assert_int_equal(err.kind, ERR_INVALID);
+        assert_non_null(strstr(err.text, "folder of image archives"));
+        assert_null(strstr(err.text, folder));
+        assert_int_equal(image_find(a, &places, refused[i], false, &ignored, &err), -1);
+    }
+    assert_int_equal(image_check(a, &places, arena_printf(a, "oci-archive:%s/secret", folder), false, &err), -1);
+    assert_int_equal(image_check(a, &places, arena_printf(a, "oci-archive:%s2/x", places.archives), false, &err), -1);
+    assert_int_equal(tree_remove(folder, &err), 0);
 }
 
 int main(void)
@@ -41,6 +87,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ours_are_known_by_repository),
         cmocka_unit_test(unknown_ones_say_what_to_do),
+        cmocka_unit_test(archives_are_read_from_their_folder_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
