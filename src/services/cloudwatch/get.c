@@ -174,7 +174,9 @@ int cloudwatch_list(struct call *c, struct err *err)
     range.from = prefix;
     range.to = store_after_prefix(c->arena, prefix);
     if (doc_has(c->input, "NextToken")) {
-        if (!base64_decode(c->arena, doc_get(c->input, "NextToken")->text, &token))
+        /* Of this list: a key from elsewhere would lead through what others have. */
+        if (!base64_decode(c->arena, doc_get(c->input, "NextToken")->text, &token) || token.size < prefix.size ||
+            memcmp(token.data, prefix.data, prefix.size) != 0)
             return fail_code(err, ERR_INVALID, "InvalidParameterValue",
                              "The value for parameter NextToken is invalid.");
         range.from = token;

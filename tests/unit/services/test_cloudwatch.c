@@ -147,6 +147,29 @@ static void test_data_and_list(void **state)
     assert_int_equal(doc_count(must("cloudwatch", "ListMetrics", json("{'RecentlyActive':'PT3H'}")), "Metrics"), 0);
 }
 
+/* A token is a place in this list; one that was made up leads neither to another region's metrics nor out of the list. */
+static void test_list_token(void **state)
+{
+    static const char elsewhere[] = ACCOUNT "\0eu-central-1\0n\0m";
+    struct doc *output;
+    const struct doc *o;
+
+    for (int i = 0; i < 501; i++)
+        put("[{'MetricName':'m%d','Value':1}]", i);
+    o = must("cloudwatch", "ListMetrics", json("{}"));
+    assert_int_equal(doc_count(o, "Metrics"), 500);
+    o = must("cloudwatch", "ListMetrics", json("{'NextToken':'%s'}", doc_text(o, "NextToken")));
+    assert_int_equal(doc_count(o, "Metrics"), 1);
+    assert_false(doc_has(o, "NextToken"));
+    assert_int_equal(engine_call(w.arena, w.engine, &w.root, "eu-central-1", "cloudwatch", "PutMetricData",
+                                 json("{'Namespace':'n','MetricData':[{'MetricName':'m','Value':1}]}"), &output, &w.err),
+                     0);
+    refused("cloudwatch", "ListMetrics",
+            json("{'NextToken':'%s'}", base64_encode(w.arena, elsewhere, sizeof elsewhere)), "InvalidParameterValue");
+    refused("cloudwatch", "ListMetrics", json("{'NextToken':''}"), "InvalidParameterValue");
+    refused("cloudwatch", "ListMetrics", json("{'NextToken':'#'}"), "InvalidParameterValue");
+}
+
 /* From agents: the same batch again changes nothing. */
 static void test_append(void **state)
 {
@@ -174,6 +197,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_values, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_refusals, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_data_and_list, world_new, world_free),
+        cmocka_unit_test_setup_teardown(test_list_token, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_append, world_new, world_free),
     };
 
