@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent/api.h"
+#include "agent/checkpoint.h"
 #include "agent/logs.h"
 #include "agent/ml.h"
 #include "agent/transfer.h"
@@ -154,7 +155,8 @@ static int run_prepare(struct host *h, struct work *k)
 
     if (find_image(h, &k->err) < 0)
         return -1;
-    if ((order_trains(h->order) ? transfer_channels(&t, &k->err) : transfer_models(&t, &k->err)) == 0)
+    if (order_trains(h->order) ? transfer_channels(&t, &k->err) == 0 && checkpoint_restore(&t, &k->err) == 0
+                               : transfer_models(&t, &k->err) == 0)
         return 0;
     if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL)
         return -1;
@@ -178,7 +180,7 @@ static int run_save(struct host *h, struct work *k)
     const char *model = "";
 
     /* Checkpoints first: they are what a next attempt starts from. */
-    if (transfer_checkpoints(&t, checkpoints_of(h, a), true, &k->err) < 0)
+    if (checkpoint_sync(&t, checkpoints_of(h, a), true, &k->err) < 0)
         return -1;
     if (h->saving != SAVE_CHECKPOINTS && transfer_results(&t, a, h->saving == SAVE_MODEL, &model, &k->err) < 0)
         return -1;
@@ -779,7 +781,7 @@ static void *sync_thread(void *data)
     struct transfer t = transfer_of(h, h->sync.cancel);
 
     h->sync.err = (struct err){ 0 };
-    transfer_checkpoints(&t, checkpoints_of(h, a), false, &h->sync.err);
+    checkpoint_sync(&t, checkpoints_of(h, a), false, &h->sync.err);
     loop_post(h->loop, sync_done, h);
     return NULL;
 }

@@ -16,16 +16,10 @@ struct transfer {
     int cancel_fd;
 };
 
-int transfer_channels(const struct transfer *, struct err *err);    /* train: every channel, and earlier checkpoints */
+int transfer_channels(const struct transfer *, struct err *err);    /* train: every channel */
 int transfer_models(const struct transfer *, struct err *err);      /* serve: download and unpack */
 
 /* model.tar.gz and output.tar.gz; *ret_model is the model's URI. with_model: not after a failure. */
 int transfer_results(const struct transfer *, struct arena *, bool with_model, const char **ret_model, struct err *err);
-
-/* Uploads the checkpoints that are new or changed since the last call, which a file in the folder remembers. */
-int transfer_checkpoints(const struct transfer *, const char *local, bool closing, struct err *err);
-
-/* The path of an object below its channel's folder; NULL: a name that would lead out of it. */
-const char *transfer_local_path(struct arena *, const char *prefix, const char *key);
 
 #endif

@@ -6,13 +6,13 @@
 
 #include "agent/lines.h"
 #include "agent/s3.h"
-#include "agent/transfer.h"
+#include "agent/fetch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_path(struct arena *a, const char *key)
 {
-    const char *path = transfer_local_path(a, "p/", arena_printf(a, "p/%s", key));
+    const char *path = fetch_local_path(a, "p/", arena_printf(a, "p/%s", key));
     const char *rest = path;
 
     if (!path)

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "agent/s3.h"
-#include "agent/transfer.h"
+#include "agent/fetch.h"
 #include "agent/verdict.h"
 
 #include <setjmp.h>
@@ -30,7 +30,7 @@ static void local_paths(void **state)
     _cleanup_arena_ struct arena *a = arena_new();
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *path = transfer_local_path(a, cases[i][0], cases[i][1]);
+        const char *path = fetch_local_path(a, cases[i][0], cases[i][1]);
 
         if (!path != !cases[i][2] || (path && strcmp(path, cases[i][2]) != 0))
             fail_msg("%s %s -> %s", cases[i][0], cases[i][1], path ? path : "NULL");
