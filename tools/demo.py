@@ -30,8 +30,8 @@ def say(text=''):
 
 
 def price_hour():
-    rows = (line for line in open(ROOT / 'src/fleet/instance_types.csv') if not line.startswith('#'))
-    return next(float(row['usd_hour']) for row in csv.DictReader(rows) if row['type'] == INSTANCE)
+    rows = (line for line in open(ROOT / 'model/catalog/types.csv') if not line.startswith('#'))
+    return next(float(row['ml_usd_hour']) for row in csv.DictReader(rows) if 'ml.' + row['type'] == INSTANCE)
 
 
 def watch(describe, statuses, done):

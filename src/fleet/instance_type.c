@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sorted by name, as the data file is. */
-static const struct instance_type types[] = {
-#include "instance_types.inc"
-};
+/* types[], sorted by name, and the markets[] they point to. */
+#include "catalog.inc"
 
 static int compare(const void *key, const void *row)
 {
@@ -16,4 +14,12 @@ static int compare(const void *key, const void *row)
 const struct instance_type *instance_type(const char *name)
 {
     return bsearch(name, types, sizeof types / sizeof *types, sizeof *types, compare);
+}
+
+const struct instance_market *instance_market(const struct instance_type *type, const char *region)
+{
+    for (const struct instance_market *m = type->markets; m < type->markets + type->market_count; m++)
+        if (strcmp(m->region, region) == 0)
+            return m;
+    return NULL;
 }

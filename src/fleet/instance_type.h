@@ -1,17 +1,35 @@
-/* instance_type.h - the catalogue: what an ml.* instance type has and costs. The data and its sources are in
- * instance_types.csv. */
+/* instance_type.h - the catalogue: what an instance type has and what an hour of it costs.
+ *
+ * EC2's types ("m5.xlarge") and SageMaker's names for them ("ml.m5.xlarge", dearer) stand in one table. The data and
+ * its sources are in model/catalog; an administrator's own types and prices come in the fleet file (fleet/fleet.h). */
 #ifndef FLEET_INSTANCE_TYPE_H
 #define FLEET_INSTANCE_TYPE_H
 
+struct instance_market {
+    const char *region;
+    double usd_hour;      /* on demand */
+    double spot_usd_hour; /* negative: not known */
+    int interrupted;      /* up to so many percent of spot instances a month: 5, 10, 15, 20, 100; 0: not known */
+};
+
 struct instance_type {
-    const char *name; /* "ml.m5.xlarge" */
+    const char *name;
     int vcpus;
     double memory_gib;
-    const char *accelerator; /* "" for none */
+    const char *accelerator; /* "A100"; "" for none */
     int accelerators;
-    double usd_hour; /* on demand, us-east-1; negative: no public figure */
+    double accelerator_gib; /* of each */
+    double network_gbps;
+    int nvme_gb; /* decimal */
+    const char *architecture; /* "x86_64", "arm64" */
+    double usd_hour;          /* on demand, us-east-1; negative: no public figure */
+    const struct instance_market *markets;
+    int market_count;
 };
 
 const struct instance_type *instance_type(const char *name); /* NULL: not in the catalogue */
+
+/* NULL: AWS does not offer it there, or no figure is public. */
+const struct instance_market *instance_market(const struct instance_type *, const char *region);
 
 #endif

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "fleet/instance_type.h"
 #include "fleet/pool.h"
 
 static void the_line_is_kept(void **state)
@@ -56,22 +55,12 @@ static void limits_are_the_smaller_of_type_and_machine(void **state)
     pool_free(p);
 }
 
-static void the_catalogue_finds_by_name(void **state)
-{
-    assert_non_null(instance_type("ml.m5.xlarge"));
-    assert_int_equal(instance_type("ml.m5.xlarge")->vcpus, 4);
-    assert_true(instance_type("ml.m5.xlarge")->usd_hour > 0.2);
-    assert_null(instance_type("m5.xlarge"));
-    assert_null(instance_type(""));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_line_is_kept),
         cmocka_unit_test(who_runs_already_is_let_in),
         cmocka_unit_test(limits_are_the_smaller_of_type_and_machine),
-        cmocka_unit_test(the_catalogue_finds_by_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
