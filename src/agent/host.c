@@ -12,12 +12,12 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "agent/api.h"
 #include "agent/checkpoint.h"
 #include "agent/logs.h"
+#include "agent/meter.h"
 #include "agent/ml.h"
 #include "agent/transfer.h"
 #include "base/fd.h"
@@ -32,8 +32,6 @@
 #include "run/runtime.h"
 
 enum {
-    MINUTE_MS = 60000,
-    FIRST_METRICS_MS = 5000,
     CHECKPOINT_MS = 2000,
     PING_MS = 2000,
     FAILURE_MAX = 8192,
@@ -90,10 +88,8 @@ struct host {
     enum ping ping;
     struct buf ping_request; /* lent to the call */
 
-    struct loop_timer metrics_timer, checkpoint_timer;
-    struct cgroup_usage usage_before;
-    int64_t usage_at_ms;
-    bool oom_seen;
+    struct meter *meter; /* while the container runs */
+    struct loop_timer checkpoint_timer;
     bool closing; /* nothing is told any more */
     bool syncing;
     pthread_t sync_thread;
@@ -218,6 +214,9 @@ static void host_begin(struct world *w, enum task task)
         return;
     k->state = TASK_BUSY;
     k->err = (struct err){ 0 };
+    /* Both come after the container. */
+    if (task != TASK_PREPARE)
+        meter_end(h->meter);
     if (task == TASK_DRAIN) {
         logs_end(h->logs);
         return;
@@ -328,7 +327,6 @@ static void box_changed(void *data, const char *name)
     tell(h);
 }
 
-static void plan_metrics(struct host *h);
 static void plan_checkpoints(struct host *h);
 
 /* Network, listeners and watches: what belongs to a running container and not to its files. */
@@ -358,8 +356,9 @@ static int set_up(struct host *h, struct err *err)
         if (loop_watch_new(h->loop, folder, box_changed, h, &h->watch, err) < 0)
             return -1;
     }
-    if (!h->metrics_timer.run)
-        plan_metrics(h);
+    if (!h->meter && !h->process)
+        h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
+                                                      .folder = h->folder, .logs = h->logs });
     if (!h->checkpoint_timer.run)
         plan_checkpoints(h);
     return 0;
@@ -436,7 +435,8 @@ static int host_clear(struct world *w, struct err *err)
 
     loop_watch_free(h->watch);
     h->watch = NULL;
-    h->oom_seen = false;
+    meter_free(h->meter);
+    h->meter = NULL;
     return box_clear(a, &h->box, err);
 }
 
@@ -631,7 +631,7 @@ static bool host_out_of_memory(struct world *w)
     if (h->process)
         return false;
     cgroup_read(a, h->order->name, &u);
-    return u.oom_kills > 0 || h->oom_seen;
+    return u.oom_kills > 0;
 }
 
 static const char *host_model_artifacts(struct world *w)
@@ -667,93 +667,6 @@ static int host_tidy(struct world *w, struct err *err)
         if (tree_remove(arena_printf(a, "%s/%s", h->folder, folders[i]), err) < 0)
             return -1;
     return 0;
-}
-
-/* --- Metrics of the instance, once a minute and once at the end --- */
-
-static void add_metric(struct arena *a, struct doc *list, const char *name, double value, const struct doc *dimensions,
-                       int64_t at_ms)
-{
-    struct doc *m = doc_map(a);
-
-    doc_set_string(a, m, "name", name);
-    doc_set_real(a, m, "value", value);
-    doc_set_string(a, m, "unit", "Percent");
-    doc_set_integer(a, m, "at_ms", at_ms);
-    doc_set(a, m, "dimensions", doc_copy(a, dimensions));
-    doc_append(a, list, m);
-}
-
-static struct doc *dimensions_of(struct arena *a, const struct order *o)
-{
-    struct doc *d = doc_map(a);
-    const char *slash;
-
-    if (order_trains(o)) {
-        doc_set_string(a, d, "Host", arena_printf(a, "%s/%s", o->job_name, o->host_name));
-        return d;
-    }
-    slash = strrchr(o->log_group, '/');
-    doc_set_string(a, d, "EndpointName", slash ? slash + 1 : o->log_group);
-    slash = strchr(o->log_stream, '/');
-    doc_set_string(a, d, "VariantName",
-                   slash ? arena_strndup(a, o->log_stream, (size_t)(slash - o->log_stream)) : o->log_stream);
-    return d;
-}
-
-static void send_metrics(struct host *h)
-{
-    _cleanup_arena_ struct arena *a = arena_new();
-    int64_t now_ms = clock_wall_ms(h->clock), boot_ms = clock_boot_ms(h->clock);
-    struct doc *d = doc_map(a), *data = doc_list(a), *dimensions = dimensions_of(a, h->order);
-    struct cgroup_usage u;
-    struct statvfs fs;
-
-    if (h->process)
-        return;
-    cgroup_read(a, h->order->name, &u);
-    h->oom_seen |= u.oom_kills > 0;
-    if (u.cpu_ns >= 0 && h->usage_at_ms && boot_ms > h->usage_at_ms)
-        add_metric(a, data, "CPUUtilization",
-                   100.0 * (double)(u.cpu_ns - h->usage_before.cpu_ns) / 1e6 / (double)(boot_ms - h->usage_at_ms),
-                   dimensions, now_ms);
-    if (u.memory_bytes >= 0) {
-        int64_t limit = h->order->memory_bytes ? h->order->memory_bytes
-                                               : (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-
-        add_metric(a, data, "MemoryUtilization", 100.0 * (double)u.memory_bytes / (double)limit, dimensions, now_ms);
-    }
-    if (statvfs(h->folder, &fs) == 0 && fs.f_blocks)
-        add_metric(a, data, "DiskUtilization", 100.0 * (double)(fs.f_blocks - fs.f_bfree) / (double)fs.f_blocks,
-                   dimensions, now_ms);
-    if (u.cpu_ns >= 0) {
-        h->usage_before = u;
-        h->usage_at_ms = boot_ms;
-    }
-    if (!data->count)
-        return;
-    doc_set_string(a, d, "account", h->order->account);
-    doc_set_string(a, d, "region", h->order->region);
-    doc_set_string(a, d, "namespace",
-                   order_trains(h->order) ? "/aws/sagemaker/TrainingJobs" : "/aws/sagemaker/Endpoints");
-    doc_set(a, d, "data", data);
-    doc_set_string(a, d, "id", arena_printf(a, "%s:usage:%lld", h->order->name, (long long)now_ms));
-    logs_metrics(h->logs, json_text(a, d));
-}
-
-static void metrics_due(struct loop_timer *timer)
-{
-    struct host *h = (struct host *)(void *)((char *)timer - offsetof(struct host, metrics_timer));
-
-    send_metrics(h);
-    loop_timer_set(h->loop, timer, loop_now_ms(h->loop) + MINUTE_MS);
-}
-
-static void plan_metrics(struct host *h)
-{
-    h->metrics_timer.run = metrics_due;
-    h->usage_at_ms = clock_boot_ms(h->clock);
-    loop_timer_set(h->loop, &h->metrics_timer, loop_now_ms(h->loop) + MINUTE_MS);
 }
 
 /* --- Checkpoints while the job runs --- */
@@ -908,7 +821,7 @@ void host_free(struct host *h)
     if (h->syncing && write(h->sync.cancel, &one, sizeof one) == sizeof one)
         pthread_join(h->sync_thread, NULL);
     fd_cleanup(&h->sync.cancel);
-    loop_timer_stop(h->loop, &h->metrics_timer);
+    meter_free(h->meter);
     loop_timer_stop(h->loop, &h->checkpoint_timer);
     http_call_cancel(h->call);
     http_upstream_free(h->upstream);

@@ -98,7 +98,7 @@ static int64_t whole(struct str text)
 
 void cgroup_read(struct arena *a, const char *name, struct cgroup_usage *ret)
 {
-    struct cgroup_usage u = { -1, -1, -1 };
+    struct cgroup_usage u = { -1, -1, -1, -1 };
     struct str text;
     int64_t cache;
 
@@ -118,6 +118,8 @@ void cgroup_read(struct arena *a, const char *name, struct cgroup_usage *ret)
     }
     if (u.memory_bytes >= 0 && cache > 0)
         u.memory_bytes -= cache < u.memory_bytes ? cache : u.memory_bytes;
+    if (read_file(a, name, "memory.max_usage_in_bytes", &text) || read_file(a, name, "memory.peak", &text))
+        u.peak_bytes = whole(text);
     if (read_file(a, name, "memory.oom_control", &text) || read_file(a, name, "memory.events", &text))
         u.oom_kills = keyed(text, "oom_kill");
     *ret = u;

@@ -13,6 +13,7 @@ const char *cgroup_path(struct arena *, const char *name);
 struct cgroup_usage {
     int64_t cpu_ns;         /* since the start; -1: not known */
     int64_t memory_bytes;   /* without what the kernel could drop at once; -1: not known */
+    int64_t peak_bytes;     /* the most it ever had, with what the kernel could drop; -1: not known */
     int64_t oom_kills;      /* processes killed for memory; -1: not known */
 };
 

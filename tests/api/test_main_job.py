@@ -1,4 +1,5 @@
 """The main job with boto3: put a CSV, train, deploy, invoke; and what must go wrong clearly."""
+import datetime
 import io
 import json
 import tarfile
@@ -127,6 +128,21 @@ def test_a_metric_definition_that_is_no_expression(aws, role, bucket, unique):
     request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "broken", "Regex": "loss=("}]
     with pytest.raises(aws("sagemaker").exceptions.ClientError, match="The metric definition broken is not valid"):
         aws("sagemaker").create_training_job(**request)
+
+
+def test_a_short_job_has_its_use_measured(aws, unique, trained):
+    cloudwatch = aws("cloudwatch")
+    host = [{"Name": "Host", "Value": f"{unique}/algo-1"}]
+
+    def maximum(name):
+        points = cloudwatch.get_metric_statistics(
+            Namespace="/aws/sagemaker/TrainingJobs", MetricName=name, Dimensions=host, Period=60,
+            StartTime=trained["CreationTime"] - datetime.timedelta(minutes=1),
+            EndTime=trained["TrainingEndTime"] + datetime.timedelta(minutes=1), Statistics=["Maximum"])["Datapoints"]
+        return max(point["Maximum"] for point in points)
+    assert maximum("CPUUtilization") > 0
+    assert 0 < maximum("MemoryUtilization") <= 100
+    assert 0 < maximum("DiskUtilization") <= 100
 
 
 def test_logs_are_there(aws, unique, trained):
