@@ -27,7 +27,7 @@
 
 #define INIT_PATH "/run/sagebrush/init"
 
-enum { START_WAIT_MS = 60000, SMALL_FILE = 1 << 20 };
+enum { START_WAIT_MS = 60000, SMALL_FILE = 1 << 20, LEAST_PROCESSES = 4096, MOST_PROCESSES = 16384 };
 
 static const char *const runc_environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                                 NULL };
@@ -162,6 +162,20 @@ static int write_names(struct arena *a, const struct box_order *o, const char *f
     return write_text(arena_printf(a, "%s/resolv.conf", folder), str_dup(a, resolv), err);
 }
 
+/* Processes and threads of one container: enough for every core of a big machine to have data loaders with threads of
+ * their own, and never so many that the jobs of a machine take the kernel's last. */
+static int64_t process_limit(struct arena *a)
+{
+    struct err ignored;
+    struct str text;
+    int64_t all;
+
+    if (file_read(a, "/proc/sys/kernel/pid_max", 64, &text, &ignored) < 0 || !str_to_int64(str_trim(text), &all))
+        return LEAST_PROCESSES;
+    all /= 8;
+    return all < LEAST_PROCESSES ? LEAST_PROCESSES : all > MOST_PROCESSES ? MOST_PROCESSES : all;
+}
+
 /* The id of 'name' in the third field of a file like passwd in the image; false: not there. */
 static bool find_id(struct arena *a, const char *root, const char *file, struct str name, int64_t *ret_id,
                     int64_t *ret_group)
@@ -244,7 +258,7 @@ static int make_bundle(struct arena *a, const struct box *b, const struct box_or
     struct bundle bundle = {
         .root = root, .environment = environment_of(a, o), .host_name = o->host_name, .mounts = mounts,
         .network_namespace = o->network->namespace_path, .cgroup_path = cgroup_path(a, b->name),
-        .memory_bytes = o->memory_bytes, .cpu_weight = o->cpu_weight, .cpus = o->cpus,
+        .pids = process_limit(a), .memory_bytes = o->memory_bytes, .cpu_weight = o->cpu_weight, .cpus = o->cpus,
     };
     char *text;
     int count = 0, n = 0;

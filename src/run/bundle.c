@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "doc/json.h"
+#include "run/seccomp.h"
 
 /* What programs in images rely on: becoming another user, ports below 1024, files of others. */
 static const char *const capabilities[] = {
@@ -18,23 +19,6 @@ static const char *const masked[] = {
 };
 
 static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
-
-/* Calls that need a capability anyway are denied once more, for a kernel that forgets to ask; the rest are where
- * escapes came from. */
-static const char *const denied_calls[] = {
-    "acct", "add_key", "bpf", "clock_adjtime", "clock_settime", "create_module", "delete_module", "fanotify_init",
-    "finit_module", "fsconfig", "fsmount", "fsopen", "fspick", "get_kernel_syms", "init_module", "io_uring_enter",
-    "io_uring_register", "io_uring_setup", "ioperm", "iopl", "kcmp", "kexec_file_load", "kexec_load", "keyctl",
-    "lookup_dcookie", "mount", "mount_setattr", "move_mount", "move_pages", "name_to_handle_at", "nfsservctl",
-    "open_by_handle_at", "open_tree", "perf_event_open", "pivot_root", "process_vm_readv", "process_vm_writev",
-    "query_module", "quotactl", "quotactl_fd", "reboot", "request_key", "setdomainname", "sethostname", "setns",
-    "settimeofday", "stime", "swapoff", "swapon", "syslog", "umount", "umount2", "unshare", "uselib", "userfaultfd",
-    "ustat", "vhangup", "vm86", "vm86old",
-};
-
-/* CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET */
-static const int64_t clone_namespaces =
-    0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000;
 
 static struct doc *strings(struct arena *a, const char *const *texts, size_t count)
 {
@@ -89,48 +73,6 @@ static struct doc *mounts(struct arena *a, const struct bundle *b)
     return list;
 }
 
-static struct doc *seccomp(struct arena *a)
-{
-    struct doc *s = doc_map(a), *rules = doc_list(a), *rule = doc_map(a), *architectures = doc_list(a);
-    struct doc *arguments = doc_list(a), *argument = doc_map(a);
-    static const char *const clone_name[] = { "clone" }, *const clone3_name[] = { "clone3" };
-
-    doc_set_string(a, s, "defaultAction", "SCMP_ACT_ALLOW");
-    doc_append(a, architectures, doc_string(a, "SCMP_ARCH_X86_64"));
-    doc_set(a, s, "architectures", architectures);
-    doc_set(a, rule, "names", STRINGS(a, denied_calls));
-    doc_set_string(a, rule, "action", "SCMP_ACT_ERRNO");
-    doc_set_integer(a, rule, "errnoRet", 1); /* EPERM */
-    doc_append(a, rules, rule);
-
-    /* One rule a bit: libseccomp compares a masked value with one number. */
-    for (int64_t bit = 1; bit <= clone_namespaces; bit <<= 1) {
-        if (!(clone_namespaces & bit))
-            continue;
-        rule = doc_map(a);
-        arguments = doc_list(a);
-        argument = doc_map(a);
-        doc_set(a, rule, "names", STRINGS(a, clone_name));
-        doc_set_string(a, rule, "action", "SCMP_ACT_ERRNO");
-        doc_set_integer(a, rule, "errnoRet", 1);
-        doc_set_integer(a, argument, "index", 0);
-        doc_set_integer(a, argument, "value", bit);
-        doc_set_integer(a, argument, "valueTwo", bit);
-        doc_set_string(a, argument, "op", "SCMP_CMP_MASKED_EQ");
-        doc_append(a, arguments, argument);
-        doc_set(a, rule, "args", arguments);
-        doc_append(a, rules, rule);
-    }
-    /* Its flags are in memory, where a filter cannot look: ENOSYS makes the C library use clone. */
-    rule = doc_map(a);
-    doc_set(a, rule, "names", STRINGS(a, clone3_name));
-    doc_set_string(a, rule, "action", "SCMP_ACT_ERRNO");
-    doc_set_integer(a, rule, "errnoRet", 38);
-    doc_append(a, rules, rule);
-    doc_set(a, s, "syscalls", rules);
-    return s;
-}
-
 static struct doc *resources(struct arena *a, const struct bundle *b)
 {
     struct doc *r = doc_map(a), *memory = doc_map(a), *cpu = doc_map(a), *pids = doc_map(a), *devices = doc_list(a),
@@ -151,7 +93,7 @@ static struct doc *resources(struct arena *a, const struct bundle *b)
         doc_set_integer(a, memory, "swap", b->memory_bytes);
         doc_set(a, r, "memory", memory);
     }
-    doc_set_integer(a, pids, "limit", b->pids ? b->pids : 32768);
+    doc_set_integer(a, pids, "limit", b->pids);
     doc_set(a, r, "pids", pids);
     doc_set_boolean(a, none, "allow", false);
     doc_set_string(a, none, "access", "rwm");
@@ -195,7 +137,7 @@ char *bundle_json(struct arena *a, const struct bundle *b)
     doc_set(a, linux_part, "namespaces", spaces);
     doc_set_string(a, linux_part, "cgroupsPath", b->cgroup_path);
     doc_set(a, linux_part, "resources", resources(a, b));
-    doc_set(a, linux_part, "seccomp", seccomp(a));
+    doc_set(a, linux_part, "seccomp", seccomp_profile(a));
     doc_set(a, linux_part, "maskedPaths", STRINGS(a, masked));
     doc_set(a, linux_part, "readonlyPaths", STRINGS(a, read_only));
     doc_set(a, config, "linux", linux_part);

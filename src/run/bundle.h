@@ -28,7 +28,7 @@ struct bundle {
     int64_t memory_bytes;                 /* 0: no limit */
     int64_t cpu_weight;                   /* 100 is usual, as in cgroup v2; 0: usual */
     double cpus;                          /* 0: all there are */
-    int64_t pids;                         /* 0: a usual limit */
+    int64_t pids;                         /* processes and threads */
 };
 
 char *bundle_json(struct arena *, const struct bundle *);

@@ -3,7 +3,7 @@
  * Registry and account are ignored; repository and tag decide. The images of the built-in algorithms are programs of
  * ours, the framework images are script mode on this host's Python, anything else is an OCI image that the user
  * brought: an archive in the folder of archives, "oci-archive:mine.tar", or one in the local layout <data>/images/oci.
- * References come from users of the API: none of them opens a file elsewhere, and no error tells them where ours are. */
+ * References come from users of the API: none of them opens a file elsewhere, and no error tells where ours are. */
 #ifndef RUN_IMAGE_H
 #define RUN_IMAGE_H
 

@@ -227,6 +227,75 @@ print(open("/proc/self/status").read().split("NoNewPrivs:")[1].split()[0])
     assert lines[-1] == '1'
 
 
+def test_system_calls(world):
+    """What has to answer as on a kernel without it, what is refused, and what programs need."""
+    job = world.train('''
+import ctypes, errno, multiprocessing, socket, threading
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    ctypes.set_errno(0)
+    libc.syscall(number, *arguments)
+    return errno.errorcode.get(ctypes.get_errno(), 0)
+print("io_uring_setup", call(425, 1, 0), "clone3", call(435, 0, 0), "of tomorrow", call(499))
+print("mount", call(165, 0, 0, 0, 0, 0), "bpf", call(321, 0, 0, 0), "keyctl", call(250, 0, 0), "unshare", call(272, 0))
+print("new user namespace", call(56, 0x10000000 | 17, 0, 0, 0, 0))
+for family in (socket.AF_ALG, socket.AF_VSOCK, 9):
+    try: socket.socket(family, socket.SOCK_SEQPACKET)
+    except OSError as e: print(family, errno.errorcode[e.errno])
+    else: print(family, "open")
+for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6): socket.socket(family).close()
+socket.if_nameindex()
+with multiprocessing.Pool(2) as pool: print(sum(pool.map(abs, range(10))))
+threads = [threading.Thread(target=print, args=("thread",)) for _ in range(2)]
+[t.start() for t in threads]; [t.join() for t in threads]
+''').start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name) == [
+        'io_uring_setup ENOSYS clone3 ENOSYS of tomorrow ENOSYS', 'mount EPERM bpf EPERM keyctl EPERM unshare EPERM',
+        'new user namespace ENOSYS', '38 EAFNOSUPPORT', '40 EAFNOSUPPORT', '9 ENOSYS', '45', 'thread', 'thread']
+
+
+def test_pytorch_finds_the_calls_it_needs(world):
+    job = world.train('''
+import os, torch, torch.distributed as dist, torch.multiprocessing as mp
+from torch.utils.data import DataLoader, TensorDataset
+def work(rank):
+    dist.init_process_group("gloo", init_method="tcp://127.0.0.1:29500", rank=rank, world_size=2)
+    t = torch.ones(4) * (rank + 1)
+    dist.all_reduce(t)
+    if rank == 0: print("reduced", t.tolist())
+    dist.destroy_process_group()
+if __name__ == "__main__":
+    torch.set_num_threads(4)
+    data = DataLoader(TensorDataset(torch.arange(64.0)), batch_size=8, num_workers=2)
+    print("loaded", sum(float(b[0].sum()) for b in data), float((torch.ones(256, 256) @ torch.ones(256, 256)).sum()))
+    processes = [mp.get_context("fork").Process(target=work, args=(r,)) for r in range(2)]
+    [p.start() for p in processes]; [p.join() for p in processes]
+    print("codes", [p.exitcode for p in processes])
+''').start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name) == ['loaded 2016.0 16777216.0', 'reduced [3.0, 3.0, 3.0, 3.0]', 'codes [0, 0]'], job.log()
+
+
+def test_one_job_does_not_take_all_processes(world):
+    job = world.train('''
+import threading
+threading.stack_size(65536)
+end = threading.Event()
+count = 0
+try:
+    while True:
+        threading.Thread(target=end.wait).start()
+        count += 1
+except RuntimeError: end.set()
+print(count)
+''').start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    limit = json.load(open(f'{job.folder}/config.json'))['linux']['resources']['pids']['limit']
+    assert 4096 <= limit <= max(4096, int(open('/proc/sys/kernel/pid_max').read()) // 8)
+    assert limit - 100 < int(world.server.lines(job.name)[0]) < limit
+
+
 def test_logs_wait_for_the_server(world):
     world.server.down()
     job = world.train('print("one"); print("two", end="")', output_s3_uri='').start()
