@@ -5,6 +5,7 @@
 #include "net/http_client.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,16 +217,17 @@ static void connect_or_fail(struct http_call *c)
     loop_timer_set(loop_of(c->upstream), &c->later, loop_now_ms(loop_of(c->upstream)));
 }
 
-/* The link is gone without an answer, or inside one. */
-static void lost(struct link *l, const char *why)
+/* The link is gone without an answer, or inside one. Most likely it was closed while it waited in the pool; surely so
+ * only when not all of the request could be written, or the end is a reset, which says that some of it was not read. */
+static void lost(struct link *l, bool reset, const char *why)
 {
     struct http_call *c = l->call;
+    bool may_be_done = c->options.once && !reset && !l->broken;
 
-    if (!l->used_before || c->answered || c->streamed) {
+    if (!l->used_before || c->answered || c->streamed || may_be_done) {
         call_failed(l, HTTP_BROKEN, why);
         return;
     }
-    /* It was closed while it waited in the pool; nothing of this request was looked at. */
     l->call = NULL;
     c->link = NULL;
     link_close(l);
@@ -376,13 +378,13 @@ static void at_end(struct link *l)
     struct err err;
 
     if (http_parser_finish(l->parser, &err) < 0 && l->call) {
-        lost(l, "the connection was closed before the end of the answer");
+        lost(l, false, "the connection was closed before the end of the answer");
         return;
     }
     if (l->over)
         put_back(l, 0);
     else if (l->call)
-        lost(l, "the connection was closed without an answer");
+        lost(l, false, "the connection was closed without an answer");
 }
 
 static void received(void *owner, const char *data, size_t size)
@@ -419,7 +421,7 @@ static void ended(void *owner, int errno_value)
     if (!l->call)
         link_close(l);
     else if (errno_value)
-        lost(l, strerror(errno_value));
+        lost(l, errno_value == ECONNRESET, strerror(errno_value));
     else if (!l->held.size && !l->pump.place)
         at_end(l);
     leave(l);

@@ -3,7 +3,7 @@
  * The caller writes the head (http_write_*), so that a proxy can pass on what came byte for byte. Each call ends with
  * exactly one of 'end' and 'failed', and never from inside http_call_start(); after it the pointer is dead. A call
  * whose kept connection was closed by the other side before one byte of the answer is sent again on a new one, unless
- * http_call_write() was used. */
+ * http_call_write() was used, or it is to be done once and may have been read. */
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
 
@@ -49,6 +49,7 @@ struct http_call_options {
     bool more;       /* the body goes on with http_call_write() until http_call_end() */
     bool chunked;    /* http_call_write() frames it in chunks (the head says so); 'body' is framed too */
     bool no_body;    /* the method is HEAD */
+    bool once;       /* not to be done twice: another side that has read all of it and died may have done it */
     bool fresh;      /* on a new connection: for what cannot be sent again should a kept one turn out to be dead */
     int64_t answer_ms; /* from the end of the request to the answer's head, and between its pieces; 0: 60 s */
     const struct http_call_events *events;

@@ -208,10 +208,16 @@ static void control_end(void *owner)
     http_answer_end(p->x);
 }
 
+static bool is_question(const struct passing *p)
+{
+    struct str method = p->x->head->method;
+
+    return str_is(method, "GET") || str_is(method, "HEAD");
+}
+
 static void control_failed(void *owner, enum http_failure failure, const char *why)
 {
     struct passing *p = owner;
-    struct str method = p->x->head->method;
 
     p->call = NULL;
     if (http_answer_started(p->x)) {
@@ -219,8 +225,7 @@ static void control_failed(void *owner, enum http_failure failure, const char *w
         return;
     }
     /* Not sent, or only a question: it can be asked again. */
-    if (failure == HTTP_CANNOT_CONNECT ||
-        (failure == HTTP_BROKEN && !p->flowing && (str_is(method, "GET") || str_is(method, "HEAD")))) {
+    if (failure == HTTP_CANNOT_CONNECT || (failure == HTTP_BROKEN && !p->flowing && is_question(p))) {
         wait_for_control(p);
         return;
     }
@@ -280,6 +285,7 @@ static void send_request(struct passing *p)
         .head = { p->head.data, p->head.size },
         .body = p->body,
         .more = p->flowing,
+        .once = !is_question(p),
         .fresh = p->flowing || p->probe,
         .chunked = p->x->head->chunked,
         .no_body = str_is(p->x->head->method, "HEAD"),

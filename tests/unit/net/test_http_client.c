@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/un.h>
 
 #include "net/http_client.h"
 
@@ -200,6 +201,56 @@ static void test_asks_again_when_a_kept_one_is_dead(void **state)
     run_until(&s.failures, 1);
     assert_int_equal(s.failure, HTTP_BROKEN);
     assert_true(nobody_knocks());
+}
+
+/* What is to be done once is asked again only when nobody can have done it. */
+static void test_once(void **state)
+{
+    struct http_call_options create = { .head = STR("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"),
+                                        .body = STR("ab"), .once = true };
+    struct http_upstream *tcp = upstream;
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    struct seen s = { 0 };
+    int tcp_listener = listener, fd;
+    char some[4];
+
+    snprintf(at.sun_path, sizeof at.sun_path, "/tmp/sagebrush-once-%d", (int)getpid());
+    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    upstream = http_upstream_new(&(struct http_upstream_options){ .loop = loop, .path = at.sun_path });
+
+    ask(&s, (struct http_call_options){ 0 });
+    fd = take();
+    SEND(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    run_until(&s.ends, 1);
+    close(fd); /* the kept one is dead before it is asked */
+    ask(&s, create);
+    fd = take();
+    expect(fd, "\r\n\r\nab");
+    SEND(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    run_until(&s.ends, 2);
+
+    ask(&s, create);
+    assert_int_equal(read(fd, some, sizeof some), sizeof some); /* not to its end */
+    close(fd);
+    fd = take();
+    expect(fd, "\r\n\r\nab");
+    SEND(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    run_until(&s.ends, 3);
+
+    ask(&s, create);
+    expect(fd, "\r\n\r\nab"); /* read, perhaps done, and not answered */
+    close(fd);
+    run_until(&s.failures, 1);
+    assert_int_equal(s.failure, HTTP_BROKEN);
+    assert_true(nobody_knocks());
+
+    http_upstream_free(upstream);
+    close(listener);
+    unlink(at.sun_path);
+    upstream = tcp;
+    listener = tcp_listener;
 }
 
 static void test_does_not_ask_again_once_answered(void **state)
@@ -407,6 +458,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(test_keeps_connections),
         TEST(test_asks_again_when_a_kept_one_is_dead),
+        TEST(test_once),
         TEST(test_does_not_ask_again_once_answered),
         TEST(test_failures),
         TEST(test_streams_out),
