@@ -1,5 +1,5 @@
 # The front door for people who work on Sagebrush; ./demo and ./check are the one for everybody else.
-.PHONY: all run test check demo fuzz bench fmt fresh install clean
+.PHONY: all run test check demo fuzz torture bench fmt fresh install clean
 
 all: ## sets the machine up and builds
 	@tools/setup run build
@@ -20,6 +20,11 @@ demo: ; @./demo
 fuzz: ## each fuzz target for SECONDS (600), or NAMES="json xml"
 	@tools/setup run build dev
 	@tools/fuzz --seconds $(or $(SECONDS),600) $(NAMES)
+
+torture: ## kill -9 of everything during JOBS (200) jobs and endpoints; SEED=7 for another night
+	@tools/setup run build test
+	@tools/build build
+	@.venv/bin/python3 tests/torture/kill.py --jobs $(or $(JOBS),200) --seed $(or $(SEED),1)
 
 bench: ## us and peers, side by side in one run
 	@tools/setup run build bench
