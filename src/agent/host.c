@@ -20,6 +20,7 @@
 #include "agent/meter.h"
 #include "agent/ml.h"
 #include "agent/transfer.h"
+#include "agent/volume.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/program.h"
@@ -88,7 +89,8 @@ struct host {
     enum ping ping;
     struct buf ping_request; /* lent to the call */
 
-    struct meter *meter; /* while the container runs */
+    struct volume *volume; /* while a training container runs */
+    struct meter *meter;   /* while a container runs */
     struct loop_timer checkpoint_timer;
     bool closing; /* nothing is told any more */
     bool syncing;
@@ -204,6 +206,13 @@ static bool needs_thread(struct host *h, enum task task)
            !image_is_hosted(h->arena, h->order->image, order_has_script(h->order->doc), &image);
 }
 
+/* What the agent itself writes, for the upload, is not the container's. */
+static void end_volume(struct host *h)
+{
+    volume_free(h->volume);
+    h->volume = NULL;
+}
+
 static void host_begin(struct world *w, enum task task)
 {
     struct host *h = host_of(w);
@@ -215,8 +224,10 @@ static void host_begin(struct world *w, enum task task)
     k->state = TASK_BUSY;
     k->err = (struct err){ 0 };
     /* Both come after the container. */
-    if (task != TASK_PREPARE)
+    if (task != TASK_PREPARE) {
         meter_end(h->meter);
+        end_volume(h);
+    }
     if (task == TASK_DRAIN) {
         logs_end(h->logs);
         return;
@@ -329,6 +340,17 @@ static void box_changed(void *data, const char *name)
 
 static void plan_checkpoints(struct host *h);
 
+static void happened(void *data)
+{
+    tell(data);
+}
+
+/* From the volume's thread. */
+static void volume_is_full(void *data)
+{
+    loop_post(((struct host *)data)->loop, happened, data);
+}
+
 /* Network, listeners and watches: what belongs to a running container and not to its files. */
 static int set_up(struct host *h, struct err *err)
 {
@@ -356,9 +378,12 @@ static int set_up(struct host *h, struct err *err)
         if (loop_watch_new(h->loop, folder, box_changed, h, &h->watch, err) < 0)
             return -1;
     }
+    if (!h->volume && order_trains(h->order))
+        h->volume = volume_new(&(struct volume_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
+                                                         .full = volume_is_full, .data = h });
     if (!h->meter && !h->process)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
-                                                      .folder = h->folder, .logs = h->logs });
+                                                      .folder = h->folder, .logs = h->logs, .volume = h->volume });
     if (!h->checkpoint_timer.run)
         plan_checkpoints(h);
     return 0;
@@ -540,6 +565,11 @@ static bool host_taken_back(struct world *w)
     return folder_read(a, host_of(w)->folder, FOLDER_STOP, &d, &ignored) == 0 && doc_is(d, "reason", STOP_TAKEN_BACK);
 }
 
+static const char *host_overfull(struct world *w, struct arena *a)
+{
+    return volume_full(host_of(w)->volume, a);
+}
+
 /* Room that the job cannot have: a full disk still has a report, and the words why. */
 static void keep_room(struct host *h)
 {
@@ -718,15 +748,10 @@ static void plan_checkpoints(struct host *h)
 
 /* --- Making and ending --- */
 
-static void logs_happened(void *data)
-{
-    tell(data);
-}
-
 /* From the logs' thread. */
 static void logs_changed(void *data)
 {
-    loop_post(((struct host *)data)->loop, logs_happened, data);
+    loop_post(((struct host *)data)->loop, happened, data);
 }
 
 int host_new(const struct host_options *options, struct host **ret, struct err *err)
@@ -751,6 +776,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         .address = host_address,
         .stop_asked = host_stop_asked,
         .taken_back = host_taken_back,
+        .overfull = host_overfull,
         .save = host_save,
         .say = host_say,
         .words = host_words,
@@ -822,6 +848,7 @@ void host_free(struct host *h)
         pthread_join(h->sync_thread, NULL);
     fd_cleanup(&h->sync.cancel);
     meter_free(h->meter);
+    volume_free(h->volume);
     loop_timer_stop(h->loop, &h->checkpoint_timer);
     http_call_cancel(h->call);
     http_upstream_free(h->upstream);

@@ -96,7 +96,10 @@ static void sample(struct meter *m, struct arena *a, const struct cgroup_usage *
     if (m->memory_bytes >= 0)
         add(a, data, "MemoryUtilization", 100.0 * (double)m->memory_bytes / (double)limit, dimensions, now_ms);
     m->memory_bytes = -1;
-    if (statvfs(m->o.folder, &fs) == 0 && fs.f_blocks)
+    if (volume_used(m->o.volume) >= 0 && m->o.order->disk_bytes)
+        add(a, data, "DiskUtilization", 100.0 * (double)volume_used(m->o.volume) / (double)m->o.order->disk_bytes,
+            dimensions, now_ms);
+    else if (statvfs(m->o.folder, &fs) == 0 && fs.f_blocks)
         add(a, data, "DiskUtilization", 100.0 * (double)(fs.f_blocks - fs.f_bfree) / (double)fs.f_blocks, dimensions,
             now_ms);
     m->samples++;

@@ -4,6 +4,7 @@
 
 #include "agent/logs.h"
 #include "agent/order.h"
+#include "agent/volume.h"
 #include "base/clock.h"
 #include "net/loop.h"
 
@@ -14,6 +15,7 @@ struct meter_options { /* all of it lives longer */
     struct clock *clock;
     const struct order *order;
     const char *folder; /* of the agent */
+    struct volume *volume; /* NULL: the whole disk is told of */
     struct logs *logs;  /* carries the samples to the server */
 };
 

@@ -101,14 +101,37 @@ static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
         *next_ms = w->wall_ms(w) + RETRY_MS;
 }
 
+/* The container has filled its volume: nothing it does from here on can be let be. True: it was told to end. */
+static bool end_overfull(struct train *t, struct arena *a, int64_t *next_ms)
+{
+    struct world *w = t->world;
+    const char *why = w->overfull(w, a);
+    struct err err = { 0 };
+
+    if (*why && !*doc_text(report_doc(t->report), "_ended_by")) {
+        report_set_text(t->report, "_ended_by", "disk");
+        report_set_text(t->report, "_disk", why);
+        if (!save(t, false))
+            return false;
+    }
+    if (!*why && !doc_is(report_doc(t->report), "_ended_by", "disk"))
+        return false;
+    w->kill(w, BOX_KILL, &err);
+    if (w->wall_ms(w) + KILL_AGAIN_MS < *next_ms)
+        *next_ms = w->wall_ms(w) + KILL_AGAIN_MS;
+    return true;
+}
+
 /* Ends the container when it was asked to, or has had its time. */
-static void watch(struct train *t, const struct exit_record *record, int64_t *next_ms)
+static void watch(struct train *t, struct arena *a, const struct exit_record *record, int64_t *next_ms)
 {
     struct world *w = t->world;
     int64_t now_ms = w->wall_ms(w), boot_ms = w->boot_ms(w), grace_s, ended_by_us, wait_ms;
     struct err err = { 0 };
     bool stop = w->stop_asked(w, &grace_s), overrun = false;
 
+    if (end_overfull(t, a, next_ms))
+        return;
     /* Boot time of this boot: the container's start as wall time may have been jumped over since. */
     if (!member(t, "_started_boot_ms"))
         report_set_int(t->report, "_started_boot_ms",
@@ -156,9 +179,10 @@ static void judge(struct train *t, struct arena *a, const struct exit_record *re
         .instance_type = t->order->instance_type,
         /* A job that ends by itself while it is asked to has stopped; one that had ended before its instance was taken
          * back has just ended. */
-        .stopped = strcmp(ended_by, "stop") == 0 || (asked && !taken_back && strcmp(ended_by, "overrun") != 0),
+        .stopped = strcmp(ended_by, "stop") == 0 || (asked && !taken_back && !*ended_by),
         .taken_back = taken_back,
         .overran = strcmp(ended_by, "overrun") == 0,
+        .overfull = strcmp(ended_by, "disk") == 0 ? doc_text(report_doc(t->report), "_disk") : NULL,
     };
     struct verdict v = verdict_of(a, &facts);
 
@@ -279,7 +303,7 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
             if (!t->attached && w->attach(w, &err) < 0)
                 log_warning("container.not_attached", "name=%s why=%s", t->order->name, log_quote(a, err.text));
             t->attached = true;
-            watch(t, &record, ret_next_ms);
+            watch(t, a, &record, ret_next_ms);
         } else if (record.state != EXIT_NONE) {
             judge(t, a, &record);
         }

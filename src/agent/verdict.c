@@ -39,6 +39,10 @@ struct verdict verdict_of(struct arena *a, const struct verdict_facts *f)
     if (r->state == EXIT_ENDED && r->exit_code == 0)
         return v;
     v.outcome = "Failed";
+    if (f->overfull) {
+        v.reason = arena_strdup(a, f->overfull);
+        return v;
+    }
     if (r->state == EXIT_LOST && !f->out_of_memory) {
         v.exit_code = 128 + SIGKILL;
         v.reason = "InternalServerError: the container was lost: it was killed from outside, or the machine restarted. "

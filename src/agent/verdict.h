@@ -21,6 +21,7 @@ struct verdict_facts {
     bool out_of_memory;      /* the kernel killed something in it for memory */
     int64_t memory_bytes;    /* the limit */
     const char *instance_type;
+    const char *overfull;    /* we ended it for what it wrote, and this is why; NULL: not so */
     bool stopped, overran;   /* we ended it: asked to, or for its time */
     bool taken_back;         /* it was stopped because its instance is wanted: it goes on elsewhere */
 };

@@ -125,6 +125,28 @@ void cgroup_read(struct arena *a, const char *name, struct cgroup_usage *ret)
     *ret = u;
 }
 
+size_t cgroup_processes(struct arena *a, const char *name, int64_t **ret)
+{
+    size_t count = 0, room = 0;
+    struct str text, line;
+
+    *ret = NULL;
+    if (!read_file(a, name, "cgroup.procs", &text))
+        return 0;
+    while (str_cut(text, '\n', &line, &text)) {
+        if (count == room) {
+            int64_t *more = arena_array_of(a, int64_t, room ? room * 2 : 64);
+
+            if (count)
+                memcpy(more, *ret, count * sizeof *more);
+            *ret = more;
+            room = room ? room * 2 : 64;
+        }
+        (*ret)[count++] = whole(line);
+    }
+    return count;
+}
+
 struct removal {
     const char *name;
     struct err *err;

@@ -2,6 +2,7 @@
 #ifndef RUN_CGROUP_H
 #define RUN_CGROUP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -18,6 +19,9 @@ struct cgroup_usage {
 };
 
 void cgroup_read(struct arena *, const char *name, struct cgroup_usage *ret);
+
+/* Its processes; returns how many. Not there: none. */
+size_t cgroup_processes(struct arena *, const char *name, int64_t **ret);
 
 /* Kills what is left in it and removes it from every hierarchy. Not there is fine. */
 int cgroup_remove(struct arena *, const char *name, struct err *err);

@@ -202,6 +202,22 @@ def test_what_is_not_here_says_so(aws):
     assert "ListHumanTaskUis" in e.value.response["Error"]["Message"]
 
 
+def test_a_volume_that_is_full_ends_the_job(aws, role, bucket, unique):
+    """A third of it in /opt/ml, a third beside it, a third in a file without a name."""
+    write = ("for f in /opt/ml/model/a /tmp/b /root/c; do exec 9>$f && fallocate -l 400M $f || exit 1; done; "
+             "rm /root/c; sleep 600")
+    sm = aws("sagemaker")
+    request = training(unique, role, bucket)
+    del request["InputDataConfig"]
+    request["ResourceConfig"]["VolumeSizeInGB"] = 1
+    request["AlgorithmSpecification"]["ContainerEntrypoint"] = ["/bin/sh", "-c", write]
+    sm.create_training_job(**request)
+    job = ended(sm, unique)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: No space left on device: the instance holds 1.17 GiB, "
+                                           "and its volume 1 GiB. Raise VolumeSizeInGB"), job["FailureReason"]
+
+
 def test_stop(aws, role, bucket, unique):
     aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data(20000).encode())
     sm = aws("sagemaker")

@@ -29,7 +29,7 @@ enum {
 struct spec { /* the part of the request that is read here */
     const char *name, *image, *algorithm, *role_arn, *instance_type, *output_uri, *compression;
     const char *checkpoint_uri, *checkpoint_path, *input_mode;
-    int64_t instance_count, max_runtime_s, max_wait_s;
+    int64_t instance_count, volume_gb, max_runtime_s, max_wait_s;
     bool isolated, spot;
     const struct doc *environment, *hyper_parameters, *channels, *metrics, *entrypoint, *arguments, *groups;
 };
@@ -45,6 +45,7 @@ static const struct doc_field spec_fields[] = {
     DOC_TEXT(struct spec, role_arn, "RoleArn"),
     DOC_TEXT(struct spec, instance_type, "ResourceConfig.InstanceType"),
     DOC_INT(struct spec, instance_count, "ResourceConfig.InstanceCount"),
+    DOC_INT(struct spec, volume_gb, "ResourceConfig.VolumeSizeInGB"),
     DOC_DOC(struct spec, groups, "ResourceConfig.InstanceGroups"),
     DOC_TEXT(struct spec, output_uri, "OutputDataConfig.S3OutputPath"),
     DOC_TEXT(struct spec, compression, "OutputDataConfig.CompressionType"),
@@ -284,6 +285,14 @@ static const char *agent_name(struct arena *a, const struct resource *r)
     return arena_printf(a, "%s-0", child_uid(a, r->row.uid, "algo-1", 0));
 }
 
+/* What the instance may write: a type with disks of its own has no volume beside them. 0: what there is. */
+static int64_t disk_bytes(const struct spec *s)
+{
+    const struct instance_type *type = instance_type(s->instance_type);
+
+    return type && type->nvme_gb ? 0 : s->volume_gb << 30;
+}
+
 static int start(struct pass *p, const struct resource *r, struct err *err)
 {
     struct arena *a = p->arena;
@@ -310,6 +319,7 @@ static int start(struct pass *p, const struct resource *r, struct err *err)
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", s.max_runtime_s);
+    doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes", disk_bytes(&s));
     doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));
     doc_set(a, order, "channels", channels_of(a, &s));
     doc_set(a, order, "metric_definitions", metrics_of(a, &s));

@@ -46,6 +46,7 @@ struct story {
     int64_t term_at_ms;
     bool deaf; /* ignores SIGTERM */
     bool stop, spot; /* asked to end; asked because its instance is taken back */
+    bool fills, full; /* its volume: it will, it has */
     struct arena *disk;
     struct doc *report; /* as on disk */
     /* The agent's memory, gone with it. */
@@ -213,6 +214,13 @@ static bool taken_back(struct world *w)
     return story_of(w)->spot;
 }
 
+static const char *overfull(struct world *w, struct arena *a)
+{
+    struct story *s = story_of(w);
+
+    return s->full ? "ClientError: full" : "";
+}
+
 static bool save(struct world *w, struct report *r, bool durable)
 {
     struct story *s = story_of(w);
@@ -272,8 +280,8 @@ static int tidy(struct world *w, struct err *err)
 
 static const struct world functions = {
     wall_ms,         boot_ms,    look,          start,   attach,     kill_container, clear, begin, task,
-    cancel,          ping,       pinged,        address, stop_asked, taken_back,     save,  say,   words,
-    out_of_memory,   model_artifacts, to_save,  final_metrics, tidy,
+    cancel,          ping,       pinged,        address, stop_asked, taken_back,     overfull, save, say,
+    words,           out_of_memory, model_artifacts, to_save, final_metrics, tidy,
 };
 
 /* The world moves on by itself. True: something happened that wakes an agent. */
@@ -294,6 +302,8 @@ static bool go_on(struct story *s, bool serves)
         }
     if (s->record.state != EXIT_RUNNING)
         return woken;
+    if (s->fills && !s->full && rand_below(&s->dice, 6) == 0)
+        s->full = woken = true;
     if (s->term_at_ms && s->now_ms >= s->term_at_ms)
         end_container(s, 0, 0);
     else if (chance(s, FAULT_LOST, 1))
@@ -326,6 +336,7 @@ static void run_story(uint64_t seed, bool serves)
 
     s.faults = (unsigned)rand_below(&s.dice, 256);
     s.spot = !serves && seed % 4 == 1;
+    s.fills = !serves && seed % 5 == 2;
     s.report = doc_map(s.disk);
     for (int step = 0; step < 2000; step++) {
         bool over;
@@ -369,6 +380,10 @@ static void run_story(uint64_t seed, bool serves)
             assert_true(s.stop && s.spot && (s.saved == 0 || s.saving == SAVE_CHECKPOINTS));
         else if (s.saved && !doc_is(s.report, "outcome", "Failed"))
             assert_int_equal(s.saving, SAVE_MODEL);
+        if (doc_is(s.report, "failure_reason", "ClientError: full"))
+            assert_true(s.full);
+        else if (s.full && !s.stop && !order.max_runtime_s)
+            assert_true(s.record.signal != 9);
         if (s.spot)
             assert_false(doc_is(s.report, "outcome", "Stopped"));
     }
