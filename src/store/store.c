@@ -214,6 +214,19 @@ int store_row_delete(struct store *s, const char *uid, int64_t at_ms, struct err
     return add_event(s, uid, &saved, "deleted", saved.state, "", at_ms, err);
 }
 
+int store_row_note(struct store *s, const char *uid, const char *what, int64_t at_ms, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct saved saved;
+
+    if (s->lost)
+        return lost(s, err);
+    if (s->class->row_saved(a, s, uid, &saved, err) < 0)
+        return -1;
+    s->dirty = true;
+    return add_event(s, uid, &saved, what, saved.state, saved.state, at_ms, err);
+}
+
 int store_row_by_uid(struct arena *a, struct store *s, const char *uid, struct row *ret, struct err *err)
 {
     return s->class->row_by_uid(a, s, uid, ret, err);

@@ -84,6 +84,9 @@ int store_row_observe(struct store *, struct row *row, struct err *err);
 /* Its name may be used again. ERR_NOT_FOUND. */
 int store_row_delete(struct store *, const char *uid, int64_t at_ms, struct err *err);
 
+/* An event about the row: "replaced". ERR_NOT_FOUND. */
+int store_row_note(struct store *, const char *uid, const char *what, int64_t at_ms, struct err *err);
+
 struct row_filter {
     const char *account, *region, *kind; /* NULL: any */
     const char *parent_uid, *state;      /* NULL: any */
@@ -104,11 +107,12 @@ int store_row_due(struct arena *, struct store *, int64_t now_ms, int limit, con
                   struct err *err);
 int64_t store_row_next_due(struct store *); /* the earliest next_at_ms, INT64_MAX for none */
 
-/* Every insert, want, observe that changed the state, and delete of a row writes an event in the same transaction. */
+/* Every insert, want, observe that changed the state, and delete of a row writes an event in the same transaction; so
+ * does who notes what happened to a row without changing its state. */
 struct event {
     int64_t sequence; /* 1, 2, 3... without holes among the committed */
     int64_t at_ms;
-    const char *uid, *kind, *name, *what; /* "created", "wanted", "state", "deleted" */
+    const char *uid, *kind, *name, *what; /* "created", "wanted", "state", "deleted", or what was noted */
     const char *state_before, *state_after;
 };
 int store_event_scan(struct arena *, struct store *, int64_t after_sequence, int limit, struct event **ret,

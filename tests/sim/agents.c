@@ -179,6 +179,10 @@ static void serve(struct agent *x)
         end(x, "Stopped", "", 143);
         return;
     }
+    if (x->phase >= 2 && chance(F_FAIL, 15)) { /* it served, and does no more */
+        end(x, "Failed", "ClientError: the image is not there any more", 1);
+        return;
+    }
     if (x->phase >= 2 || roll(w.calm ? 2 : 8))
         return;
     if (chance(F_FAIL, 200)) {

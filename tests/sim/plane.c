@@ -8,7 +8,7 @@
 #include "doc/json.h"
 #include "sim.h"
 
-enum { GENERATIONS = 512 };
+enum { GENERATIONS = 2048 };
 
 static struct plane {
     struct arena *arena;
@@ -131,12 +131,28 @@ bool plane_may_ask(const char *agent)
     return has(published(), agent);
 }
 
-bool plane_serves(const char *name)
+/* The entry of the snapshot that new requests use; NULL: none. */
+static const struct doc *entry_of(const char *name)
 {
     const struct doc *endpoints = plane.applied ? doc_get(plane.snapshots[plane.applied], "endpoints") : NULL;
 
     for (size_t i = 0; i < doc_count(endpoints, ""); i++)
         if (doc_is(endpoints->items[i], "name", name))
-            return true;
-    return false;
+            return endpoints->items[i];
+    return NULL;
+}
+
+bool plane_serves(const char *name)
+{
+    return entry_of(name) != NULL;
+}
+
+int plane_instances(const char *name)
+{
+    const struct doc *variants = doc_get(entry_of(name), "variants");
+    size_t count = 0;
+
+    for (size_t i = 0; i < doc_count(variants, ""); i++)
+        count += doc_count(variants->items[i], "instances");
+    return (int)count;
 }

@@ -17,8 +17,8 @@
 
 enum {
     BUSY_STEPS = 120,
-    CALM_STEPS = 1000,
-    SETTLED_MS = 150 * 1000, /* longer than the longest pause of a row in trouble */
+    CALM_STEPS = 2000,
+    SETTLED_MS = 400 * 1000, /* longer than the longest pause: of a row in trouble, of an instance that dies */
 };
 
 struct world w;
@@ -191,7 +191,7 @@ static void story(void)
     since_ms = w.boot_ms;
     for (int i = 0; w.boot_ms - since_ms < SETTLED_MS; i++) {
         step();
-        if (!w.engine || !agents_settled())
+        if (!w.engine || !agents_settled() || (w.boot_ms - since_ms >= SETTLED_MS && !user_settled()))
             since_ms = w.boot_ms;
         if (i == CALM_STEPS)
             broken("it does not come to an end");

@@ -31,7 +31,7 @@ enum fault {
     F_ALL = 4095,
 };
 
-enum { JOBS = 4, ENDPOINTS = 2, AGENTS = 96 };
+enum { JOBS = 4, ENDPOINTS = 2, AGENTS = 512 };
 
 struct agent { /* as the world knows it */
     char name[64], owner[32];
@@ -93,7 +93,8 @@ void plane_begin(void);
 void plane_move(void);
 void plane_end(void);
 bool plane_may_ask(const char *agent);        /* a request may still go to that instance */
-bool plane_serves(const char *name);  /* new requests to it find an instance */
+bool plane_serves(const char *name);  /* it is known there */
+int plane_instances(const char *name); /* how many a new request may go to */
 
 /* control.c: the control plane's turns, deaths and restarts, as src/cmd/sagebrushd.c has them. */
 void control_start(void);
@@ -105,6 +106,7 @@ int control_call(const char *operation, struct doc *(*input)(struct arena *, voi
 /* user.c: what users ask for, and what they were told. */
 void user_begin(void);
 void user_move(void);
+bool user_settled(void);   /* nothing is on its way */
 void user_check_all(void); /* at the end: everything answered is there, everything has ended */
 
 #endif

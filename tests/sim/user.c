@@ -316,7 +316,26 @@ static void check_rows(struct arena *a)
             broken("%s did not settle: it is %s", r->name, r->state);
         if (strcmp(r->kind, "Endpoint") == 0 && is_state(r->state, "InService") && !plane_serves(r->name))
             broken("%s is InService and the data plane does not know it", r->name);
+        if (strcmp(r->kind, "Endpoint") == 0 && is_state(r->state, "InService") && plane_instances(r->name) != 1)
+            broken("%s is InService with %d instances", r->name, plane_instances(r->name));
     }
+}
+
+bool user_settled(void)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct row_filter endpoints = { .kind = endpoint.name, .limit = 1000 };
+    const char *after;
+    struct row *rows;
+    struct err err;
+    int count;
+
+    if (store_row_list(a, w.store, &endpoints, &rows, &count, &after, &err) < 0)
+        broken("endpoints cannot be listed: %s", err.text);
+    for (int i = 0; i < count; i++)
+        if (!is_state(rows[i].state, "InService Failed"))
+            return false;
+    return true;
 }
 
 static void check_world(struct arena *a)
@@ -330,7 +349,7 @@ static void check_world(struct arena *a)
     for (int i = 0; i < count; i++) {
         const struct agent *x = agent_find(names[i]);
 
-        if (!x->serves || (!x->ended && !is_routed(names[i])))
+        if (!x->serves || !is_routed(names[i]))
             broken("%s was left behind", names[i]);
         routed += x->serves;
     }

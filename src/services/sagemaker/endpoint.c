@@ -1,30 +1,30 @@
-/* endpoint.c - Endpoint: instances that answer invocations, and the moves from one set of them to the next.
+/* endpoint.c - Endpoint: deployments that answer invocations, and the moves from one to the next.
  *
  * Want has the deployment: what EndpointConfig and Models said when Create or Update was called, resolved, with a
- * number that grows. Both may be deleted afterwards. Each instance of a deployment is an agent with a derived name.
- * A deployment is in service when every instance is healthy and the data plane has acknowledged the snapshot that
- * has it; only then, and when no request is left that could know them, the instances before it are stopped.
- * A deployment that fails is stopped, and the endpoint stays with the one before, if there was one.
+ * number that grows. Both may be deleted afterwards. A deployment is in service when every instance is healthy and the
+ * data plane has acknowledged the snapshot that has it; only then, and when no request is left that could know them,
+ * the instances before it are stopped. A deployment that fails, or finds no room beside the one before it, is stopped,
+ * and the endpoint stays with that one, if there was one.
  *
- * Members of the status that begin with '_' are this file's own and never shown: _Current (the deployment in
- * service), _Rejected (the number of one that failed), _Routes (the snapshot's entry), _Old (deployments to stop, each
- * with the generation that no longer has it), _Removed (the generation without the endpoint). */
+ * Members of the status that begin with '_' are never shown: _Current (the deployment in service), _Rejected (the
+ * number of one that failed), _Routes (the snapshot's entry), _Old (deployments to stop, each with the generation that
+ * no longer has it), _WaitsSince (for room), _Ending (all of them are old), _Attempts (deployment.h). */
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "engine/engine.h"
-#include "fleet/instance_type.h"
 #include "fleet/pool.h"
-#include "run/runtime.h"
 #include "services/routes.h"
+#include "services/sagemaker/deployment.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/kinds.h"
 
 enum {
-    GRACE_S = 30, /* contracts of the serving container: SIGTERM, then SIGKILL after 30 s */
     LOOK_MS = 1000,
+    LOOK_OFTEN_MS = 5000,
     LOOK_LATER_MS = 15000,
-    PORT = 8080,
+    WAIT_MOST_MS = 30 * 60 * 1000, /* for room */
 };
 
 /* --- The API's side --- */
@@ -70,210 +70,59 @@ static int remove_endpoint(struct call *c, struct resource *r, bool *ret_row_goe
     return 0;
 }
 
-/* --- Instances --- */
+/* --- What is shown --- */
 
-struct each { /* one instance of a deployment */
-    const struct doc *deployment, *variant;
-    int index;
-    const char *name; /* of its agent */
-};
-
-/* Visits the instances of a deployment: for (struct each e = first(...); e.name; next(..., &e)). */
-static void name_it(struct arena *a, const struct resource *r, struct each *e)
+static struct doc *variant_summary(struct arena *a, const struct doc *deployment, const struct doc *v,
+                                   const struct doc *routed)
 {
-    const char *step = arena_printf(a, "%s/%" PRId64 "/%d", doc_text(e->variant, "VariantName"),
-                                    doc_int(e->deployment, "Number", 0), e->index);
+    struct doc *out = doc_map(a), *image = doc_map(a);
 
-    e->name = arena_printf(a, "%s-0", child_uid(a, r->row.uid, step, 0));
+    doc_set_string(a, out, "VariantName", doc_text(v, "VariantName"));
+    doc_set_string(a, image, "SpecifiedImage", doc_text(v, "Image"));
+    doc_set_string(a, image, "ResolvedImage", doc_text(v, "Image"));
+    doc_set_integer(a, image, "ResolutionTime", doc_int(deployment, "WantedAt", 0));
+    doc_append(a, doc_member(a, out, "DeployedImages", DOC_LIST), image);
+    doc_set_real(a, out, "CurrentWeight", doc_number(v, "Weight", 1));
+    doc_set_real(a, out, "DesiredWeight", doc_number(v, "Weight", 1));
+    doc_set_integer(a, out, "CurrentInstanceCount", (int64_t)doc_count(routed, "instances"));
+    doc_set_integer(a, out, "DesiredInstanceCount", doc_int(v, "InstanceCount", 1));
+    return out;
 }
 
-static bool visit(struct arena *a, const struct resource *r, const struct doc *deployment, size_t *variant,
-                  struct each *e)
+static void show_variants(struct pass *p, struct resource *r, const struct doc *deployment, const struct doc *routed)
 {
     const struct doc *variants = doc_get(deployment, "Variants");
+    struct doc *list = doc_list(p->arena);
 
-    while (*variant < doc_count(variants, "")) {
-        e->deployment = deployment;
-        e->variant = variants->items[*variant];
-        if (e->index < doc_int(e->variant, "InstanceCount", 1)) {
-            name_it(a, r, e);
-            e->index++;
-            return true;
-        }
-        (*variant)++;
-        e->index = 0;
-    }
-    return false;
+    for (size_t i = 0; i < doc_count(variants, ""); i++)
+        doc_append(p->arena, list, variant_summary(p->arena, deployment, variants->items[i], routed->items[i]));
+    doc_set(p->arena, r->status, "ProductionVariants", list);
 }
 
-#define each_instance(e, a, r, deployment)                     \
-    for (struct each e = { 0 }, *once = &e; once; once = NULL) \
-        for (size_t e##_at = 0; visit(a, r, deployment, &e##_at, &e);)
-
-static int start(struct pass *p, const struct resource *r, const struct each *e, struct err *err)
+/* What is on its way, and what it waits for. */
+static void show_pending(struct pass *p, struct resource *r, const struct doc *deployment,
+                         const struct deployment_view *v, const char *message)
 {
     struct arena *a = p->arena;
-    struct instance instance = {
-        .owner = &r->row,
-        .name = e->name,
-        .work = "serve",
-        .image = doc_text(e->variant, "Image"),
-        .instance_type = doc_text(e->variant, "InstanceType"),
-        .role_arn = doc_text(e->variant, "RoleArn"),
-        .log_group = arena_printf(a, "/aws/sagemaker/Endpoints/%s", r->row.name),
-        .log_stream = arena_printf(a, "%s/i-%.17s", doc_text(e->variant, "VariantName"), e->name),
-        .environment = doc_get(e->variant, "Environment"),
-        .isolated = doc_bool(e->variant, "Isolated", false),
-    };
-    struct doc *order = instance_order(a, engine_context(p->engine), &instance, p->now_ms), *models = doc_list(a);
-    const struct doc *source = doc_at(e->variant, "ModelDataSource.S3DataSource");
-    const char *url = doc_text_or(source, "S3Uri", doc_text(e->variant, "ModelDataUrl"));
+    const struct doc *variants = doc_get(deployment, "Variants");
+    struct doc *out = doc_map(a), *list = doc_member(a, out, "ProductionVariants", DOC_LIST);
 
-    if (*url) {
-        struct doc *m = doc_map(a);
+    doc_set_string(a, out, "EndpointConfigName", doc_text(deployment, "EndpointConfigName"));
+    doc_set_integer(a, out, "StartTime", doc_int(deployment, "WantedAt", 0));
+    for (size_t i = 0; i < doc_count(variants, ""); i++) {
+        struct doc *summary = variant_summary(a, deployment, variants->items[i], v->variants->items[i]);
+        struct doc *status = doc_map(a);
 
-        doc_set_string(a, m, "s3_uri", url);
-        doc_set_boolean(a, m, "compressed", !doc_is(source, "CompressionType", "None"));
-        doc_set_boolean(a, m, "prefix", doc_is(source, "S3DataType", "S3Prefix"));
-        doc_set_string(a, m, "path", "/opt/ml/model");
-        doc_append(a, models, m);
+        doc_set_string(a, status, "Status", "Creating");
+        doc_set_string(a, status, "StatusMessage", *message ? message : NULL);
+        doc_set_integer(a, status, "StartTime", doc_int(deployment, "WantedAt", 0));
+        doc_append(a, doc_member(a, summary, "VariantStatus", DOC_LIST), status);
+        doc_append(a, list, summary);
     }
-    doc_set(a, order, "models", models);
-    doc_set_integer(a, order, "port", PORT);
-    doc_set_integer(a, order, "startup_timeout_s", doc_int(e->variant, "StartupSeconds", 600));
-    return runtime_start(p->runtime, e->name, order, err);
+    doc_set(a, r->status, "PendingDeploymentSummary", out);
 }
 
-static int open_usage(struct pass *p, const struct resource *r, const struct each *e, int64_t at_ms, struct err *err)
-{
-    const struct instance_type *type = instance_type(doc_text(e->variant, "InstanceType"));
-    struct doc *attributes = doc_map(p->arena);
-
-    doc_set_string(p->arena, attributes, "owner_arn", r->row.arn);
-    doc_set_string(p->arena, attributes, "role_arn", doc_text(e->variant, "RoleArn"));
-    doc_set_string(p->arena, attributes, "instance_type", doc_text(e->variant, "InstanceType"));
-    doc_set_string(p->arena, attributes, "work", "hosting");
-    doc_set_boolean(p->arena, attributes, "spot", false);
-    if (type && type->usd_hour >= 0)
-        doc_set_real(p->arena, attributes, "usd_hour", type->usd_hour);
-    return usage_open(p->engine, e->name, at_ms, attributes, err);
-}
-
-/* One more step towards an instance's end; *gone when nothing of it is left. */
-static int end_instance(struct pass *p, const struct each *e, bool *ret_gone, struct err *err)
-{
-    struct platform *platform = engine_context(p->engine);
-    enum runtime_state state;
-    const struct doc *seen;
-    struct report report;
-    bool is_open;
-
-    *ret_gone = false;
-    if (runtime_inspect(p->runtime, p->arena, e->name, &state, &seen, err) < 0)
-        return -1;
-    report = report_read(seen);
-    if (state == RUNTIME_THERE && strcmp(report.phase, "Ended") != 0)
-        return runtime_stop(p->runtime, e->name, GRACE_S, "the endpoint no longer needs it", err);
-    /* The end that the report tells of is saved first: after the sweep nobody knows it. */
-    if (usage_is_open(p->engine, e->name, &is_open, err) < 0)
-        return -1;
-    if (is_open)
-        return usage_close(p->engine, e->name, report.ended_ms ? report.ended_ms : p->now_ms, err);
-    if (state == RUNTIME_THERE && runtime_forget(p->runtime, e->name, err) < 0)
-        return -1;
-    engine_touch(p->engine, pool_give(platform->pool, e->name));
-    *ret_gone = true;
-    return 0;
-}
-
-static int end_instances(struct pass *p, const struct resource *r, const struct doc *deployment, bool *ret_gone,
-                         struct err *err)
-{
-    bool all = true, gone;
-
-    each_instance(e, p->arena, r, deployment)
-    {
-        if (end_instance(p, &e, &gone, err) < 0)
-            return -1;
-        all = all && gone;
-    }
-    *ret_gone = all;
-    return 0;
-}
-
-/* --- A deployment --- */
-
-struct view { /* of a deployment's instances */
-    int wanted, healthy, waiting;
-    const char *failure; /* NULL: none failed */
-    struct doc *variants; /* for the snapshot: the healthy ones */
-};
-
-static int look(struct pass *p, struct resource *r, const struct each *e, struct view *v, struct doc *instances,
-                struct err *err)
-{
-    struct platform *platform = engine_context(p->engine);
-    enum runtime_state state;
-    const struct doc *seen;
-    struct report report;
-    struct doc *instance;
-
-    if (runtime_inspect(p->runtime, p->arena, e->name, &state, &seen, err) < 0)
-        return -1;
-    v->wanted++;
-    if (state == RUNTIME_NONE) {
-        if (!pool_take(platform->pool, e->name, false)) {
-            v->waiting++;
-            return 0;
-        }
-        if (start(p, r, e, err) == 0)
-            return 0;
-        if (err->kind != ERR_INVALID)
-            return -1;
-        v->failure = arena_printf(p->arena, "%s", err->text);
-        return 0;
-    }
-    pool_take(platform->pool, e->name, true);
-    report = report_read(seen);
-    if (strcmp(report.phase, "Ended") == 0)
-        v->failure = *report.failure_reason ? report.failure_reason : "The instance ended.";
-    if (report.started_ms && open_usage(p, r, e, report.started_ms, err) < 0)
-        return -1;
-    if (strcmp(report.phase, "Ended") == 0 || !report.healthy)
-        return 0;
-    v->healthy++;
-    instance = doc_map(p->arena);
-    doc_set_string(p->arena, instance, "uid", e->name);
-    doc_set_string(p->arena, instance, "address", report.address);
-    doc_set_integer(p->arena, instance, "port", report.port);
-    doc_append(p->arena, instances, instance);
-    return 0;
-}
-
-static int look_at_all(struct pass *p, struct resource *r, const struct doc *deployment, struct view *ret,
-                       struct err *err)
-{
-    struct arena *a = p->arena;
-    struct view v = { .variants = doc_list(a) };
-    struct doc *variant = NULL;
-    const struct doc *last = NULL;
-
-    each_instance(e, a, r, deployment)
-    {
-        if (e.variant != last) {
-            variant = doc_map(a);
-            doc_set_string(a, variant, "name", doc_text(e.variant, "VariantName"));
-            doc_set_real(a, variant, "weight", doc_number(e.variant, "Weight", 1));
-            doc_set_string(a, variant, "uid", arena_printf(a, "%s-%s", r->row.uid, doc_text(e.variant, "VariantName")));
-            doc_append(a, v.variants, variant);
-            last = e.variant;
-        }
-        if (look(p, r, &e, &v, doc_member(a, variant, "instances", DOC_LIST), err) < 0)
-            return -1;
-    }
-    *ret = v;
-    return 0;
-}
+/* --- What the data plane knows --- */
 
 /* The snapshot's entry for what is healthy now; kept in the status, so that a restart can publish it before it looks.
  */
@@ -291,28 +140,20 @@ static int64_t publish(struct pass *p, struct resource *r, struct doc *variants)
     return routes_set(platform->routes, r->row.uid, entry);
 }
 
-static void show_variants(struct pass *p, struct resource *r, const struct doc *deployment, const struct doc *routed)
+/* Back to what is in service, if anything is; returns the first generation without the deployment on its way. */
+static int64_t publish_current(struct pass *p, struct resource *r, struct doc *variants)
 {
-    struct arena *a = p->arena;
-    struct doc *list = doc_list(a);
+    struct platform *platform = engine_context(p->engine);
 
-    for (size_t i = 0; i < doc_count(deployment, "Variants"); i++) {
-        const struct doc *v = doc_get(deployment, "Variants")->items[i];
-        struct doc *out = doc_map(a), *image = doc_map(a);
-
-        doc_set_string(a, out, "VariantName", doc_text(v, "VariantName"));
-        doc_set_string(a, image, "SpecifiedImage", doc_text(v, "Image"));
-        doc_set_string(a, image, "ResolvedImage", doc_text(v, "Image"));
-        doc_set_integer(a, image, "ResolutionTime", doc_int(deployment, "WantedAt", 0));
-        doc_append(a, doc_member(a, out, "DeployedImages", DOC_LIST), image);
-        doc_set_real(a, out, "CurrentWeight", doc_number(v, "Weight", 1));
-        doc_set_real(a, out, "DesiredWeight", doc_number(v, "Weight", 1));
-        doc_set_integer(a, out, "CurrentInstanceCount", (int64_t)doc_count(routed->items[i], "instances"));
-        doc_set_integer(a, out, "DesiredInstanceCount", doc_int(v, "InstanceCount", 1));
-        doc_append(a, list, out);
-    }
-    doc_set(a, r->status, "ProductionVariants", list);
+    if (variants)
+        return publish(p, r, variants);
+    if (!doc_has(r->status, "_Routes"))
+        return 0;
+    doc_set(p->arena, r->status, "_Routes", NULL);
+    return routes_remove(platform->routes, r->row.uid);
 }
+
+/* --- Moves --- */
 
 static void retire(struct pass *p, struct resource *r, const struct doc *deployment, int64_t generation)
 {
@@ -323,36 +164,21 @@ static void retire(struct pass *p, struct resource *r, const struct doc *deploym
     doc_append(p->arena, doc_member(p->arena, r->status, "_Old", DOC_LIST), old);
 }
 
-/* The failed deployment is stopped at once: no snapshot ever had it. */
-static void reject(struct pass *p, struct resource *r, const struct doc *deployment, const char *why)
+static void arrive(struct pass *p, struct resource *r, const char *failure)
 {
-    const struct doc *current = doc_get(r->status, "_Current");
-
-    doc_set_string(p->arena, r->status, "FailureReason", why);
-    doc_set_integer(p->arena, r->status, "_Rejected", doc_int(deployment, "Number", 0));
-    retire(p, r, deployment, 0);
-    set_state(r, current ? "InService" : "Failed");
+    doc_set_string(p->arena, r->status, "FailureReason", failure);
+    doc_set(p->arena, r->status, "PendingDeploymentSummary", NULL);
+    doc_set(p->arena, r->status, "_WaitsSince", NULL);
 }
 
-static int end_old(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+/* The failed deployment is stopped as soon as no request can know it, and mostly none ever did. */
+static void reject(struct pass *p, struct resource *r, const struct doc *deployment, const char *why,
+                   int64_t generation)
 {
-    struct platform *platform = engine_context(p->engine);
-    const struct doc *old = doc_get(r->status, "_Old");
-    struct doc *left = doc_list(p->arena);
-
-    for (size_t i = 0; i < doc_count(old, ""); i++) {
-        bool gone = false;
-
-        if (routes_drained(platform->routes, doc_int(old->items[i], "Generation", 0)) &&
-            end_instances(p, r, doc_get(old->items[i], "Deployment"), &gone, err) < 0)
-            return -1;
-        if (!gone)
-            doc_append(p->arena, left, doc_copy(p->arena, old->items[i]));
-    }
-    doc_set(p->arena, r->status, "_Old", left->count ? left : NULL);
-    if (left->count)
-        *ret_next_ms = p->now_ms + LOOK_MS;
-    return 0;
+    arrive(p, r, why);
+    doc_set_integer(p->arena, r->status, "_Rejected", doc_int(deployment, "Number", 0));
+    retire(p, r, deployment, generation);
+    set_state(r, doc_has(r->status, "_Current") ? "InService" : "Failed");
 }
 
 /* The new deployment is healthy: let the data plane know, and when it does, it is the current one. */
@@ -364,18 +190,87 @@ static void switch_to(struct pass *p, struct resource *r, const struct doc *depl
 
     if (!routes_applied(platform->routes, generation))
         return;
-    if (current && doc_int(current, "Number", 0) != doc_int(deployment, "Number", 0))
+    if (current)
         retire(p, r, current, generation);
     doc_set(p->arena, r->status, "_Current", doc_copy(p->arena, deployment));
     doc_set_string(p->arena, r->status, "EndpointConfigName", doc_text(deployment, "EndpointConfigName"));
-    doc_set(p->arena, r->status, "FailureReason", NULL);
+    arrive(p, r, NULL);
     show_variants(p, r, deployment, variants);
     set_state(r, "InService");
 }
 
-static int64_t oldest(int64_t a, int64_t b)
+/* AWS's words for a deployment that finds no room, and ours why. */
+static const char *no_room(struct arena *a, const char *why)
 {
-    return a < b ? a : b;
+    return arena_printf(a,
+                        "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
+                        "Please retry using a different ML instance type or after some time. %s",
+                        why);
+}
+
+/* Some instance waits for a place in the pool. NULL: let it wait, *ret_message says so; else why it waits in vain. */
+static const char *wait_for_room(struct pass *p, struct resource *r, int wanted, const char **ret_message)
+{
+    struct platform *platform = engine_context(p->engine);
+    struct arena *a = p->arena;
+    int slots = pool_slots(platform->pool), here = deployment_size(doc_get(r->status, "_Current"));
+    int64_t since_ms = doc_int(r->status, "_WaitsSince", p->now_ms);
+
+    if (wanted + here > slots && here)
+        return no_room(a, arena_printf(a,
+                                       "An update runs its %d new beside the %d old instances, and %d run here at one "
+                                       "time. Delete the endpoint and create it again.",
+                                       wanted, here, slots));
+    if (wanted > slots)
+        return no_room(a, arena_printf(a, "It wants %d instances, and %d run here at one time.", wanted, slots));
+    if (p->now_ms - since_ms >= WAIT_MOST_MS)
+        return no_room(a, arena_printf(a, "For %d minutes all of the %d instances that run here at one time were "
+                                       "taken.",
+                                       WAIT_MOST_MS / 60000, slots));
+    if (!doc_has(r->status, "_WaitsSince") || since_ms > p->now_ms) { /* later than now: the wall clock went back */
+        doc_set_integer(a, r->status, "_WaitsSince", p->now_ms);
+        log_warning("endpoint.waits", "endpoint=%s wanted=%d used=%d slots=%d", r->row.name, wanted,
+                    pool_used(platform->pool), slots);
+    }
+    *ret_message = arena_printf(a, "Waiting for room: all of the %d instances that run here at one time are taken.",
+                                slots);
+    return NULL;
+}
+
+/* A deployment on its way. 'variants' of the current one, NULL where there is none. */
+static int move(struct pass *p, struct resource *r, const struct doc *deployment, struct doc *variants,
+                int64_t *ret_next_ms, struct err *err)
+{
+    const char *message = "", *failure;
+    struct deployment_view v;
+    int64_t generation;
+
+    if (deployment_look(p, r, deployment, false, &v, ret_next_ms, err) < 0)
+        return -1;
+    failure = v.failure;
+    if (!failure && v.waiting)
+        failure = wait_for_room(p, r, v.wanted, &message);
+    else
+        doc_set(p->arena, r->status, "_WaitsSince", NULL);
+    if (!failure && v.healthy == v.wanted) {
+        switch_to(p, r, deployment, v.variants);
+        *ret_next_ms = p->now_ms + 20;
+        return 0;
+    }
+    generation = publish_current(p, r, variants);
+    if (failure) {
+        reject(p, r, deployment, failure, generation);
+        *ret_next_ms = p->now_ms;
+        return 0;
+    }
+    show_pending(p, r, deployment, &v, message);
+    return 0;
+}
+
+static void look_again(int64_t *next_ms, int64_t at_ms)
+{
+    if (at_ms < *next_ms)
+        *next_ms = at_ms;
 }
 
 static int keep_up(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
@@ -383,44 +278,74 @@ static int keep_up(struct pass *p, struct resource *r, int64_t *ret_next_ms, str
     const struct doc *wanted = doc_get(r->row.want, "Deployment"), *current = doc_get(r->status, "_Current");
     int64_t number = doc_int(wanted, "Number", 0);
     bool moving = number != doc_int(current, "Number", 0) && number != doc_int(r->status, "_Rejected", 0);
-    const struct doc *deployment = moving ? wanted : current;
-    struct view v;
+    struct deployment_view v = { .variants = NULL };
 
-    if (!deployment)
-        return 0;
-    *ret_next_ms = oldest(*ret_next_ms, p->now_ms + (moving ? LOOK_MS : LOOK_LATER_MS));
-    if (look_at_all(p, r, deployment, &v, err) < 0)
+    if (current && deployment_look(p, r, current, true, &v, ret_next_ms, err) < 0)
         return -1;
-    if (moving && v.failure) {
-        reject(p, r, deployment, v.failure);
-        *ret_next_ms = p->now_ms;
-    } else if (moving && v.healthy == v.wanted) {
-        switch_to(p, r, deployment, v.variants);
-        *ret_next_ms = oldest(*ret_next_ms, p->now_ms + 20);
-    } else if (!moving) {
+    if (current)
+        show_variants(p, r, current, v.variants);
+    if (moving) {
+        look_again(ret_next_ms, p->now_ms + LOOK_MS);
+        return move(p, r, wanted, v.variants, ret_next_ms, err);
+    }
+    if (current) {
         publish(p, r, v.variants);
-        show_variants(p, r, deployment, v.variants);
+        look_again(ret_next_ms, p->now_ms + (v.healthy < v.wanted ? LOOK_OFTEN_MS : LOOK_LATER_MS));
     }
     return 0;
+}
+
+/* --- Ends --- */
+
+static int end_old(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+{
+    struct platform *platform = engine_context(p->engine);
+    const struct doc *old = doc_get(r->status, "_Old");
+    struct doc *left = doc_list(p->arena);
+
+    for (size_t i = 0; i < doc_count(old, ""); i++) {
+        bool gone = false;
+
+        if (routes_drained(platform->routes, doc_int(old->items[i], "Generation", 0)) &&
+            deployment_end(p, r, doc_get(old->items[i], "Deployment"), &gone, err) < 0)
+            return -1;
+        if (!gone)
+            doc_append(p->arena, left, doc_copy(p->arena, old->items[i]));
+    }
+    doc_set(p->arena, r->status, "_Old", left->count ? left : NULL);
+    if (left->count)
+        *ret_next_ms = p->now_ms + LOOK_MS;
+    return 0;
+}
+
+/* From here on it is one of the old ones: each is ended once in a pass. */
+static void retire_unless_old(struct pass *p, struct resource *r, const struct doc *deployment)
+{
+    const struct doc *old = doc_get(r->status, "_Old");
+
+    for (size_t i = 0; i < doc_count(old, ""); i++)
+        if (doc_int(old->items[i], "Deployment.Number", 0) == doc_int(deployment, "Number", 0))
+            return;
+    if (deployment)
+        retire(p, r, deployment, 0);
 }
 
 static int end_all(struct pass *p, struct resource *r, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err)
 {
     struct platform *platform = engine_context(p->engine);
-    const struct doc *wanted = doc_get(r->row.want, "Deployment"), *current = doc_get(r->status, "_Current");
-    bool wanted_gone, current_gone = true;
 
     doc_set(p->arena, r->status, "_Routes", NULL);
     *ret_next_ms = p->now_ms + LOOK_MS;
     if (!routes_drained(platform->routes, routes_remove(platform->routes, r->row.uid)))
         return 0;
-    /* Each instance once in a pass: its second step relies on the first being saved. */
-    if (doc_int(current, "Number", 0) == doc_int(wanted, "Number", 0))
-        current = NULL;
-    if (end_instances(p, r, wanted, &wanted_gone, err) < 0 ||
-        (current && end_instances(p, r, current, &current_gone, err) < 0) || end_old(p, r, ret_next_ms, err) < 0)
+    if (!doc_bool(r->status, "_Ending", false)) {
+        retire_unless_old(p, r, doc_get(r->row.want, "Deployment"));
+        retire_unless_old(p, r, doc_get(r->status, "_Current"));
+        doc_set_boolean(p->arena, r->status, "_Ending", true);
+    }
+    if (end_old(p, r, ret_next_ms, err) < 0)
         return -1;
-    *ret_row_goes = wanted_gone && current_gone && !doc_has(r->status, "_Old");
+    *ret_row_goes = !doc_has(r->status, "_Old");
     return 0;
 }
 

@@ -306,9 +306,11 @@ static void events_tell_every_change(void **state)
     ok(store_row_observe(f->store, &r, &f->err));
     r.modified_ms = 13;
     ok(store_row_want(f->store, &r, &f->err));
+    ok(store_row_note(f->store, "u1", "replaced", 14, &f->err)); /* nothing of the row changes, its revision neither */
+    refused(store_row_note(f->store, "u7", "replaced", 14, &f->err), ERR_NOT_FOUND);
     ok(store_row_delete(f->store, "u1", 14, &f->err));
     ok(store_event_scan(f->arena, f->store, 0, 100, &e, &count, &f->err));
-    assert_int_equal(count, 4);
+    assert_int_equal(count, 5);
     assert_string_equal(e[0].what, "created");
     assert_string_equal(e[0].state_after, "InProgress");
     assert_string_equal(e[1].what, "state");
@@ -316,18 +318,21 @@ static void events_tell_every_change(void **state)
     assert_string_equal(e[1].state_after, "Completed");
     assert_int_equal(e[1].at_ms, 12);
     assert_string_equal(e[2].what, "wanted");
-    assert_string_equal(e[3].what, "deleted");
-    assert_string_equal(e[3].kind, "TrainingJob");
-    assert_int_equal(e[3].at_ms, 14);
-    ok(store_event_trim(f->store, 4, &f->err));
+    assert_string_equal(e[3].what, "replaced");
+    assert_string_equal(e[3].state_before, "Completed");
+    assert_string_equal(e[3].state_after, "Completed");
+    assert_string_equal(e[4].what, "deleted");
+    assert_string_equal(e[4].kind, "TrainingJob");
+    assert_int_equal(e[4].at_ms, 14);
+    ok(store_event_trim(f->store, 5, &f->err));
     ok(store_commit(f->store, &f->err));
     restart(f);
     r = row_of(f, "u2", "next", 20);
     ok(store_row_insert(f->store, &r, &f->err));
     ok(store_event_scan(f->arena, f->store, 0, 100, &e, &count, &f->err));
     assert_int_equal(count, 1);
-    assert_int_equal(e[0].sequence, 5); /* numbers are not given twice */
-    ok(store_event_scan(f->arena, f->store, 5, 100, &e, &count, &f->err));
+    assert_int_equal(e[0].sequence, 6); /* numbers are not given twice */
+    ok(store_event_scan(f->arena, f->store, 6, 100, &e, &count, &f->err));
     assert_int_equal(count, 0);
 }
 

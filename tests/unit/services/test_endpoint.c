@@ -1,0 +1,456 @@
+/* Endpoints on the simulated runtime, with a data plane that acknowledges at once: what becomes of an instance that
+ * ends, and of a deployment that finds no room. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "doc/json.h"
+#include "engine/engine.h"
+#include "fleet/pool.h"
+#include "run/runtime.h"
+#include "services/platform.h"
+#include "services/routes.h"
+#include "services/sagemaker/kinds.h"
+#include "store/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define ROLE "arn:aws:iam::111122223333:role/train-it-well"
+
+static struct {
+    struct clock clock;
+    int64_t now_ms, next_ms;
+    struct rand rand;
+    struct store *store;
+    struct runtime *runtime;
+    struct platform platform;
+    struct engine *engine;
+    struct arena *arena;
+    char folder[40];
+    struct err err;
+    bool starts; /* what is started becomes healthy at once */
+    bool deaf;   /* the data plane acknowledges nothing */
+} w;
+
+static int64_t now(struct clock *c)
+{
+    return w.now_ms;
+}
+
+static bool at_once(void *context, const char *name, const struct doc *order)
+{
+    return w.starts;
+}
+
+static int assume_role(struct call *c, struct err *err)
+{
+    return 0;
+}
+
+static void begin(int slots)
+{
+    static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
+    static const struct service_ops sts = { "sts", sts_ops };
+    static const struct service_ops *const services[] = { &sagemaker_ops, &sts, NULL };
+
+    memset(&w, 0, sizeof w);
+    w.clock = (struct clock){ now, now };
+    w.now_ms = 1700000000000;
+    w.rand = rand_seeded(1);
+    w.store = store_new_memory();
+    w.starts = true;
+    w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = at_once });
+    w.arena = arena_new();
+    strcpy(w.folder, "/tmp/sagebrush-endpoint-XXXXXX");
+    assert_non_null(mkdtemp(w.folder));
+    w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .data_folder = w.folder,
+                                    .api_socket = "/a", .admin_socket = "/b", .rand = &w.rand,
+                                    .pool = pool_new(2, (int64_t)8 << 30, slots) };
+    assert_int_equal(routes_new(w.folder, &w.platform.routes, &w.err), 0);
+    assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
+                                                         .runtime = w.runtime, .services = services,
+                                                         .kinds = sagemaker_kinds, .default_region = "us-east-1",
+                                                         .account = "111122223333", .context = &w.platform },
+                                &w.engine, &w.err),
+                     0);
+}
+
+static void end(void)
+{
+    unlink(arena_printf(w.arena, "%s/route.json", w.folder));
+    unlink(arena_printf(w.arena, "%s/route.ack", w.folder));
+    rmdir(w.folder);
+    engine_free(w.engine);
+    routes_free(w.platform.routes);
+    pool_free(w.platform.pool);
+    runtime_free(w.runtime);
+    store_free(w.store);
+    arena_free(w.arena);
+}
+
+static const char *const *names(int *ret_count)
+{
+    const char *const *list;
+
+    assert_int_equal(runtime_list(w.runtime, w.arena, &list, ret_count, &w.err), 0);
+    return list;
+}
+
+static const char *only_name(void)
+{
+    int count;
+    const char *const *list = names(&count);
+
+    assert_int_equal(count, 1);
+    return list[0];
+}
+
+static struct row row_of(const char *endpoint_name)
+{
+    const char *arn = arena_printf(w.arena, "arn:aws:sagemaker:us-east-1:111122223333:endpoint/%s", endpoint_name);
+    struct row row = { 0 };
+
+    store_row_by_arn(w.arena, w.store, arn, &row, &w.err);
+    return row;
+}
+
+static void acknowledge(void)
+{
+    const char *path = arena_printf(w.arena, "%s/route", w.folder);
+    struct str text;
+    struct doc *d;
+
+    if (w.deaf)
+        return;
+    assert_int_equal(file_read(w.arena, arena_printf(w.arena, "%s.json", path), 1 << 20, &text, &w.err), 0);
+    assert_int_equal(json_parse(w.arena, text, &d, &w.err), 0);
+    text = str_of(arena_printf(w.arena, "{\"version\":1,\"applied\":%lld,\"drained\":%lld}",
+                               (long long)doc_int(d, "generation", 0), (long long)doc_int(d, "generation", 0) - 1));
+    assert_int_equal(file_write_atomic(arena_printf(w.arena, "%s.ack", path), text.data, text.size, 0600, &w.err), 0);
+    routes_read_ack(w.platform.routes);
+}
+
+/* Turns of the control plane until nothing is to be done now, also when it looks once more, as agents ask it to. */
+static void settle(void)
+{
+    bool asked = false;
+
+    for (int i = 0; i < 100; i++) {
+
+        assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        engine_reconcile(w.engine, 100, &w.next_ms);
+        assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        if (w.next_ms > w.now_ms && !routes_changed(w.platform.routes)) {
+            if (asked)
+                return;
+            asked = true;
+            engine_touch(w.engine, row_of("e").uid ? row_of("e").uid : "");
+            continue;
+        }
+        asked = false;
+        assert_int_equal(routes_publish(w.platform.routes, &w.err), 0);
+        acknowledge();
+        w.now_ms += 50;
+    }
+    fail_msg("it does not come to rest");
+}
+
+static void later(int64_t ms)
+{
+    w.now_ms += ms;
+    settle();
+}
+
+static const struct doc *call(const char *operation, const char *json)
+{
+    struct doc *input, *output;
+    char *text = arena_strdup(w.arena, json);
+
+    for (char *p = text; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    if (json_parse(w.arena, str_of(text), &input, &w.err) < 0)
+        fail_msg("%s: %s", text, w.err.text);
+    if (engine_call(w.arena, w.engine, NULL, "us-east-1", "sagemaker", operation, input, &output, &w.err) < 0)
+        fail_msg("%s: %s", operation, w.err.text);
+    return output;
+}
+
+static void configure(const char *name, int instances)
+{
+    call("CreateEndpointConfig",
+         arena_printf(w.arena,
+                      "{'EndpointConfigName':'%s','ProductionVariants':[{'VariantName':'v','ModelName':'m',"
+                      "'InstanceType':'ml.m5.large','InitialInstanceCount':%d}]}",
+                      name, instances));
+}
+
+static const struct doc *describe(void)
+{
+    return call("DescribeEndpoint", "{'EndpointName':'e'}");
+}
+
+static void serve(int slots, int instances)
+{
+    begin(slots);
+    call("CreateModel", "{'ModelName':'m','ExecutionRoleArn':'" ROLE "','PrimaryContainer':{'Image':'xgboost'}}");
+    configure("c", instances);
+    call("CreateEndpoint", "{'EndpointName':'e','EndpointConfigName':'c'}");
+    settle();
+}
+
+static size_t routed(void)
+{
+    return doc_count(doc_at(row_of("e").status, "_Routes.variants[0]"), "instances");
+}
+
+static int events(const char *what)
+{
+    struct event *list;
+    int count, found = 0;
+
+    assert_int_equal(store_event_scan(w.arena, w.store, 0, 1000, &list, &count, &w.err), 0);
+    for (int i = 0; i < count; i++)
+        found += strcmp(list[i].what, what) == 0;
+    return found;
+}
+
+static void a_dead_instance_is_replaced(void **state)
+{
+    const char *first, *second;
+    struct doc *usage;
+
+    serve(2, 1);
+    assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
+    first = only_name();
+    later(5000);
+    sim_end(w.runtime, first, "Failed", "AlgorithmError: it is gone, exit code: 1", 1);
+    settle();
+    assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
+    second = only_name();
+    assert_string_not_equal(first, second);
+    assert_string_equal(second + strlen(second) - 2, "-1");
+    assert_int_equal(routed(), 1);
+    assert_true(doc_is(row_of("e").status, "_Routes.variants[0].instances[0].uid", second));
+    assert_int_equal(pool_used(w.platform.pool), 1);
+    assert_int_equal(events("replaced"), 1);
+
+    /* Two intervals: the first is closed at its end. */
+    assert_int_equal(usage_scan(w.arena, w.engine, 0, INT64_MAX, &usage, &w.err), 0);
+    assert_int_equal(usage->count, 2);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(doc_bool(usage->items[i], "open", false), doc_is(usage->items[i], "uid", second));
+    end();
+}
+
+static void a_lost_instance_is_another_one(void **state)
+{
+    const char *first;
+    struct doc *usage;
+
+    serve(2, 1);
+    first = only_name();
+    sim_lose(w.runtime, first);
+    later(20000);
+    assert_string_not_equal(first, only_name());
+    assert_int_equal(usage_scan(w.arena, w.engine, 0, INT64_MAX, &usage, &w.err), 0);
+    assert_int_equal(usage->count, 2);
+    end();
+}
+
+/* Until it dies again it serves, and each time it is away longer. */
+static void a_crash_loop_does_not_spin(void **state)
+{
+    int64_t pauses[14];
+
+    serve(2, 1);
+    for (int i = 0; i < 14; i++) {
+        int count;
+        int64_t since_ms = w.now_ms;
+
+        later(1000);
+        sim_end(w.runtime, only_name(), "Failed", "AlgorithmError: again, exit code: 1", 1);
+        settle();
+        since_ms = w.now_ms;
+        for (names(&count); count == 0 || routed() == 0; names(&count)) {
+            assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
+            assert_int_equal(pool_used(w.platform.pool), 1); /* its place is kept */
+            w.now_ms = w.next_ms;
+            settle();
+        }
+        pauses[i] = w.now_ms - since_ms;
+    }
+    assert_true(pauses[0] < 500);
+    assert_in_range(pauses[1], 500, 2000);
+    assert_true(pauses[5] > pauses[2]);
+    assert_in_range(pauses[13], 290000, 310000);
+
+    /* One that lived long begins anew. */
+    later(600000);
+    sim_end(w.runtime, only_name(), "Failed", "", 1);
+    settle();
+    assert_int_equal(routed(), 1);
+    end();
+}
+
+static void during_an_update_too(void **state)
+{
+    const char *first;
+    int count;
+
+    serve(4, 1);
+    first = only_name();
+    w.starts = false;
+    configure("d", 1);
+    call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
+    settle();
+    names(&count);
+    assert_int_equal(count, 2);
+    sim_end(w.runtime, first, "Failed", "", 1);
+    settle();
+    assert_int_equal(routed(), 0);
+    w.starts = true;
+    later(20000);
+    assert_string_equal(doc_text(describe(), "EndpointStatus"), "Updating");
+    assert_string_equal(doc_text(describe(), "PendingDeploymentSummary.EndpointConfigName"), "d");
+    end();
+}
+
+static void an_update_without_room_is_rolled_back(void **state)
+{
+    const struct doc *d;
+    int count;
+
+    serve(2, 2);
+    configure("d", 1);
+    call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
+    settle();
+    d = describe();
+    assert_string_equal(doc_text(d, "EndpointStatus"), "InService");
+    assert_string_equal(doc_text(d, "EndpointConfigName"), "c");
+    assert_non_null(strstr(doc_text(d, "FailureReason"), "InsufficientInstanceCapacity"));
+    assert_non_null(strstr(doc_text(d, "FailureReason"), "its 1 new beside the 2 old"));
+    assert_false(doc_has(d, "PendingDeploymentSummary"));
+    names(&count);
+    assert_int_equal(count, 2);
+    end();
+}
+
+static void an_update_waits_a_while_and_says_so(void **state)
+{
+    const struct doc *d;
+
+    serve(2, 1);
+    pool_take(w.platform.pool, "somebody-else", true);
+    configure("d", 1);
+    call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
+    settle();
+    d = describe();
+    assert_string_equal(doc_text(d, "EndpointStatus"), "Updating");
+    assert_string_equal(doc_text(d, "EndpointConfigName"), "c");
+    assert_non_null(strstr(doc_text(doc_at(d, "PendingDeploymentSummary.ProductionVariants[0].VariantStatus[0]"),
+                                    "StatusMessage"),
+                           "Waiting for room"));
+    for (int i = 0; i < 31; i++)
+        later(60000);
+    d = describe();
+    assert_string_equal(doc_text(d, "EndpointStatus"), "InService");
+    assert_non_null(strstr(doc_text(d, "FailureReason"), "InsufficientInstanceCapacity"));
+
+    /* With room it goes through, and the reason of before is gone. */
+    pool_give(w.platform.pool, "somebody-else");
+    call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
+    for (int i = 0; i < 5; i++)
+        later(2000);
+    d = describe();
+    assert_string_equal(doc_text(d, "EndpointStatus"), "InService");
+    assert_string_equal(doc_text(d, "EndpointConfigName"), "d");
+    assert_false(doc_has(d, "FailureReason"));
+    assert_string_not_equal(only_name(), "");
+    end();
+}
+
+/* Of two new instances one fails when both are published and no acknowledgement has come: requests may still go to the
+ * other. */
+static void what_was_published_is_drained_before_it_is_stopped(void **state)
+{
+    const char *const *all;
+    const char *first, *one_of_two = NULL;
+    int count;
+
+    serve(4, 1);
+    first = only_name();
+    w.deaf = true;
+    configure("d", 2);
+    call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
+    settle();
+    assert_int_equal(routed(), 2);
+    all = names(&count);
+    assert_int_equal(count, 3);
+    for (int i = 0; i < count; i++)
+        if (strcmp(all[i], first) != 0)
+            one_of_two = all[i];
+    sim_end(w.runtime, one_of_two, "Failed", "The cause.", 1);
+    settle();
+    assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
+    assert_int_equal(routed(), 1);
+    later(5000);
+    names(&count);
+    assert_int_equal(count, 3);
+    w.deaf = false;
+    acknowledge();
+    for (int i = 0; i < 5; i++)
+        later(2000);
+    only_name();
+    end();
+}
+
+static void a_failure_tells_its_cause_and_where_the_log_is(void **state)
+{
+    char words[2001] = "";
+    const char *reason;
+
+    begin(2);
+    w.starts = false;
+    call("CreateModel", "{'ModelName':'m','ExecutionRoleArn':'" ROLE "','PrimaryContainer':{'Image':'xgboost'}}");
+    configure("c", 1);
+    call("CreateEndpoint", "{'EndpointName':'e','EndpointConfigName':'c'}");
+    settle();
+    memset(words, 'x', 2000);
+    memcpy(words, "The cause.", 10);
+    sim_end(w.runtime, only_name(), "Failed", words, 1);
+    settle();
+    assert_string_equal(doc_text(describe(), "EndpointStatus"), "Failed");
+    reason = doc_text(describe(), "FailureReason");
+    assert_int_equal(strlen(reason), 1024);
+    assert_int_equal(strncmp(reason, "The cause.", 10), 0);
+    assert_non_null(strstr(reason, "/aws/sagemaker/Endpoints/e, stream v/i-"));
+
+    /* It is among the old ones and is what was wanted: each step towards its end is taken once. */
+    call("DeleteEndpoint", "{'EndpointName':'e'}");
+    later(5000);
+    assert_null(row_of("e").uid);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_dead_instance_is_replaced),
+        cmocka_unit_test(a_lost_instance_is_another_one),
+        cmocka_unit_test(a_crash_loop_does_not_spin),
+        cmocka_unit_test(during_an_update_too),
+        cmocka_unit_test(an_update_without_room_is_rolled_back),
+        cmocka_unit_test(an_update_waits_a_while_and_says_so),
+        cmocka_unit_test(what_was_published_is_drained_before_it_is_stopped),
+        cmocka_unit_test(a_failure_tells_its_cause_and_where_the_log_is),
+    };
+
+    log_setup("test", LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
