@@ -1,0 +1,677 @@
+/* fleet.c - from fleet.toml to a fleet.
+ *
+ * Strict: a key that is not known, a unit that is missing or a name that is nowhere defined is an error with its line,
+ * for a typing mistake in such a file is found out when the wrong work waits for days. */
+#include "fleet/fleet.h"
+
+#include <fnmatch.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "doc/toml.h"
+#include "fleet/instance_type.h"
+
+enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS };
+
+struct reader {
+    struct arena *arena;
+    const char *name;
+    struct err *err;
+};
+
+bool pattern_matches(const char *pattern, const char *text)
+{
+    return fnmatch(pattern, text, 0) == 0;
+}
+
+static int wrong(struct reader *r, const struct doc *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int wrong(struct reader *r, const struct doc *at, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    fail(r->err, ERR_INVALID, "%s:%d: %s", r->name, toml_line(at), arena_vprintf(r->arena, format, arguments));
+    va_end(arguments);
+    return -1;
+}
+
+/* A quantity with its unit: "90s", "1.5TiB". The result is in the unit whose scale is 1. */
+struct unit {
+    const char *name;
+    double scale;
+};
+
+static const struct unit time_units[] = {
+    { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", HOUR_MS }, { "d", DAY_MS }, {},
+};
+static const struct unit memory_units[] = {
+    { "MiB", 1 }, { "GiB", 1024 }, { "TiB", 1024 * 1024 }, { "MB", 1e6 / 1048576 }, { "GB", 1e9 / 1048576 },
+    { "TB", 1e12 / 1048576 }, {},
+};
+static const struct unit disk_units[] = {
+    { "GB", 1 }, { "TB", 1000 }, { "GiB", 1.073741824 }, { "TiB", 1099.511627776 }, {},
+};
+
+static bool quantity(const char *text, const struct unit *units, int64_t *ret)
+{
+    size_t size = strspn(text, "0123456789.");
+    double value;
+
+    if (!str_to_double((struct str){ text, size }, &value))
+        return false;
+    for (; units->name; units++)
+        if (strcmp(units->name, text + size) == 0 && value * units->scale < 1e15) {
+            *ret = llround(value * units->scale);
+            return true;
+        }
+    return false;
+}
+
+enum form { TEXT, WHOLE, NUMBER, FLAG, TIME, MEMORY, DISK, OTHER };
+
+/* One key of a table. OTHER: it may stand there, and somebody else reads it. */
+struct field {
+    const char *key;
+    enum form form;
+    size_t offset;
+    double least, most; /* of numbers */
+};
+
+static const char *const forms[] = {
+    [TEXT] = "a text in quotes",
+    [WHOLE] = "a whole number",
+    [NUMBER] = "a number",
+    [FLAG] = "true or false",
+    [TIME] = "a time with its unit, like \"90s\", \"5m\", \"2h\" or \"7d\"",
+    [MEMORY] = "a size with its unit, like \"512MiB\" or \"64GiB\"",
+    [DISK] = "a size with its unit, like \"500GB\" or \"2TB\"",
+};
+
+static bool take(const struct field *f, const struct doc *value, void *into)
+{
+    static const struct unit *const units[] = { [TIME] = time_units, [MEMORY] = memory_units, [DISK] = disk_units };
+    void *at = (char *)into + f->offset;
+
+    switch (f->form) {
+    case TEXT:
+        *(const char **)at = doc_value_text(value);
+        return value->type == DOC_STRING;
+    case WHOLE:
+        *(int64_t *)at = value->integer;
+        return value->type == DOC_INTEGER;
+    case NUMBER:
+        *(double *)at = value->type == DOC_INTEGER ? (double)value->integer : value->real;
+        return value->type == DOC_INTEGER || value->type == DOC_REAL;
+    case FLAG:
+        *(bool *)at = value->boolean;
+        return value->type == DOC_BOOLEAN;
+    case OTHER:
+        return true;
+    default:
+        return value->type == DOC_STRING && quantity(value->text.data, units[f->form], at);
+    }
+}
+
+static bool within(const struct field *f, const void *from)
+{
+    const void *at = (const char *)from + f->offset;
+
+    if (f->least == f->most)
+        return true;
+    if (f->form == NUMBER)
+        return *(const double *)at >= f->least && *(const double *)at <= f->most;
+    return (double)*(const int64_t *)at >= f->least && (double)*(const int64_t *)at <= f->most;
+}
+
+static const char *keys_of(struct reader *r, const struct field *f)
+{
+    const char *all = f->key;
+
+    for (f++; f->key; f++)
+        all = arena_printf(r->arena, "%s, %s", all, f->key);
+    return all;
+}
+
+/* What the table does not name stays as it was in 'into'. */
+static int read_table(struct reader *r, const struct doc *table, const char *what, const struct field *fields,
+                      void *into)
+{
+    if (!table)
+        return 0;
+    if (table->type != DOC_MAP)
+        return wrong(r, table, "%s is a table; write [%s] and its keys on lines of their own", what, what);
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct doc *value = table->members[i].value;
+        const char *key = table->members[i].key;
+        const struct field *f = fields;
+
+        while (f->key && strcmp(f->key, key) != 0)
+            f++;
+        if (!f->key)
+            return wrong(r, value, "%s has no key %s; there are %s", what, key, keys_of(r, fields));
+        if (!take(f, value, into))
+            return wrong(r, value, "%s of %s is %s", key, what, forms[f->form]);
+        if (!within(f, into))
+            return wrong(r, value, "%s of %s goes from %g to %g", key, what, f->least, f->most);
+    }
+    return 0;
+}
+
+/* The items of an array of tables: none when it is not there. */
+static int items_of(struct reader *r, const struct doc *d, const char *key, const struct doc **ret, uint32_t *ret_count)
+{
+    static const struct doc none = { .type = DOC_LIST };
+
+    *ret = doc_get(d, key);
+    if (!*ret)
+        *ret = &none;
+    *ret_count = (*ret)->count;
+    if ((*ret)->type != DOC_LIST)
+        return wrong(r, *ret, "%s is an array of tables; write [[%s]] with two brackets", key, key);
+    for (uint32_t i = 0; i < *ret_count; i++)
+        if ((*ret)->items[i]->type != DOC_MAP)
+            return wrong(r, (*ret)->items[i], "each item of %s is a table", key);
+    return 0;
+}
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int read_labels(struct reader *r, const struct doc *table, const char **ret)
+{
+    const char **all, *sum = "";
+
+    *ret = "";
+    if (!table)
+        return 0;
+    if (table->type != DOC_MAP)
+        return wrong(r, table, "labels is a table: { rack = \"a\" }");
+    all = arena_array_of(r->arena, const char *, (size_t)table->count + 1);
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct doc *value = table->members[i].value;
+
+        if (value->type != DOC_STRING || strpbrk(value->text.data, ",=") || strpbrk(table->members[i].key, ",="))
+            return wrong(r, value, "a label is a text in quotes, and neither it nor its name has a , or a =");
+        all[i] = arena_printf(r->arena, "%s=%s", table->members[i].key, value->text.data);
+    }
+    qsort(all, table->count, sizeof *all, compare_text);
+    for (uint32_t i = 0; i < table->count; i++)
+        sum = arena_printf(r->arena, "%s%s%s", sum, i ? "," : "", all[i]);
+    *ret = sum;
+    return 0;
+}
+
+struct gpus {
+    const char *kind;
+    int64_t count, memory_mib;
+};
+
+static int read_gpus(struct reader *r, const struct doc *table, struct gpus *g)
+{
+    static const struct field fields[] = {
+        { "kind", TEXT, offsetof(struct gpus, kind) },
+        { "count", WHOLE, offsetof(struct gpus, count), 0, GPUS_MOST },
+        { "memory", MEMORY, offsetof(struct gpus, memory_mib) },
+        {},
+    };
+
+    if (read_table(r, table, "gpus", fields, g) < 0)
+        return -1;
+    if (table && g->count > 0 && !*g->kind)
+        return wrong(r, table, "gpus needs a kind, like { kind = \"A100\", count = 8 }");
+    return 0;
+}
+
+static int read_pool(struct reader *r, const struct doc *d, struct fleet_pool *pool)
+{
+    static const struct field fields[] = {
+        { "name", TEXT, offsetof(struct fleet_pool, name) },
+        { "spares", WHOLE, offsetof(struct fleet_pool, spares), 0, NODES_MOST },
+        { "accepts", OTHER },
+        { "spot", OTHER },
+        {},
+    };
+    static const char *const rules[] = { [SPOT_ALLOWED] = "allowed", [SPOT_NEVER] = "never", [SPOT_ONLY] = "only" };
+    const struct doc *accepts = doc_get(d, "accepts"), *spot = doc_get(d, "spot");
+
+    *pool = (struct fleet_pool){ .name = "" };
+    if (read_table(r, d, "pools", fields, pool) < 0)
+        return -1;
+    if (!*pool->name)
+        return wrong(r, d, "a pool needs a name");
+    if (accepts) {
+        pool->accepts = arena_array_of(r->arena, const char *, (size_t)accepts->count + 1);
+        for (uint32_t i = 0; accepts->type == DOC_LIST && i < accepts->count; i++)
+            pool->accepts[pool->accept_count++] = doc_value_text(accepts->items[i]);
+        for (int i = 0; i < pool->accept_count; i++)
+            if (!*pool->accepts[i])
+                pool->accept_count = 0;
+        if (pool->accept_count == 0)
+            return wrong(r, accepts, "accepts is a list of patterns of instance types: [\"ml.p4d.*\", \"ml.g5.*\"]");
+    }
+    for (size_t i = 0; spot && i < sizeof rules / sizeof *rules; i++)
+        if (strcmp(doc_value_text(spot), rules[i]) == 0) {
+            pool->spot = (enum spot_rule)i;
+            return 0;
+        }
+    return spot ? wrong(r, spot, "spot of a pool is \"allowed\", \"never\" or \"only\"") : 0;
+}
+
+static int read_pools(struct reader *r, const struct doc *d, struct fleet *fleet)
+{
+    const struct doc *items;
+    uint32_t count;
+
+    if (items_of(r, d, "pools", &items, &count) < 0)
+        return -1;
+    if (count > POOLS_MOST - 1)
+        return wrong(r, items, "%u pools; %d at most", count, POOLS_MOST - 1);
+    fleet->pools = arena_array_of(r->arena, struct fleet_pool, (size_t)count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        if (read_pool(r, items->items[i], &fleet->pools[i]) < 0)
+            return -1;
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(fleet->pools[i].name, fleet->pools[j].name) == 0)
+                return wrong(r, items->items[i], "the pool %s is there already, from line %d", fleet->pools[i].name,
+                             toml_line(items->items[j]));
+    }
+    fleet->pool_count = (int)count;
+    if (count == 0)
+        fleet->pools[fleet->pool_count++] = (struct fleet_pool){ .name = "default" };
+    return 0;
+}
+
+static struct capacity capacity_of(const struct instance_type *type)
+{
+    return (struct capacity){
+        .cores = type->vcpus,
+        .memory_mib = llround(type->memory_gib * 1024),
+        .disk_gb = type->nvme_gb,
+        .gpus = type->accelerators,
+    };
+}
+
+struct node_text {
+    struct fleet_nodes nodes;
+    const char *pool, *like;
+};
+
+static int read_node(struct reader *r, const struct doc *d, struct fleet *fleet, struct fleet_nodes *ret)
+{
+    static const struct field fields[] = {
+        { "name", TEXT, offsetof(struct node_text, nodes.name) },
+        { "count", WHOLE, offsetof(struct node_text, nodes.count), 1, NODES_MOST },
+        { "pool", TEXT, offsetof(struct node_text, pool) },
+        { "like", TEXT, offsetof(struct node_text, like) },
+        { "cores", WHOLE, offsetof(struct node_text, nodes.has.cores), 1, 1 << 20 },
+        { "memory", MEMORY, offsetof(struct node_text, nodes.has.memory_mib), 1, 1LL << 40 },
+        { "disk", DISK, offsetof(struct node_text, nodes.has.disk_gb), 0, 1LL << 40 },
+        { "gpus", OTHER },
+        { "labels", OTHER },
+        {},
+    };
+    struct node_text t = { .nodes = { .name = "", .count = 1, .gpu = "" }, .pool = fleet->pools[0].name, .like = "" };
+    struct gpus gpus = { .kind = "" };
+    const struct doc *like = doc_get(d, "like");
+
+    if (like) {
+        const struct instance_type *type = instance_type(doc_value_text(like));
+
+        if (!type)
+            return wrong(r, like, "the catalogue has no type %s; give cores, memory and gpus", doc_value_text(like));
+        t.nodes.has = capacity_of(type);
+        gpus = (struct gpus){ .kind = type->accelerator, .count = type->accelerators };
+    }
+    if (read_table(r, d, "nodes", fields, &t) < 0 || read_gpus(r, doc_get(d, "gpus"), &gpus) < 0 ||
+        read_labels(r, doc_get(d, "labels"), &t.nodes.labels) < 0)
+        return -1;
+    if (!*t.nodes.name)
+        return wrong(r, d, "nodes need a name; with count = 8 they are called name-1 to name-8");
+    if (!t.nodes.has.cores || !t.nodes.has.memory_mib)
+        return wrong(r, d, "nodes need cores and memory, or like = \"ml.m5.4xlarge\" for those of a type");
+    t.nodes.pool = -1;
+    for (int i = 0; i < fleet->pool_count; i++)
+        if (strcmp(fleet->pools[i].name, t.pool) == 0)
+            t.nodes.pool = i;
+    if (t.nodes.pool < 0)
+        return wrong(r, d, "there is no pool %s; add [[pools]] with this name", t.pool);
+    t.nodes.numbered = doc_has(d, "count");
+    t.nodes.has.gpus = gpus.count;
+    t.nodes.gpu = gpus.count ? gpus.kind : "";
+    *ret = t.nodes;
+    return 0;
+}
+
+static int read_nodes(struct reader *r, const struct doc *d, struct fleet *fleet)
+{
+    const struct doc *items;
+    uint32_t count;
+
+    if (items_of(r, d, "nodes", &items, &count) < 0)
+        return -1;
+    if (count == 0)
+        return fail(r->err, ERR_INVALID, "%s: a fleet has nodes; add [[nodes]] with name, cores and memory", r->name);
+    fleet->nodes = arena_array_of(r->arena, struct fleet_nodes, count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (read_node(r, items->items[i], fleet, &fleet->nodes[i]) < 0)
+            return -1;
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(fleet->nodes[i].name, fleet->nodes[j].name) == 0)
+                return wrong(r, items->items[i], "there are nodes called %s already, in line %d", fleet->nodes[i].name,
+                             toml_line(items->items[j]));
+        fleet->node_count += fleet->nodes[i].count;
+        if (fleet->node_count > NODES_MOST)
+            return wrong(r, items->items[i], "more than %d nodes", NODES_MOST);
+    }
+    fleet->node_group_count = (int)count;
+    return 0;
+}
+
+/* Up to p percent of instances interrupted in a month, as a rate: the middle of the band, spread evenly. */
+static double rate_of_band(int interrupted)
+{
+    double share = interrupted == 0     ? 0.10
+                   : interrupted == 100 ? 0.25
+                                        : (interrupted - 2.5) / 100;
+
+    return -log1p(-share) / 730;
+}
+
+static struct fleet_type catalogue_type(const struct fleet *fleet, const struct instance_type *type)
+{
+    const struct instance_market *market = instance_market(type, fleet->region);
+
+    return (struct fleet_type){
+        .name = type->name,
+        .needs = capacity_of(type),
+        .gpu = type->accelerator,
+        .usd_hour = market ? market->usd_hour : type->usd_hour > 0 ? type->usd_hour : 0,
+        .spot_usd_hour = market ? market->spot_usd_hour : -1,
+        .interruptions_hour = rate_of_band(market ? market->interrupted : 0),
+    };
+}
+
+static int read_type(struct reader *r, const struct doc *d, struct fleet *fleet, struct fleet_type *ret)
+{
+    static const struct field fields[] = {
+        { "name", TEXT, offsetof(struct fleet_type, name) },
+        { "vcpus", WHOLE, offsetof(struct fleet_type, needs.cores), 1, 1 << 20 },
+        { "memory", MEMORY, offsetof(struct fleet_type, needs.memory_mib), 1, 1LL << 40 },
+        { "disk", DISK, offsetof(struct fleet_type, needs.disk_gb), 0, 1LL << 40 },
+        { "usd_hour", NUMBER, offsetof(struct fleet_type, usd_hour), 0, 1e6 },
+        { "spot_usd_hour", NUMBER, offsetof(struct fleet_type, spot_usd_hour), 0, 1e6 },
+        { "interruptions_per_hour", NUMBER, offsetof(struct fleet_type, interruptions_hour), 0, 3600 },
+        { "gpus", OTHER },
+        {},
+    };
+    const struct instance_type *known = instance_type(doc_text(d, "name"));
+    struct gpus gpus = { .kind = "" };
+
+    *ret = (struct fleet_type){ .name = "", .gpu = "", .spot_usd_hour = -1, .interruptions_hour = rate_of_band(0) };
+    if (known) {
+        *ret = catalogue_type(fleet, known);
+        gpus = (struct gpus){ .kind = known->accelerator, .count = known->accelerators };
+    }
+    if (read_table(r, d, "types", fields, ret) < 0 || read_gpus(r, doc_get(d, "gpus"), &gpus) < 0)
+        return -1;
+    if (!*ret->name)
+        return wrong(r, d, "a type needs a name, like \"box.1gpu\"");
+    if (!ret->needs.cores || !ret->needs.memory_mib)
+        return wrong(r, d, "the catalogue has no type %s: say its vcpus and memory", ret->name);
+    ret->needs.gpus = gpus.count;
+    ret->gpu = gpus.count ? gpus.kind : "";
+    return 0;
+}
+
+static int read_types(struct reader *r, const struct doc *d, struct fleet *fleet)
+{
+    const struct doc *items;
+    uint32_t count;
+
+    if (items_of(r, d, "types", &items, &count) < 0)
+        return -1;
+    fleet->types = arena_array_of(r->arena, struct fleet_type, (size_t)count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        if (read_type(r, items->items[i], fleet, &fleet->types[i]) < 0)
+            return -1;
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(fleet->types[i].name, fleet->types[j].name) == 0)
+                return wrong(r, items->items[i], "the type %s is there already, in line %d", fleet->types[i].name,
+                             toml_line(items->items[j]));
+    }
+    fleet->type_count = (int)count;
+    return 0;
+}
+
+static int read_quotas(struct reader *r, const struct doc *d, struct fleet *fleet)
+{
+    static const struct field fields[] = {
+        { "account", TEXT, offsetof(struct fleet_quota, account) },
+        { "type", TEXT, offsetof(struct fleet_quota, type) },
+        { "work", TEXT, offsetof(struct fleet_quota, work) },
+        { "spot", FLAG, offsetof(struct fleet_quota, spot) },
+        { "limit", WHOLE, offsetof(struct fleet_quota, limit), 0, 1e9 },
+        {},
+    };
+    const struct doc *items;
+    uint32_t count;
+
+    if (items_of(r, d, "quotas", &items, &count) < 0)
+        return -1;
+    fleet->quotas = arena_array_of(r->arena, struct fleet_quota, (size_t)count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        fleet->quotas[i] = (struct fleet_quota){ .account = "*", .type = "*", .work = "training job", .limit = -1 };
+        if (read_table(r, items->items[i], "quotas", fields, &fleet->quotas[i]) < 0)
+            return -1;
+        if (fleet->quotas[i].limit < 0)
+            return wrong(r, items->items[i], "a quota needs a limit, the instances that an account may have of a type");
+    }
+    fleet->quota_count = (int)count;
+    return 0;
+}
+
+static int read_owners(struct reader *r, const struct doc *d, struct fleet *fleet)
+{
+    static const struct field fields[] = {
+        { "owner", TEXT, offsetof(struct fleet_owner, owner) },
+        { "weight", NUMBER, offsetof(struct fleet_owner, weight), 1e-3, 1e6 },
+        { "priority", WHOLE, offsetof(struct fleet_owner, priority), -1000, 1000 },
+        {},
+    };
+    const struct doc *items;
+    uint32_t count;
+
+    if (items_of(r, d, "owners", &items, &count) < 0)
+        return -1;
+    fleet->owners = arena_array_of(r->arena, struct fleet_owner, (size_t)count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        fleet->owners[i] = (struct fleet_owner){ .owner = "", .weight = 1 };
+        if (read_table(r, items->items[i], "owners", fields, &fleet->owners[i]) < 0)
+            return -1;
+        if (!*fleet->owners[i].owner)
+            return wrong(r, items->items[i], "owners need an owner, a pattern like \"*:role/research-*\"");
+    }
+    fleet->owner_count = (int)count;
+    return 0;
+}
+
+static int read_point(struct reader *r, const struct doc *d, int64_t least_ms, struct price_point *ret)
+{
+    const struct doc *price = d->type == DOC_LIST && d->count == 2 ? d->items[1] : NULL;
+
+    if (!price || (price->type != DOC_REAL && price->type != DOC_INTEGER) ||
+        !quantity(doc_value_text(d->items[0]), time_units, &ret->at_ms))
+        return wrong(r, d, "a point of a trace is a time and a price an hour: [\"6h\", 0.42]");
+    ret->usd_hour = price->type == DOC_REAL ? price->real : (double)price->integer;
+    if (ret->usd_hour < 0 || ret->at_ms < least_ms)
+        return wrong(r, d, "the points of a trace go forward in time from \"0s\", and no price is negative");
+    return 0;
+}
+
+static int read_trace(struct reader *r, const struct doc *d, struct fleet_trace *ret)
+{
+    static const struct field fields[] = {
+        { "type", TEXT, offsetof(struct fleet_trace, type) },
+        { "repeat", TIME, offsetof(struct fleet_trace, repeat_ms) },
+        { "points", OTHER },
+        {},
+    };
+    const struct doc *points = doc_get(d, "points");
+
+    *ret = (struct fleet_trace){ .type = "" };
+    if (read_table(r, d, "spot.traces", fields, ret) < 0)
+        return -1;
+    if (!*ret->type || !points || points->type != DOC_LIST || points->count == 0)
+        return wrong(r, d, "a trace needs a type and points: [[\"0h\", 0.3], [\"6h\", 0.42]]");
+    ret->points = arena_array_of(r->arena, struct price_point, points->count);
+    for (uint32_t i = 0; i < points->count; i++)
+        if (read_point(r, points->items[i], i ? ret->points[i - 1].at_ms + 1 : 0, &ret->points[ret->count++]) < 0)
+            return -1;
+    if (ret->points[0].at_ms != 0)
+        return wrong(r, points, "the first point of a trace is at \"0s\"");
+    if (ret->repeat_ms && ret->repeat_ms <= ret->points[ret->count - 1].at_ms)
+        return wrong(r, d, "a trace repeats after its last point, not before");
+    return 0;
+}
+
+static int read_spot(struct reader *r, const struct doc *d, struct fleet *fleet)
+{
+    static const struct field fields[] = {
+        { "notice", TIME, offsetof(struct fleet, spot.notice_ms), 0, DAY_MS },
+        { "price_most", NUMBER, offsetof(struct fleet, spot.price_most), 1e-3, 1e3 },
+        { "rates", OTHER },
+        { "traces", OTHER },
+        {},
+    };
+    static const struct field rate_fields[] = {
+        { "type", TEXT, offsetof(struct fleet_rate, type) },
+        { "per_hour", NUMBER, offsetof(struct fleet_rate, per_hour), 0, 3600 },
+        {},
+    };
+    const struct doc *items;
+    uint32_t count;
+
+    if (!d)
+        return 0;
+    if (read_table(r, d, "spot", fields, fleet) < 0 || items_of(r, d, "rates", &items, &count) < 0)
+        return -1;
+    fleet->spot.rates = arena_array_of(r->arena, struct fleet_rate, (size_t)count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        fleet->spot.rates[i] = (struct fleet_rate){ .type = "*", .per_hour = -1 };
+        if (read_table(r, items->items[i], "spot.rates", rate_fields, &fleet->spot.rates[i]) < 0)
+            return -1;
+        if (fleet->spot.rates[i].per_hour < 0)
+            return wrong(r, items->items[i], "a rate needs per_hour, the interruptions of an instance in an hour");
+    }
+    fleet->spot.rate_count = (int)count;
+    if (items_of(r, d, "traces", &items, &count) < 0)
+        return -1;
+    fleet->spot.traces = arena_array_of(r->arena, struct fleet_trace, (size_t)count + 1);
+    for (uint32_t i = 0; i < count; i++)
+        if (read_trace(r, items->items[i], &fleet->spot.traces[i]) < 0)
+            return -1;
+    fleet->spot.trace_count = (int)count;
+    return 0;
+}
+
+static const struct field top_fields[] = {
+    { "region", TEXT, offsetof(struct fleet, region) },
+    { "seed", WHOLE, offsetof(struct fleet, seed), 0, 9e15 },
+    { "pools", OTHER },    { "nodes", OTHER }, { "types", OTHER }, { "quotas", OTHER },   { "owners", OTHER },
+    { "share", OTHER },    { "queue", OTHER }, { "spot", OTHER },  { "failures", OTHER }, { "checkpoints", OTHER },
+    {},
+};
+static const struct field share_fields[] = {
+    { "half_life", TIME, offsetof(struct fleet, share.half_life_ms), HOUR_MS, 3650.0 * DAY_MS },
+    { "period", TIME, offsetof(struct fleet, share.period_ms), 1000, DAY_MS },
+    {},
+};
+static const struct field queue_fields[] = {
+    { "patience", TIME, offsetof(struct fleet, queue.patience_ms), 0, 3650.0 * DAY_MS },
+    { "depth", WHOLE, offsetof(struct fleet, queue.depth), 1, 1e6 },
+    { "default_runtime", TIME, offsetof(struct fleet, queue.default_runtime_ms), 1000, 3650.0 * DAY_MS },
+    {},
+};
+static const struct field failure_fields[] = {
+    { "mean_time_between", TIME, offsetof(struct fleet, failures.mean_ms), 0, 36500.0 * DAY_MS },
+    { "repair", TIME, offsetof(struct fleet, failures.repair_ms), 0, 3650.0 * DAY_MS },
+    { "lemon_after", WHOLE, offsetof(struct fleet, failures.lemon_after), 1, 1e6 },
+    { "lemon_half_life", TIME, offsetof(struct fleet, failures.lemon_half_life_ms), HOUR_MS, 3650.0 * DAY_MS },
+    {},
+};
+static const struct field checkpoint_fields[] = {
+    { "cost", TIME, offsetof(struct fleet, checkpoints.cost_ms), 0, DAY_MS },
+    { "restart", TIME, offsetof(struct fleet, checkpoints.restart_ms), 0, DAY_MS },
+    { "interval", TIME, offsetof(struct fleet, checkpoints.interval_ms), 0, 3650.0 * DAY_MS },
+    {},
+};
+
+struct fleet fleet_default(void)
+{
+    return (struct fleet){
+        .region = "us-east-1",
+        .seed = 1,
+        .share = { .half_life_ms = 7LL * DAY_MS, .period_ms = 5 * 60 * 1000 },
+        .queue = { .patience_ms = 7LL * DAY_MS, .depth = 100, .default_runtime_ms = DAY_MS },
+        .spot = { .notice_ms = 120 * 1000, .price_most = 1 },
+        .failures = { .repair_ms = 4LL * HOUR_MS, .lemon_after = 3, .lemon_half_life_ms = 14LL * DAY_MS },
+        .checkpoints = { .cost_ms = 30 * 1000, .restart_ms = 60 * 1000 },
+    };
+}
+
+int fleet_read(struct arena *a, const char *name, struct str text, struct fleet *ret, struct err *err)
+{
+    struct reader r = { .arena = a, .name = name, .err = err };
+    struct fleet fleet = fleet_default();
+    struct doc *d;
+
+    if (toml_parse(a, name, text, &d, err) < 0 || read_table(&r, d, "the fleet", top_fields, &fleet) < 0 ||
+        read_pools(&r, d, &fleet) < 0 || read_nodes(&r, d, &fleet) < 0 || read_types(&r, d, &fleet) < 0 ||
+        read_quotas(&r, d, &fleet) < 0 || read_owners(&r, d, &fleet) < 0 ||
+        read_table(&r, doc_get(d, "share"), "share", share_fields, &fleet) < 0 ||
+        read_table(&r, doc_get(d, "queue"), "queue", queue_fields, &fleet) < 0 ||
+        read_spot(&r, doc_get(d, "spot"), &fleet) < 0 ||
+        read_table(&r, doc_get(d, "failures"), "failures", failure_fields, &fleet) < 0 ||
+        read_table(&r, doc_get(d, "checkpoints"), "checkpoints", checkpoint_fields, &fleet) < 0)
+        return -1;
+    *ret = fleet;
+    return 0;
+}
+
+bool fleet_type(const struct fleet *fleet, const char *name, struct fleet_type *ret)
+{
+    const struct instance_type *known = instance_type(name);
+    bool found = false;
+
+    for (int i = 0; i < fleet->type_count && !found; i++)
+        if (strcmp(fleet->types[i].name, name) == 0) {
+            *ret = fleet->types[i];
+            found = true;
+        }
+    if (!found && known) {
+        *ret = catalogue_type(fleet, known);
+        found = true;
+    }
+    for (int i = 0; found && i < fleet->spot.rate_count; i++)
+        if (pattern_matches(fleet->spot.rates[i].type, name)) {
+            ret->interruptions_hour = fleet->spot.rates[i].per_hour;
+            break;
+        }
+    return found;
+}
+
+const struct fleet_owner *fleet_owner(const struct fleet *fleet, const char *owner)
+{
+    static const struct fleet_owner anybody = { .owner = "*", .weight = 1 };
+
+    for (int i = 0; i < fleet->owner_count; i++)
+        if (pattern_matches(fleet->owners[i].owner, owner))
+            return &fleet->owners[i];
+    return &anybody;
+}
