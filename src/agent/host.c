@@ -19,6 +19,7 @@
 #include "agent/logs.h"
 #include "agent/meter.h"
 #include "agent/ml.h"
+#include "agent/source.h"
 #include "agent/transfer.h"
 #include "agent/volume.h"
 #include "base/fd.h"
@@ -153,6 +154,8 @@ static int run_prepare(struct host *h, struct work *k)
 
     if (find_image(h, &k->err) < 0)
         return -1;
+    if (h->image.kind == IMAGE_HOST && source_wanted(h->order) && source_fetch(&t, &k->err) < 0)
+        return -1;
     if (order_trains(h->order) ? transfer_channels(&t, &k->err) == 0 && checkpoint_restore(&t, &k->err) == 0
                                : transfer_models(&t, &k->err) == 0)
         return 0;
@@ -202,7 +205,7 @@ static bool needs_thread(struct host *h, enum task task)
 
     /* Nothing to fetch and nothing to unpack: the start does not wait for a thread. */
     return task != TASK_PREPARE || list_count(h->order->channels) || list_count(h->order->models) ||
-           *h->order->checkpoint_s3_uri ||
+           *h->order->checkpoint_s3_uri || source_wanted(h->order) ||
            !image_is_hosted(h->arena, h->order->image, order_has_script(h->order->doc), &image);
 }
 

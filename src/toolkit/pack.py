@@ -12,6 +12,11 @@ import zipfile
 
 WHEN = (2024, 1, 1, 0, 0, 0)
 
+# Not as a zip file that Python is given: that goes through runpy, which takes as long as starting Python. -S: what is
+# installed on the machine is for the user's script, and looking for it costs as much again.
+START = (b'#!/usr/bin/env -S /usr/bin/python3 -S -c "import sys;del sys.argv[0];sys.path[0]=sys.argv[0];'
+         b'from sagebrush_toolkit.__main__ import main;main()"\n')
+
 
 def add(archive, name, data):
     entry = zipfile.ZipInfo(name, WHEN)
@@ -28,14 +33,13 @@ def compiled(name, source):
 def main(output, *paths):
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, 'w', zipfile.ZIP_DEFLATED) as archive:
-        add(archive, '__main__.py', 'from sagebrush_toolkit.__main__ import main\nmain()\n')
         for path in paths:
             source = open(path, 'rb').read()
             name = 'sagebrush_toolkit/' + os.path.basename(path)
             add(archive, name, source)
             add(archive, name + 'c', compiled(name, source))
     with open(output, 'wb') as f:
-        f.write(b'#!/usr/bin/python3\n' + memory.getvalue())
+        f.write(START + memory.getvalue())
     os.chmod(output, 0o755)
 
 

@@ -282,3 +282,24 @@ print("ipv6:", open("/proc/net/if_inet6").read().strip() or "none")
         assert any(t.startswith("kept: True") for t in text) and "ipv6: none" in text, text
     finally:
         iam.delete_role_policy(RoleName="SagebrushExecutionRole", PolicyName=unique)
+
+
+def test_the_source_archive_reaches_an_isolated_job(aws, role, bucket, unique):
+    """Its container has no way to S3: the archive is there before it starts."""
+    source = io.BytesIO()
+    with tarfile.open(fileobj=source, mode="w:gz") as tar:
+        text = b"print('isolated and running')\n"
+        entry = tarfile.TarInfo("p.py")
+        entry.size = len(text)
+        tar.addfile(entry, io.BytesIO(text))
+    s3, sm = aws("s3"), aws("sagemaker")
+    s3.put_object(Bucket=bucket, Key="source.tar.gz", Body=source.getvalue())
+    for name, key, status, reason in [(unique, "source.tar.gz", "Completed", ""),
+                                      (unique + "-not", "missing.tar.gz", "Failed", "missing.tar.gz")]:
+        request = training(name, role, bucket, EnableNetworkIsolation=True, HyperParameters={
+            "sagemaker_program": '"p.py"', "sagemaker_submit_directory": f'"s3://{bucket}/{key}"'},
+            AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"})
+        del request["InputDataConfig"]
+        sm.create_training_job(**request)
+        found = ended(sm, name)
+        assert found["TrainingJobStatus"] == status and reason in found.get("FailureReason", ""), found

@@ -294,3 +294,40 @@ def test_signature_is_botocores(box):
     request.headers['X-Amz-Content-SHA256'] = s3.EMPTY
     signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
     assert ours['authorization'].endswith('Signature=' + signature)
+
+
+TEXTS = ['{}', ' {"a": [1, 2.5, -1e-7, true, null, "\\u00fc\\n\\"x\\""]}\n', '"train.py"', '7', '1e400', 'NaN', '-Infinity',
+         '[[], {"b": {"a": ""}}]', '"\\ud83d\\ude00"', '', 'plain', '{"a":1} x', '"open', '[1,]', "{'a': 1}", '01', '--1']
+
+
+@pytest.mark.parametrize('text', TEXTS)
+def test_json_reads_and_writes_as_the_module_does(text):
+    import sys
+    sys.path.insert(0, str(TOOLKIT))
+    from sagebrush_toolkit import jsontext
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError):
+            jsontext.loads(text)
+        return
+    found = jsontext.loads(text)
+    written = json.dumps(expected, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
+    assert jsontext.dumps(found) == written and repr(found) == repr(expected)
+
+
+def test_what_a_start_imports():
+    """Each of these takes longer to import than a job's start has to spare."""
+    program = "import sys; sys.path[0] = sys.argv[1]; from sagebrush_toolkit import train; print(*sys.modules)"
+    loaded = subprocess.run(['/usr/bin/python3', '-S', '-c', program, TOOLKIT], check=True, capture_output=True,
+                            text=True).stdout.split()
+    assert 'sagebrush_toolkit.train' in loaded
+    slow = {'re', 'json', 'enum', 'socket', 'ssl', 'subprocess', 'tarfile', 'threading', 'signal', 'runpy', 'site'}
+    assert not slow.intersection(loaded)
+
+
+def test_a_process_left_behind_does_not_hold_the_job(box):
+    box.script({'train.py': 'import subprocess as s; print(s.Popen(["sleep", "300"], stdout=s.DEVNULL).pid, flush=True)'})
+    done = box.train()  # waits for 120 s at most
+    os.kill(int(done.stdout.split('train.py\n')[1].split()[0]), signal.SIGKILL)
+    assert done.returncode == 0, done

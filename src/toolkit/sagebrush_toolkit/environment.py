@@ -1,8 +1,7 @@
 """What a training script is told: hyperparameters as arguments, everything as SM_* variables."""
-import json
-import multiprocessing
 import os
-import subprocess
+
+from sagebrush_toolkit import jsontext
 
 # Known to the platform, and no arguments of the user's script.
 PLATFORM = {
@@ -17,7 +16,7 @@ def decoded(hyperparameters):
     result = {}
     for name, text in hyperparameters.items():
         try:
-            result[name] = json.loads(text)
+            result[name] = jsontext.loads(text)
         except (TypeError, ValueError):
             result[name] = text
     return result
@@ -29,7 +28,7 @@ def compact(value):
         return ''
     if isinstance(value, str):
         return value
-    return json.dumps(value, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
+    return jsontext.dumps(value)
 
 
 def arguments(hyperparameters):
@@ -42,6 +41,9 @@ def arguments(hyperparameters):
 
 
 def count_gpus():
+    if not any(os.path.exists(os.path.join(folder, 'nvidia-smi')) for folder in os.get_exec_path()):
+        return 0
+    import subprocess
     try:
         listed = subprocess.run(['nvidia-smi', '--list-gpus'], capture_output=True, text=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
@@ -116,7 +118,7 @@ class Environment:
             'input_dir': at.input,
             'input_config_dir': at.config,
             'output_dir': at.output,
-            'num_cpus': multiprocessing.cpu_count(),
+            'num_cpus': os.cpu_count(),
             'num_gpus': self.gpus,
             'num_neurons': 0,
             'model_dir': at.model,

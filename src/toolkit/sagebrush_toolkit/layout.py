@@ -1,6 +1,7 @@
 """Where things are below /opt/ml, or below SAGEMAKER_BASE_DIR where that is set."""
-import json
 import os
+
+from sagebrush_toolkit import jsontext
 
 
 class Layout:
@@ -24,7 +25,7 @@ class Layout:
         """A JSON file of the platform; one that is not there is empty."""
         try:
             with open(f'{self.config}/{name}.json', encoding='utf-8') as f:
-                return json.load(f)
+                return jsontext.loads(f.read())
         except FileNotFoundError:
             return {}
 

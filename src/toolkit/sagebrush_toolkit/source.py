@@ -1,10 +1,8 @@
-"""The user's code: from the source archive, a channel or a folder into the code folder, with what it requires."""
+"""The user's code: from the source archive, a channel or a folder into the code folder, with what it requires.
+
+On this platform the agent has most often unpacked it before the container started, and nothing here is needed."""
 import os
-import shutil
-import subprocess
 import sys
-import tarfile
-import tempfile
 
 from sagebrush_toolkit.layout import Failure
 
@@ -18,6 +16,7 @@ def inside(folder, name):
 
 
 def unpack(archive, folder):
+    import tarfile
     try:
         with tarfile.open(archive, 'r:*') as tar:
             members = []
@@ -43,12 +42,14 @@ def fetch(place, folder, environment=os.environ):
         return
     os.makedirs(folder, exist_ok=True)
     if place.startswith('s3://'):
+        import tempfile
         from sagebrush_toolkit import s3
         with tempfile.NamedTemporaryFile(suffix='.tar.gz') as archive:
             s3.download(place, archive.name, environment)
             unpack(archive.name, folder)
     elif os.path.isdir(place):
         if os.path.realpath(place) != os.path.realpath(folder):
+            import shutil
             shutil.copytree(place, folder, dirs_exist_ok=True)
     elif os.path.isfile(place):
         unpack(place, folder)
@@ -57,6 +58,7 @@ def fetch(place, folder, environment=os.environ):
 
 
 def pip(words, layout, what):
+    import subprocess
     command = [sys.executable, '-m', 'pip', 'install', '--no-input', '--disable-pip-version-check', '-q']
     if layout.relocated:
         command += ['--target', layout.packages, '--upgrade']

@@ -1,13 +1,9 @@
 """`train`: runs the user's script once, with the SM_* environment, and tells how it ended."""
+import _signal as signal  # the module without the enumerations, whose import takes longer than all of this
 import os
-import shlex
-import signal
-import socket
-import subprocess
+import select
 import sys
-import threading
 import time
-import traceback
 
 from sagebrush_toolkit import source
 from sagebrush_toolkit.environment import Environment
@@ -15,6 +11,7 @@ from sagebrush_toolkit.layout import Failure, Layout
 
 TAIL = 16384          # of standard error, to tell what went wrong
 REASON = 1000         # FailureReason takes the first 1024 characters of the failure file
+LINGER_S = 5          # for what is still in the pipe when the script has ended
 RESOLVE_S = 15 * 60   # hosts of a job start at different times
 UNAVAILABLE = {
     'sagemaker_mpi_enabled': 'MPI',
@@ -30,8 +27,16 @@ def is_on(value):
     return value is True or str(value).lower() == 'true'
 
 
+def quoted(words):
+    """As a shell would have them written."""
+    plain = {*'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-'}
+    return ' '.join(w if w and plain.issuperset(w) else "'" + w.replace("'", "'\"'\"'") + "'" for w in words)
+
+
 def torch_version():
+    import site
     from importlib import metadata
+    site.main()
     try:
         return tuple(int(part) for part in metadata.version('torch').split('.')[:2])
     except metadata.PackageNotFoundError:
@@ -71,12 +76,11 @@ def command(environment, folder):
                       f'{there or "nothing"}.')
     if program.endswith('.py'):
         return (before or [sys.executable]) + [program] + words
-    if program.endswith('.sh'):
-        return ['/bin/sh', '-c', './' + ' '.join(map(shlex.quote, [program] + words))]
-    return ['/bin/sh', '-c', f'./{shlex.quote(program)} {" ".join(map(shlex.quote, words))}']
+    return ['/bin/sh', '-c', './' + quoted([program] + words)]
 
 
 def wait_for_hosts(hosts):
+    import socket
     until = time.monotonic() + RESOLVE_S
     pause = 0.1
     for host in hosts:
@@ -106,29 +110,71 @@ def told(kind, code, words, shown):
     return frame.replace('%s', words, 1)
 
 
-def run(words, folder, variables, echo=sys.stderr):
-    """The script's exit code and the end of its standard error, which is passed on as it comes."""
-    child = subprocess.Popen(words, cwd=folder, env=variables, stderr=subprocess.PIPE)
+def start(words, folder, variables, stderr):
+    """The pid of the script, whose standard error goes to the descriptor. Signals to end it reach it from then on."""
+    ends = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.chdir(folder)
+            os.dup2(stderr, 2)
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what is ignored stays so
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+            os.execve(words[0], words, variables)
+        except OSError as error:
+            os.write(2, f'{words[0]} cannot be started: {error}\n'.encode())
+        finally:
+            os._exit(127)
     # The platform tells the container to end; the script has its grace period to save what it has.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda n, _: child.poll() is None and child.send_signal(n))
-    tail = bytearray()
+    for number in ends:
+        signal.signal(number, lambda n, _: pass_signal(pid, n))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+    return pid
 
-    def pass_on():
-        while True:
-            block = child.stderr.read1(65536)
-            if not block:
-                return
-            echo.buffer.write(block)
-            echo.flush()
-            tail.extend(block)
-            del tail[:-TAIL]
 
-    reader = threading.Thread(target=pass_on, daemon=True)
-    reader.start()
-    code = child.wait()
-    # A process that the script left behind may hold the pipe for ever.
-    reader.join(5)
+def pass_signal(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it has just ended
+
+
+def pass_on(source, echo, tail):
+    """One block of what the script wrote; False at its end."""
+    block = os.read(source, 65536)
+    tail.extend(block)
+    del tail[:-TAIL]
+    left = block
+    while left:
+        left = left[os.write(echo, left):]
+    return bool(block)
+
+
+def run(words, folder, variables, echo=2):
+    """The script's exit code and the end of its standard error, which is passed on as it comes."""
+    source, sink = os.pipe()
+    pid = start(words, folder, variables, sink)
+    os.close(sink)
+    ended = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(source, select.POLLIN)
+    tail, code, flowing, left_ms = bytearray(), None, True, None
+    while code is None or flowing:
+        if code is not None:
+            # A process that the script left behind may hold the pipe for ever.
+            left_ms = (until - time.monotonic()) * 1000
+            if left_ms <= 0:
+                break
+        for fd, _ in poll.poll(left_ms):
+            if fd == ended:
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                until = time.monotonic() + LINGER_S
+                poll.unregister(ended)
+            elif not pass_on(source, echo, tail):
+                flowing = False
+                poll.unregister(source)
     return code, tail.decode('utf-8', 'replace')
 
 
@@ -154,7 +200,7 @@ def train(layout):
         **environment.variables(),
         'PYTHONPATH': ':'.join(p for p in paths if p),
     }
-    shown = ' '.join(map(shlex.quote, words))
+    shown = quoted(words)
     image = os.environ.get('SAGEBRUSH_IMAGE')
     print(f'Script mode{" for " + image if image else ""} on Python {sys.version.split()[0]} of this machine')
     print(f'Invoking script with the following command:\n\n{shown}\n', flush=True)
@@ -176,6 +222,7 @@ def main():
     except Failure as failure:
         text, code = failure.text, failure.exit_code
     except Exception:
+        import traceback
         text, code = 'Framework Error: \n' + traceback.format_exc(), 1
     else:
         with open(layout.success, 'w'):
