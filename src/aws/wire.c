@@ -139,11 +139,11 @@ static bool route_action(const struct parameters *query, const struct parameters
     return ret->service != NULL;
 }
 
-/* A form without an Action, or whose body was not read because its head was refused: the answer is a form's all the
- * same. */
+/* A form without an Action, or whose body was not read because its head was refused, or of a service that is not here:
+ * the answer is a form's all the same. */
 static void expect_action(const char *signing_name, struct wire_match *ret)
 {
-    ret->protocol = PROTOCOL_QUERY;
+    ret->protocol = strcmp(signing_name, "ec2") == 0 ? PROTOCOL_EC2 : PROTOCOL_QUERY;
     for (const struct service *const *s = model_services; *s && *signing_name; s++)
         if (accepts(*s, PROTOCOL_QUERY) && may_be(*s, signing_name)) {
             ret->service = *s;
@@ -296,10 +296,29 @@ static void route_rest(const struct wire_request *request, const struct paramete
     }
 }
 
+/* What a service that is not here would speak on its paths. */
+static enum protocol unknown_rest(const char *signing_name)
+{
+    static const char *const xml[] = { "route53", "cloudfront", "s3-outposts" };
+
+    for (size_t i = 0; i < sizeof xml / sizeof *xml; i++)
+        if (strcmp(signing_name, xml[i]) == 0)
+            return PROTOCOL_REST_XML;
+    return PROTOCOL_REST_JSON;
+}
+
+static bool is_signing_name(const char *name)
+{
+    for (const struct service *const *s = model_services; *s; s++)
+        if (strcmp((*s)->signing_name, name) == 0)
+            return true;
+    return false;
+}
+
 struct wire_match wire_route(struct arena *a, const struct wire_request *request, const char *signing_name)
 {
     const struct str *target = wire_header(request, "x-amz-target");
-    struct wire_match match = { .protocol = PROTOCOL_JSON, .json_version = "1.1" };
+    struct wire_match match = { .protocol = PROTOCOL_JSON, .json_version = "1.1", .signing_name = signing_name };
     struct parameters query = { 0 }, form = { 0 };
     struct str path = request->target, text = STR("");
 
@@ -325,16 +344,44 @@ struct wire_match wire_route(struct arena *a, const struct wire_request *request
         route_action(&query, &form, signing_name, &match))
         return match;
     route_rest(request, &query, signing_name, &match);
-    if (!match.service && wire_needs_body(request) && str_is(path, "/"))
+    if (match.service)
+        return match;
+    if (str_is(path, "/") && (wire_needs_body(request) || match.operation_name.size))
         expect_action(signing_name, &match);
+    else if (*signing_name)
+        match.protocol = unknown_rest(signing_name);
     return match;
+}
+
+/* Where there is no service, whoever asked is told which one is not here. */
+static int no_service(const struct wire_match *match, struct err *err)
+{
+    struct str what = match->operation_name, prefix;
+    struct str path = { match->path.data, match->path.size < 200 ? match->path.size : 200 };
+
+    /* "AWSGlue.GetDatabases" */
+    while (str_cut(what, '.', &prefix, &what))
+        ;
+    what.size = what.size < 200 ? what.size : 200;
+    fail_code(err, ERR_INVALID, "UnknownOperationException",
+              "Sagebrush does not have the service %s (%s " STR_FMT " was asked for). `sagebrush operations` lists the "
+              "services and operations that are here, `sagebrush operations --missing` the rest of theirs.",
+              match->signing_name, what.size ? "operation" : "path", STR_ARG(what.size ? what : path));
+    if (match->protocol == PROTOCOL_QUERY || match->protocol == PROTOCOL_EC2)
+        snprintf(err->code, sizeof err->code, "InvalidAction");
+    if (match->protocol == PROTOCOL_REST_XML || match->protocol == PROTOCOL_REST_JSON)
+        err->http_status = 404;
+    return -1;
 }
 
 int wire_unknown(const struct wire_match *match, struct err *err)
 {
     const char *version = match->service ? match->service->api_version : "";
+    bool named = match->signing_name && *match->signing_name;
     int size = match->operation_name.size < 200 ? (int)match->operation_name.size : 200;
 
+    if (!match->service && named && !is_signing_name(match->signing_name))
+        return no_service(match, err);
     fail_code(err, ERR_INVALID, "UnknownOperationException",
               "%.*s%sno service here has this operation: it is neither a known X-Amz-Target, Action nor path", size,
               match->operation_name.data ? match->operation_name.data : "", size ? ": " : "");

@@ -41,6 +41,7 @@ struct wire_match {
     const struct route *route;         /* REST protocols */
     struct str bucket;                 /* from the host name, decoded; empty: it is in the path */
     struct str path;                   /* of the target, as sent */
+    const char *signing_name;          /* as wire_route() was told */
     bool query_mode;                   /* the client wants Query's error codes too */
     bool head;                         /* a HEAD request: an answer has no body */
 };

@@ -199,8 +199,9 @@ static int not_here(const struct operation *o, struct err *err)
     /* AWS's general words for it: S3 has a code of its own. */
     const char *code = strcmp(o->service->name, "s3") == 0 ? "NotImplemented" : "NotImplementedException";
 
-    fail_code(err, ERR_INVALID, code, "Sagebrush does not implement %s %s yet. See docs/compatibility.md.",
-              o->service->service_id, o->name);
+    fail_code(err, ERR_INVALID, code,
+              "Sagebrush does not implement %s %s yet. `sagebrush operations --missing %s` lists what it lacks.",
+              o->service->service_id, o->name, o->service->name);
     err->http_status = 501;
     return -1;
 }

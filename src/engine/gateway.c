@@ -132,6 +132,15 @@ static int verify(struct passage *g, const unsigned char *body_sha256, struct er
     return 0;
 }
 
+/* A key that was lent for one service's requests must not open another's: only the target of a request says for sure
+ * which it is for. Paths and actions were looked up among those of the scope's service. */
+static int check_service(const struct passage *g, struct err *err)
+{
+    if (!g->match.service || g->old_signature || sigv4_anonymous(&g->signed_request))
+        return 0;
+    return sigv4_check_service(&g->claim, g->match.service->signing_name, err);
+}
+
 /* Who asks, and as far as the head tells: is it true. */
 static int admit(struct passage *g, struct err *err)
 {
@@ -237,7 +246,7 @@ static void run(struct passage *g, struct str body, const struct upload *upload)
         fail_request(g, &err);
         return;
     }
-    if (wire_decode(g->arena, &g->match, &g->request, &input, &err) < 0) {
+    if (check_service(g, &err) < 0 || wire_decode(g->arena, &g->match, &g->request, &input, &err) < 0) {
         fail_request(g, &err);
         return;
     }
@@ -507,7 +516,7 @@ static void begin(struct passage *g)
         g->request.headers = sigv2_headers(g->arena, &g->signed_request, &g->request.header_count);
     if (!wire_needs_body(&g->request))
         g->match = wire_route(g->arena, &g->request, str_dup(g->arena, g->claim.service));
-    if (admit(g, &err) < 0) {
+    if (check_service(g, &err) < 0 || admit(g, &err) < 0) {
         fail_request(g, &err);
         return;
     }

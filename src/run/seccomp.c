@@ -57,8 +57,8 @@ static const char *const allowed[] = {
     "vmsplice", "wait4", "waitid", "write", "writev",
 };
 
-/* Most of these need a capability too, which a job has not: denied once more, for a kernel that forgets to ask. The rest
- * is where escapes came from. */
+/* Most of these need a capability too, which a job has not: denied once more, for a kernel that forgets to ask. The
+ * rest is where escapes came from. */
 static const char *const refused[] = {
     "acct", "add_key", "bpf", "clock_adjtime", "clock_settime", "create_module", "delete_module", "fanotify_init",
     "fanotify_mark", "finit_module", "fsconfig", "fsmount", "fsopen", "fspick", "get_kernel_syms", "init_module",

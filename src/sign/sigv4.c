@@ -221,6 +221,19 @@ static bool split_credential(struct str credential, struct sigv4_claim *c, struc
     return credential.size > 0 && c->date.size + c->region.size + c->service.size + 16 < SCOPE_MAX;
 }
 
+int sigv4_check_service(const struct sigv4_claim *c, const char *service, struct err *err)
+{
+    enum sigv4_family family = sigv4_family(service);
+
+    if (str_is(c->service, service))
+        return 0;
+    if (family == SIGV4_S3)
+        return refuse(err, 400, "AuthorizationHeaderMalformed",
+                      "The authorization header is malformed; incorrect service \"" STR_FMT
+                      "\". This endpoint belongs to \"%s\".", STR_ARG(c->service), service);
+    return refuse(err, 403, mismatch_code(family), "Credential should be scoped to correct service: '%s'. ", service);
+}
+
 static int check_scope(const struct sigv4_claim *c, struct str terminator, const char *service,
                        enum sigv4_family family, struct err *err)
 {
@@ -233,14 +246,8 @@ static int check_scope(const struct sigv4_claim *c, struct str terminator, const
         return refuse(err, family == SIGV4_S3 ? 400 : 403,
                       family == SIGV4_S3 ? "AuthorizationHeaderMalformed" : mismatch_code(family),
                       "Date in Credential scope does not match the form YYYYMMDD: '" STR_FMT "'", STR_ARG(c->date));
-    if (*service && !str_is(c->service, service)) {
-        if (family == SIGV4_S3)
-            return refuse(err, 400, "AuthorizationHeaderMalformed",
-                          "The authorization header is malformed; incorrect service \"" STR_FMT
-                          "\". This endpoint belongs to \"%s\".", STR_ARG(c->service), service);
-        return refuse(err, 403, mismatch_code(family), "Credential should be scoped to correct service: '%s'. ",
-                      service);
-    }
+    if (*service && sigv4_check_service(c, service, err) < 0)
+        return -1;
     /* With nothing else said of a request, the scope's service is what it is for. */
     if (c->service.size == 0 || c->region.size == 0)
         return incomplete(err, family, "the Credential is mal-formed; expecting "

@@ -66,6 +66,9 @@ struct sigv4_claim {
 int sigv4_parse(struct arena *, const struct sigv4_request *, const char *service, struct sigv4_claim *ret,
                 struct err *err);
 
+/* The same check on its own, for who learned the service from the request that was parsed with "". */
+int sigv4_check_service(const struct sigv4_claim *, const char *service, struct err *err);
+
 /* True when the request has neither an Authorization header nor a presigned query. */
 bool sigv4_anonymous(const struct sigv4_request *);
 

@@ -4,7 +4,10 @@ import os
 import pathlib
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 
+import botocore.exceptions
 import pytest
 
 HERE = pathlib.Path(__file__).parent
@@ -35,6 +38,42 @@ print(sts["Arn"], body, boto3.__version__, type(jobs).__name__)
 """
     out = run(server, DEBIAN_PYTHON, "-c", program)
     assert ":assumed-role/SagebrushExecutionRole/" in out and " hello 1.26" in out
+
+
+@pytest.mark.parametrize("service, operation, arguments", [
+    ("glue", "get_databases", {}), ("ecs", "list_clusters", {}), ("sqs", "list_queues", {}), ("sns", "list_topics", {}),
+    ("ec2", "describe_instances", {}), ("lambda", "list_functions", {}), ("route53", "list_hosted_zones", {}),
+])
+def test_a_service_that_is_not_here_is_named(aws, server, service, operation, arguments):
+    client = aws(service, endpoint_url=f"http://127.0.0.1:{server.port}")
+    with pytest.raises(botocore.exceptions.ClientError) as e:
+        getattr(client, operation)(**arguments)
+    error = e.value.response["Error"]
+    assert error["Code"] in ("UnknownOperationException", "InvalidAction"), error
+    assert f"does not have the service {service} (" in error["Message"]
+
+
+def test_a_scope_of_another_service_opens_nothing(server):
+    """boto3 cannot be brought to it: the request is signed by hand."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    who = Credentials(server.env["AWS_ACCESS_KEY_ID"], server.env["AWS_SECRET_ACCESS_KEY"])
+    answers = {}
+    for scope in ("sagemaker", "sts", "logs", "nothing"):
+        request = AWSRequest("POST", f"http://127.0.0.1:{server.port}/", data=b"{}", headers={
+            "X-Amz-Target": "SageMaker.ListTrainingJobs", "Content-Type": "application/x-amz-json-1.1"})
+        SigV4Auth(who, scope, "us-east-1").add_auth(request)
+        try:
+            with urllib.request.urlopen(urllib.request.Request(request.url, b"{}", dict(request.headers))) as answer:
+                answers[scope] = (answer.status, "")
+        except urllib.error.HTTPError as e:
+            answers[scope] = (e.code, e.read().decode())
+    assert answers["sagemaker"][0] == 200
+    for scope in ("sts", "logs", "nothing"):
+        status, body = answers[scope]
+        assert status == 403 and "Credential should be scoped to correct service: 'sagemaker'." in body, answers
 
 
 @pytest.mark.skipif(not os.path.exists("/usr/bin/aws"), reason="awscli is not installed")
