@@ -190,6 +190,7 @@ int route_snapshot_parse(struct arena *a, struct str text, struct route_snapshot
         if (read_text(roles->items[i], &at, "arn", &s.roles[i].arn, err) < 0 ||
             read_policies(a, roles->items[i], &at, &s.roles[i].policies, err) < 0)
             return -1;
+        s.roles[i].id = doc_text(roles->items[i], "id");
     }
     s.endpoint_count = count_of(endpoints);
     s.endpoints = arena_array_of(a, struct route_endpoint, s.endpoint_count);
@@ -252,6 +253,7 @@ int route_snapshot_write(const char *path, const struct route_snapshot *s, struc
         struct doc *role = doc_map(a);
 
         doc_set_string(a, role, "arn", s->roles[i].arn);
+        doc_set_string(a, role, "id", s->roles[i].id);
         if (s->roles[i].policies)
             doc_set(a, role, "policies", doc_copy(a, s->roles[i].policies));
         doc_append(a, roles, role);

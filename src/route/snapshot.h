@@ -19,9 +19,9 @@ struct route_key {
     bool trusted;               /* no policy is asked */
 };
 
-/* For session tokens: the policies of the role that a session has. */
+/* For session tokens: the policies of the role or the user that a session has. */
 struct route_role {
-    const char *arn;
+    const char *arn, *id; /* "": of an older control plane; no session is known to be its */
     const struct doc *policies;
 };
 

@@ -248,9 +248,12 @@ static int identify(struct invocation *v, struct err *err)
                 return sigv4_refuse(err, "sagemaker", SIGV4_TOKEN_INVALID, v->claim.access_key_id);
             v->session_policy = policy;
         }
-        /* A role or user that is gone has no policies, and so no rights. */
+        /* A role or user that is gone has no policies, and so no rights; nor have its sessions those of a new one of
+         * its name. */
         role = *t->role_arn ? table_role(v->table, t->role_arn) : NULL;
         user = *t->role_arn ? NULL : table_key_by_arn(v->table, t->arn);
+        role = role && token_is_of(t, role->id) ? role : NULL;
+        user = user && strcmp(user->user_id, t->user_id) == 0 ? user : NULL;
         v->policies = role ? role->policies : user ? user->policies : NULL;
         v->trusted = user && user->trusted && !v->session_policy;
     } else {

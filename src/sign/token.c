@@ -107,6 +107,14 @@ enum token_answer token_open(struct arena *a, const unsigned char key[static SEA
     return TOKEN_GOOD;
 }
 
+bool token_is_of(const struct token *t, const char *id)
+{
+    size_t size = strlen(id);
+
+    /* "AROA...:SESSION" of a role, "AIDA..." of a user */
+    return size > 0 && strncmp(t->user_id, id, size) == 0 && (t->user_id[size] == ':' || t->user_id[size] == '\0');
+}
+
 void token_pair_new(struct rand *rand, const char *prefix, struct token_pair *ret)
 {
     static const char id_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

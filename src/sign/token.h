@@ -5,6 +5,7 @@
 #ifndef SIGN_TOKEN_H
 #define SIGN_TOKEN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -33,6 +34,9 @@ enum token_answer { TOKEN_GOOD, TOKEN_INVALID, TOKEN_EXPIRED };
  */
 enum token_answer token_open(struct arena *, const unsigned char key[static SEAL_KEY_SIZE], struct str text,
                              struct str access_key_id, int64_t now_ms, struct token *ret);
+
+/* Was it made for the user or the role of this id? A name may come back after its owner is gone, an id never. */
+bool token_is_of(const struct token *, const char *id);
 
 /* Makes a fresh pair: 'prefix' "AKIA" or "ASIA" and 16 capital letters and digits; 40 characters of secret. */
 struct token_pair {

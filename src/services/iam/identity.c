@@ -43,7 +43,13 @@ struct identity_cache {
     int64_t revision;
     struct arena *arena; /* of everything in it */
     struct map *keys;    /* access key id -> struct identity_found */
-    struct map *arns;    /* ARN of a role or user -> list of policies */
+    struct map *arns;    /* ARN of a role or user -> struct owner */
+};
+
+/* Who sessions belong to. */
+struct owner {
+    const char *id; /* "": there is none of the ARN */
+    struct doc *policies;
 };
 
 static void forget_all(struct identity_cache *cache)
@@ -168,33 +174,57 @@ static int find_key(struct arena *a, struct store *store, struct platform *p, st
     return 0;
 }
 
-/* The policies of a role's or a user's ARN; none when it is gone: its sessions may do nothing more. */
-static int find_policies(struct arena *a, struct store *store, struct platform *p, const char *arn,
+static int load_owner(struct arena *a, struct store *store, const char *arn, struct owner *ret, struct err *err)
+{
+    const char *account = arn + strlen("arn:aws:iam::");
+    const struct entity_kind *kind;
+    struct doc *record;
+
+    *ret = (struct owner){ "", doc_list(a) };
+    if (entity_by_arn(a, store, arn, &kind, &record, err) < 0) {
+        if (err->kind != ERR_NOT_FOUND)
+            return -1;
+        *err = (struct err){ 0 };
+        return 0;
+    }
+    ret->id = doc_text(record, kind->id_member);
+    return entity_policies(a, store, arena_strndup(a, account, strcspn(account, ":")), record, &ret->policies, err);
+}
+
+/* The policies of the role or the user that the token was made for; none when it is gone, whoever has its name now: its
+ * sessions may do nothing more. */
+static int find_policies(struct arena *a, struct store *store, struct platform *p, const struct token *t,
                          const struct doc **ret, struct err *err)
 {
     struct identity_cache *cache = cache_of(p);
-    struct doc *policies = map_get(cache->arns, str_of(arn)), *record;
-    bool remember = !policies && !store_dirty(store);
+    struct owner *owner = map_get(cache->arns, str_of(t->role_arn));
+    bool remember = !owner && !store_dirty(store);
     struct arena *home = remember ? cache->arena : a;
-    const struct entity_kind *kind;
 
-    if (!policies) {
-        if (entity_by_arn(home, store, arn, &kind, &record, err) < 0) {
-            if (err->kind != ERR_NOT_FOUND)
-                return -1;
-            *err = (struct err){ 0 };
-            policies = doc_list(home);
-        } else {
-            const char *account = arn + strlen("arn:aws:iam::");
-
-            if (entity_policies(home, store, arena_strndup(home, account, strcspn(account, ":")), record, &policies,
-                                err) < 0)
-                return -1;
-        }
+    if (!owner) {
+        owner = arena_new_of(home, struct owner);
+        if (load_owner(home, store, t->role_arn, owner, err) < 0)
+            return -1;
         if (remember)
-            map_set(cache->arns, str_of(arn), policies);
+            map_set(cache->arns, str_of(t->role_arn), owner);
     }
-    *ret = doc_copy(a, policies);
+    *ret = token_is_of(t, owner->id) ? doc_copy(a, owner->policies) : doc_list(a);
+    return 0;
+}
+
+int identity_role_id(struct arena *a, struct store *store, const char *role_arn, const char **ret, struct err *err)
+{
+    const struct entity_kind *kind;
+    struct doc *record;
+
+    *ret = "";
+    if (entity_by_arn(a, store, role_arn, &kind, &record, err) < 0) {
+        if (err->kind != ERR_NOT_FOUND)
+            return -1;
+        *err = (struct err){ 0 };
+        return 0;
+    }
+    *ret = doc_text(record, kind->id_member);
     return 0;
 }
 
@@ -215,7 +245,7 @@ static int find_session(struct arena *a, struct store *store, struct platform *p
     }
     if (*t.session_policy && json_parse(a, str_of(t.session_policy), &session_policy, err) < 0)
         return -1;
-    if (find_policies(a, store, p, t.role_arn, &policies, err) < 0)
+    if (find_policies(a, store, p, &t, &policies, err) < 0)
         return -1;
     ret->secret_access_key = t.secret_access_key;
     ret->principal = (struct principal){ .account = t.account, .arn = t.arn, .user_id = t.user_id,
@@ -241,6 +271,7 @@ struct snapshot {
     struct doc *list;
     struct err *err;
     bool failed;
+    const struct entity_kind *kind; /* of what is being told */
 };
 
 static int snapshot_key(void *data, struct doc *key, struct err *err)
@@ -277,6 +308,7 @@ static bool snapshot_entity(void *data, struct doc *record)
         return false;
     }
     doc_set_string(s->arena, one, "arn", arn);
+    doc_set_string(s->arena, one, "id", doc_text(record, s->kind->id_member));
     doc_set(s->arena, one, "policies", policies);
     doc_append(s->arena, s->list, one);
     return true;
@@ -284,12 +316,14 @@ static bool snapshot_entity(void *data, struct doc *record)
 
 int identity_snapshot(struct arena *a, struct store *store, struct platform *p, struct doc **ret, struct err *err)
 {
-    struct snapshot keys = { a, store, doc_list(a), err, false }, roles = { a, store, doc_list(a), err, false };
+    struct snapshot keys = { a, store, doc_list(a), err, false, NULL },
+                    roles = { a, store, doc_list(a), err, false, &iam_role }, users = roles;
     struct doc *d = doc_map(a);
 
+    users.kind = &iam_user; /* into the same list */
     if (access_key_each(a, store, snapshot_key, &keys, err) < 0 ||
         entity_each(a, store, &iam_role, NULL, snapshot_entity, &roles, err) < 0 || roles.failed ||
-        entity_each(a, store, &iam_user, NULL, snapshot_entity, &roles, err) < 0 || roles.failed)
+        entity_each(a, store, &iam_user, NULL, snapshot_entity, &users, err) < 0 || users.failed)
         return -1;
     doc_set_string(a, d, "session_key", base64_encode(a, p->session_key, sizeof p->session_key));
     doc_set_string(a, d, "account", p->account);

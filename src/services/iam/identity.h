@@ -27,11 +27,14 @@ struct identity_found {
 int identity_find(struct arena *, struct store *, struct platform *, const struct sigv4_claim *, const char *service,
                   int64_t now_ms, struct identity_found *ret, struct err *err);
 
+/* The id of a role, which its sessions' tokens carry; "" when it is gone: such a token has no rights. */
+int identity_role_id(struct arena *, struct store *, const char *role_arn, const char **ret, struct err *err);
+
 /* Frees what identity_find() remembers in the platform. */
 void identity_forget(struct platform *);
 
 /* The identities' part of the routing snapshot: session_key, account, default_region, keys (as docs/ARCHITECTURE.md
- * says), and roles [{"arn","policies"}]: a session token's role_arn is one of them (or a user's ARN, for a user's own
+ * says), and roles [{"arn","id","policies"}]: a session token's role_arn is one of them (or a user's ARN, for a user's own
  * session). */
 int identity_snapshot(struct arena *, struct store *, struct platform *, struct doc **ret, struct err *err);
 

@@ -111,10 +111,12 @@ static int start(struct pass *p, const struct resource *r, const struct each *e,
         .environment = doc_get(e->variant, "Environment"),
         .isolated = doc_bool(e->variant, "Isolated", false),
     };
-    struct doc *order = instance_order(a, engine_context(p->engine), &instance, p->now_ms), *models = doc_list(a);
+    struct doc *order, *models = doc_list(a);
     const struct doc *source = doc_at(e->variant, "ModelDataSource.S3DataSource");
     const char *url = doc_text_or(source, "S3Uri", doc_text(e->variant, "ModelDataUrl"));
 
+    if (instance_order(a, p->engine, &instance, p->now_ms, &order, err) < 0)
+        return -1;
     if (*url) {
         struct doc *m = doc_map(a);
 

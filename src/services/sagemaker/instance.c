@@ -17,21 +17,26 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static struct doc *credentials_of(struct arena *a, struct platform *platform, const struct instance *i, int64_t now_ms)
+static int credentials_of(struct arena *a, struct engine *engine, const struct instance *i, int64_t now_ms,
+                          struct doc **ret, struct err *err)
 {
+    struct platform *platform = engine_context(engine);
     struct token_pair pair;
     const char *role = last_part(i->role_arn);
     struct token token = {
         .account = i->owner->account,
         .arn = arena_printf(a, "arn:aws:sts::%s:assumed-role/%s/SageMaker", i->owner->account, role),
-        .user_id = arena_printf(a, "%s:SageMaker", role),
         .role_arn = i->role_arn,
         .session_policy = "",
         .issued_ms = now_ms,
         .expires_ms = now_ms + credentials_ms,
     };
     struct doc *c = doc_map(a);
+    const char *id;
 
+    if (identity_role_id(a, engine_world_of(engine)->store, i->role_arn, &id, err) < 0)
+        return -1;
+    token.user_id = arena_printf(a, "%s:SageMaker", id);
     token_pair_new(platform->rand, "ASIA", &pair);
     token.access_key_id = pair.access_key_id;
     token.secret_access_key = pair.secret_access_key;
@@ -40,14 +45,19 @@ static struct doc *credentials_of(struct arena *a, struct platform *platform, co
     doc_set_string(a, c, "session_token", token_seal(a, platform->session_key, platform->rand, &token));
     doc_set_string(a, c, "role_arn", i->role_arn);
     doc_set_integer(a, c, "expires_ms", token.expires_ms);
-    return c;
+    *ret = c;
+    return 0;
 }
 
-struct doc *instance_order(struct arena *a, struct platform *platform, const struct instance *i, int64_t now_ms)
+int instance_order(struct arena *a, struct engine *engine, const struct instance *i, int64_t now_ms, struct doc **ret,
+                   struct err *err)
 {
+    struct platform *platform = engine_context(engine);
     struct pool_limits limits = pool_limits_of(platform->pool, i->instance_type);
-    struct doc *order = doc_map(a), *l = doc_map(a);
+    struct doc *order = doc_map(a), *l = doc_map(a), *credentials;
 
+    if (credentials_of(a, engine, i, now_ms, &credentials, err) < 0)
+        return -1;
     doc_set_integer(a, l, "cpus", limits.cpus);
     doc_set_integer(a, l, "cpu_weight", limits.cpu_weight);
     doc_set_integer(a, l, "memory_bytes", limits.memory_bytes);
@@ -65,13 +75,14 @@ struct doc *instance_order(struct arena *a, struct platform *platform, const str
     doc_set_string(a, order, "log_stream", i->log_stream);
     doc_set_boolean(a, order, "isolated", i->isolated);
     doc_set(a, order, "limits", l);
-    doc_set(a, order, "role", credentials_of(a, platform, i, now_ms));
+    doc_set(a, order, "role", credentials);
     doc_set(a, order, "environment", i->environment ? doc_copy(a, i->environment) : doc_map(a));
     if (i->entrypoint)
         doc_set(a, order, "entrypoint", doc_copy(a, i->entrypoint));
     if (i->arguments)
         doc_set(a, order, "arguments", doc_copy(a, i->arguments));
-    return order;
+    *ret = order;
+    return 0;
 }
 
 struct report report_read(const struct doc *d)

@@ -20,7 +20,8 @@ struct instance {
 };
 
 /* A new order document, ready for the members that the work adds. */
-struct doc *instance_order(struct arena *, struct platform *, const struct instance *, int64_t now_ms);
+int instance_order(struct arena *, struct engine *, const struct instance *, int64_t now_ms, struct doc **ret,
+                   struct err *err);
 
 /* The report of an agent, as a view. Phases are read from the document. */
 struct report {

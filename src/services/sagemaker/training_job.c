@@ -311,8 +311,10 @@ static int start(struct pass *p, const struct resource *r, struct err *err)
         .arguments = s.arguments,
         .isolated = s.isolated,
     };
-    struct doc *order = instance_order(a, engine_context(p->engine), &instance, p->now_ms), *hosts = doc_list(a);
+    struct doc *order, *hosts = doc_list(a);
 
+    if (instance_order(a, p->engine, &instance, p->now_ms, &order, err) < 0)
+        return -1;
     doc_append(a, hosts, doc_string(a, "algo-1"));
     doc_set(a, order, "hosts", hosts);
     doc_set_string(a, order, "host_name", "algo-1");

@@ -40,7 +40,7 @@ static void test_round_trip(void **state)
     struct route_variant variants[] = { { "AllTraffic", "v1", 0.25, instances, 2 }, { "Other", "v2", 0, NULL, 0 } };
     struct route_endpoint endpoint = { "E", "us-east-1", "123456789012", "arn:e", variants, 2 };
     struct route_key key = { "AKIA", "s", "123456789012", "arn:k", "AIDA", policies, true };
-    struct route_role role = { "arn:r", policies };
+    struct route_role role = { "arn:r", "AROA", policies };
     struct route_snapshot s = {
         7, { "0123456789abcdef0123456789abcdef", 32 }, "123456789012", "us-east-1", &key, 1, &role, 1, &endpoint, 1
     };
@@ -60,6 +60,7 @@ static void test_round_trip(void **state)
     assert_true(got.keys[0].trusted);
     assert_int_equal(got.keys[0].policies->count, 1);
     assert_string_equal(got.roles[0].arn, "arn:r");
+    assert_string_equal(got.roles[0].id, "AROA");
     assert_int_equal(got.endpoints[0].variant_count, 2);
     assert_true(got.endpoints[0].variants[0].weight == 0.25);
     assert_int_equal(got.endpoints[0].variants[0].instances[0].port, 8080);

@@ -43,6 +43,8 @@ static void progress(void *data)
 {
 }
 
+static const char *role_id = "AROA", *user_id = "AIDA";
+
 static void apply(struct arena *a, const char *role_policies, const char *user_policies)
 {
     struct err err = { 0 };
@@ -50,13 +52,15 @@ static void apply(struct arena *a, const char *role_policies, const char *user_p
                               "{\"version\":1,\"generation\":1,\"session_key\":\"%s\",\"account\":\"" ACCOUNT
                               "\",\"default_region\":\"us-east-1\","
                               "\"keys\":[{\"id\":\"AKIAUSER\",\"secret\":\"s\",\"account\":\"" ACCOUNT
-                              "\",\"arn\":\"" USER "\",\"user_id\":\"AIDA\","
-                              "\"policies\":%s,\"trusted\":false}],\"roles\":[{\"arn\":\"" ROLE "\",\"policies\":%s}],"
+                              "\",\"arn\":\"" USER "\",\"user_id\":\"%s\","
+                              "\"policies\":%s,\"trusted\":false}],\"roles\":[{\"arn\":\"" ROLE "\",\"id\":\"%s\","
+                              "\"policies\":%s}],"
                               "\"endpoints\":[{\"name\":\"demo\",\"region\":\"us-east-1\",\"account\":\"" ACCOUNT
                               "\",\"arn\":\"" ARN "\",\"variants\":["
                               "{\"name\":\"v\",\"uid\":\"v\",\"weight\":1,\"instances\":[{\"uid\":\"i\",\"address\":"
                               "\"127.0.0.1\",\"port\":%d}]}]}]}",
-                              base64_encode(a, session_key, 32), user_policies, role_policies, container_port);
+                              base64_encode(a, session_key, 32), user_id, user_policies, role_id, role_policies,
+                              container_port);
 
     assert_int_equal(worker_take(worker, str_of(text), &err), 0);
 }
@@ -127,10 +131,11 @@ static char *invoke_as(struct arena *a, const char *id, const char *secret, cons
                         type ? type + 18 : "");
 }
 
+/* Of the user "AIDA" without a role, else of the role "AROA". */
 static char *token_of(struct arena *a, const char *role, const char *arn, const char *session_policy, int64_t for_ms)
 {
     int64_t now = clock_wall_ms(clock_system());
-    struct token t = { "ASIASESSION", "session secret", ACCOUNT,     arn,          "AROA:s",
+    struct token t = { "ASIASESSION", "session secret", ACCOUNT,     arn,          *role ? "AROA:s" : "AIDA",
                        role,          session_policy,   now - 10000, now + for_ms, 1 };
 
     return token_seal(a, session_key, rand_system(), &t);
@@ -178,11 +183,31 @@ static void test_sessions(void **state)
     assert_string_equal(invoke_as(a, "ASIASESSION", "session secret", token_of(a, "", USER, "", 60000)), "200");
 }
 
+/* Deleted and made again: the name is the same, the rights of its sessions are not. */
+static void test_a_name_that_came_back(void **state)
+{
+    static const char *const others[] = { "AROAOTHER", "AROA:", "ARO", "" };
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *arn = "arn:aws:sts::" ACCOUNT ":assumed-role/Caller/s";
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        role_id = user_id = others[i];
+        apply(a, ALLOW, ALLOW);
+        assert_string_equal(invoke_as(a, "ASIASESSION", "session secret", token_of(a, ROLE, arn, "", 60000)),
+                            "403 AccessDeniedException");
+        assert_string_equal(invoke_as(a, "ASIASESSION", "session secret", token_of(a, "", USER, "", 60000)),
+                            "403 AccessDeniedException");
+    }
+    role_id = "AROA";
+    user_id = "AIDA";
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_users, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sessions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_name_that_came_back, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

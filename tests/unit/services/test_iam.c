@@ -268,10 +268,64 @@ static void test_assume(void **state)
     /* A role that is gone takes its rights with it. */
     w.who = NULL;
     o = must("sts", "AssumeRole", json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/Account','RoleSessionName':'s3'}"));
+    assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session),
+                     0);
     must("iam", "DeleteRole", json("{'RoleName':'Account'}"));
     assert_int_equal(find(doc_text(o, "Credentials.AccessKeyId"), doc_text(o, "Credentials.SessionToken"), &session),
                      0);
     assert_int_equal(session.principal.policies->count, 0);
+}
+
+/* What a session of this token may do now: the number of its policies. */
+static uint32_t rights_of(const struct doc *credentials)
+{
+    struct identity_found session;
+
+    assert_int_equal(find(doc_text(credentials, "AccessKeyId"), doc_text(credentials, "SessionToken"), &session), 0);
+    return session.principal.policies->count;
+}
+
+static void make_and_allow(const char *noun, const char *name)
+{
+    const char *member = strcmp(noun, "Role") == 0 ? "RoleName" : "UserName";
+    struct doc *input = with(json("{}"), member, name), *policy = doc_copy(w.arena, input);
+    bool role = strcmp(noun, "Role") == 0;
+
+    must("iam", role ? "CreateRole" : "CreateUser",
+         role ? with(input, "AssumeRolePolicyDocument", TRUST("{`AWS`:`*`}")) : input);
+    must("iam", role ? "PutRolePolicy" : "PutUserPolicy",
+         with(with(policy, "PolicyName", "p"), "PolicyDocument", ALLOW("s3:*", "*")));
+}
+
+static void test_sessions_end_with_who_they_are_of(void **state)
+{
+    struct identity_found bob;
+    const struct doc *key, *of_role, *of_user;
+    const char *id;
+
+    assert_int_equal(identity_bootstrap(w.arena, w.store, &w.platform, w.now_ms, &w.err), 0);
+    make_and_allow("Role", "again");
+    make_and_allow("User", "bob");
+    of_role = doc_get(must("sts", "AssumeRole",
+                           json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/again','RoleSessionName':'s1'}")), "Credentials");
+    key = must("iam", "CreateAccessKey", json("{'UserName':'bob'}"));
+    id = doc_text(key, "AccessKey.AccessKeyId");
+    assert_int_equal(find(id, "", &bob), 0);
+    w.who = &bob.principal;
+    of_user = doc_get(must("sts", "GetSessionToken", json("{}")), "Credentials");
+    w.who = NULL;
+    assert_int_equal(rights_of(of_role), 1);
+    assert_int_equal(rights_of(of_user), 1);
+
+    must("iam", "DeleteRolePolicy", json("{'RoleName':'again','PolicyName':'p'}"));
+    must("iam", "DeleteRole", json("{'RoleName':'again'}"));
+    must("iam", "DeleteAccessKey", with(json("{'UserName':'bob'}"), "AccessKeyId", id));
+    must("iam", "DeleteUserPolicy", json("{'UserName':'bob','PolicyName':'p'}"));
+    must("iam", "DeleteUser", json("{'UserName':'bob'}"));
+    make_and_allow("Role", "again");
+    make_and_allow("User", "bob");
+    assert_int_equal(rights_of(of_role), 0);
+    assert_int_equal(rights_of(of_user), 0);
 }
 
 /* SageMaker knocks by itself. */
@@ -355,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_policies, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_managed, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_assume, world_new, world_free),
+        cmocka_unit_test_setup_teardown(test_sessions_end_with_who_they_are_of, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_service_assumes, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_bootstrap, world_new, world_free),
     };
