@@ -132,7 +132,7 @@ int engine_new(const struct engine_world *world, struct engine **ret, struct err
     e->troubles = map_new();
     list_init(&e->touched);
     list_init(&e->visited);
-    e->housekeeping_boot_ms = clock_boot_ms(world->clock);
+    e->housekeeping_boot_ms = e->orphans_boot_ms = clock_boot_ms(world->clock);
     for (const struct kind *const *k = world->kinds; *k; k++)
         map_set(e->kinds, str_of((*k)->name), (void *)*k);
     for (const struct service_ops *const *s = world->services; *s; s++)
@@ -568,6 +568,7 @@ static int visit_some(struct engine *e, struct queue *q, int limit)
 static int64_t next_visit(struct arena *a, struct engine *e, int64_t now_ms)
 {
     int64_t boot_ms = clock_boot_ms(e->world.clock), next_ms = store_row_next_due(e->world.store);
+    int64_t orphans_ms = orphans_due_ms(e, now_ms);
     struct err err;
     struct queue q;
     struct str uid;
@@ -585,6 +586,7 @@ static int64_t next_visit(struct arena *a, struct engine *e, int64_t now_ms)
 
         next_ms = retry_ms < next_ms ? retry_ms : next_ms;
     }
+    next_ms = orphans_ms < next_ms ? orphans_ms : next_ms;
     return next_ms < now_ms ? now_ms : next_ms;
 }
 
@@ -617,6 +619,7 @@ int engine_reconcile(struct engine *e, int limit, int64_t *ret_next_ms)
     assert(limit > 0);
     if (usage_look_at_clock(e) && touch_what_waits(e, &err) < 0)
         log_error("engine.clock", "error=%s", log_quote(a, err.text));
+    orphans_end(e);
     /* Most turns only answer questions: nothing was written since the last look, and nothing is due. */
     if (e->settled && list_empty(&e->touched) && !store_dirty(e->world.store) && now_ms < e->next_ms) {
         *ret_next_ms = e->next_ms;

@@ -31,6 +31,7 @@ struct engine {
     bool settled;           /* nothing was written since next_ms was found */
     int64_t next_ms;        /* when a row is due next, wall time */
     int64_t housekeeping_boot_ms; /* when it was done last */
+    int64_t orphans_boot_ms; /* when they are looked for next */
 };
 
 /* verbs.c */
@@ -47,5 +48,9 @@ struct resource resource_of(const struct kind *, const struct row *); /* may cha
 int usage_begin(struct engine *, struct err *err);   /* at start: the eras that are known */
 bool usage_look_at_clock(struct engine *);            /* true: the wall clock went back */
 void usage_committed(struct engine *, bool saved);   /* the turn ended */
+
+/* orphans.c */
+void orphans_end(struct engine *); /* one step, when it is time to look for them: at the start, and rarely after */
+int64_t orphans_due_ms(const struct engine *, int64_t now_ms); /* when that is, wall time */
 
 #endif

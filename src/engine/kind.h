@@ -54,6 +54,9 @@ struct kind {
      * world, takes at most one step, says when to look again (*ret_next_ms, wall time; INT64_MAX on entry). May come
      * twice, late, or after a crash at any line; never blocks. Returning -1 saves nothing and comes again. */
     int (*reconcile)(struct pass *, struct resource *, int64_t *ret_next_ms, bool *ret_row_goes, struct err *);
+    /* Whether the agent of that name is one that passes of this row start, watch and forget: those that nobody owns
+     * are ended (engine/orphans.c). NULL: whatever agent names this row as its owner is its own. */
+    bool (*owns)(struct arena *, const struct resource *, const char *agent);
 };
 
 /* The state, as the row's filter sees it and as the status says it. Aborts on a move that the table does not have;

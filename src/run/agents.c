@@ -323,6 +323,18 @@ static int agents_list(struct runtime *rt, struct arena *arena, const char *cons
     return 0;
 }
 
+static int agents_owner(struct runtime *rt, struct arena *arena, const char *name, const char **ret_uid,
+                        struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    const struct doc *order;
+
+    if (folder_read(arena, folder_of(arena, g, name), FOLDER_ORDER, &order, err) < 0)
+        return -1;
+    *ret_uid = doc_text(order, "uid");
+    return 0;
+}
+
 static void agents_free(struct runtime *rt)
 {
     struct agents *g = agents_of(rt);
@@ -446,6 +458,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
                                  .stop = agents_stop,
                                  .forget = agents_forget,
                                  .list = agents_list,
+                                 .owner = agents_owner,
                                  .free = agents_free };
     g->driver = driver;
     g->arena = a;

@@ -27,6 +27,7 @@ struct runtime {
     int (*stop)(struct runtime *, const char *name, int64_t grace_s, const char *reason, struct err *err);
     int (*forget)(struct runtime *, const char *name, struct err *err);
     int (*list)(struct runtime *, struct arena *, const char *const **ret_names, int *ret_count, struct err *err);
+    int (*owner)(struct runtime *, struct arena *, const char *name, const char **ret_uid, struct err *err);
     void (*free)(struct runtime *);
 };
 
@@ -69,6 +70,13 @@ static inline int runtime_list(struct runtime *rt, struct arena *a, const char *
                                struct err *err)
 {
     return rt->list(rt, a, ret_names, ret_count, err);
+}
+
+/* Whose order it is: the "uid" in it; "" when there is no order of that name. */
+static inline int runtime_owner(struct runtime *rt, struct arena *a, const char *name, const char **ret_uid,
+                                struct err *err)
+{
+    return rt->owner(rt, a, name, ret_uid, err);
 }
 
 static inline void runtime_free(struct runtime *rt) /* NULL is fine; what runs goes on */

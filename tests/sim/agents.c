@@ -6,6 +6,8 @@
 
 #include "sim.h"
 
+#define ORPHAN "orphan-0"
+
 struct agent *agent_find(const char *name)
 {
     for (int i = 0; i < w.agent_count; i++)
@@ -21,6 +23,19 @@ static const char *owner_of(const char *name)
     return order ? doc_text(order, "uid") : "";
 }
 
+void agents_orphan(const char *work, const char *owner)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *order = doc_map(a);
+    bool dying = w.dying;
+    struct err err;
+
+    doc_set_string(a, order, "uid", owner);
+    doc_set_string(a, order, "work", work);
+    runtime_start(w.runtime, ORPHAN, order, &err);
+    w.dying = dying; /* it is not the control plane that starts it */
+}
+
 /* What the saved row says of a job that is being started. */
 static void check_start(const struct agent *x)
 {
@@ -28,6 +43,8 @@ static void check_start(const struct agent *x)
     struct err err;
     struct row row;
 
+    if (x->orphan)
+        return;
     if (x->starts > 1 && !x->lost)
         broken("%s was started again, and its host had not lost it", x->name);
     if (store_row_by_uid(a, w.store, x->owner, &row, &err) < 0)
@@ -47,7 +64,8 @@ static void started(const char *name)
     if (!x) {
         assert(w.agent_count < AGENTS);
         x = &w.agents[w.agent_count++];
-        *x = (struct agent){ .serves = doc_is(sim_order(w.runtime, name), "work", "serve") };
+        *x = (struct agent){ .serves = doc_is(sim_order(w.runtime, name), "work", "serve"),
+                              .orphan = strcmp(name, ORPHAN) == 0 };
         snprintf(x->name, sizeof x->name, "%s", name);
         snprintf(x->owner, sizeof x->owner, "%s", owner_of(name));
     }
@@ -61,10 +79,25 @@ static void started(const char *name)
     x->phase = 0;
 }
 
+/* What the saved row says of a job that is being stopped. */
+static void check_stop(const struct agent *x)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct err err;
+    struct row row;
+
+    if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_bool(row.want, "Stop", false))
+        broken("%s is told to stop, and nobody asked for it", x->name);
+}
+
 static void check_end(const char *verb, const char *name)
 {
     struct agent *x = agent_find(name);
 
+    if (x && x->orphan)
+        return;
+    if (strcmp(verb, "stop") == 0 && x && !x->serves && !x->ended)
+        check_stop(x);
     if (x && x->there && !x->ended && plane_may_ask(name))
         broken("%s of %s, and the data plane may still send requests to it", verb, name);
     if (strcmp(verb, "forget") == 0 && x && !x->serves) {

@@ -18,7 +18,7 @@
 enum {
     BUSY_STEPS = 120,
     CALM_STEPS = 2000,
-    SETTLED_MS = 400 * 1000, /* longer than the longest pause: of a row in trouble, of an instance that dies */
+    SETTLED_MS = 11 * 60 * 1000, /* longer than the longest pause, which is that between two looks for orphans */
 };
 
 struct world w;
@@ -113,6 +113,8 @@ static void begin(uint64_t seed, bool verbose)
     tell("seed %llu, faults %x", (unsigned long long)seed, w.faults);
     plane_begin();
     user_begin();
+    if (seed % 4 == 1)
+        agents_orphan(seed % 8 == 1 ? "train" : "serve", "a row that is not there");
     control_start();
 }
 
@@ -184,8 +186,11 @@ static void story(void)
 {
     int64_t since_ms;
 
-    for (int i = 0; i < BUSY_STEPS; i++)
+    for (int i = 0; i < BUSY_STEPS; i++) {
+        if (i == BUSY_STEPS / 2 && w.seed % 4 == 2)
+            user_orphan();
         step();
+    }
     w.calm = true;
     tell("calm");
     since_ms = w.boot_ms;

@@ -36,6 +36,7 @@ enum { JOBS = 4, ENDPOINTS = 2, AGENTS = 512 };
 struct agent { /* as the world knows it */
     char name[64], owner[32];
     bool serves, there, stopping, ended, lost;
+    bool orphan; /* no row owns it */
     int starts, phase;
     int64_t started_boot_ms, ended_boot_ms; /* of the user's code */
 };
@@ -85,6 +86,7 @@ _Noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 
 
 /* agents.c: the runtime's hooks, and what agents see happen. */
 struct runtime *agents_runtime(void);
+void agents_orphan(const char *work, const char *owner); /* one of a time that no row knows, as after a restore */
 void agents_move(void);
 struct agent *agent_find(const char *name);
 
@@ -107,6 +109,7 @@ int control_call(const char *operation, struct doc *(*input)(struct arena *, voi
 void user_begin(void);
 void user_move(void);
 bool user_settled(void);   /* nothing is on its way */
+void user_orphan(void); /* an instance that an endpoint's row of today does not know */
 void user_check_all(void); /* at the end: everything answered is there, everything has ended */
 
 #endif

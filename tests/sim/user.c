@@ -257,6 +257,19 @@ void user_move(void)
     }
 }
 
+void user_orphan(void)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct row_filter one = { .kind = endpoint.name, .limit = 1 };
+    const char *after;
+    struct row *rows;
+    struct err err;
+    int count;
+
+    if (store_row_list(a, w.store, &one, &rows, &count, &after, &err) == 0 && count > 0)
+        agents_orphan("serve", rows[0].uid);
+}
+
 /* --- The end of the story ---------------------------------------------------------------------------------------- */
 
 static bool is_routed(const char *agent)

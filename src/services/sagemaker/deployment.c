@@ -74,6 +74,14 @@ static void forget_attempts(struct arena *a, struct resource *r, const struct do
         doc_set(a, r->status, "_Attempts", NULL);
 }
 
+bool deployment_has(struct arena *a, const struct resource *r, const struct doc *deployment, const char *agent)
+{
+    each_instance(e, a, r, deployment)
+        if (strcmp(e.name, agent) == 0)
+            return true;
+    return false;
+}
+
 int deployment_size(const struct doc *deployment)
 {
     const struct doc *variants = doc_get(deployment, "Variants");

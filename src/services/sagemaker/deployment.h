@@ -23,6 +23,9 @@ int deployment_look(struct pass *, struct resource *, const struct doc *deployme
  * deployment: its second step relies on the first being saved. */
 int deployment_end(struct pass *, struct resource *, const struct doc *deployment, bool *ret_gone, struct err *err);
 
+/* Is the agent of that name one of its instances, as of today? */
+bool deployment_has(struct arena *, const struct resource *, const struct doc *deployment, const char *agent);
+
 int deployment_size(const struct doc *deployment); /* how many instances it wants */
 
 #endif

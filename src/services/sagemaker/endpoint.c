@@ -358,6 +358,17 @@ static int reconcile(struct pass *p, struct resource *r, int64_t *ret_next_ms, b
     return keep_up(p, r, ret_next_ms, err);
 }
 
+static bool owns(struct arena *a, const struct resource *r, const char *agent)
+{
+    const struct doc *old = doc_get(r->status, "_Old");
+
+    for (size_t i = 0; i < doc_count(old, ""); i++)
+        if (deployment_has(a, r, doc_get(old->items[i], "Deployment"), agent))
+            return true;
+    return deployment_has(a, r, doc_get(r->row.want, "Deployment"), agent) ||
+           deployment_has(a, r, doc_get(r->status, "_Current"), agent);
+}
+
 static const char *const states[][2] = {
     { "Creating", "InService Failed Deleting" },
     { "InService", "Updating Deleting" },
@@ -381,4 +392,5 @@ const struct kind endpoint = {
     .update = update,
     .remove = remove_endpoint,
     .reconcile = reconcile,
+    .owns = owns,
 };

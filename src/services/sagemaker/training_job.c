@@ -535,6 +535,11 @@ static int reconcile(struct pass *p, struct resource *r, int64_t *ret_next_ms, b
     return result;
 }
 
+static bool owns(struct arena *a, const struct resource *r, const char *agent)
+{
+    return !doc_bool(r->status, "_Swept", false) && strcmp(agent_name(a, r), agent) == 0;
+}
+
 static const char *const states[][2] = {
     { "InProgress", "Completed Failed Stopping Stopped" },
     { "Stopping", "Stopped Failed Completed" },
@@ -560,4 +565,5 @@ const struct kind training_job = {
     .remove = remove_job,
     .describe = describe,
     .reconcile = reconcile,
+    .owns = owns,
 };

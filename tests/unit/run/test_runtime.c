@@ -126,7 +126,8 @@ static int teardown(void **state)
 
 static const struct doc *order(struct fixture *f, const char *hyper_parameter)
 {
-    static const char text[] = "{\"version\":1,\"work\":\"train\",\"image\":\"1.dkr.ecr/pytorch-training:1.13\","
+    static const char text[] = "{\"version\":1,\"uid\":\"a-uid\",\"work\":\"train\","
+                               "\"image\":\"1.dkr.ecr/pytorch-training:1.13\","
                                "\"host_name\":\"algo-1\",\"instance_type\":\"ml.m5.large\",\"isolated\":%s,"
                                "\"limits\":{\"memory_bytes\":268435456},\"hyper_parameters\":{\"%s\":\"1\"}}";
     struct doc *d;
@@ -165,13 +166,15 @@ static const struct doc *until(struct fixture *f, const char *name, const char *
 
 static int count_names(struct fixture *f, const char *name)
 {
-    const char *const *names;
+    const char *const *names, *owner;
     struct err err;
     int count, found = 0;
 
     assert_int_equal(runtime_list(f->runtime, f->arena, &names, &count, &err), 0);
     for (int i = 0; i < count; i++)
         found += strcmp(names[i], name) == 0;
+    assert_int_equal(runtime_owner(f->runtime, f->arena, name, &owner, &err), 0);
+    assert_string_equal(owner, found ? "a-uid" : "");
     return found;
 }
 
