@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/api.h"
+#include "agent/cause.h"
 #include "agent/checkpoint.h"
 #include "agent/logs.h"
 #include "agent/meter.h"
@@ -88,6 +89,7 @@ struct host {
     struct http_upstream *upstream;
     struct http_call *call;
     enum ping ping;
+    char ping_words[128];
     struct buf ping_request; /* lent to the call */
 
     struct volume *volume; /* while a training container runs */
@@ -475,6 +477,7 @@ static void ping_head(void *owner, const struct http_head *head)
     struct host *h = owner;
 
     h->ping = head->status == 200 ? PING_HEALTHY : PING_BAD;
+    snprintf(h->ping_words, sizeof h->ping_words, "HTTP %d", head->status);
 }
 
 static void ping_body(void *owner, const char *data, size_t size)
@@ -494,6 +497,9 @@ static void ping_failed(void *owner, enum http_failure failure, const char *why)
     struct host *h = owner;
 
     h->ping = PING_BAD;
+    if (failure == HTTP_TIMED_OUT)
+        why = "no answer within 2 s";
+    snprintf(h->ping_words, sizeof h->ping_words, "%s", why);
     ping_end(owner);
 }
 
@@ -536,6 +542,11 @@ static enum ping host_pinged(struct world *w)
     if (!h->call)
         h->ping = PING_NONE;
     return p;
+}
+
+static const char *host_ping_words(struct world *w)
+{
+    return host_of(w)->ping_words;
 }
 
 static void host_address(struct world *w, const char **ret_address, int *ret_port)
@@ -633,6 +644,7 @@ static const char *host_words(struct world *w, struct arena *a)
     _cleanup_fd_ int failure = open_theirs(arena_printf(a, "%s/output/failure", h->ml)), output = -1;
     char text[TAIL_BYTES];
     struct stat st;
+    struct str cause;
     ssize_t n;
 
     if (failure >= 0) {
@@ -647,12 +659,10 @@ static const char *host_words(struct world *w, struct arena *a)
     if (output < 0 || fstat(output, &st) < 0)
         return "";
     n = pread(output, text, sizeof text, st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0);
-    while (n > 0 && strchr("\n\r \t", text[n - 1]))
-        n--;
-    for (ssize_t i = n; i > 0; i--)
-        if (text[i - 1] == '\n')
-            return printable(a, text + i, (size_t)(n - i));
-    return n > 0 ? printable(a, text, (size_t)n) : "";
+    if (n <= 0)
+        return "";
+    cause = cause_in((struct str){ text, (size_t)n });
+    return printable(a, cause.data, cause.size);
 }
 
 static bool host_out_of_memory(struct world *w)
@@ -776,6 +786,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         .cancel = host_cancel,
         .ping = host_ping,
         .pinged = host_pinged,
+        .ping_words = host_ping_words,
         .address = host_address,
         .stop_asked = host_stop_asked,
         .taken_back = host_taken_back,

@@ -1,7 +1,8 @@
 /* serve.c - Starting -> Downloading -> Serving -> Ended.
  *
- * A container that dies is started again, sooner the first time than the tenth. Only one that never became healthy
- * ends the order by itself: when its time is up, or when it died so often that it never will. */
+ * A container that dies is started again, sooner the first time than the tenth, and one that answers no ping any more
+ * is taken for dead. Only one that never became healthy ends the order by itself: when its time is up, or when it died
+ * so often that it never will. */
 #include "agent/serve.h"
 
 #include <string.h>
@@ -16,9 +17,13 @@ enum {
     PING_SOON_MS = 25, /* until it is healthy: a model server in C is up in 13 ms */
     PING_LATER_MS = 1000,
     PINGS_SOON = 40,
+    PING_HEALTHY_MS = 30000,
+    PING_DOUBT_MS = 10000,
+    DEAF_MS = 180000, /* a server of one thread may be busy with an invocation, of 60 s at most, and another one */
     BACK_OFF_LEAST_MS = 500,
-    BACK_OFF_MOST_MS = 30000,
-    DEATHS_MAX = 5, /* before it was ever healthy */
+    BACK_OFF_MOST_MS = 300000,
+    RELIABLE_MS = 600000, /* one that lived so long begins a new count of deaths */
+    DEATHS_MAX = 5,       /* before it was ever healthy */
     KILL_AGAIN_MS = 2000,
 };
 
@@ -50,6 +55,8 @@ static void sooner(int64_t *next_ms, int64_t at_ms)
 
 static void conclude(struct serve *s, const char *outcome, const char *reason)
 {
+    if (flag(s, "_was_healthy") && *reason)
+        s->world->say(s->world, reason);
     report_set_text(s->report, "_outcome", outcome);
     report_set_text(s->report, "_reason", reason);
     report_set_bool(s->report, "healthy", false);
@@ -82,6 +89,7 @@ static void start_container(struct serve *s, struct arena *a, int64_t *next_ms)
         s->attached = true;
         s->next_ping_ms = 0;
         s->bad_pings = 0;
+        s->bad_since_ms = 0;
         s->starts_failed = 0;
         return;
     }
@@ -122,25 +130,59 @@ static void prepare(struct serve *s, struct arena *a, int64_t *next_ms)
     start_container(s, a, next_ms);
 }
 
+/* AWS's words, and then what AWS leaves to the reader of the log. */
+static void never_healthy(struct serve *s, struct arena *a, const char *cause)
+{
+    const char *stream = s->order->log_stream;
+
+    conclude(s, "Failed",
+             arena_printf(a,
+                          "The primary container for production variant %.*s did not pass the ping health check. "
+                          "Please check CloudWatch logs for this endpoint. %s",
+                          (int)strcspn(stream, "/"), stream, cause));
+}
+
+static const char *without_blame(const char *reason)
+{
+    static const char blame[] = "AlgorithmError: ";
+
+    return text_starts(reason, blame) ? reason + strlen(blame) : reason;
+}
+
+static int64_t back_off_ms(int64_t deaths)
+{
+    int64_t ms = BACK_OFF_LEAST_MS;
+
+    while (--deaths > 0 && ms < BACK_OFF_MOST_MS)
+        ms *= 2;
+    return ms < BACK_OFF_MOST_MS ? ms : BACK_OFF_MOST_MS;
+}
+
 /* It has died: said, cleared away, and to be started again. */
 static void bury(struct serve *s, struct arena *a, const struct exit_record *record, int64_t *next_ms)
 {
     struct world *w = s->world;
-    int64_t deaths = member(s, "_deaths") + 1, wait_ms = BACK_OFF_LEAST_MS, boot_ms = w->boot_ms(w);
+    bool reliable = flag(s, "healthy") && record->started_ms && w->wall_ms(w) - record->started_ms >= RELIABLE_MS;
+    int64_t deaths = (reliable ? 0 : member(s, "_deaths")) + 1, wait_ms = back_off_ms(deaths), boot_ms = w->boot_ms(w);
     struct verdict_facts facts = { .record = record, .words = w->words(w, a), .out_of_memory = w->out_of_memory(w),
                                    .memory_bytes = s->order->memory_bytes, .instance_type = s->order->instance_type };
     struct verdict v = verdict_of(a, &facts);
-    const char *why = *v.reason ? v.reason : "the command ended by itself, exit code: 0";
+    const char *deaf = doc_text(report_doc(s->report), "_deaf"), *why = "the command ended by itself, exit code: 0";
     struct err err = { 0 };
+
+    if (*deaf)
+        why = arena_strdup(a, deaf);
+    else if (*v.reason)
+        why = without_blame(v.reason);
 
     report_set_bool(s->report, "healthy", false);
     report_set_int(s->report, "exit_code", v.exit_code);
     report_set_bool(s->report, "oom_killed", v.oom_killed);
     report_set_int(s->report, "_deaths", deaths);
+    report_set_text(s->report, "_deaf", "");
     if (!flag(s, "_was_healthy") && deaths >= DEATHS_MAX) {
-        conclude(s, "Failed",
-                 arena_printf(a, "The container ended %lld times before it answered the ping health check. %s",
-                              (long long)deaths, why));
+        never_healthy(
+            s, a, arena_printf(a, "It ended %d times before it answered; the last time: %s", (int)deaths, why));
         return;
     }
     /* Not cleared away before it is noted: routing must not go to a container that is not there. */
@@ -149,49 +191,93 @@ static void bury(struct serve *s, struct arena *a, const struct exit_record *rec
         sooner(next_ms, w->wall_ms(w) + RETRY_MS);
         return;
     }
-    for (int64_t i = 1; i < deaths && wait_ms < BACK_OFF_MOST_MS; i++)
-        wait_ms *= 2;
-    if (wait_ms > BACK_OFF_MOST_MS)
-        wait_ms = BACK_OFF_MOST_MS;
     w->say(w, arena_printf(a, "sagebrush: the container ended (%s); it is started again in %.1f s", why,
                            (double)wait_ms / 1000));
     s->next_start_ms = boot_ms + wait_ms;
     sooner(next_ms, w->wall_ms(w) + wait_ms);
 }
 
+static void answered(struct serve *s)
+{
+    struct world *w = s->world;
+    const char *address;
+    int port;
+
+    s->bad_since_ms = 0;
+    s->next_ping_ms = w->boot_ms(w) + PING_HEALTHY_MS;
+    if (flag(s, "healthy"))
+        return;
+    w->address(w, &address, &port);
+    report_set_text(s->report, "address", address);
+    report_set_int(s->report, "port", port);
+    report_set_bool(s->report, "healthy", true);
+    report_set_bool(s->report, "_was_healthy", true);
+}
+
+static void not_answered(struct serve *s, struct arena *a)
+{
+    struct world *w = s->world;
+    int64_t boot_ms = w->boot_ms(w);
+
+    if (!flag(s, "healthy")) {
+        s->bad_pings++;
+        s->next_ping_ms = boot_ms + (s->bad_pings < PINGS_SOON ? PING_SOON_MS : PING_LATER_MS);
+        return;
+    }
+    s->next_ping_ms = boot_ms + PING_DOUBT_MS;
+    if (!s->bad_since_ms)
+        s->bad_since_ms = boot_ms;
+    if (boot_ms - s->bad_since_ms < DEAF_MS)
+        return;
+    report_set_bool(s->report, "healthy", false);
+    report_set_text(s->report, "_deaf",
+                    arena_printf(a, "it has not answered the ping health check for %d s: %s",
+                                 (int)((boot_ms - s->bad_since_ms) / 1000), w->ping_words(w)));
+}
+
+/* Nobody is sent there any more, and it is ended; its death is then as any other. */
+static void end_deaf(struct serve *s, int64_t *next_ms)
+{
+    struct world *w = s->world;
+    struct err err = { 0 };
+
+    if (save(s, false))
+        w->kill(w, BOX_KILL, &err);
+    sooner(next_ms, w->wall_ms(w) + KILL_AGAIN_MS);
+}
+
 static void check_health(struct serve *s, struct arena *a, int64_t *next_ms)
 {
     struct world *w = s->world;
     int64_t now_ms = w->wall_ms(w), boot_ms = w->boot_ms(w);
-    const char *address;
-    int port;
 
-    if (flag(s, "healthy"))
-        return;
     /* Here, where an agent that came after a killed one passes too. */
     if (!member(s, "_first_boot_ms"))
         report_set_int(s->report, "_first_boot_ms", boot_ms);
     switch (w->pinged(w)) {
     case PING_HEALTHY:
-        w->address(w, &address, &port);
-        report_set_text(s->report, "address", address);
-        report_set_int(s->report, "port", port);
-        report_set_bool(s->report, "healthy", true);
-        report_set_bool(s->report, "_was_healthy", true);
-        return;
+        answered(s);
+        break;
     case PING_BUSY:
         sooner(next_ms, now_ms + PING_LATER_MS);
         return;
     case PING_BAD:
-        s->bad_pings++;
-        s->next_ping_ms = boot_ms + (s->bad_pings < PINGS_SOON ? PING_SOON_MS : PING_LATER_MS);
+        not_answered(s, a);
         break;
     case PING_NONE:
         break;
     }
+    if (*doc_text(report_doc(s->report), "_deaf")) {
+        end_deaf(s, next_ms);
+        return;
+    }
     if (!flag(s, "_was_healthy") && boot_ms - member(s, "_first_boot_ms") > s->order->startup_timeout_s * 1000) {
-        conclude(s, "Failed",
-                 "The container did not pass the ping health check. Please check CloudWatch logs for this endpoint.");
+        const char *words = w->words(w, a);
+
+        never_healthy(s, a,
+                      arena_printf(a, "In %d s it never answered GET /ping on port %d with 200; the last time: %s.%s%s",
+                                   (int)s->order->startup_timeout_s, (int)s->order->port, w->ping_words(w),
+                                   *words ? " The last line of its log: " : "", words));
         return;
     }
     if (boot_ms >= s->next_ping_ms)

@@ -13,6 +13,7 @@ struct serve {
     bool attached;
     int64_t next_ping_ms, next_start_ms; /* boot time */
     int bad_pings;
+    int64_t bad_since_ms; /* boot time of the first that a healthy one did not answer; 0: it does */
 };
 
 /* As train_step. */

@@ -46,6 +46,7 @@ struct world {
 
     void (*ping)(struct world *);                   /* asks the container; busy already: nothing */
     enum ping (*pinged)(struct world *);            /* the last answer; PING_NONE after it was read */
+    const char *(*ping_words)(struct world *);      /* why the last one was bad: "HTTP 503", "connection refused" */
     void (*address)(struct world *, const char **ret_address, int *ret_port);
 
     bool (*stop_asked)(struct world *, int64_t *ret_grace_s);
@@ -57,7 +58,7 @@ struct world {
 
     /* Facts about what ended. */
     const char *(*words)(struct world *,
-                         struct arena *); /* output/failure, or the last line of the log; "" for neither */
+                         struct arena *); /* output/failure, or the cause in the log's last lines; "" for neither */
     bool (*out_of_memory)(struct world *);
     const char *(*model_artifacts)(struct world *);       /* after TASK_SAVE, "" for none */
     void (*to_save)(struct world *, enum saving);         /* before TASK_SAVE */

@@ -88,14 +88,18 @@ def test_a_container_that_dies_is_started_again(world):
 def test_it_never_becomes_healthy(world):
     i = serve(world, 'import time; time.sleep(100)', startup_timeout_s=2).start()
     r = i.ended(20)
-    assert r['outcome'] == 'Failed' and 'ping health check' in r['failure_reason']
+    assert r['outcome'] == 'Failed'
+    assert r['failure_reason'].startswith(f'The primary container for production variant {i.name} did not pass the ping '
+                                          'health check. Please check CloudWatch logs for this endpoint. In 2 s ')
+    assert 'Connection refused' in r['failure_reason']
     assert i.leftovers() == []
 
 
 def test_it_dies_until_it_is_given_up(world):
     i = serve(world, 'raise SystemExit("no model here")', startup_timeout_s=120).start()
     r = i.ended(40)
-    assert r['outcome'] == 'Failed' and 'no model here' in r['failure_reason'], r
+    assert r['outcome'] == 'Failed', r
+    assert r['failure_reason'].endswith('It ended 5 times before it answered; the last time: no model here, exit code: 1')
     assert i.leftovers() == []
 
 

@@ -43,6 +43,8 @@ struct story {
     int started, cleared, saved, tidied;
     enum saving saving;
     bool ready; /* the server in it answers */
+    bool hangs; /* and will not again, this one */
+    bool never; /* none ever will */
     int64_t term_at_ms;
     bool deaf; /* ignores SIGTERM */
     bool stop, spot; /* asked to end; asked because its instance is taken back */
@@ -102,7 +104,7 @@ static int start(struct world *w, struct err *err)
         s->record = (struct exit_record){ .state = EXIT_RUNNING, .started_ms = wall_ms(w), .problem = "" };
         s->started++;
         s->term_at_ms = 0;
-        s->ready = false;
+        s->ready = s->hangs = false;
         s->deaf = rand_below(&s->dice, 2);
     }
     if (dies(s) || chance(s, FAULT_START, 20))
@@ -197,6 +199,11 @@ static enum ping pinged(struct world *w)
     return p;
 }
 
+static const char *ping_words(struct world *w)
+{
+    return "HTTP 503";
+}
+
 static void address(struct world *w, const char **ret_address, int *ret_port)
 {
     *ret_address = "10.0.0.2";
@@ -280,7 +287,7 @@ static int tidy(struct world *w, struct err *err)
 
 static const struct world functions = {
     wall_ms,         boot_ms,    look,          start,   attach,     kill_container, clear, begin, task,
-    cancel,          ping,       pinged,        address, stop_asked, taken_back,     overfull, save, say,
+    cancel,          ping,       pinged,        ping_words, address, stop_asked, taken_back,     overfull, save, say,
     words,           out_of_memory, model_artifacts, to_save, final_metrics, tidy,
 };
 
@@ -312,7 +319,7 @@ static bool go_on(struct story *s, bool serves)
         end_container(s, chance(s, FAULT_EXIT, 50), 0);
     else if (serves && chance(s, FAULT_EXIT, 3))
         end_container(s, 7, 0);
-    else if (rand_below(&s->dice, 4) == 0)
+    else if (!s->hangs && !s->never && rand_below(&s->dice, 4) == 0)
         s->ready = true;
     /* The folder is watched by who is attached; a container that is lost tells nobody. */
     return woken || (s->attached && s->record.state == EXIT_ENDED);
@@ -331,6 +338,7 @@ static void run_story(uint64_t seed, bool serves)
                            .work = serves ? "serve" : "train",
                            .instance_type = "",
                            .output_s3_uri = "s3://o",
+                           .log_stream = "v/i-1",
                            .max_runtime_s = seed % 3 ? 60 : 0,
                            .startup_timeout_s = 600 };
 
@@ -411,11 +419,140 @@ static void endpoints_end_when_asked(void **state)
         run_story((uint64_t)i, true);
 }
 
+/* --- One agent without faults, turned by hand --- */
+
+struct turn {
+    struct story s;
+    struct report *report;
+    struct serve serve;
+    int64_t next_ms;
+    bool over;
+};
+
+static const struct order endpoint_order = { .name = "n", .work = "serve", .instance_type = "", .output_s3_uri = "",
+                                             .log_stream = "AllTraffic/i-1", .port = 8080, .startup_timeout_s = 600 };
+
+static void turn_begin(struct turn *t)
+{
+    *t = (struct turn){ .s = { .world = functions, .dice = rand_seeded(1), .disk = arena_new(),
+                               .record = { .problem = "" }, .calm = false } };
+    t->s.report = doc_map(t->s.disk);
+    t->report = report_new(NULL);
+    t->serve = (struct serve){ .world = &t->s.world, .order = &endpoint_order, .report = t->report };
+}
+
+/* Until so much time has passed, or the server is healthy (or not). */
+static void turn_until(struct turn *t, int64_t ms, int healthy)
+{
+    int64_t until_ms = t->s.now_ms + ms;
+
+    while (!t->over && t->s.now_ms < until_ms && doc_bool(t->s.report, "healthy", false) != healthy)
+        if (go_on(&t->s, true) || wall_ms(&t->s.world) >= t->next_ms)
+            t->over = serve_step(&t->serve, &t->next_ms);
+}
+
+static void turn_end(struct turn *t)
+{
+    report_free(t->report);
+    arena_free(t->s.disk);
+}
+
+enum { EITHER = -1 };
+
+static void a_server_that_hangs_is_started_again(void **state)
+{
+    struct turn t;
+
+    turn_begin(&t);
+    turn_until(&t, 60000, true);
+    assert_true(doc_bool(t.s.report, "healthy", false));
+    turn_until(&t, 3600000, EITHER);
+    assert_int_equal(t.s.started, 1);
+
+    /* Busy for two minutes: that is no death. */
+    t.s.ready = false;
+    t.s.hangs = true;
+    turn_until(&t, 120000, EITHER);
+    t.s.hangs = false;
+    turn_until(&t, 600000, EITHER);
+    assert_int_equal(t.s.started, 1);
+    assert_true(doc_bool(t.s.report, "healthy", false));
+
+    t.s.ready = false;
+    t.s.hangs = true;
+    turn_until(&t, 400000, false);
+    assert_false(doc_bool(t.s.report, "healthy", true));
+    turn_until(&t, 60000, true);
+    assert_int_equal(t.s.started, 2);
+    assert_true(doc_bool(t.s.report, "healthy", false));
+    assert_string_equal(doc_text(t.s.report, "_deaf"), "");
+    turn_end(&t);
+}
+
+static void one_that_dies_again_and_again_waits_longer(void **state)
+{
+    int64_t longest_ms = 0;
+    struct turn t;
+
+    turn_begin(&t);
+    turn_until(&t, 60000, true);
+    for (int i = 0; i < 15; i++) {
+        int64_t since_ms = t.s.now_ms;
+
+        end_container(&t.s, 1, 0);
+        turn_until(&t, 60000, false);
+        turn_until(&t, 900000, true);
+        assert_true(doc_bool(t.s.report, "healthy", false));
+        longest_ms = t.s.now_ms - since_ms;
+        assert_true(i > 0 || longest_ms < 60000);
+    }
+    assert_in_range(longest_ms, 300000, 380000);
+
+    /* It lived long: the next death is a first one. */
+    turn_until(&t, 700000, EITHER);
+    end_container(&t.s, 1, 0);
+    turn_until(&t, 60000, false);
+    assert_int_equal(doc_int(t.s.report, "_deaths", 0), 1);
+    turn_end(&t);
+}
+
+static void the_reason_has_the_cause(void **state)
+{
+    const char *reason;
+    struct turn t;
+
+    turn_begin(&t);
+    t.s.never = true;
+    for (int i = 0; i < 5; i++) {
+        turn_until(&t, 60000, EITHER);
+        end_container(&t.s, 3, 0);
+    }
+    turn_until(&t, 60000, EITHER);
+    assert_true(t.over);
+    reason = doc_text(t.s.report, "failure_reason");
+    assert_string_equal(reason, "The primary container for production variant AllTraffic did not pass the ping health "
+                                "check. Please check CloudWatch logs for this endpoint. It ended 5 times before it "
+                                "answered; the last time: words, exit code: 3");
+    turn_end(&t);
+
+    turn_begin(&t);
+    t.s.never = true;
+    turn_until(&t, 1000000, EITHER);
+    assert_true(t.over);
+    reason = doc_text(t.s.report, "failure_reason");
+    assert_non_null(strstr(reason, "In 600 s it never answered GET /ping on port 8080 with 200; the last time: HTTP "
+                                   "503. The last line of its log: words"));
+    turn_end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_end_once),
         cmocka_unit_test(endpoints_end_when_asked),
+        cmocka_unit_test(a_server_that_hangs_is_started_again),
+        cmocka_unit_test(one_that_dies_again_and_again_waits_longer),
+        cmocka_unit_test(the_reason_has_the_cause),
     };
 
     log_setup("test", LOG_ERROR);

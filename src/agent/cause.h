@@ -1,0 +1,11 @@
+/* cause.h - why a program ended, by the last lines that it wrote. */
+#ifndef AGENT_CAUSE_H
+#define AGENT_CAUSE_H
+
+#include "base/str.h"
+
+/* The line of a Python exception where one stands near the end, else the last line that is not empty; a part of 'text'.
+ */
+struct str cause_in(struct str text);
+
+#endif

@@ -1,0 +1,97 @@
+"""Endpoints of inference scripts: what a failure tells, what becomes of an instance that is lost, errors of a script."""
+import io
+import shutil
+import tarfile
+
+import botocore.exceptions
+import pytest
+
+from conftest import wait_for
+
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+ECHO = """
+import json
+def model_fn(model_dir):
+    return None
+def predict_fn(data, model):
+    return data
+"""
+
+
+@pytest.fixture
+def deploy(aws, unique):
+    """An endpoint of one script; deploy(script) returns its name, not waiting for it."""
+    sm, s3 = aws("sagemaker"), aws("s3")
+    role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    s3.create_bucket(Bucket=unique)
+    made = []
+
+    def start(script, instances=1):
+        name = f"{unique}-{len(made)}"
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:gz") as tar:
+            entry = tarfile.TarInfo("code/inference.py")
+            entry.size = len(script)
+            tar.addfile(entry, io.BytesIO(script.encode()))
+        s3.put_object(Bucket=unique, Key=f"{name}.tar.gz", Body=out.getvalue())
+        sm.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer={
+            "Image": IMAGE, "ModelDataUrl": f"s3://{unique}/{name}.tar.gz",
+            "Environment": {"SAGEMAKER_MODEL_SERVER_WORKERS": "1", "SAGEMAKER_PROGRAM": "inference.py"}})
+        sm.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[{
+            "VariantName": "AllTraffic", "ModelName": name, "InstanceType": "ml.m5.large",
+            "InitialInstanceCount": instances}])
+        sm.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        made.append(name)
+        return name
+
+    yield start
+    for name in made:
+        sm.delete_endpoint(EndpointName=name)
+
+
+def settled(sm, name):
+    def check():
+        d = sm.describe_endpoint(EndpointName=name)
+        return d if d["EndpointStatus"] not in ("Creating", "Updating") else None
+    return wait_for(check, 120, f"the end of the deployment of {name}", 0.1)
+
+
+def test_the_reason_is_the_exception_of_the_script(aws, deploy):
+    name = deploy("def model_fn(model_dir):\n    raise ValueError('the weights are damaged')\n")
+    d = settled(aws("sagemaker"), name)
+    assert d["EndpointStatus"] == "Failed"
+    assert d["FailureReason"].startswith("The primary container for production variant AllTraffic did not pass the ping "
+                                         "health check. Please check CloudWatch logs for this endpoint. ")
+    assert "ValueError: the weights are damaged" in d["FailureReason"]
+    assert f"/aws/sagemaker/Endpoints/{name}, stream AllTraffic/i-" in d["FailureReason"]
+    assert "PendingDeploymentSummary" not in d
+
+
+def test_an_import_that_fails_is_named(aws, deploy):
+    d = settled(aws("sagemaker"), deploy("import no_such_library\n"))
+    assert "No module named 'no_such_library'" in d["FailureReason"]
+
+
+def test_a_lost_instance_is_replaced(aws, server, deploy):
+    sm, runtime = aws("sagemaker"), aws("sagemaker-runtime")
+    name = deploy(ECHO)
+    assert settled(sm, name)["EndpointStatus"] == "InService"
+    before = {p.name for p in (server.data / "agents").iterdir()}
+    for agent in before:
+        shutil.rmtree(server.data / "agents" / agent, ignore_errors=True)
+
+    def replaced():
+        now = {p.name for p in (server.data / "agents").iterdir()} - before
+        return any(n.endswith("-1") for n in now)
+
+    wait_for(replaced, 60, "another instance")
+
+    def answered():
+        try:
+            return runtime.invoke_endpoint(EndpointName=name, ContentType="application/json",
+                                           Body=b"[1, 2]")["Body"].read()
+        except botocore.exceptions.ClientError as e:
+            assert e.response["Error"]["Code"] in ("ServiceUnavailable", "ModelError"), e
+            assert sm.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
+    assert wait_for(answered, 60, "an answer", 0.1) == b"[1, 2]"
+    assert sm.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
