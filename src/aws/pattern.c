@@ -1,6 +1,7 @@
 #include "aws/pattern.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,30 +17,59 @@ enum {
     SLOTS = 8192,        /* a power of two, far above the number of patterns in the tables */
 };
 
-static pcre2_match_context *match_context(void)
-{
-    static _Thread_local pcre2_match_context *context;
+/* What every match of a thread reuses; goes with the thread. */
+struct matcher {
+    pcre2_match_context *context;
+    pcre2_match_data *data; /* room for the whole match and one group */
+};
 
-    if (!context) {
-        context = pcre2_match_context_create(NULL);
-        assert(context && "out of memory");
-        pcre2_set_match_limit(context, STEPS_MAX);
-        pcre2_set_depth_limit(context, STEPS_MAX);
-        pcre2_set_heap_limit(context, 16 * 1024);
-    }
-    return context;
+static _Thread_local struct matcher *this_matcher;
+static pthread_key_t matcher_key;
+static pthread_once_t matcher_once = PTHREAD_ONCE_INIT;
+
+static void matcher_free(void *data)
+{
+    struct matcher *m = data;
+
+    pcre2_match_data_free(m->data);
+    pcre2_match_context_free(m->context);
+    free(m);
+    this_matcher = NULL;
 }
 
-/* Room for the whole match and one group, reused by every match of the thread. */
-static pcre2_match_data *match_data(void)
+/* The main thread ends with the process, where nobody calls the destructors of keys. */
+static void matcher_end(void)
 {
-    static _Thread_local pcre2_match_data *data;
+    if (this_matcher)
+        matcher_free(this_matcher);
+}
 
-    if (!data) {
-        data = pcre2_match_data_create(2, NULL);
-        assert(data && "out of memory");
-    }
-    return data;
+static void matcher_setup(void)
+{
+    int failed = pthread_key_create(&matcher_key, matcher_free);
+
+    assert(failed == 0);
+    atexit(matcher_end);
+}
+
+static struct matcher *matcher(void)
+{
+    struct matcher *m = this_matcher;
+
+    if (m)
+        return m;
+    pthread_once(&matcher_once, matcher_setup);
+    m = calloc(1, sizeof *m);
+    assert(m && "out of memory");
+    m->context = pcre2_match_context_create(NULL);
+    m->data = pcre2_match_data_create(2, NULL);
+    assert(m->context && m->data && "out of memory");
+    pcre2_set_match_limit(m->context, STEPS_MAX);
+    pcre2_set_depth_limit(m->context, STEPS_MAX);
+    pcre2_set_heap_limit(m->context, 16 * 1024);
+    pthread_setspecific(matcher_key, m);
+    this_matcher = m;
+    return m;
 }
 
 struct entry {
@@ -94,7 +124,9 @@ static const pcre2_code *code_of(const char *pattern)
 
 bool pattern_matches(const char *pattern, struct str text)
 {
-    return pcre2_match(code_of(pattern), (PCRE2_SPTR)text.data, text.size, 0, 0, match_data(), match_context()) >= 0;
+    const struct matcher *m = matcher();
+
+    return pcre2_match(code_of(pattern), (PCRE2_SPTR)text.data, text.size, 0, 0, m->data, m->context) >= 0;
 }
 
 struct pattern {
@@ -135,8 +167,9 @@ void pattern_free(struct pattern *p)
 bool pattern_find(const struct pattern *p, struct str text, struct str *ret_group)
 {
     /* More groups than the match data has room for give 0, with the first ones filled in. */
-    int groups = pcre2_match(p->code, (PCRE2_SPTR)text.data, text.size, 0, 0, match_data(), match_context());
-    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(match_data());
+    const struct matcher *m = matcher();
+    int groups = pcre2_match(p->code, (PCRE2_SPTR)text.data, text.size, 0, 0, m->data, m->context);
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(m->data);
     bool has_group = groups == 0 || (groups > 1 && at[2] != PCRE2_UNSET);
 
     if (groups < 0)

@@ -298,7 +298,6 @@ static int open_store(struct control *c, const struct doc *config, struct err *e
         blobs_open(arena_printf(c->arena, "%s/blobs", data), reserve, rand_system(), &c->blobs, err) < 0)
         return -1;
     c->bodies = bodies_new(c->loop, c->blobs, s3_blob_referenced, c->store);
-    c->platform.bodies = c->bodies;
     if (bodies_collect(c->bodies, &removed, err) < 0)
         return -1;
     if (removed)
@@ -366,7 +365,8 @@ static int start(struct control *c, const char *data, struct err *err)
         return -1;
     c->gateway = gateway_new(&(struct gateway_options){ .loop = c->loop, .engine = c->engine, .bodies = c->bodies,
                                                         .identify = identify, .local = local, .context = c });
-    c->admin = admin_new(&(struct admin_options){ .engine = c->engine, .gateway = c->gateway });
+    c->admin = admin_new(&(struct admin_options){ .engine = c->engine, .gateway = c->gateway,
+                                                  .version = SAGEBRUSH_VERSION });
     if (identity_bootstrap(c->arena, c->store, &c->platform, clock_wall_ms(clock_system()), err) < 0 ||
         store_commit(c->store, err) < 0 || restore_routes(c, err) < 0 || publish_identities(c, err) < 0)
         return -1;

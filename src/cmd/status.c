@@ -32,9 +32,64 @@ static void set_pid(struct arena *a, struct doc *d, const char *key, const char 
 static void print_process(const struct doc *d, const char *title, const char *key)
 {
     if (doc_has(d, key))
-        printf("%-14s process %d\n", title, (int)doc_int(d, key, 0));
+        printf("%-18s process %d\n", title, (int)doc_int(d, key, 0));
     else
-        printf("%-14s not running\n", title);
+        printf("%-18s not running\n", title);
+}
+
+/* "TrainingJob" -> "training jobs" */
+static const char *title_of(struct arena *a, const char *kind)
+{
+    _cleanup_buf_ struct buf b = { 0 };
+
+    for (const char *c = kind; *c; c++) {
+        bool upper = *c >= 'A' && *c <= 'Z';
+
+        buf_printf(&b, "%s%c", upper && c > kind ? " " : "", upper ? *c - 'A' + 'a' : *c);
+    }
+    buf_printf(&b, "s");
+    return arena_strndup(a, b.data, b.size);
+}
+
+static void print_resources(struct arena *a, const struct doc *kinds)
+{
+    for (uint32_t i = 0; kinds && kinds->type == DOC_MAP && i < kinds->count; i++) {
+        const struct doc *states = kinds->members[i].value;
+
+        printf("%-18s ", title_of(a, kinds->members[i].key));
+        if (states->type != DOC_MAP)
+            printf("%lld", (long long)doc_int(kinds, kinds->members[i].key, 0));
+        else
+            for (uint32_t at = 0; at < states->count; at++)
+                printf("%s%lld %s", at ? ", " : "", (long long)doc_int(states, states->members[at].key, 0),
+                       states->members[at].key);
+        printf("\n");
+    }
+}
+
+/* "3 d 4 h", "4 h 10 min", "10 min", "25 s" */
+static const char *duration(struct arena *a, int64_t seconds)
+{
+    long long s = seconds;
+
+    if (s >= 86400)
+        return arena_printf(a, "%lld d %lld h", s / 86400, s / 3600 % 24);
+    if (s >= 3600)
+        return arena_printf(a, "%lld h %lld min", s / 3600, s / 60 % 60);
+    return s >= 60 ? arena_printf(a, "%lld min", s / 60) : arena_printf(a, "%lld s", s);
+}
+
+static void print_server(struct arena *a, const struct doc *d)
+{
+    const double gib = 1 << 30;
+
+    printf("%-18s %s, up %s\n", "version", doc_text(d, "version"), duration(a, doc_int(d, "uptime_s", 0)));
+    printf("%-18s %.1f GiB free of %.1f\n", "disk", (double)doc_int(d, "disk_free_bytes", 0) / gib,
+           (double)doc_int(d, "disk_bytes", 0) / gib);
+    printf("%-18s %lld running, %lld waiting; at most %lld at a time\n", "instances",
+           (long long)doc_int(d, "instances_running", 0), (long long)doc_int(d, "instances_waiting", 0),
+           (long long)doc_int(d, "instances_at_most", 0));
+    print_resources(a, doc_get(d, "resources"));
 }
 
 static int run(struct arena *a, char **words, int count, struct err *err)
@@ -57,12 +112,14 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     set_pid(a, d, "supervisor", arena_printf(a, "%s/up.pid", run_folder));
     set_pid(a, d, "control_plane", arena_printf(a, "%s/control.pid", run_folder));
     set_pid(a, d, "data_plane", arena_printf(a, "%s/serve.pid", run_folder));
-    healthy = client_call(a, arena_printf(a, "%s/admin.sock", run_folder), "GET", "/_sagebrush/health", NULL, 5000,
+    healthy = client_call(a, arena_printf(a, "%s/admin.sock", run_folder), "GET", "/_sagebrush/admin/v1/status", NULL, 5000,
                           &answer, &why) == 0 &&
               answer.status == 200;
     if (healthy)
         healthy = client_public(a, s.address, (int)s.port, &why) == 0;
     doc_set_boolean(a, d, "healthy", healthy);
+    if (answer.status == 200 && doc_has(answer.body, "resources"))
+        doc_set(a, d, "server", (struct doc *)answer.body);
     if (!healthy)
         doc_set_string(a, d, "why", *why.text ? why.text : arena_printf(a, "health answers %d", answer.status));
     if (as_json) {
@@ -72,12 +129,14 @@ static int run(struct arena *a, char **words, int count, struct err *err)
         printf("%s\n", text.data);
         return healthy ? 0 : NOT_RUNNING;
     }
-    printf("%-14s %s, account %s, %s, runtime %s\n", "data", data, s.account, s.region, s.runtime);
+    printf("%-18s %s, account %s, %s, runtime %s\n", "data", data, s.account, s.region, s.runtime);
     print_process(d, "supervisor", "supervisor");
     print_process(d, "control plane", "control_plane");
     print_process(d, "data plane", "data_plane");
-    printf("%-14s %s%s%s\n", "public port", doc_text(d, "url"),
+    printf("%-18s %s%s%s\n", "public port", doc_text(d, "url"),
            healthy ? ", answers" : ", does not answer: ", doc_text(d, "why"));
+    if (doc_has(d, "server"))
+        print_server(a, doc_get(d, "server"));
     return healthy ? 0 : NOT_RUNNING;
 }
 
@@ -86,7 +145,11 @@ const struct command status_command = {
     .usage = "[--json]",
     .summary = "what runs, where, and whether it answers",
     .about =
-        "Shows the processes of the server and asks for its health. The exit status is 0 when it answers, 3 when not.",
+        "Shows the processes of the server, asks for its health, and counts what it has: instances that run and wait, "
+        "training jobs and endpoints by their state, of all regions. The exit status is 0 when it answers, 3 when not.\n"
+        "\n"
+        "What one job or endpoint does: `aws sagemaker describe-training-job`, `describe-endpoint`; its log: `aws logs tail "
+        "/aws/sagemaker/TrainingJobs`. The server's own logs are in DIR/log; Prometheus reads /_sagebrush/metrics.",
     .options = options,
     .run = run,
 };

@@ -105,6 +105,11 @@ int pool_waiting_before(const struct pool *p, const char *uid)
     return 0;
 }
 
+int pool_waiting(const struct pool *p)
+{
+    return (int)map_count(p->places) - p->used;
+}
+
 int pool_slots(const struct pool *p)
 {
     return p->slots;

@@ -25,6 +25,7 @@ bool pool_take(struct pool *, const char *uid, bool running);
 const char *pool_give(struct pool *, const char *uid);
 
 int pool_waiting_before(const struct pool *, const char *uid); /* how many stand before it in the line */
+int pool_waiting(const struct pool *);                         /* how many stand in the line */
 int pool_slots(const struct pool *);
 int pool_used(const struct pool *);
 

@@ -5,7 +5,6 @@
 #include "base/rand.h"
 #include "sign/digest.h"
 
-struct bodies;
 struct identity_cache;
 struct pool;
 struct routes;
@@ -17,7 +16,6 @@ struct platform {
     struct rand *rand;
     struct pool *pool;
     struct routes *routes;
-    struct bodies *bodies; /* of S3 */
     unsigned char session_key[SEAL_KEY_SIZE]; /* seals and opens session tokens */
     struct identity_cache *identity_cache;    /* of services/iam, which makes it when it is NULL */
 };

@@ -48,6 +48,7 @@ struct store_class {
     int (*row_due)(struct arena *, struct store *, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
                    struct err *);
     int64_t (*row_next_due)(struct store *);
+    int (*row_states)(struct arena *, struct store *, struct state_count **ret, int *ret_count, struct err *);
 
     int (*event_add)(struct store *, const struct event *, struct err *); /* gives the sequence itself */
     int (*event_scan)(struct arena *, struct store *, int64_t after_sequence, int limit, struct event **ret,
@@ -69,6 +70,7 @@ const char *doc_to_saved(struct arena *, const struct doc *); /* NULL gives "{}"
 int doc_of_saved(struct arena *, struct str text, struct doc **ret, struct err *err);
 int doc_can_be_saved(const struct doc *, const char *what, struct err *err); /* UTF-8, and not nested too deeply */
 
+struct state_count *states_with_room(struct arena *, struct state_count *, int count); /* for one more */
 const char **uids_with_room(struct arena *, const char **uids, int count); /* for one more */
 struct row row_copy(struct arena *, const struct row *); /* deep; NULL strings become "" */
 char *text_lower(struct arena *, const char *);          /* ASCII */

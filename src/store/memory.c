@@ -504,6 +504,40 @@ static int64_t row_next_due(struct store *s)
     return n ? store_int64_of_key(onode_key(n).data) : INT64_MAX;
 }
 
+static int compare_states(const void *a, const void *b)
+{
+    const struct state_count *x = a, *y = b;
+    int kinds = strcmp(x->kind, y->kind);
+
+    return kinds ? kinds : strcmp(x->state, y->state);
+}
+
+static int row_states(struct arena *a, struct store *s, struct state_count **ret, int *ret_count, struct err *err)
+{
+    struct state_count *states = NULL;
+    int count = 0;
+
+    (void)err;
+    for (const struct onode *n = omap_first(memory_of(s)->rows); n; n = onode_next(n)) {
+        const struct row *r = &onode_cell(n)->row;
+        int at = 0;
+
+        while (at < count && (strcmp(states[at].kind, r->kind) != 0 || strcmp(states[at].state, r->state) != 0))
+            at++;
+        if (at == count) {
+            states = states_with_room(a, states, count);
+            states[count++] = (struct state_count){ .kind = arena_strdup(a, r->kind),
+                                                    .state = arena_strdup(a, r->state) };
+        }
+        states[at].rows++;
+    }
+    if (count)
+        qsort(states, (size_t)count, sizeof *states, compare_states);
+    *ret = states;
+    *ret_count = count;
+    return 0;
+}
+
 /* An event is kept as a row that borrows the fields: it is copied and shared the same way. */
 static int event_add(struct store *s, const struct event *e, struct err *err)
 {
@@ -684,7 +718,7 @@ static const struct store_class class = {
     .free = memory_free, .keep = keep, .drop = drop, .rollback = rollback, .commit = commit,
     .row_saved = row_saved, .row_insert = row_insert, .row_update = row_update, .row_delete = row_delete,
     .row_by_uid = row_by_uid, .row_by_arn = row_by_arn, .row_by_name = row_by_name, .row_list = row_list,
-    .row_due = row_due, .row_next_due = row_next_due,
+    .row_due = row_due, .row_next_due = row_next_due, .row_states = row_states,
     .event_add = event_add, .event_scan = event_scan, .event_trim = event_trim,
     .put = put, .get = get, .remove = remove_key, .scan = scan, .remove_range = remove_range, .backup = backup,
 };

@@ -158,15 +158,32 @@ int doc_of_saved(struct arena *a, struct str text, struct doc **ret, struct err 
 }
 
 /* Capacities are the powers of two from 16 on: the count tells when the array is full. */
+static bool has_room(int count)
+{
+    return count > 0 && (count < 16 || (count & (count - 1)) != 0);
+}
+
 const char **uids_with_room(struct arena *a, const char **uids, int count)
 {
     const char **more;
 
-    if (count > 0 && (count < 16 || (count & (count - 1)) != 0))
+    if (has_room(count))
         return uids;
     more = arena_array_of(a, const char *, count ? (size_t)count * 2 : 16);
     if (count)
         memcpy(more, uids, (size_t)count * sizeof *more);
+    return more;
+}
+
+struct state_count *states_with_room(struct arena *a, struct state_count *states, int count)
+{
+    struct state_count *more;
+
+    if (has_room(count))
+        return states;
+    more = arena_array_of(a, struct state_count, count ? (size_t)count * 2 : 16);
+    if (count)
+        memcpy(more, states, (size_t)count * sizeof *more);
     return more;
 }
 

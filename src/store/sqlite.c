@@ -739,6 +739,29 @@ static int64_t row_next_due(struct store *store)
     return st && sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : INT64_MAX;
 }
 
+static int row_states(struct arena *a, struct store *store, struct state_count **ret, int *ret_count, struct err *err)
+{
+    struct database *d = sqlite_of(store)->core;
+    _cleanup_statement_ sqlite3_stmt *st =
+        prepared(d, "SELECT kind, state, sum(n) FROM (SELECT kind, account, region, state, count(*) AS n FROM resource"
+                    " INDEXED BY resource_state GROUP BY 1, 2, 3, 4) GROUP BY 1, 2 ORDER BY 1, 2", err);
+    struct state_count *states = NULL;
+    int count = 0, rc;
+
+    if (!st)
+        return -1;
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+        states = states_with_room(a, states, count);
+        states[count++] = (struct state_count){ .kind = column_text(a, st, 0), .state = column_text(a, st, 1),
+                                                .rows = sqlite3_column_int64(st, 2) };
+    }
+    if (rc != SQLITE_DONE)
+        return failed(d, "counting rows", err);
+    *ret = states;
+    *ret_count = count;
+    return 0;
+}
+
 /* --- events ----------------------------------------------------------------------------------------------------- */
 
 static int event_add(struct store *store, const struct event *e, struct err *err)
@@ -1104,7 +1127,7 @@ static const struct store_class class = {
     .free = sqlite_free, .keep = keep, .drop = drop, .rollback = rollback, .commit = commit,
     .row_saved = row_saved, .row_insert = row_insert, .row_update = row_update, .row_delete = row_delete,
     .row_by_uid = row_by_uid, .row_by_arn = row_by_arn, .row_by_name = row_by_name, .row_list = row_list,
-    .row_due = row_due, .row_next_due = row_next_due,
+    .row_due = row_due, .row_next_due = row_next_due, .row_states = row_states,
     .event_add = event_add, .event_scan = event_scan, .event_trim = event_trim,
     .put = put, .get = get, .remove = remove_key, .scan = scan, .remove_range = remove_range, .backup = backup,
 };

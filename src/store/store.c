@@ -274,6 +274,11 @@ int64_t store_row_next_due(struct store *s)
     return s->class->row_next_due(s);
 }
 
+int store_row_states(struct arena *a, struct store *s, struct state_count **ret, int *ret_count, struct err *err)
+{
+    return s->class->row_states(a, s, ret, ret_count, err);
+}
+
 int store_event_scan(struct arena *a, struct store *s, int64_t after_sequence, int limit, struct event **ret,
                      int *ret_count, struct err *err)
 {

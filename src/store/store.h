@@ -107,6 +107,13 @@ int store_row_due(struct arena *, struct store *, int64_t now_ms, int limit, con
                   struct err *err);
 int64_t store_row_next_due(struct store *); /* the earliest next_at_ms, INT64_MAX for none */
 
+/* How many rows of each kind are in each state, by kind and state. Reads an index from end to end: for operators. */
+struct state_count {
+    const char *kind, *state;
+    int64_t rows;
+};
+int store_row_states(struct arena *, struct store *, struct state_count **ret, int *ret_count, struct err *err);
+
 /* Every insert, want, observe that changed the state, and delete of a row writes an event in the same transaction; so
  * does who notes what happened to a row without changing its state. */
 struct event {

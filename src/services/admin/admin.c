@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/fd.h"
 #include "base/list.h"
@@ -22,6 +23,7 @@ enum { BODY_MAX_BYTES = 8 << 20 };
 struct admin {
     struct admin_options options;
     struct list held;
+    int64_t started_boot_ms;
 };
 
 struct request; /* one exchange, in its arena */
@@ -57,6 +59,11 @@ static struct platform *platform_of(const struct request *q)
     return engine_context(q->admin->options.engine);
 }
 
+static struct bodies *bodies_of(const struct request *q)
+{
+    return engine_world_of(q->admin->options.engine)->bodies;
+}
+
 /* --- For operators --- */
 
 static int health(struct request *q, struct err *err)
@@ -68,6 +75,48 @@ static int health(struct request *q, struct err *err)
     doc_set_string(q->arena, q->output, "region", platform->default_region);
     doc_set_integer(q->arena, q->output, "instances_running", pool_used(platform->pool));
     doc_set_integer(q->arena, q->output, "instances_at_most", pool_slots(platform->pool));
+    return 0;
+}
+
+/* {"TrainingJob":{"Completed":2}, "Model":3}: kinds without a state are only counted. */
+static int count_resources(struct request *q, struct err *err)
+{
+    struct doc *kinds = doc_map(q->arena), *states = NULL;
+    struct state_count *counts;
+    int count;
+
+    if (store_row_states(q->arena, store_of(q), &counts, &count, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++) {
+        const struct state_count *c = &counts[i];
+
+        if (!*c->state) {
+            doc_set_integer(q->arena, kinds, c->kind, c->rows);
+            continue;
+        }
+        if (!doc_has(kinds, c->kind))
+            doc_set(q->arena, kinds, c->kind, states = doc_map(q->arena));
+        doc_set_integer(q->arena, states, c->state, c->rows);
+    }
+    doc_set(q->arena, q->output, "resources", kinds);
+    return 0;
+}
+
+static int status(struct request *q, struct err *err)
+{
+    struct admin *admin = q->admin;
+    struct statvfs disk;
+
+    if (health(q, err) < 0 || count_resources(q, err) < 0)
+        return -1;
+    doc_set_integer(q->arena, q->output, "instances_waiting", pool_waiting(platform_of(q)->pool));
+    doc_set_string(q->arena, q->output, "version", admin->options.version);
+    doc_set_integer(q->arena, q->output, "uptime_s",
+                    (clock_boot_ms(engine_world_of(admin->options.engine)->clock) - admin->started_boot_ms) / 1000);
+    if (statvfs(platform_of(q)->data_folder, &disk) == 0) {
+        doc_set_integer(q->arena, q->output, "disk_bytes", (int64_t)disk.f_blocks * (int64_t)disk.f_frsize);
+        doc_set_integer(q->arena, q->output, "disk_free_bytes", (int64_t)disk.f_bavail * (int64_t)disk.f_frsize);
+    }
     return 0;
 }
 
@@ -127,13 +176,13 @@ static int backup(struct request *q, struct err *err)
     if (*folder != '/')
         return fail(err, ERR_INVALID, "\"folder\" must be an absolute path of an empty folder");
     /* The bodies that these records name are copied after them, and must be there until they were. */
-    bodies_hold(platform_of(q)->bodies, true);
+    bodies_hold(bodies_of(q), true);
     return store_backup(store_of(q), folder, err);
 }
 
 static int backup_done(struct request *q, struct err *err)
 {
-    bodies_hold(platform_of(q)->bodies, false);
+    bodies_hold(bodies_of(q), false);
     return 0;
 }
 
@@ -168,6 +217,7 @@ static int agent_metrics(struct request *q, struct err *err)
 static const struct handler handlers[] = {
     { "GET", "/_sagebrush/health", true, health },
     { "GET", "/_sagebrush/metrics", true, metrics },
+    { "GET", "/_sagebrush/admin/v1/status", false, status },
     { "GET", "/_sagebrush/admin/v1/keys", false, keys_list },
     { "POST", "/_sagebrush/admin/v1/keys", false, keys_create },
     { "DELETE", "/_sagebrush/admin/v1/keys/", false, keys_revoke },
@@ -359,6 +409,7 @@ struct admin *admin_new(const struct admin_options *options)
 
     assert(admin && "out of memory");
     admin->options = *options;
+    admin->started_boot_ms = clock_boot_ms(engine_world_of(options->engine)->clock);
     list_init(&admin->held);
     return admin;
 }

@@ -14,6 +14,7 @@ struct gateway;
 struct admin_options {
     struct engine *engine;
     struct gateway *gateway; /* for its counters */
+    const char *version;
 };
 
 struct admin *admin_new(const struct admin_options *);

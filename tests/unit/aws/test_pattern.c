@@ -1,6 +1,7 @@
 #include "aws/model.h"
 #include "aws/pattern.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,6 +84,31 @@ static void a_users_expression_finds_its_group(void **state)
     pattern_free(NULL);
 }
 
+static void *match_in_thread(void *data)
+{
+    struct str group;
+
+    return pattern_find(data, STR("loss=1"), &group) && pattern_matches("[a-z]+", STR("abc")) ? data : NULL;
+}
+
+/* What a thread matched with goes with it; the leak sanitizer tells when not. */
+static void threads_come_and_go(void **state)
+{
+    struct pattern *p;
+    struct err err = { 0 };
+
+    assert_int_equal(pattern_new("loss=(.*)", &p, &err), 0);
+    for (int i = 0; i < 20; i++) {
+        pthread_t thread;
+        void *found;
+
+        assert_int_equal(pthread_create(&thread, NULL, match_in_thread, p), 0);
+        assert_int_equal(pthread_join(thread, &found), 0);
+        assert_ptr_equal(found, p);
+    }
+    pattern_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +117,7 @@ int main(void)
         cmocka_unit_test(characters_are_unicode),
         cmocka_unit_test(a_runaway_is_no_match),
         cmocka_unit_test(a_users_expression_finds_its_group),
+        cmocka_unit_test(threads_come_and_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,7 @@ static void the_line_is_kept(void **state)
     assert_string_equal(pool_give(p, "b"), "d");
     assert_string_equal(pool_give(p, "d"), "");
     assert_int_equal(pool_used(p), 1);
+    assert_int_equal(pool_waiting(p), 0);
     pool_free(p);
 }
 

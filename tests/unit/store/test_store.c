@@ -364,6 +364,34 @@ static void due_rows_come_by_time(void **state)
     assert_int_equal(store_row_next_due(f->store), 80);
 }
 
+static void rows_are_counted_by_state(void **state)
+{
+    static const char *const states[] = { "Stopped", "Failed", "Stopped", "Stopped" };
+    struct fixture *f = *state;
+    struct state_count *counts;
+    struct row r;
+    int count;
+
+    ok(store_row_states(f->arena, f->store, &counts, &count, &f->err));
+    assert_int_equal(count, 0);
+    for (int i = 0; i < 6; i++) {
+        r = row_of(f, arena_printf(f->arena, "u%d", i), arena_printf(f->arena, "n%d", i), 1);
+        r.kind = i < 4 ? "TrainingJob" : "Endpoint";
+        r.state = i < 4 ? states[i] : "InService";
+        r.region = i % 2 ? "us-east-1" : "eu-west-1";
+        ok(store_row_insert(f->store, &r, &f->err));
+    }
+    ok(store_row_delete(f->store, "u3", 1, &f->err));
+    ok(store_row_states(f->arena, f->store, &counts, &count, &f->err));
+    assert_int_equal(count, 3);
+    assert_string_equal(counts[0].kind, "Endpoint");
+    assert_int_equal(counts[0].rows, 2);
+    assert_string_equal(counts[1].state, "Failed");
+    assert_int_equal(counts[1].rows, 1);
+    assert_string_equal(counts[2].state, "Stopped");
+    assert_int_equal(counts[2].rows, 2);
+}
+
 /* Goes through all pages of a filter; gives the names joined by commas. */
 static const char *listed(struct fixture *f, struct row_filter filter)
 {
@@ -935,6 +963,7 @@ int main(void)
         both(dropped_brackets_were_never_there),
         both(events_tell_every_change),
         both(due_rows_come_by_time),
+        both(rows_are_counted_by_state),
         both(lists_filter_sort_and_page),
         both(long_lists_are_not_quadratic),
         both(tables_are_ordered),

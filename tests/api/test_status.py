@@ -1,0 +1,33 @@
+"""`sagebrush status` of a server that has something."""
+import json
+import subprocess
+
+from conftest import SAGEBRUSH, wait_for
+
+
+def status(server, *more):
+    return subprocess.run([SAGEBRUSH, "status", "--data", server.data, *more], check=True, capture_output=True, text=True).stdout
+
+
+def test_what_there_is_is_counted(server, aws, unique):
+    before = json.loads(status(server, "--json"))["server"]["resources"]
+    sm, s3 = aws("sagemaker"), aws("s3")
+    role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    s3.create_bucket(Bucket=unique)
+    sm.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"})
+    sm.create_training_job(
+        TrainingJobName=unique, RoleArn=role, OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
+        AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1", "TrainingInputMode": "File",
+                                "ContainerEntrypoint": ["/bin/false"]},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 600})
+    wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["TrainingJobStatus"] == "Failed", 60, "its end", 0.1)
+    found = json.loads(status(server, "--json"))
+    told = found["server"]
+    assert told["resources"]["Model"] == before.get("Model", 0) + 1
+    assert told["resources"]["TrainingJob"]["Failed"] == before.get("TrainingJob", {}).get("Failed", 0) + 1
+    assert 0 < told["disk_free_bytes"] < told["disk_bytes"] and told["uptime_s"] >= 0 and told["instances_waiting"] == 0
+    text = status(server)
+    assert f"training jobs      " in text and f"{told['resources']['TrainingJob']['Failed']} Failed" in text
+    assert f"version            {told['version']}, up " in text and " GiB free of " in text
+    assert all(" 0 " not in line for line in text.splitlines() if line.startswith(("training", "endpoint")))
