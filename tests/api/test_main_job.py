@@ -196,6 +196,19 @@ def test_every_violation_is_told_in_aws_words(aws, role, bucket):
     assert "Value 'bad_name!' at 'trainingJobName' failed to satisfy constraint: " in error["Message"]
 
 
+@pytest.mark.parametrize("more, at", [
+    ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints/../../../etc"}}, "checkpointConfig.localPath"),
+    ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/model"}}, "checkpointConfig.localPath"),
+    ({"InputDataConfig": [{"ChannelName": "..", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/c"}}}]},
+     "inputDataConfig.1.member.channelName"),
+])
+def test_paths_that_climb_or_overlap_are_refused(aws, role, bucket, unique, more, at):
+    with pytest.raises(botocore.exceptions.ClientError) as e:
+        aws("sagemaker").create_training_job(**training(unique, role, bucket, **more))
+    assert e.value.response["Error"]["Code"] == "ValidationException"
+    assert f"at '{at}' failed to satisfy constraint: " in e.value.response["Error"]["Message"]
+
+
 def test_what_is_not_here_says_so(aws):
     with pytest.raises(botocore.exceptions.ClientError) as e:
         aws("sagemaker").list_human_task_uis()

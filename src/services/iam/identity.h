@@ -34,8 +34,8 @@ int identity_role_id(struct arena *, struct store *, const char *role_arn, const
 void identity_forget(struct platform *);
 
 /* The identities' part of the routing snapshot: session_key, account, default_region, keys (as docs/ARCHITECTURE.md
- * says), and roles [{"arn","id","policies"}]: a session token's role_arn is one of them (or a user's ARN, for a user's own
- * session). */
+ * says), and roles [{"arn","id","policies"}]: a session token's role_arn is one of them (or a user's ARN, for a user's
+ * own session). */
 int identity_snapshot(struct arena *, struct store *, struct platform *, struct doc **ret, struct err *err);
 
 /* Grows with every change that identity_snapshot() would show, in this process; a caller compares it with the last. */

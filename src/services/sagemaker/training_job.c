@@ -18,6 +18,7 @@
 #include "run/runtime.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/kinds.h"
+#include "services/sagemaker/local_path.h"
 
 enum {
     DEFAULT_RUNTIME_S = 86400, /* StoppingCondition's default in the API reference */
@@ -83,6 +84,8 @@ static int check_channels(const struct spec *s, struct err *err)
             if (doc_is(s->channels->items[j], "ChannelName", name))
                 return fail_code(err, ERR_INVALID, "ValidationException",
                                  "Duplicate channel names are not allowed: %s", name);
+        if (local_path_check_channel(i + 1, name, err) < 0)
+            return -1;
         if (strcmp(mode, "File") != 0)
             return fail_code(err, ERR_INVALID, "ValidationException",
                              "Channel %s: input mode %s is not here yet; use File. See docs/compatibility.md.", name,
@@ -158,7 +161,9 @@ static int check(struct call *c, const struct spec *s, struct err *err)
                          "MaxRuntimeInSeconds");
     if (!text_starts(s->output_uri, "s3://"))
         return fail_code(err, ERR_INVALID, "ValidationException", "S3OutputPath must be an S3 URI: %s", s->output_uri);
-    return check_metrics(s, err) < 0 ? -1 : check_channels(s, err);
+    if (check_metrics(s, err) < 0 || local_path_check_checkpoints(s->checkpoint_path, err) < 0)
+        return -1;
+    return check_channels(s, err);
 }
 
 /* <S3OutputPath>/<job>: what the platform writes goes below it. */
