@@ -1,15 +1,52 @@
-/* checkpoint.h - /opt/ml/checkpoints: restored from S3, and uploaded while the job runs. */
+/* checkpoint.h - a folder whose files S3 has: one look at the folder, and what has to be done so that S3 has it all.
+ *
+ * A file is put when nobody has it open for writing, as it was at one moment: what changes meanwhile is put again, and
+ * S3 keeps the older whole one until then. Files are put in the order they were finished, and only after them is
+ * removed what is gone here, so that S3 has what a renamed file holds at every moment under one of its names. */
 #ifndef AGENT_CHECKPOINT_H
 #define AGENT_CHECKPOINT_H
 
 #include <stdbool.h>
 
-#include "agent/transfer.h"
+#include "agent/book.h"
+#include "base/clock.h"
+#include "base/map.h"
 
-/* Earlier attempts' checkpoints; none is fine. */
-int checkpoint_restore(const struct transfer *, struct err *err);
+struct checkpoint_store {
+    /* 'unchanged' is asked before what was read becomes the object; when it says no, the object stays as it was. */
+    int (*put)(struct checkpoint_store *, const char *path, int fd, bool (*unchanged)(void *data), void *data,
+               struct err *err);
+    int (*remove)(struct checkpoint_store *, const char *path, struct err *err); /* not there is fine */
+};
 
-/* Uploads the checkpoints that are new or changed since the last call, which a file in the folder remembers. */
-int checkpoint_sync(const struct transfer *, const char *local, bool closing, struct err *err);
+struct checkpoint {
+    const char *root;
+    struct book *book;
+    struct checkpoint_store *store;
+    struct clock *clock;
+    int watch;           /* of inotify: every folder is added to it; -1: none */
+    bool unwatched;      /* a folder could not be added */
+    struct map *missing; /* what the look before did not find */
+};
+
+void checkpoint_end(struct checkpoint *); /* frees what the looks have made */
+
+enum checkpoint_when {
+    CHECKPOINT_RUNNING,
+    CHECKPOINT_ENDED,  /* nobody writes any more: what is there is whole */
+    CHECKPOINT_KILLED, /* the same, but what was being written has stayed half */
+};
+
+/* *ret_again_ms: when to look again although nothing happens; 0: no need to. */
+int checkpoint_look(struct checkpoint *, enum checkpoint_when, int64_t *ret_again_ms, struct err *err);
+
+/* The writers are about to be killed: what they are writing to right now stays half, and is not put. Any thread. */
+void checkpoint_before_kill(struct checkpoint *);
+
+/* S3 has all that is in the folder: it came from there. */
+int checkpoint_note_all(struct checkpoint *, struct err *err);
+
+/* Is it of the protocol between agents and containers, or a name that is never uploaded? */
+bool checkpoint_is_marker(const char *name);
 
 #endif

@@ -16,11 +16,11 @@
 
 #include "agent/api.h"
 #include "agent/cause.h"
-#include "agent/checkpoint.h"
 #include "agent/logs.h"
 #include "agent/meter.h"
 #include "agent/ml.h"
 #include "agent/source.h"
+#include "agent/syncer.h"
 #include "agent/transfer.h"
 #include "agent/volume.h"
 #include "base/fd.h"
@@ -35,7 +35,6 @@
 #include "run/runtime.h"
 
 enum {
-    CHECKPOINT_MS = 2000,
     PING_MS = 2000,
     FAILURE_MAX = 8192,
     TAIL_BYTES = 8192,
@@ -94,11 +93,8 @@ struct host {
 
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
-    struct loop_timer checkpoint_timer;
+    struct syncer *syncer; /* of the checkpoints, from the container's start on */
     bool closing; /* nothing is told any more */
-    bool syncing;
-    pthread_t sync_thread;
-    struct work sync; /* checkpoints while it runs */
 };
 
 static struct host *host_of(struct world *w)
@@ -149,6 +145,40 @@ static int find_image(struct host *h, struct err *err)
     return image_find(h->arena, &places, h->order->image, order_has_script(h->order->doc), &h->image, err);
 }
 
+static const char *checkpoints_of(struct host *h, struct arena *a)
+{
+    return arena_printf(a, "%s/checkpoints", h->ml);
+}
+
+static int restore_checkpoints(struct host *h, const struct transfer *t, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    return *h->order->checkpoint_s3_uri ? syncer_restore(t, checkpoints_of(h, a), err) : 0;
+}
+
+static int need_syncer(struct host *h, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct transfer t = transfer_of(h, -1);
+
+    return h->syncer ? 0 : syncer_new(&t, checkpoints_of(h, a), &h->syncer, err);
+}
+
+/* The rest of the checkpoints. A container that was ended by force has left half files. */
+static int finish_checkpoints(struct host *h, const struct work *k, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct exit_record record;
+    bool whole = box_look(a, &h->box, &record, err) == 0 && record.state == EXIT_ENDED && record.exit_code < 128;
+
+    if (!*h->order->checkpoint_s3_uri)
+        return 0;
+    if (need_syncer(h, err) < 0)
+        return -1;
+    return syncer_finish(h->syncer, whole ? CHECKPOINT_ENDED : CHECKPOINT_KILLED, k->cancel, err);
+}
+
 /* The result is what is returned: the err of a call that was tried again and then succeeded is not empty. */
 static int run_prepare(struct host *h, struct work *k)
 {
@@ -158,7 +188,7 @@ static int run_prepare(struct host *h, struct work *k)
         return -1;
     if (h->image.kind == IMAGE_HOST && source_wanted(h->order) && source_fetch(&t, &k->err) < 0)
         return -1;
-    if (order_trains(h->order) ? transfer_channels(&t, &k->err) == 0 && checkpoint_restore(&t, &k->err) == 0
+    if (order_trains(h->order) ? transfer_channels(&t, &k->err) == 0 && restore_checkpoints(h, &t, &k->err) == 0
                                : transfer_models(&t, &k->err) == 0)
         return 0;
     if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL)
@@ -171,25 +201,25 @@ static int run_prepare(struct host *h, struct work *k)
                 k->err.text);
 }
 
-static const char *checkpoints_of(struct host *h, struct arena *a)
-{
-    return arena_printf(a, "%s/checkpoints", h->ml);
-}
-
 static int run_save(struct host *h, struct work *k)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct transfer t = transfer_of(h, k->cancel);
+    struct err err = { 0 };
     const char *model = "";
+    int r;
 
-    /* Checkpoints first: they are what a next attempt starts from. */
-    if (checkpoint_sync(&t, checkpoints_of(h, a), true, &k->err) < 0)
-        return -1;
-    if (h->saving != SAVE_CHECKPOINTS && transfer_results(&t, a, h->saving == SAVE_MODEL, &model, &k->err) < 0)
-        return -1;
+    /* Checkpoints first: they are what a next attempt starts from. When they cannot be saved, the results still can. */
+    r = finish_checkpoints(h, k, &k->err);
+    if (h->saving != SAVE_CHECKPOINTS && !(r < 0 && k->err.kind == ERR_CONFLICT) &&
+        transfer_results(&t, a, h->saving == SAVE_MODEL, &model, &err) < 0) {
+        if (r == 0)
+            k->err = err;
+        r = -1;
+    }
     snprintf(h->model_text, sizeof h->model_text, "%s", model);
     h->model = h->model_text;
-    return 0;
+    return r;
 }
 
 static void *work_thread(void *data)
@@ -343,7 +373,6 @@ static void box_changed(void *data, const char *name)
     tell(h);
 }
 
-static void plan_checkpoints(struct host *h);
 
 static void happened(void *data)
 {
@@ -389,8 +418,11 @@ static int set_up(struct host *h, struct err *err)
     if (!h->meter && !h->process)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
                                                       .folder = h->folder, .logs = h->logs, .volume = h->volume });
-    if (!h->checkpoint_timer.run)
-        plan_checkpoints(h);
+    if (!*h->order->checkpoint_s3_uri)
+        return 0;
+    if (need_syncer(h, err) < 0)
+        return -1;
+    syncer_run(h->syncer);
     return 0;
 }
 
@@ -453,9 +485,14 @@ static int host_start(struct world *w, struct err *err)
 
 static int host_kill(struct world *w, enum box_signal what, struct err *err)
 {
+    struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
 
-    return box_signal(a, &host_of(w)->box, what, err);
+    if (h->syncer && what == BOX_TERMINATE)
+        syncer_hurry(h->syncer);
+    if (h->syncer && what == BOX_KILL)
+        syncer_before_kill(h->syncer);
+    return box_signal(a, &h->box, what, err);
 }
 
 static int host_clear(struct world *w, struct err *err)
@@ -712,53 +749,6 @@ static int host_tidy(struct world *w, struct err *err)
     return 0;
 }
 
-/* --- Checkpoints while the job runs --- */
-
-static void sync_done(void *data)
-{
-    struct host *h = data;
-
-    if (h->closing)
-        return;
-    pthread_join(h->sync_thread, NULL);
-    h->syncing = false;
-    if (h->sync.err.kind != ERR_NONE && h->sync.err.kind != ERR_CONFLICT) {
-        _cleanup_arena_ struct arena *a = arena_new();
-
-        log_warning("checkpoints.not_synced", "why=%s", log_quote(a, h->sync.err.text));
-    }
-    loop_timer_set(h->loop, &h->checkpoint_timer, loop_now_ms(h->loop) + CHECKPOINT_MS);
-}
-
-static void *sync_thread(void *data)
-{
-    struct host *h = data;
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct transfer t = transfer_of(h, h->sync.cancel);
-
-    h->sync.err = (struct err){ 0 };
-    checkpoint_sync(&t, checkpoints_of(h, a), false, &h->sync.err);
-    loop_post(h->loop, sync_done, h);
-    return NULL;
-}
-
-static void checkpoints_due(struct loop_timer *timer)
-{
-    struct host *h = (struct host *)(void *)((char *)timer - offsetof(struct host, checkpoint_timer));
-
-    /* The end has its own pass, which waits for nothing that still changes. */
-    if (h->work[TASK_SAVE].state != TASK_NONE || h->syncing)
-        return;
-    h->syncing = pthread_create(&h->sync_thread, NULL, sync_thread, h) == 0;
-}
-
-static void plan_checkpoints(struct host *h)
-{
-    h->checkpoint_timer.run = checkpoints_due;
-    if (*h->order->checkpoint_s3_uri)
-        loop_timer_set(h->loop, &h->checkpoint_timer, loop_now_ms(h->loop) + CHECKPOINT_MS);
-}
-
 /* --- Making and ending --- */
 
 /* From the logs' thread. */
@@ -819,8 +809,6 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         h->work[i] = (struct work){ .host = h, .task = (enum task)i, .cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
         assert(h->work[i].cancel >= 0);
     }
-    h->sync.cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert(h->sync.cancel >= 0);
     /* There from the start, so that it can be watched. */
     fd = open(arena_printf(h->arena, "%s/" FOLDER_OUTPUT, h->folder),
               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -845,8 +833,6 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
 
 void host_free(struct host *h)
 {
-    uint64_t one = 1;
-
     if (!h)
         return;
     h->closing = true;
@@ -858,12 +844,9 @@ void host_free(struct host *h)
         h->work[i].joinable = false;
         fd_cleanup(&h->work[i].cancel);
     }
-    if (h->syncing && write(h->sync.cancel, &one, sizeof one) == sizeof one)
-        pthread_join(h->sync_thread, NULL);
-    fd_cleanup(&h->sync.cancel);
+    syncer_free(h->syncer);
     meter_free(h->meter);
     volume_free(h->volume);
-    loop_timer_stop(h->loop, &h->checkpoint_timer);
     http_call_cancel(h->call);
     http_upstream_free(h->upstream);
     buf_free(&h->ping_request);

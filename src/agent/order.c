@@ -25,6 +25,7 @@ static const struct doc_field fields[] = {
     DOC_INT(struct order, cpu_weight, "limits.cpu_weight"),
     DOC_INT(struct order, memory_bytes, "limits.memory_bytes"),
     DOC_INT(struct order, disk_bytes, "limits.disk_bytes"),
+    DOC_INT(struct order, checkpoint_bytes_per_s, "checkpoint_bytes_per_s"),
     DOC_DOC(struct order, entrypoint, "entrypoint"),
     DOC_DOC(struct order, arguments, "arguments"),
     DOC_DOC(struct order, environment, "environment"),

@@ -14,7 +14,7 @@ struct order {
     const char *name, *uid, *work, *image, *host_name, *instance_type, *region, *account, *runtime, *data_folder,
         *run_folder, *archives_folder, *api_socket, *admin_socket, *log_group, *log_stream;
     bool isolated;
-    int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes;
+    int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes, checkpoint_bytes_per_s;
     const struct doc *entrypoint, *arguments, *environment, *hosts; /* NULL where not given */
     const char *access_key_id, *secret_access_key, *session_token, *role_arn;
     int64_t credentials_expire_ms;

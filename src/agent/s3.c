@@ -313,26 +313,47 @@ static int hash_piece(int fd, int64_t offset, int64_t size, char ret[static 2 * 
     return 0;
 }
 
-static int put_piece(struct s3 *c, struct arena *a, const char *target, int fd, int64_t offset, int64_t size,
-                     const char *what, struct str *ret_etag, struct err *err)
+/* A put that is under way. */
+struct put {
+    struct s3 *s3;
+    struct arena *arena;
+    const char *bucket, *key, *what;
+    int fd;
+    const struct s3_put_options *options;
+};
+
+static int check_unchanged(const struct put *p, struct err *err)
+{
+    if (!p->options->unchanged || p->options->unchanged(p->options->data))
+        return 0;
+    return fail(err, ERR_UNAVAILABLE, "%s: the file changed while it was read", p->what);
+}
+
+/* 'last': it makes the object by itself. The server holds what it is sent against the hash, so the file as it was
+ * hashed, or nothing, becomes the object. */
+static int put_piece(const struct put *p, const char *target, int64_t offset, int64_t size, bool last,
+                     struct str *ret_etag, struct err *err)
 {
     char hash[2 * SHA256_SIZE + 1];
-    struct transport_request q = { .method = "PUT", .target = target, .fd = fd, .offset = offset, .size_bytes = size };
+    struct transport_request q = { .method = "PUT", .target = target, .fd = p->fd, .offset = offset,
+                                   .size_bytes = size, .pace = p->options->pace };
     struct transport_answer answer = { 0 };
     int r;
 
-    if (hash_piece(fd, offset, size, hash, err) < 0)
+    if (hash_piece(p->fd, offset, size, hash, err) < 0 || (last && check_unchanged(p, err) < 0))
         return -1;
-    r = call(c, a, &q, str_of(hash), &answer, what, err);
+    r = call(p->s3, p->arena, &q, str_of(hash), &answer, p->what, err);
     buf_free(&answer.body);
     if (r == 0 && ret_etag)
         *ret_etag = answer.etag;
     return r;
 }
 
-static int put_parts(struct s3 *c, struct arena *a, const char *bucket, const char *key, int fd, int64_t size,
-                     const char *what, struct err *err)
+static int put_parts(const struct put *p, int64_t size, struct err *err)
 {
+    struct s3 *c = p->s3;
+    struct arena *a = p->arena;
+    const char *bucket = p->bucket, *key = p->key, *what = p->what;
     int64_t part_bytes = PART_BYTES;
     struct transport_answer answer = { 0 };
     struct transport_request q = { .method = "POST", .target = target_of(a, bucket, key, "uploads=") };
@@ -360,13 +381,15 @@ static int put_parts(struct s3 *c, struct arena *a, const char *bucket, const ch
         struct str etag = { 0 };
         const char *query = arena_printf(a, "partNumber=%lld&uploadId=%s", (long long)part, encoded.data);
 
-        r = put_piece(c, a, target_of(a, bucket, key, query), fd, at, size - at < part_bytes ? size - at : part_bytes,
-                      what, &etag, err);
+        r = put_piece(p, target_of(a, bucket, key, query), at, size - at < part_bytes ? size - at : part_bytes, false,
+                      &etag, err);
         buf_printf(&done, "<Part><PartNumber>%lld</PartNumber><ETag>%.*s</ETag></Part>", (long long)part,
                    STR_ARG(etag));
     }
     buf_append_str(&done, "</CompleteMultipartUpload>");
     q.target = target_of(a, bucket, key, arena_printf(a, "uploadId=%s", encoded.data));
+    if (r == 0)
+        r = check_unchanged(p, err);
     if (r == 0) {
         q.body = (struct str){ done.data, done.size };
         sha256_hex(hash, done.data, done.size);
@@ -387,17 +410,33 @@ static int put_parts(struct s3 *c, struct arena *a, const char *bucket, const ch
     return r;
 }
 
-int s3_put(struct s3 *c, const char *bucket, const char *key, int fd, struct err *err)
+int s3_put(struct s3 *c, const char *bucket, const char *key, int fd, const struct s3_put_options *options,
+           struct err *err)
 {
+    static const struct s3_put_options none;
     _cleanup_arena_ struct arena *a = arena_new();
-    const char *what = arena_printf(a, "put s3://%s/%s", bucket, key);
+    struct put p = { c, a, bucket, key, arena_printf(a, "put s3://%s/%s", bucket, key), fd, options ? options : &none };
     struct stat st;
 
     if (fstat(fd, &st) < 0)
-        return fail_errno(err, errno, "%s", what);
+        return fail_errno(err, errno, "%s", p.what);
     if (!S_ISREG(st.st_mode))
-        return fail(err, ERR_INVALID, "%s: it is no file", what);
+        return fail(err, ERR_INVALID, "%s: it is no file", p.what);
     if (st.st_size > PART_BYTES)
-        return put_parts(c, a, bucket, key, fd, st.st_size, what, err);
-    return put_piece(c, a, target_of(a, bucket, key, NULL), fd, 0, st.st_size, what, NULL, err);
+        return put_parts(&p, st.st_size, err);
+    return put_piece(&p, target_of(a, bucket, key, NULL), 0, st.st_size, true, NULL, err);
+}
+
+int s3_remove(struct s3 *c, const char *bucket, const char *key, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct transport_request q = { .method = "DELETE", .target = target_of(a, bucket, key, NULL) };
+    struct transport_answer answer = { 0 };
+    char hash[2 * SHA256_SIZE + 1];
+    int r;
+
+    sha256_hex(hash, "", 0);
+    r = call(c, a, &q, str_of(hash), &answer, arena_printf(a, "delete s3://%s/%s", bucket, key), err);
+    buf_free(&answer.body);
+    return r;
 }

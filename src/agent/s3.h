@@ -20,6 +20,7 @@ struct s3_options {
     int cancel_fd; /* -1: none */
 };
 
+struct pace;
 struct s3;
 struct s3 *s3_new(const struct s3_options *); /* the strings are borrowed */
 void s3_free(struct s3 *);                    /* NULL is fine */
@@ -41,8 +42,18 @@ int s3_get(struct s3 *, const char *bucket, const char *key, int fd, int64_t off
            int64_t *ret_bytes, struct err *err);
 int s3_get_text(struct s3 *, struct arena *, const char *bucket, const char *key, struct str *ret, struct err *err);
 
-/* The whole file, in parts when it is big. Again is harmless. */
-int s3_put(struct s3 *, const char *bucket, const char *key, int fd, struct err *err);
+struct s3_put_options {
+    /* Asked after everything was read and before S3 takes it for the object: false ends it with ERR_UNAVAILABLE, and
+     * the object stays as it was. What is taken is what was there when it was asked. NULL: not asked. */
+    bool (*unchanged)(void *data);
+    void *data;
+    struct pace *pace; /* NULL: as fast as it goes */
+};
+
+/* The whole file, in parts when it is big. Again is harmless. options: NULL for none. */
+int s3_put(struct s3 *, const char *bucket, const char *key, int fd, const struct s3_put_options *options,
+           struct err *err);
+int s3_remove(struct s3 *, const char *bucket, const char *key, struct err *err); /* not there is fine */
 
 /* Of a listing's XML; for tests and fuzzing. */
 int s3_parse_list(struct arena *, struct str xml, struct s3_object **objects, int *count, int *room,

@@ -109,7 +109,7 @@ static int put_one(void *context, int folder, const char *name, const char *path
 
     if (fd < 0)
         return fail_errno(err, errno, "open %s", path);
-    return s3_put(p->s3, p->bucket, arena_printf(p->arena, "%s%s", p->prefix, path), fd, err);
+    return s3_put(p->s3, p->bucket, arena_printf(p->arena, "%s%s", p->prefix, path), fd, NULL, err);
 }
 
 static int put_tree(struct s3 *s3, struct arena *a, const char *bucket, const char *prefix, const char *root,
@@ -132,7 +132,7 @@ static int put_archive(const struct transfer *t, struct s3 *s3, struct arena *a,
 
     if (r == 0) {
         fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        r = fd < 0 ? fail_errno(err, errno, "open %s", file) : s3_put(s3, bucket, key, fd, err);
+        r = fd < 0 ? fail_errno(err, errno, "open %s", file) : s3_put(s3, bucket, key, fd, NULL, err);
     }
     unlink(file);
     return r;

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/pace.h"
 #include "base/clock.h"
 #include "base/fd.h"
 
@@ -231,6 +232,13 @@ static int send_all(struct transport *t, const char *data, size_t size, struct e
     return 0;
 }
 
+static int wait_ms(struct transport *t, int64_t ms, struct err *err)
+{
+    struct pollfd p = { .fd = t->cancel, .events = POLLIN };
+
+    return ms > 0 && poll(&p, 1, (int)ms) > 0 ? cancelled(err) : 0;
+}
+
 static int exchange(struct transport *t, const struct transport_request *q, struct err *err)
 {
     int64_t size = q->fd > 0 ? q->size_bytes : (int64_t)q->body.size, at = 0;
@@ -260,7 +268,7 @@ static int exchange(struct transport *t, const struct transport_request *q, stru
             return fail_errno(err, errno, "read what is to be uploaded");
         if (n == 0)
             return fail(err, ERR_INTERNAL, "a file became shorter while it was uploaded");
-        if (send_all(t, block, (size_t)n, err) < 0)
+        if ((q->pace && wait_ms(t, pace_take_ms(q->pace, n), err) < 0) || send_all(t, block, (size_t)n, err) < 0)
             return -1;
         at += n;
     }
@@ -311,9 +319,6 @@ int transport_call(struct transport *t, const struct transport_request *q, struc
 int transport_pause(struct transport *t, int failures, struct err *err)
 {
     int ms = 50 << (failures > 8 ? 7 : failures > 1 ? failures - 1 : 0);
-    struct pollfd p = { .fd = t->cancel, .events = POLLIN };
 
-    if (poll(&p, 1, ms > 5000 ? 5000 : ms) > 0)
-        return cancelled(err);
-    return 0;
+    return wait_ms(t, ms > 5000 ? 5000 : ms, err);
 }

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "net/http.h"
 
+struct pace;
 struct transport;
 
 /* cancel_fd: -1 for none; not owned. */
@@ -25,6 +26,7 @@ struct transport_request {
     struct str body; /* or, with fd > 0, a piece of a file */
     int fd;
     int64_t offset, size_bytes;
+    struct pace *pace; /* of the file's bytes; NULL: none */
 };
 
 struct transport_answer {

@@ -253,6 +253,7 @@ static int new_runtime(struct control *c, const struct doc *config, struct runti
     struct runtime_config rc = {
         .data_folder = c->platform.data_folder,
         .archives_folder = doc_text(config, "images"),
+        .checkpoint_bytes_per_s = doc_int(config, "checkpoint_bytes_per_s", 0),
         .run_folder = arena_printf(c->arena, "%s/run", c->platform.data_folder),
     };
     char *real = realpath(rc.run_folder, NULL);

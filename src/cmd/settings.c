@@ -39,6 +39,10 @@ const struct setting setting_table[] = {
       "the absolute path of a folder" },
     { "disk-reserve", "1G", "Free space that is kept for records: uploads are refused before the disk is full.",
       "bytes, or a number with K, M or G" },
+    { "checkpoint-rate", "256M",
+      "How many bytes a second of checkpoints a running job's agent uploads, so that the job keeps its disk and its "
+      "cores; at the end of a job there is no limit. 0: none at all.",
+      "bytes, or a number with K, M or G" },
     { "log-level", "info", "What is logged: debug, info, warning or error.", "debug, info, warning or error" },
     {},
 };
@@ -119,6 +123,8 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
         s->images = good ? arena_strdup(a, value) : s->images;
     } else if (strcmp(key, "disk-reserve") == 0) {
         good = size_of(value, &s->disk_reserve_bytes) == 0;
+    } else if (strcmp(key, "checkpoint-rate") == 0) {
+        good = size_of(value, &s->checkpoint_bytes_per_s) == 0;
     } else {
         assert(strcmp(key, "log-level") == 0);
         good = one_of(value, (const char *const[]) { "debug", "info", "warning", "error", NULL });
@@ -137,6 +143,7 @@ void settings_defaults(struct settings *s)
                              .names = "",
                              .images = "",
                              .disk_reserve_bytes = INT64_C(1) << 30,
+                             .checkpoint_bytes_per_s = INT64_C(256) << 20,
                              .log_level = "info" };
 }
 
@@ -193,6 +200,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .names = doc_text_or(d, "names", s.names),
         .images = doc_text_or(d, "images", s.images),
         .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
+        .checkpoint_bytes_per_s = doc_int(d, "checkpoint_bytes_per_s", s.checkpoint_bytes_per_s),
         .log_level = doc_text_or(d, "log_level", s.log_level),
     };
     return 0;
@@ -213,6 +221,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_string(a, d, "names", s->names);
     doc_set_string(a, d, "images", s->images);
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
+    doc_set_integer(a, d, "checkpoint_bytes_per_s", s->checkpoint_bytes_per_s);
     doc_set_string(a, d, "log_level", s->log_level);
     json_print_pretty(&text, d);
     buf_append_char(&text, '\n');

@@ -184,6 +184,7 @@ static int agents_start(struct runtime *rt, const char *name, const struct doc *
         doc_set_string(a, d, "data_folder", g->config.data_folder);
         doc_set_string(a, d, "run_folder", g->config.run_folder);
         doc_set_string(a, d, "archives_folder", g->config.archives_folder);
+        doc_set_integer(a, d, "checkpoint_bytes_per_s", g->config.checkpoint_bytes_per_s);
         /* Not durable: who was not told that it is started asks again. */
         if (folder_write(a, folder, FOLDER_ORDER, d, false, err) < 0)
             return -1;

@@ -154,6 +154,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             assert body.count(b'<Part>') == len(parts)
             objects[path] = b''.join(parts[i] for i in sorted(parts))
             return self.answer(200, b'<CompleteMultipartUploadResult/>')
+        if self.command == "DELETE" and "uploadId" not in query:
+            objects.pop(path, None)
         return self.answer(204)
 
 

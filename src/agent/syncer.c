@@ -1,0 +1,328 @@
+/* syncer.c - inotify is only the bell: it says when to look, and the look sees everything. An event that was lost, an
+ * agent that was away, a folder that is not watched cost time, never a file. */
+#include "agent/syncer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/fetch.h"
+#include "agent/pace.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+enum {
+    SETTLE_MS = 50,      /* events come in swarms */
+    LOOKS_SHARE = 20,    /* about a twentieth of the time is spent with looking */
+    LOOKS_APART_MS = 2000,
+    RESCAN_MS = 15000,
+    UNWATCHED_MS = 2000,
+    RETRY_MS = 1000,
+    RETRY_MAX_MS = 30000,
+    NICE = 10,
+};
+
+struct store {
+    struct checkpoint_store store;
+    struct s3 *s3;
+    const char *bucket, *prefix;
+    struct arena *arena; /* of one call */
+    struct pace *pace;
+};
+
+struct syncer {
+    struct transfer transfer;
+    struct arena *arena;
+    const char *bucket, *prefix;
+    struct checkpoint checkpoint;
+    struct pace pace;
+    pthread_t thread;
+    bool running;
+    int stop;   /* eventfd: the thread ends, and so does what it waits for */
+    int finish; /* eventfd: the thread puts the rest, and ends */
+    int done;   /* eventfd: it has ended */
+    enum checkpoint_when when; /* of the last look */
+    struct err err;
+};
+
+/* --- S3 as a store --- */
+
+static int store_put(struct checkpoint_store *store, const char *path, int fd, bool (*unchanged)(void *data),
+                     void *data, struct err *err)
+{
+    struct store *s = (struct store *)store;
+    const struct s3_put_options options = { .unchanged = unchanged, .data = data, .pace = s->pace };
+
+    arena_reset(s->arena);
+    return s3_put(s->s3, s->bucket, arena_printf(s->arena, "%s%s", s->prefix, path), fd, &options, err);
+}
+
+static int store_remove(struct checkpoint_store *store, const char *path, struct err *err)
+{
+    struct store *s = (struct store *)store;
+
+    arena_reset(s->arena);
+    return s3_remove(s->s3, s->bucket, arena_printf(s->arena, "%s%s", s->prefix, path), err);
+}
+
+static void store_begin(struct store *store, struct syncer *s)
+{
+    struct transfer t = s->transfer;
+
+    t.cancel_fd = s->stop;
+    *store = (struct store){ .store = { store_put, store_remove }, .s3 = fetch_client(&t), .bucket = s->bucket,
+                             .prefix = s->prefix, .arena = arena_new(), .pace = &s->pace };
+    s->checkpoint.store = &store->store;
+}
+
+static void store_end(struct store *store)
+{
+    s3_free(store->s3);
+    arena_free(store->arena);
+}
+
+/* --- Restoring --- */
+
+/* A folder, never the start of another one's name. */
+static int uri_of(const struct transfer *t, struct arena *a, const char **ret_bucket, const char **ret_prefix,
+                  struct err *err)
+{
+    if (s3_uri(a, t->order->checkpoint_s3_uri, ret_bucket, ret_prefix, err) < 0)
+        return -1;
+    if (**ret_prefix && !text_ends(*ret_prefix, "/"))
+        *ret_prefix = arena_printf(a, "%s/", *ret_prefix);
+    return 0;
+}
+
+static int fetch_into(const struct transfer *t, struct arena *a, const char *root, struct err *err)
+{
+    struct fetch f = { .transfer = t };
+    const char *bucket, *prefix;
+    struct s3_object *objects;
+    struct s3 *s3;
+    int count, r;
+
+    if (uri_of(t, a, &bucket, &prefix, err) < 0)
+        return -1;
+    s3 = fetch_client(t);
+    r = s3_list(s3, a, bucket, prefix, FETCH_OBJECTS_MAX, &objects, &count, err);
+    s3_free(s3);
+    for (int i = 0; r == 0 && i < count; i++) {
+        const char *local = fetch_local_path(a, prefix, objects[i].key);
+
+        if (local && *local && !checkpoint_is_marker(local))
+            r = fetch_add(a, &f, bucket, objects[i].key, objects[i].size_bytes, arena_printf(a, "%s/%s", root, local),
+                          err);
+    }
+    return r < 0 ? -1 : fetch_all(&f, err);
+}
+
+int syncer_restore(const struct transfer *t, const char *root, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct checkpoint c = { .root = root, .clock = t->clock, .watch = -1 };
+    int r;
+
+    /* What another try has left may not be in S3 any more. */
+    if (book_remove(t->folder, err) < 0 || tree_remove(root, err) < 0 || folder_make(root, 0755, err) < 0 ||
+        fetch_into(t, a, root, err) < 0 || book_open(t->folder, &c.book, err) < 0)
+        return -1;
+    r = checkpoint_note_all(&c, err);
+    book_free(c.book);
+    return r;
+}
+
+/* --- The thread --- */
+
+/* Was there anything but our own markers? More than the kernel could keep is an event without a name. */
+static bool heard(struct syncer *s)
+{
+    char buffer[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
+    bool any = false;
+    ssize_t n;
+
+    while ((n = read(s->checkpoint.watch, buffer, sizeof buffer)) > 0)
+        for (char *p = buffer; p < buffer + n;) {
+            const struct inotify_event *e = (const struct inotify_event *)(void *)p;
+
+            any |= !(e->mask & IN_IGNORED) && !(e->len && checkpoint_is_marker(e->name));
+            p += sizeof *e + e->len;
+        }
+    return any;
+}
+
+/* Until something happens in the folder (when 'listening'), but not longer. false: it is to stop or to finish. */
+static bool wait_ms(struct syncer *s, bool listening, int64_t ms)
+{
+    int64_t until_ms = clock_boot_ms(s->transfer.clock) + ms, left_ms;
+    struct pollfd p[3] = { { .fd = s->stop, .events = POLLIN }, { .fd = s->finish, .events = POLLIN },
+                           { .fd = listening ? s->checkpoint.watch : -1, .events = POLLIN } };
+
+    while ((left_ms = until_ms - clock_boot_ms(s->transfer.clock)) > 0) {
+        if (poll(p, 3, (int)left_ms) <= 0)
+            continue;
+        if (p[0].revents || p[1].revents)
+            return false;
+        if (p[2].revents && heard(s))
+            return true;
+    }
+    return true;
+}
+
+/* One look, and until there is reason for the next. *failed_ms: how long was waited after the last failure. */
+static bool look_and_wait(struct syncer *s, int64_t *failed_ms)
+{
+    int64_t began_ms = clock_boot_ms(s->transfer.clock), again_ms, took_ms, rescan_ms;
+    _cleanup_arena_ struct arena *a = NULL;
+    struct err err = { 0 };
+
+    if (checkpoint_look(&s->checkpoint, CHECKPOINT_RUNNING, &again_ms, &err) < 0) {
+        a = arena_new();
+        *failed_ms = !*failed_ms ? RETRY_MS : *failed_ms < RETRY_MAX_MS ? *failed_ms * 2 : *failed_ms;
+        if (err.kind != ERR_CONFLICT)
+            log_warning("checkpoints.not_synced", "retry_ms=%lld why=%s", (long long)*failed_ms,
+                        log_quote(a, err.text));
+        return wait_ms(s, false, *failed_ms);
+    }
+    *failed_ms = 0;
+    took_ms = clock_boot_ms(s->transfer.clock) - began_ms;
+    rescan_ms = s->checkpoint.watch < 0 || s->checkpoint.unwatched ? UNWATCHED_MS : RESCAN_MS;
+    return wait_ms(s, true, again_ms && again_ms < rescan_ms ? again_ms : rescan_ms) &&
+           wait_ms(s, false, SETTLE_MS + (took_ms * LOOKS_SHARE < LOOKS_APART_MS ? took_ms * LOOKS_SHARE
+                                                                                   : LOOKS_APART_MS));
+}
+
+static bool is_set(int eventfd)
+{
+    struct pollfd p = { .fd = eventfd, .events = POLLIN };
+
+    return poll(&p, 1, 0) > 0;
+}
+
+static void set(int eventfd)
+{
+    uint64_t one = 1;
+
+    if (write(eventfd, &one, sizeof one) < 0)
+        assert(errno == EAGAIN); /* it is set */
+}
+
+static void *run(void *data)
+{
+    struct syncer *s = data;
+    struct store store;
+    int64_t failed_ms = 0, ignored;
+
+    /* The job comes first. */
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
+    store_begin(&store, s);
+    while (!is_set(s->finish) && look_and_wait(s, &failed_ms))
+        ;
+    s->err = (struct err){ .kind = ERR_CONFLICT, .text = "cancelled" };
+    if (!is_set(s->stop)) {
+        s->err = (struct err){ 0 };
+        if (checkpoint_look(&s->checkpoint, s->when, &ignored, &s->err) == 0 &&
+            book_close(s->checkpoint.book, &s->err) == 0)
+            s->err.kind = ERR_NONE; /* of a call that was tried again and then succeeded */
+    }
+    store_end(&store);
+    set(s->done);
+    return NULL;
+}
+
+static void stop(struct syncer *s)
+{
+    if (!s->running)
+        return;
+    set(s->stop);
+    pthread_join(s->thread, NULL);
+    s->running = false;
+}
+
+int syncer_new(const struct transfer *t, const char *root, struct syncer **ret, struct err *err)
+{
+    struct syncer *s = calloc(1, sizeof *s);
+
+    assert(s);
+    s->transfer = *t;
+    s->arena = arena_new();
+    s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->finish = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->checkpoint = (struct checkpoint){ .root = arena_strdup(s->arena, root), .clock = t->clock, .watch = -1 };
+    assert(s->stop >= 0 && s->finish >= 0 && s->done >= 0);
+    if (uri_of(t, s->arena, &s->bucket, &s->prefix, err) < 0 ||
+        book_open(t->folder, &s->checkpoint.book, err) < 0) {
+        syncer_free(s);
+        return -1;
+    }
+    s->checkpoint.watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    pace_init(&s->pace, t->clock, t->order->checkpoint_bytes_per_s);
+    *ret = s;
+    return 0;
+}
+
+void syncer_free(struct syncer *s)
+{
+    if (!s)
+        return;
+    stop(s);
+    checkpoint_end(&s->checkpoint);
+    book_free(s->checkpoint.book);
+    fd_cleanup(&s->checkpoint.watch);
+    fd_cleanup(&s->stop);
+    fd_cleanup(&s->finish);
+    fd_cleanup(&s->done);
+    arena_free(s->arena);
+    free(s);
+}
+
+void syncer_run(struct syncer *s)
+{
+    int r;
+
+    if (s->running)
+        return;
+    r = pthread_create(&s->thread, NULL, run, s);
+    assert(r == 0);
+    s->running = true;
+}
+
+void syncer_hurry(struct syncer *s)
+{
+    pace_off(&s->pace);
+}
+
+void syncer_before_kill(struct syncer *s)
+{
+    checkpoint_before_kill(&s->checkpoint);
+}
+
+int syncer_finish(struct syncer *s, enum checkpoint_when when, int cancel_fd, struct err *err)
+{
+    struct pollfd p[2] = { { .fd = s->done, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN } };
+
+    syncer_hurry(s);
+    s->when = when;
+    set(s->finish);
+    syncer_run(s);
+    while (poll(p, 2, -1) < 0)
+        assert(errno == EINTR);
+    stop(s);
+    if (s->err.kind == ERR_NONE)
+        return 0;
+    *err = s->err;
+    return -1;
+}
