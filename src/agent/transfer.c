@@ -128,7 +128,7 @@ static int put_archive(const struct transfer *t, struct s3 *s3, struct arena *a,
 {
     const char *file = arena_printf(a, "%s/upload.tar.gz", t->folder);
     _cleanup_fd_ int fd = -1;
-    int r = archive_pack(root, file, NULL, err);
+    int r = archive_pack(root, file, t->cancel_fd, NULL, err);
 
     if (r == 0) {
         fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -136,6 +136,32 @@ static int put_archive(const struct transfer *t, struct s3 *s3, struct arena *a,
     }
     unlink(file);
     return r;
+}
+
+static int add_size(void *context, int folder, const char *name, const char *path, const struct stat *st,
+                    struct err *err)
+{
+    *(int64_t *)context += st->st_size;
+    return 0;
+}
+
+/* A hole takes nothing of the volume, but is bytes like others in an archive and in S3. */
+static int check_size(const struct transfer *t, struct arena *a, const char *root, struct err *err)
+{
+    _cleanup_fd_ int fd = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int64_t bytes = 0;
+
+    if (fd < 0)
+        return fail_errno(err, errno, "open %s", root);
+    if (walk(a, fd, &(struct walk){ .file = add_size, .context = &bytes }, err) < 0)
+        return -1;
+    if (!t->order->disk_bytes || bytes <= t->order->disk_bytes)
+        return 0;
+    return fail(err, ERR_LIMIT,
+                "the files in %s have %.2f GiB, with the holes in them, and the volume %.0f GiB. Raise VolumeSizeInGB, or "
+                "write smaller files.",
+                text_ends(root, "/model") ? "/opt/ml/model" : "/opt/ml/output/data", (double)bytes / (1 << 30),
+                (double)t->order->disk_bytes / (1 << 30));
 }
 
 int transfer_results(const struct transfer *t, struct arena *arena, bool with_model, const char **ret_model,
@@ -152,6 +178,8 @@ int transfer_results(const struct transfer *t, struct arena *arena, bool with_mo
     if (!*t->order->output_s3_uri)
         return 0;
     if (s3_uri(a, t->order->output_s3_uri, &bucket, &prefix, err) < 0)
+        return -1;
+    if ((with_model && check_size(t, a, model, err) < 0) || check_size(t, a, data, err) < 0)
         return -1;
     prefix = arena_printf(a, "%s%soutput/", prefix, *prefix && prefix[strlen(prefix) - 1] != '/' ? "/" : "");
     s3 = fetch_client(t);

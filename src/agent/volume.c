@@ -255,8 +255,8 @@ const char *volume_full(struct volume *v, struct arena *a)
         break;
     case OVER_SIZE:
         why = arena_printf(a,
-                           "ClientError: No space left on device: the instance holds %.2f GiB, and its volume %.0f GiB. "
-                           "Raise VolumeSizeInGB, or keep less data in /opt/ml and /tmp.",
+                           "ClientError: No space left on device: the instance holds %.2f GiB, and its volume %.0f "
+                           "GiB. Raise VolumeSizeInGB, or keep less data in /opt/ml and /tmp.",
                            (double)v->used / (1 << 30), (double)v->o.order->disk_bytes / (1 << 30));
         break;
     case TOO_DEEP:

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -398,6 +399,7 @@ struct pack {
     struct arena *arena;
     char *block;
     int64_t files;
+    int cancel_fd;
 };
 
 static int bad_pack(struct pack *p, struct err *err)
@@ -408,7 +410,12 @@ static int bad_pack(struct pack *p, struct err *err)
 static int pack_file(struct pack *p, int fd, int64_t size, struct err *err)
 {
     while (size > 0) {
-        ssize_t n = read(fd, p->block, (size_t)(size < READ_BLOCK ? size : READ_BLOCK));
+        struct pollfd cancel = { .fd = p->cancel_fd, .events = POLLIN };
+        ssize_t n;
+
+        if (p->cancel_fd >= 0 && poll(&cancel, 1, 0) > 0)
+            return fail(err, ERR_CONFLICT, "cancelled");
+        n = read(fd, p->block, (size_t)(size < READ_BLOCK ? size : READ_BLOCK));
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -520,11 +527,11 @@ static int pack_folder(struct pack *p, int fd, const char *prefix, int depth, st
     return r;
 }
 
-int archive_pack(const char *folder, const char *path, int64_t *ret_files, struct err *err)
+int archive_pack(const char *folder, const char *path, int cancel_fd, int64_t *ret_files, struct err *err)
 {
     _cleanup_fd_ int root = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     _cleanup_fd_ int out = -1;
-    struct pack p = { 0 };
+    struct pack p = { .cancel_fd = cancel_fd };
     int r;
 
     if (root < 0)
@@ -543,6 +550,9 @@ int archive_pack(const char *folder, const char *path, int64_t *ret_files, struc
     r = archive_write_open_fd(p.out, out) < ARCHIVE_WARN ? bad_pack(&p, err) : pack_folder(&p, root, "", 0, err);
     if (r == 0 && archive_write_close(p.out) < ARCHIVE_WARN)
         r = bad_pack(&p, err);
+    /* Or it would write what the last header has promised, zeros of any length. */
+    if (r < 0)
+        archive_write_fail(p.out);
     archive_write_free(p.out);
     arena_free(p.arena);
     free(p.block);

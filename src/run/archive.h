@@ -30,7 +30,8 @@ int archive_unpack_memory(const void *data, size_t size, const char *folder, enu
                           const struct archive_limits *, struct err *err);
 
 /* The folder's content, at the archive's root, as tar.gz: sorted by name, owner root, links that lead out left out,
- * sockets and pipes too. The same tree gives the same bytes. *ret_files may be NULL. */
-int archive_pack(const char *folder, const char *path, int64_t *ret_files, struct err *err);
+ * sockets and pipes too. The same tree gives the same bytes. When 'cancel_fd' (-1: none) can be read it ends with
+ * ERR_CONFLICT. *ret_files may be NULL. */
+int archive_pack(const char *folder, const char *path, int cancel_fd, int64_t *ret_files, struct err *err);
 
 #endif

@@ -231,6 +231,15 @@ def test_a_volume_that_is_full_ends_the_job(aws, role, bucket, unique):
                                            "and its volume 1 GiB. Raise VolumeSizeInGB"), job["FailureReason"]
 
 
+def test_a_model_of_holes_is_measured_with_them(aws, role, bucket, unique):
+    sm = aws("sagemaker")
+    request = training(unique, role, bucket)
+    del request["InputDataConfig"]
+    request["AlgorithmSpecification"]["ContainerEntrypoint"] = ["/usr/bin/truncate", "-s", "200G", "/opt/ml/model/a"]
+    sm.create_training_job(**request)
+    assert "the files in /opt/ml/model have 200.00 GiB, with the holes in them" in ended(sm, unique)["FailureReason"]
+
+
 def test_stop(aws, role, bucket, unique):
     aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data(20000).encode())
     sm = aws("sagemaker")

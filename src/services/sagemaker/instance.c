@@ -91,6 +91,7 @@ struct report report_read(const struct doc *d)
         DOC_TEXT(struct report, phase, "phase"),
         DOC_TEXT(struct report, outcome, "outcome"),
         DOC_TEXT(struct report, failure_reason, "failure_reason"),
+        DOC_TEXT(struct report, message, "message"),
         DOC_TEXT(struct report, model_artifacts, "model_artifacts"),
         DOC_TEXT(struct report, address, "address"),
         DOC_INT(struct report, port, "port"),

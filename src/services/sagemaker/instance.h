@@ -25,7 +25,7 @@ int instance_order(struct arena *, struct engine *, const struct instance *, int
 
 /* The report of an agent, as a view. Phases are read from the document. */
 struct report {
-    const char *phase, *outcome, *failure_reason, *model_artifacts, *address;
+    const char *phase, *outcome, *failure_reason, *message, *model_artifacts, *address;
     int64_t started_ms, ended_ms, billable_ms, port;
     bool healthy;
     const struct doc *phases, *final_metrics;

@@ -415,6 +415,12 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     return 0;
 }
 
+/* AWS's words, and what is to be known beside them. */
+static const char *ended_message(struct arena *a, const char *usual, const struct report *report)
+{
+    return *report->message ? arena_printf(a, "%s. %s", usual, report->message) : usual;
+}
+
 static int take_end(struct pass *p, struct resource *r, const struct report *report, struct err *err)
 {
     int64_t at_ms = report->ended_ms ? report->ended_ms : p->now_ms;
@@ -427,12 +433,12 @@ static int take_end(struct pass *p, struct resource *r, const struct report *rep
         return end(p, r, "Failed", "Failed", report->failure_reason, at_ms, err);
     if (strcmp(report->outcome, "MaxRuntimeExceeded") == 0) {
         set_state(r, "Stopping");
-        return end(p, r, "Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds", at_ms,
-                   err);
+        return end(p, r, "Stopped", "MaxRuntimeExceeded",
+                   ended_message(p->arena, "Training job runtime exceeded MaxRuntimeInSeconds", report), at_ms, err);
     }
     if (strcmp(report->outcome, "Stopped") == 0) {
         set_state(r, "Stopping");
-        return end(p, r, "Stopped", "Stopped", "Training job stopped", at_ms, err);
+        return end(p, r, "Stopped", "Stopped", ended_message(p->arena, "Training job stopped", report), at_ms, err);
     }
     return end(p, r, "Completed", "Completed", "Training job completed", at_ms, err);
 }

@@ -49,6 +49,7 @@ struct story {
     bool deaf; /* ignores SIGTERM */
     bool stop, spot; /* asked to end; asked because its instance is taken back */
     bool fills, full; /* its volume: it will, it has */
+    bool stuck;       /* its upload never ends by itself */
     struct arena *disk;
     struct doc *report; /* as on disk */
     /* The agent's memory, gone with it. */
@@ -296,13 +297,13 @@ static bool go_on(struct story *s, bool serves)
 {
     bool woken = false;
 
-    s->now_ms += (int64_t)rand_below(&s->dice, 3000);
-    if (!s->stop && (chance(s, FAULT_STOP, 2) || (s->calm && serves)))
+    s->now_ms += (int64_t)rand_below(&s->dice, s->stuck ? 30000 : 3000);
+    if (!s->stop && (chance(s, FAULT_STOP, 2) || (s->calm && (serves || s->stuck))))
         s->stop = woken = true;
     if (s->ping == PING_BUSY)
         woken = true;
     for (int t = 0; t < TASK_COUNT; t++)
-        if (s->task[t] == TASK_BUSY && rand_below(&s->dice, 2)) {
+        if (s->task[t] == TASK_BUSY && !(t == TASK_SAVE && s->stuck) && rand_below(&s->dice, 2)) {
             s->task[t] = t != TASK_DRAIN && chance(s, FAULT_TASK, 15) ? TASK_FAILED : TASK_DONE;
             s->saved += t == TASK_SAVE;
             woken = true;
@@ -345,6 +346,7 @@ static void run_story(uint64_t seed, bool serves)
     s.faults = (unsigned)rand_below(&s.dice, 256);
     s.spot = !serves && seed % 4 == 1;
     s.fills = !serves && seed % 5 == 2;
+    s.stuck = !serves && !s.spot && seed % 7 == 3;
     s.report = doc_map(s.disk);
     for (int step = 0; step < 2000; step++) {
         bool over;
@@ -388,6 +390,11 @@ static void run_story(uint64_t seed, bool serves)
             assert_true(s.stop && s.spot && (s.saved == 0 || s.saving == SAVE_CHECKPOINTS));
         else if (s.saved && !doc_is(s.report, "outcome", "Failed"))
             assert_int_equal(s.saving, SAVE_MODEL);
+        /* An upload that is cut off is nobody's success, and is told. */
+        if (s.stuck && s.started)
+            assert_true(!doc_is(s.report, "outcome", "Completed") && *doc_text(s.report, "message"));
+        else
+            assert_true(s.stuck || !*doc_text(s.report, "message"));
         if (doc_is(s.report, "failure_reason", "ClientError: full"))
             assert_true(s.full);
         else if (s.full && !s.stop && !order.max_runtime_s)

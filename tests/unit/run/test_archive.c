@@ -204,10 +204,10 @@ static void packs_are_equal_and_come_back(void **state)
     assert_int_equal(symlink("b", at("in/stays")), 0);
     assert_int_equal(symlink("/etc/shadow", at("in/leaves")), 0);
     assert_int_equal(mkfifo(at("in/pipe"), 0600), 0);
-    assert_int_equal(archive_pack(in, one, &files, &err), 0);
+    assert_int_equal(archive_pack(in, one, -1, &files, &err), 0);
     assert_int_equal(files, 5);
     sleep(1);
-    assert_int_equal(archive_pack(in, two, NULL, &err), 0);
+    assert_int_equal(archive_pack(in, two, -1, NULL, &err), 0);
     assert_int_equal(file_read(a, one, 1 << 20, &x, &err), 0);
     assert_int_equal(file_read(a, two, 1 << 20, &y, &err), 0);
     assert_true(str_eq(x, y));
@@ -220,9 +220,29 @@ static void packs_are_equal_and_come_back(void **state)
     assert_false(path_exists(at("out/leaves")));
 }
 
+static void packing_can_be_ended(void **state)
+{
+    struct err err = { 0 };
+    char out[512];
+    int cancel[2];
+
+    assert_int_equal(folder_make(at("holes"), 0755, &err), 0);
+    assert_int_equal(file_write_atomic(at("holes/a"), "", 0, 0644, &err), 0);
+    /* A terabyte that takes no room takes an hour to pack. */
+    assert_int_equal(truncate(at("holes/a"), (off_t)1 << 40), 0);
+    assert_int_equal(pipe(cancel), 0);
+    assert_int_equal(write(cancel[1], "x", 1), 1);
+    snprintf(out, sizeof out, "%s/holes.tar.gz", folder);
+    assert_int_equal(archive_pack(at("holes"), out, cancel[0], NULL, &err), -1);
+    assert_int_equal(err.kind, ERR_CONFLICT);
+    close(cancel[0]);
+    close(cancel[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(packing_can_be_ended),
         cmocka_unit_test_setup_teardown(what_leads_out_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(no_link_is_followed, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_hold, setup, teardown),
