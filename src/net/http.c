@@ -406,6 +406,8 @@ static int read_framing(struct http_parser *p, struct err *err)
         h->length = (int64_t)p->llhttp.content_length;
     }
     h->status = p->llhttp.status_code;
+    if (p->side == HTTP_RESPONSES && h->status < 100)
+        return refuse(p, err, 400, "a status has three digits, the first of them not zero");
     h->keep_alive = h->minor_version == 1 ? !(p->llhttp.flags & F_CONNECTION_CLOSE)
                                           : (p->llhttp.flags & F_CONNECTION_KEEP_ALIVE) != 0;
     if (h->expects_continue && h->minor_version == 0)

@@ -21,6 +21,7 @@ static void head(void *owner, const struct http_head *h)
 {
     struct told *t = owner;
 
+    assert(h->method.size > 0 || (h->status >= 100 && h->status <= 999));
     assert(h->raw.size >= 4 && memcmp(h->raw.data + h->raw.size - 4, "\r\n\r\n", 4) == 0);
     assert(h->header_count <= HTTP_HEADERS_MAX && h->raw.size <= HTTP_HEAD_MAX_BYTES);
     within(h->method, h->raw);

@@ -90,6 +90,8 @@ static void test_responses(void **state)
                      400);
     assert_int_equal(feed(HTTP_RESPONSES, "ICY 200 OK\r\n\r\n", 100, true), 400);
     assert_int_equal(feed(HTTP_RESPONSES, "garbage\r\n\r\n", 100, true), 400);
+    assert_int_equal(feed(HTTP_RESPONSES, "HTTP/1.1 099 OK\r\n\r\n", 100, true), 400);
+    assert_int_equal(feed(HTTP_RESPONSES, "HTTP/1.1 99 OK\r\n\r\n", 100, true), 400);
 }
 
 static void test_refusals_in_pieces(void **state)
