@@ -47,11 +47,12 @@ static struct tm split(int64_t wall_ms, int *ret_ms)
 
 char *time_iso8601(struct arena *a, int64_t wall_ms, bool milliseconds)
 {
-    char text[40];
     int ms;
     struct tm tm = split(wall_ms, &ms);
+    /* Not strftime: its %Y has no zeros in front. */
+    char *text = arena_printf(a, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                              tm.tm_hour, tm.tm_min, tm.tm_sec);
 
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
     return milliseconds ? arena_printf(a, "%s.%03dZ", text, ms) : arena_printf(a, "%sZ", text);
 }
 

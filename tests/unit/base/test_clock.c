@@ -1,0 +1,49 @@
+/* Times, written and read. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+
+#define NOON INT64_C(1709208000000) /* 2024-02-29T12:00:00Z */
+
+static void written(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    assert_string_equal(time_iso8601(a, NOON, false), "2024-02-29T12:00:00Z");
+    assert_string_equal(time_iso8601(a, NOON + 7, true), "2024-02-29T12:00:00.007Z");
+    assert_string_equal(time_iso8601(a, -1, true), "1969-12-31T23:59:59.999Z");
+    assert_string_equal(time_iso8601(a, INT64_C(-61283606400000), false), "0028-01-01T00:00:00Z");
+    assert_string_equal(time_http(a, NOON), "Thu, 29 Feb 2024 12:00:00 GMT");
+}
+
+static void read(void **state)
+{
+    static const char *const noons[] = { "2024-02-29T12:00:00Z", "20240229T120000Z", "2024-02-29 12:00:00",
+                                         "2024-02-29T13:30:00+01:30", "2024-02-29T12:00:00.000Z", "2024-02-29T12:00" };
+    static const char *const bad[] = { "", "2024", "2024-02", "2024-13-01", "2024-02-30", "2024-02-29T12", "2024-02-29T12:00:00X",
+                                       "2024-02-29T12:00:00+1", "0x24-02-29" };
+    int64_t t;
+
+    for (size_t i = 0; i < sizeof noons / sizeof *noons; i++) {
+        assert_true(time_parse_iso8601(str_of(noons[i]), &t));
+        assert_int_equal(t, NOON);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (time_parse_iso8601(str_of(bad[i]), &t))
+            fail_msg("%s", bad[i]);
+    assert_true(time_parse_http(STR("Thu, 29 Feb 2024 12:00:00 GMT"), &t));
+    assert_int_equal(t, NOON);
+    assert_false(time_parse_http(STR("Thu, 29 Feb 2024 12:00:00"), &t));
+    assert_false(time_parse_http(STR("Thu, 29 Fox 2024 12:00:00 GMT"), &t));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(written), cmocka_unit_test(read) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
