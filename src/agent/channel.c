@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#include "doc/json.h"
+#include "agent/manifest.h"
 
 int channel_check_room(const struct transfer *t, int64_t bytes, struct err *err)
 {
@@ -66,30 +66,18 @@ int channel_list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a
     return 0;
 }
 
-/* [{"prefix": "s3://bucket/folder/"}, "a.csv", "b/c.csv"] */
 static int list_manifest(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, struct channel *c,
                          struct err *err)
 {
-    const char *bucket = NULL, *prefix = NULL;
-    struct doc *manifest;
+    struct manifest m;
     struct str text;
 
-    if (s3_get_text(s3, a, c->bucket, c->prefix, &text, err) < 0)
+    if (s3_get_text(s3, a, c->bucket, c->prefix, &text, err) < 0 || manifest_read(a, text, c->uri, &m, err) < 0)
         return -1;
-    if (json_parse(a, text, &manifest, err) < 0)
-        return fail(err, ERR_INVALID, "the manifest %s is no JSON: %s", c->uri, err->text);
-    if (manifest->type != DOC_LIST || manifest->count == 0 || !*doc_text(manifest->items[0], "prefix"))
-        return fail(err, ERR_INVALID, "the manifest %s does not start with {\"prefix\": \"s3://...\"}", c->uri);
-    if (s3_uri(a, doc_text(manifest->items[0], "prefix"), &bucket, &prefix, err) < 0)
-        return -1;
-    for (uint32_t i = 1; i < manifest->count; i++) {
-        const char *name = doc_value_text(manifest->items[i]), *key = arena_printf(a, "%s%s", prefix, name);
-
-        if (!*name)
-            return fail(err, ERR_INVALID, "the manifest %s has an entry that is no text", c->uri);
-        if (take_object(t, a, f, c, bucket, key, -1, fetch_local_path(a, "", name), err) < 0)
+    for (size_t i = 0; i < m.count; i++)
+        if (take_object(t, a, f, c, m.bucket, arena_printf(a, "%s%s", m.prefix, m.names[i]), -1,
+                        fetch_local_path(a, "", m.names[i]), err) < 0)
             return -1;
-    }
     return 0;
 }
 

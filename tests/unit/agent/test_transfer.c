@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "agent/manifest.h"
 #include "agent/s3.h"
 #include "agent/fetch.h"
 #include "agent/verdict.h"
@@ -66,6 +67,28 @@ static void listings(void **state)
                      -1);
 }
 
+static void manifests(void **state)
+{
+    static const char *const bad[] = {
+        "", "{}", "[]", "[\"a\"]", "[{}]", "[{\"prefix\":\"\"}]", "[{\"prefix\":\"b/p\"}]", "[{\"prefix\":\"s3://b/p\"},1]",
+        "[{\"prefix\":\"s3://b/p\"},\"\"]", "[{\"prefix\":\"s3://b/p\"},[\"a\"]]",
+    };
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct manifest m;
+    struct err err = { 0 };
+
+    assert_int_equal(manifest_read(a, STR("[{\"prefix\":\"s3://b/p/\"},\"a.csv\",\"x/y\"]"), "s3://u", &m, &err), 0);
+    assert_string_equal(m.bucket, "b");
+    assert_string_equal(m.prefix, "p/");
+    assert_int_equal(m.count, 2);
+    assert_string_equal(m.names[1], "x/y");
+    assert_int_equal(manifest_read(a, STR("[{\"prefix\":\"s3://b\"}]"), "s3://u", &m, &err), 0);
+    assert_int_equal(m.count, 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (manifest_read(a, str_of(bad[i]), "s3://u", &m, &err) == 0 || err.kind != ERR_INVALID)
+            fail_msg("%s", bad[i]);
+}
+
 static void uris(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -117,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(local_paths),
         cmocka_unit_test(listings),
+        cmocka_unit_test(manifests),
         cmocka_unit_test(uris),
         cmocka_unit_test(verdicts),
     };
