@@ -17,9 +17,9 @@ test: ## every fast test suite; SUITES="unit api" for some
 check: ; @./check
 demo: ; @./demo
 
-fuzz: ## each fuzz target for SECONDS (600), or NAMES="json xml"
+fuzz: ## each fuzz target for SECONDS (600), JOBS (1) at a time, or NAMES="json xml"
 	@tools/setup run build dev
-	@tools/fuzz --seconds $(or $(SECONDS),600) $(NAMES)
+	@tools/fuzz --seconds $(or $(SECONDS),600) --jobs $(or $(JOBS),1) $(NAMES)
 
 torture: ## kill -9 of everything during JOBS (200) jobs and endpoints; SEED=7 for another night
 	@tools/setup run build test
