@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "doc/doc.h"
 #include "route/counters.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/logs/logs.h"
+#include "services/sagemaker/endpoint_metrics.h"
 #include "store/store.h"
 
 enum { MINUTE_MS = 60000, SETTLE_MS = 2000, MINUTES_AN_HOUR = 60 };
@@ -26,50 +26,6 @@ struct chores {
 
 /* --- Metrics of endpoints --- */
 
-static void add(struct arena *a, struct doc *data, const char *name, const char *unit, int64_t at_ms,
-                const struct doc *dimensions, double samples, double sum, double minimum, double maximum)
-{
-    struct doc *d = doc_map(a), *statistics = doc_map(a);
-
-    if (samples <= 0)
-        return;
-    doc_set_real(a, statistics, "samples", samples);
-    doc_set_real(a, statistics, "sum", sum);
-    doc_set_real(a, statistics, "minimum", minimum);
-    doc_set_real(a, statistics, "maximum", maximum);
-    doc_set_string(a, d, "name", name);
-    doc_set_string(a, d, "unit", unit);
-    doc_set_integer(a, d, "at_ms", at_ms);
-    doc_set(a, d, "dimensions", doc_copy(a, dimensions));
-    doc_set(a, d, "statistics", statistics);
-    doc_append(a, data, d);
-}
-
-/* Each invocation is one sample of each metric, as in SageMaker's own. */
-static struct doc *batch_of(struct arena *a, const struct counters_reading *r, int64_t minute)
-{
-    struct doc *batch = doc_map(a), *data = doc_list(a), *dimensions = doc_map(a);
-    int64_t at_ms = minute * MINUTE_MS;
-    double n = (double)r->invocations, bad4 = (double)r->errors_4xx, bad5 = (double)r->errors_5xx;
-
-    doc_set_string(a, dimensions, "EndpointName", r->endpoint);
-    doc_set_string(a, dimensions, "VariantName", r->variant);
-    add(a, data, "Invocations", "Count", at_ms, dimensions, n, n, 1, 1);
-    add(a, data, "Invocation4XXErrors", "Count", at_ms, dimensions, n, bad4, bad4 >= n, bad4 > 0);
-    add(a, data, "Invocation5XXErrors", "Count", at_ms, dimensions, n, bad5, bad5 >= n, bad5 > 0);
-    add(a, data, "ModelLatency", "Microseconds", at_ms, dimensions, (double)r->model.count, (double)r->model.sum_us,
-        (double)r->model.min_us, (double)r->model.max_us);
-    add(a, data, "OverheadLatency", "Microseconds", at_ms, dimensions, (double)r->overhead.count,
-        (double)r->overhead.sum_us, (double)r->overhead.min_us, (double)r->overhead.max_us);
-    doc_set_string(a, batch, "account", r->account);
-    doc_set_string(a, batch, "region", r->region);
-    doc_set_string(a, batch, "namespace", "AWS/SageMaker");
-    doc_set_string(a, batch, "id",
-                   arena_printf(a, "serve:%" PRId64 ":%s:%s/%s", minute, r->region, r->endpoint, r->variant));
-    doc_set(a, batch, "data", data);
-    return batch;
-}
-
 static int publish_minute(struct chores *c, int64_t minute, struct err *err)
 {
     struct counters_reading reading;
@@ -80,7 +36,7 @@ static int publish_minute(struct chores *c, int64_t minute, struct err *err)
         if (!counters_read(c->counters, slot, minute, &reading))
             continue;
         a = arena_new();
-        if (metrics_append(a, c->store, batch_of(a, &reading, minute), minute * MINUTE_MS, err) < 0)
+        if (metrics_append(a, c->store, endpoint_metrics(a, &reading, minute * MINUTE_MS), minute * MINUTE_MS, err) < 0)
             return -1;
     }
     return 0;

@@ -18,7 +18,7 @@
 
 #include "base/fd.h"
 
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 static const char magic[8] = "SBCOUNT";
 
@@ -230,6 +230,7 @@ static struct counters_bucket *bucket_of(struct counters_slot *s, int64_t minute
         if (!atomic_compare_exchange_weak(&b->minute, &seen, -1))
             continue;
         atomic_store_explicit(&b->invocations, 0, memory_order_relaxed);
+        atomic_store_explicit(&b->per_instance_ppm, 0, memory_order_relaxed);
         atomic_store_explicit(&b->errors_4xx, 0, memory_order_relaxed);
         atomic_store_explicit(&b->errors_5xx, 0, memory_order_relaxed);
         clear_latency(&b->model);
@@ -247,6 +248,7 @@ void counters_add(struct counters_slot *s, int64_t minute, const struct counters
     if (!b)
         return;
     add(&b->invocations, 1);
+    add(&b->per_instance_ppm, 1000000 / (sample->instances ? sample->instances : 1));
     if (sample->status >= 400 && sample->status < 500)
         add(&b->errors_4xx, 1);
     if (sample->status >= 500 || sample->status == 0)
@@ -273,6 +275,7 @@ bool counters_read(const struct counters *c, int slot, int64_t minute, struct co
     memcpy(ret->endpoint, s->endpoint, sizeof ret->endpoint);
     memcpy(ret->variant, s->variant, sizeof ret->variant);
     ret->invocations = get(&b->invocations);
+    ret->per_instance_ppm = get(&b->per_instance_ppm);
     ret->errors_4xx = get(&b->errors_4xx);
     ret->errors_5xx = get(&b->errors_5xx);
     ret->model.count = get(&b->model.count);

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -21,6 +22,7 @@ struct counters_latency {
 struct counters_bucket {
     _Atomic int64_t minute; /* since 1970; 0: never used, -1: being cleared */
     _Atomic uint64_t invocations;
+    _Atomic uint64_t per_instance_ppm;       /* millionths: each adds 1 / the instances that it could go to */
     _Atomic uint64_t errors_4xx, errors_5xx; /* the container answered so; no answer at all is a 5xx */
     struct counters_latency model;           /* from sending the request to the container to the end of its answer */
     struct counters_latency overhead;        /* the rest of the time between the client's head and our answer's end */
@@ -46,6 +48,7 @@ void counters_release(struct counters *, struct counters_slot *); /* NULL is fin
 struct counters_sample {
     int status;                    /* of the container; 0: none came */
     int64_t model_us, overhead_us; /* -1: not measured */
+    size_t instances;              /* of the variant; 0 counts as 1 */
 };
 /* From any thread; no slot is fine. */
 void counters_add(struct counters_slot *, int64_t minute, const struct counters_sample *);
@@ -53,7 +56,7 @@ void counters_add(struct counters_slot *, int64_t minute, const struct counters_
 /* The reader's side. One variant's minute: false when the slot is not used or counted nothing in it. */
 struct counters_reading {
     char account[16], region[40], endpoint[72], variant[72];
-    uint64_t invocations, errors_4xx, errors_5xx;
+    uint64_t invocations, per_instance_ppm, errors_4xx, errors_5xx;
     struct {
         uint64_t count, sum_us, min_us, max_us;
     } model, overhead;

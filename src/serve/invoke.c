@@ -171,7 +171,8 @@ static struct str as_text(struct arena *a, struct str bytes)
 static void count(struct invocation *v, int64_t model_us)
 {
     int64_t total_us = boot_us() - v->x->started_us;
-    struct counters_sample sample = { v->status, model_us, model_us < 0 ? -1 : total_us - model_us };
+    struct counters_sample sample = { v->status, model_us, model_us < 0 ? -1 : total_us - model_us,
+                                      v->variant->route->instance_count };
 
     if (v->counted)
         return;

@@ -95,3 +95,27 @@ def test_a_lost_instance_is_replaced(aws, server, deploy):
             assert sm.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
     assert wait_for(answered, 60, "an answer", 0.1) == b"[1, 2]"
     assert sm.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
+
+
+def test_errors_of_a_script_are_model_errors(aws, deploy):
+    sm, runtime = aws("sagemaker"), aws("sagemaker-runtime")
+    name = deploy(ECHO.replace("return data", "return {}[data.tolist()[0]] if data.ndim == 1 else data"))
+    assert settled(sm, name)["EndpointStatus"] == "InService"
+
+    def fails(status, words, body, kind="application/json", accept="application/json"):
+        with pytest.raises(botocore.exceptions.ClientError) as e:
+            runtime.invoke_endpoint(EndpointName=name, ContentType=kind, Accept=accept, Body=body)
+        answer = e.value.response
+        assert answer["Error"]["Code"] == "ModelError" and answer["OriginalStatusCode"] == status, answer
+        assert words in answer["OriginalMessage"] and answer["OriginalMessage"] in answer["Error"]["Message"]
+        side = "client" if status < 500 else "server"
+        assert answer["Error"]["Message"].startswith(f"Received {side} error ({status}) from primary with message ")
+        assert answer["LogStreamArn"].endswith(f"log-group:/aws/sagemaker/Endpoints/{name}")
+
+    fails(415, "'image/png' is not supported", b"x", kind="image/png")
+    fails(406, "'image/png' is not supported", b"[[1]]", accept="image/png")
+    fails(500, "JSONDecodeError", b"{broken")
+    fails(500, "JSONDecodeError", b"")
+    fails(500, "KeyError: 7", b"[7]")
+    assert runtime.invoke_endpoint(EndpointName=name, ContentType="text/csv", Accept="text/csv",
+                                   Body=b"1,2\n3,4\n")["Body"].read() == b"1.0,2.0\n3.0,4.0\n"

@@ -60,7 +60,7 @@ static void test_count_and_read(void **state)
     slot = counters_claim(writer, "1", "r", "e", "v", 1000);
     assert_ptr_equal(counters_claim(writer, "1", "r", "e", "v", 1000), slot);
     assert_ptr_not_equal(counters_claim(writer, "1", "r", "e", "w", 1000), slot);
-    counters_add(slot, 1000, &(struct counters_sample){ 200, 30, 5 });
+    counters_add(slot, 1000, &(struct counters_sample){ 200, 30, 5, 4 });
     counters_add(slot, 1000, &(struct counters_sample){ 404, 10, 50 });
     counters_add(slot, 1000, &(struct counters_sample){ 0, 20, -1 });
     counters_add(slot, 1000, &(struct counters_sample){ -1, -1, -1 });
@@ -70,6 +70,7 @@ static void test_count_and_read(void **state)
     assert_int_equal(find(reader, "e", 1000, &r), 1);
     assert_string_equal(r.variant, "v");
     assert_int_equal(r.invocations, 4);
+    assert_int_equal(r.per_instance_ppm, 3250000);
     assert_int_equal(r.errors_4xx, 1);
     assert_int_equal(r.errors_5xx, 1);
     assert_int_equal(r.model.count, 3);

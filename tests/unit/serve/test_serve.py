@@ -543,13 +543,13 @@ class ServeTest(unittest.TestCase):
         for what in ('text/csv', 'text/csv', 'error', 'crash', 'close'):
             self.invoke(what=what)
         with open(self.data + '/run/serve.counters', 'rb') as f:
-            data = f.read(64 + 8 + 200 + 60 * 96)
+            data = f.read(64 + 8 + 200 + 60 * 104)
         self.assertEqual(data[:8], b'SBCOUNT\0')
         self.assertEqual(data[64 + 4:64 + 4 + 12], ACCOUNT.encode())
-        buckets = [struct.unpack_from('<q11Q', data, 64 + 208 + i * 96) for i in range(60)]
+        buckets = [struct.unpack_from('<q12Q', data, 64 + 208 + i * 104) for i in range(60)]
         used = [b for b in buckets if b[0]]
         total = [sum(column) for column in zip(*used)]
-        self.assertEqual(total[1:5], [5, 1, 2, 5])  # invocations, 4XX, 5XX, measured
+        self.assertEqual(total[1:6], [5, 5000000, 1, 2, 5])  # invocations, per instance, 4XX, 5XX, measured
 
     def test_garbage(self):
         self.go()

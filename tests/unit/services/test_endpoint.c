@@ -12,6 +12,7 @@
 #include "run/runtime.h"
 #include "services/platform.h"
 #include "services/routes.h"
+#include "services/sagemaker/endpoint_metrics.h"
 #include "services/sagemaker/kinds.h"
 #include "store/store.h"
 
@@ -438,6 +439,53 @@ static void a_failure_tells_its_cause_and_where_the_log_is(void **state)
     end();
 }
 
+static const struct doc *metric(const struct doc *batch, const char *name)
+{
+    const struct doc *data = doc_get(batch, "data");
+
+    for (size_t i = 0; i < doc_count(data, ""); i++)
+        if (doc_is(data->items[i], "name", name))
+            return data->items[i];
+    return NULL;
+}
+
+/* Names, units and dimensions of "Monitor Amazon SageMaker with Amazon CloudWatch". */
+static void the_metrics_are_sagemakers(void **state)
+{
+    static const struct {
+        const char *name, *unit;
+        double sum, minimum, maximum;
+    } expected[] = {
+        { "Invocations", "None", 4, 1, 1 },          { "InvocationsPerInstance", "None", 2, 0.5, 0.5 },
+        { "Invocation4XXErrors", "None", 1, 0, 1 },  { "Invocation5XXErrors", "None", 2, 0, 1 },
+        { "InvocationModelErrors", "None", 3, 0, 1 }, { "ModelLatency", "Microseconds", 60, 10, 30 },
+        { "OverheadLatency", "Microseconds", 9, 1, 5 },
+    };
+    struct counters_reading r = { .account = "1", .region = "r", .endpoint = "e", .variant = "v", .invocations = 4,
+                                  .per_instance_ppm = 2000000, .errors_4xx = 1, .errors_5xx = 2,
+                                  .model = { 3, 60, 10, 30 }, .overhead = { 3, 9, 1, 5 } };
+    struct arena *a = arena_new();
+    const struct doc *batch = endpoint_metrics(a, &r, 60000);
+
+    assert_string_equal(doc_text(batch, "namespace"), "AWS/SageMaker");
+    assert_int_equal(doc_count(batch, "data"), sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const struct doc *m = metric(batch, expected[i].name);
+
+        assert_string_equal(doc_text(m, "unit"), expected[i].unit);
+        assert_string_equal(doc_text(m, "dimensions.EndpointName"), "e");
+        assert_string_equal(doc_text(m, "dimensions.VariantName"), "v");
+        assert_int_equal(doc_count(m, "dimensions"), 2);
+        assert_true(doc_number(m, "statistics.sum", -1) == expected[i].sum);
+        assert_true(doc_number(m, "statistics.minimum", -1) == expected[i].minimum);
+        assert_true(doc_number(m, "statistics.maximum", -1) == expected[i].maximum);
+    }
+    /* Nobody answered: there is no latency. */
+    r.model.count = r.overhead.count = 0;
+    assert_int_equal(doc_count(endpoint_metrics(a, &r, 60000), "data"), 5);
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +497,7 @@ int main(void)
         cmocka_unit_test(an_update_waits_a_while_and_says_so),
         cmocka_unit_test(what_was_published_is_drained_before_it_is_stopped),
         cmocka_unit_test(a_failure_tells_its_cause_and_where_the_log_is),
+        cmocka_unit_test(the_metrics_are_sagemakers),
     };
 
     log_setup("test", LOG_ERROR);
