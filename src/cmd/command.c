@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "base/str.h"
 #include "cmd/settings.h"
 
@@ -89,6 +90,7 @@ static void print_commands(const struct command *const *commands)
            "usage: sagebrush COMMAND [--help] [options]\n\n");
     for (; *commands; commands++)
         printf("  %-12s %s\n", (*commands)->name, (*commands)->summary);
+    printf("\n`sagebrush COMMAND --help` is the page of a command.\n");
     printf(
         "\nThe first steps:\n"
         "  sudo sagebrush up --daemon        start the server\n"
@@ -168,37 +170,60 @@ static int run(struct arena *a, const struct command *command, char **argv, stru
     return command->run(a, words, count, err);
 }
 
+static const struct command *find(const struct command *const *commands, const char *name)
+{
+    for (; *commands; commands++)
+        if (strcmp((*commands)->name, name) == 0)
+            return *commands;
+    return NULL;
+}
+
+/* " (did you mean status?)", or "" */
+static const char *meant(struct arena *a, const struct command *const *commands, const char *word)
+{
+    const char **names, *nearest;
+    size_t count = 0;
+
+    while (commands[count])
+        count++;
+    names = arena_array_of(a, const char *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        names[i] = commands[i]->name;
+    nearest = text_nearest(word, names);
+    return nearest ? arena_printf(a, " (did you mean %s?)", nearest) : "";
+}
+
 int command_main(const struct command *const *commands, int argc, char **argv)
 {
     _cleanup_arena_ struct arena *a = arena_new();
+    const struct command *command;
     struct err err = { 0 };
     int status;
 
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        for (int i = 0; argc > 2 && commands[i]; i++)
-            if (strcmp(commands[i]->name, argv[2]) == 0) {
-                print_help(commands[i]);
-                return 0;
-            }
-        print_commands(commands);
+        command = argc > 2 ? find(commands, argv[2]) : NULL;
+        if (command)
+            print_help(command);
+        else
+            print_commands(commands);
         return argc < 2 ? 2 : 0;
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("sagebrush %s\n", SAGEBRUSH_VERSION);
         return 0;
     }
-    while (*commands && strcmp((*commands)->name, argv[1]) != 0)
-        commands++;
-    if (!*commands) {
-        fprintf(stderr, "sagebrush: there is no command %s; `sagebrush --help` lists them\n", argv[1]);
+    command = find(commands, argv[1]);
+    if (!command) {
+        fprintf(stderr, "sagebrush: there is no command %s%s; `sagebrush --help` lists them\n", argv[1],
+                meant(a, commands, argv[1]));
         return 2;
     }
     for (char **word = argv + 2; *word && strcmp(*word, "--") != 0; word++)
         if (strcmp(*word, "--help") == 0 || strcmp(*word, "-h") == 0) {
-            print_help(*commands);
+            print_help(command);
             return 0;
         }
-    status = run(a, *commands, argv + 2, &err);
+    status = run(a, command, argv + 2, &err);
     if (status < 0) {
         fprintf(stderr, "sagebrush %s: %s\n", argv[1], err.text);
         return err.kind == ERR_INVALID ? 2 : 1;

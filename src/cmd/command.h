@@ -37,7 +37,8 @@ struct command {
 /* Every command works on a data directory: --data, else $SAGEBRUSH_DATA, else the default of this user. */
 extern const char *command_data;
 
-extern const struct command up_command, down_command, status_command, env_command, keys_command, operations_command,
+extern const struct command up_command, down_command, status_command, env_command, keys_command, images_command,
+    operations_command,
     reset_command, backup_command, restore_command;
 
 int command_main(const struct command *const *commands, int argc, char **argv);

@@ -19,27 +19,31 @@
 #include "base/fd.h"
 #include "doc/json.h"
 #include "run/archive.h"
+#include "run/image_list.h"
 #include "sign/digest.h"
 
 enum { JSON_LIMIT = 4 << 20, LAYER_LIMIT = 256, ID_SIZE = 24 };
 
 static const char archive_scheme[] = "oci-archive:";
 
+static const char script_mode[] = "your script, on this machine's Python";
+
 /* SageMaker's repositories of these names run here as programs of ours. */
 static const struct {
     const char *repository;
     const char *program;        /* without a script */
     const char *script_program; /* with a script of the user's; NULL: it takes none */
+    const char *about;
 } hosted[] = {
-    { "sagemaker-xgboost", "sagebrush-xgboost", "sagebrush-toolkit" },
-    { "xgboost", "sagebrush-xgboost", NULL },
-    { "pytorch-training", "sagebrush-toolkit", "sagebrush-toolkit" },
-    { "pytorch-inference", "sagebrush-toolkit", "sagebrush-toolkit" },
-    { "sagemaker-pytorch", "sagebrush-toolkit", "sagebrush-toolkit" },
-    { "sagemaker-scikit-learn", "sagebrush-toolkit", "sagebrush-toolkit" },
-    { "sagemaker-base-python", "sagebrush-toolkit", "sagebrush-toolkit" },
-    { "huggingface-pytorch-training", "sagebrush-toolkit", "sagebrush-toolkit" },
-    { "huggingface-pytorch-inference", "sagebrush-toolkit", "sagebrush-toolkit" },
+    { "sagemaker-xgboost", "sagebrush-xgboost", "sagebrush-toolkit", "the built-in XGBoost, or your script" },
+    { "xgboost", "sagebrush-xgboost", NULL, "the built-in XGBoost" },
+    { "pytorch-training", "sagebrush-toolkit", "sagebrush-toolkit", script_mode },
+    { "pytorch-inference", "sagebrush-toolkit", "sagebrush-toolkit", script_mode },
+    { "sagemaker-pytorch", "sagebrush-toolkit", "sagebrush-toolkit", script_mode },
+    { "sagemaker-scikit-learn", "sagebrush-toolkit", "sagebrush-toolkit", script_mode },
+    { "sagemaker-base-python", "sagebrush-toolkit", "sagebrush-toolkit", script_mode },
+    { "huggingface-pytorch-training", "sagebrush-toolkit", "sagebrush-toolkit", script_mode },
+    { "huggingface-pytorch-inference", "sagebrush-toolkit", "sagebrush-toolkit", script_mode },
 };
 
 /* "registry/a/b:tag@digest" -> "b:tag"; the repository alone in *ret_repository. */
@@ -70,6 +74,14 @@ bool image_is_hosted(struct arena *a, const char *reference, bool script, struct
         return true;
     }
     return false;
+}
+
+const char *image_hosted(size_t at, const char **ret_about)
+{
+    if (at >= sizeof hosted / sizeof *hosted)
+        return NULL;
+    *ret_about = hosted[at].about;
+    return hosted[at].repository;
 }
 
 static bool is_digest(const char *digest)
@@ -279,12 +291,17 @@ static const char *path_in_archives(const char *archives, const char *reference)
     return strncmp(path, archives, size) == 0 && path[size] == '/' ? path + size + 1 : path;
 }
 
+const char *image_archives(struct arena *a, const struct image_places *places)
+{
+    if (places->archives && *places->archives)
+        return places->archives;
+    return arena_printf(a, "%s/images/archives", places->data_folder);
+}
+
 static int open_archive(struct arena *a, const struct image_places *places, const char *reference, int *ret_fd,
                         struct err *err)
 {
-    const char *archives = places->archives && *places->archives
-                               ? places->archives
-                               : arena_printf(a, "%s/images/archives", places->data_folder);
+    const char *archives = image_archives(a, places);
 
     if (file_open_beneath(archives, path_in_archives(archives, reference), ret_fd, err) == 0)
         return 0;
@@ -342,10 +359,23 @@ static int find_in_archive(struct arena *a, const struct image_places *places, c
     return read_layout(a, data_folder, folder, digest, reference, ret, err);
 }
 
-static int find_in_store(struct arena *a, const char *data_folder, const char *reference, const char **ret_layout,
-                         const char **ret_digest, struct err *err)
+static int unknown(struct arena *a, const struct image_places *places, const char *reference, struct err *err)
 {
-    const char *layout = arena_printf(a, "%s/images/oci", data_folder), *repository;
+    const char *nearest = image_nearest(a, places, reference), *repository;
+    const char *title = title_of(a, reference, &repository);
+
+    return fail(err, ERR_INVALID,
+                "The image %s is not known here%s%s%s It is neither a built-in algorithm or framework image that this "
+                "server runs itself, nor in the local store: `sagebrush images` lists both. Bring it with: skopeo copy "
+                "docker://%s oci:DIR/images/oci:%s, where DIR is the server's data directory, or put an archive into "
+                "DIR/images/archives and name it oci-archive:FILE.tar", reference, nearest ? "; did you mean " : "",
+                nearest ? nearest : "", nearest ? "?" : ".", reference, title);
+}
+
+static int find_in_store(struct arena *a, const struct image_places *places, const char *reference,
+                         const char **ret_layout, const char **ret_digest, struct err *err)
+{
+    const char *layout = arena_printf(a, "%s/images/oci", places->data_folder), *repository;
     const char *title = title_of(a, reference, &repository), *digest = NULL;
     struct doc *index;
 
@@ -355,11 +385,7 @@ static int find_in_store(struct arena *a, const char *data_folder, const char *r
         digest = digest_in_index(index, reference, title, false);
     }
     if (!digest)
-        return fail(err, ERR_INVALID,
-                    "The image %s is not known here. It is neither a built-in algorithm or framework image that this "
-                    "server runs itself, nor in the local store; bring it with: skopeo copy docker://%s "
-                    "oci:DIR/images/oci:%s, where DIR is the server's data directory, or put an archive into "
-                    "DIR/images/archives and name it oci-archive:FILE.tar", reference, reference, title);
+        return unknown(a, places, reference, err);
     *ret_layout = layout;
     *ret_digest = digest;
     return 0;
@@ -376,7 +402,7 @@ int image_check(struct arena *a, const struct image_places *places, const char *
         return open_archive(a, places, reference, &fd, err);
     if (image_is_hosted(a, reference, script, &ignored))
         return 0;
-    return find_in_store(a, places->data_folder, reference, &layout, &digest, err);
+    return find_in_store(a, places, reference, &layout, &digest, err);
 }
 
 int image_find(struct arena *a, const struct image_places *places, const char *reference, bool script,
@@ -388,7 +414,7 @@ int image_find(struct arena *a, const struct image_places *places, const char *r
         return find_in_archive(a, places, reference, ret, err);
     if (image_is_hosted(a, reference, script, ret))
         return 0;
-    if (find_in_store(a, data_folder, reference, &layout, &digest, err) < 0 ||
+    if (find_in_store(a, places, reference, &layout, &digest, err) < 0 ||
         folder_make(arena_printf(a, "%s/images", data_folder), 0700, err) < 0)
         return -1;
     return read_layout(a, data_folder, layout, digest, title_of(a, reference, &repository), ret, err);

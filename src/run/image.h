@@ -8,6 +8,7 @@
 #define RUN_IMAGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/arena.h"
 #include "base/err.h"
@@ -42,6 +43,11 @@ int image_check(struct arena *, const struct image_places *, const char *referen
 
 /* Is it a program of ours on the host image? *ret only when it is. */
 bool image_is_hosted(struct arena *, const char *reference, bool script, struct image *ret);
+
+/* The repositories of those, in the order of the table, and what runs for them; NULL: there are no more. */
+const char *image_hosted(size_t at, const char **ret_about);
+
+const char *image_archives(struct arena *, const struct image_places *); /* the folder of archives */
 
 /* Finds it, and unpacks layers that are not unpacked yet (once a digest, under a lock, checked against the digest). */
 int image_find(struct arena *, const struct image_places *, const char *reference, bool script, struct image *ret,

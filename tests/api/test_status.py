@@ -1,5 +1,6 @@
-"""`sagebrush status` of a server that has something."""
+"""What the command line says of a server that has something, and what it sends people to."""
 import json
+import re
 import subprocess
 
 from conftest import SAGEBRUSH, wait_for
@@ -28,6 +29,22 @@ def test_what_there_is_is_counted(server, aws, unique):
     assert told["resources"]["TrainingJob"]["Failed"] == before.get("TrainingJob", {}).get("Failed", 0) + 1
     assert 0 < told["disk_free_bytes"] < told["disk_bytes"] and told["uptime_s"] >= 0 and told["instances_waiting"] == 0
     text = status(server)
-    assert f"training jobs      " in text and f"{told['resources']['TrainingJob']['Failed']} Failed" in text
+    assert "training jobs      " in text and f"{told['resources']['TrainingJob']['Failed']} Failed" in text
     assert f"version            {told['version']}, up " in text and " GiB free of " in text
     assert all(" 0 " not in line for line in text.splitlines() if line.startswith(("training", "endpoint")))
+
+
+def test_a_mistyped_image_is_answered_with_the_one_that_was_meant(aws, unique):
+    sm, s3 = aws("sagemaker"), aws("s3")
+    s3.create_bucket(Bucket=unique)
+    sm.create_training_job(
+        TrainingJobName=unique, RoleArn=aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"],
+        OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
+        AlgorithmSpecification={"TrainingImage": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgbost:1.7-1",
+                                "TrainingInputMode": "File"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 600})
+    job = wait_for(lambda: (j := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] == "Failed" and j, 60,
+                   "its end", 0.1)
+    assert "did you mean sagemaker-xgboost:1.7-1?" in job["FailureReason"], job["FailureReason"]
+    assert "`sagebrush images`" in job["FailureReason"] and not re.search(r"[.:;,][.:;,]", job["FailureReason"])

@@ -100,7 +100,7 @@ def test_operations_are_counted():
     assert 'sagemaker-runtime InvokeEndpoint\n' in listed and len(listed.split('\n')) - 1 == int(runtime[1])
 
 
-@pytest.mark.parametrize('command', ['up', 'down', 'status', 'env', 'keys', 'operations', 'reset', 'backup', 'restore'])
+@pytest.mark.parametrize('command', ['up', 'down', 'status', 'env', 'keys', 'images', 'operations', 'reset', 'backup', 'restore'])
 def test_every_command_has_a_page(command):
     done = subprocess.run([SAGEBRUSH, command, '--help'], capture_output=True, text=True)
     assert done.returncode == 0 and 'DESCRIPTION' in done.stdout and max(map(len, done.stdout.split('\n'))) <= 120
@@ -141,3 +141,13 @@ def test_reset_keeps_keys_and_asks(place):
     assert not (place.data / 'blobs').exists() and (place.data / 'secrets/root-key.json').read_text() == key
     place.up()
     assert place.status()['healthy']
+
+
+def test_images_are_listed_and_typos_told(place):
+    place.up()
+    (place.data / 'images/archives').mkdir(parents=True, exist_ok=True)
+    (place.data / 'images/archives/mine.tar').write_text('')
+    text = place.run('images').stdout
+    assert 'sagemaker-xgboost:* ' in text and 'oci-archive:mine.tar ' in text
+    assert {'name': 'xgboost', 'kind': 'built-in', 'about': 'the built-in XGBoost'} in json.loads(place.run('images', '--json').stdout)
+    assert 'did you mean images?' in place.run('image', check=False).stderr

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "run/image.h"
+#include "run/image_list.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,6 +39,41 @@ static void unknown_ones_say_what_to_do(void **state)
     assert_int_equal(err.kind, ERR_INVALID);
     assert_non_null(strstr(err.text, "skopeo copy docker://example.com/x/mine:1 oci:DIR/images/oci:mine:1"));
     assert_null(strstr(err.text, "/nowhere")); /* where our files are is no business of a user's */
+}
+
+static void a_typo_is_told_what_was_meant(void **state)
+{
+    static const char *const cases[][2] = {
+        { "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgbost:1.7-1", "did you mean sagemaker-xgboost:1.7-1?" },
+        { "pytorch-trainnig:1.13@sha256:00", "did you mean pytorch-training:1.13?" },
+        { "sagemaker-scikitlearn", "did you mean sagemaker-scikit-learn?" },
+        { "team/detectr:v2", "did you mean detector:v2?" },
+        { "mine:1", "is not known here. It is" },
+    };
+    _cleanup_arena_ struct arena *a = arena_new();
+    static const char index[] = "{\"manifests\":[{\"digest\":\"sha256:00\",\"annotations\":"
+                                "{\"org.opencontainers.image.ref.name\":\"team/detector:v2\"}},{}]}";
+    char folder[] = "/tmp/sgb-image-XXXXXX";
+    struct image_places places = { folder, NULL };
+    struct doc *list;
+    struct err err = { 0 };
+
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(folder_make(arena_printf(a, "%s/images/oci", folder), 0700, &err), 0);
+    assert_int_equal(folder_make(arena_printf(a, "%s/images/archives", folder), 0700, &err), 0);
+    assert_int_equal(file_write_atomic(arena_printf(a, "%s/images/archives/mine.tar", folder), "s", 1, 0600, &err), 0);
+    assert_int_equal(
+        file_write_atomic(arena_printf(a, "%s/images/oci/index.json", folder), index, strlen(index), 0600, &err), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(image_check(a, &places, cases[i][0], false, &err), -1);
+        if (!strstr(err.text, cases[i][1]))
+            fail_msg("%s: %s", cases[i][0], err.text);
+    }
+    assert_int_equal(image_list(a, &places, &list, &err), 0);
+    assert_true(doc_is(list->items[0], "name", "sagemaker-xgboost"));
+    assert_true(doc_is(list->items[list->count - 2], "name", "team/detector:v2"));
+    assert_true(doc_is(list->items[list->count - 1], "name", "oci-archive:mine.tar"));
+    assert_int_equal(tree_remove(folder, &err), 0);
 }
 
 /* A folder of archives with good ones, and everything that must not be opened through it. */
@@ -87,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ours_are_known_by_repository),
         cmocka_unit_test(unknown_ones_say_what_to_do),
+        cmocka_unit_test(a_typo_is_told_what_was_meant),
         cmocka_unit_test(archives_are_read_from_their_folder_only),
     };
 
