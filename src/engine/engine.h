@@ -60,6 +60,9 @@ void engine_touch(struct engine *, const char *uid);
  * words. */
 int resource_find(struct call *, const struct kind *, const char *name, struct resource *ret, struct err *err);
 int resource_load(struct arena *, struct engine *, const char *uid, struct resource *ret, struct err *err);
+
+/* Saves what the house itself wants of a row, as an operation on it would. */
+int resource_want(struct engine *, struct resource *, struct err *err);
 const char *resource_arn(struct arena *, const struct kind *, const char *region, const char *account,
                          const char *name);
 

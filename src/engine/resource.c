@@ -129,19 +129,29 @@ int resource_load(struct arena *a, struct engine *e, const char *uid, struct res
     return 0;
 }
 
-int resource_save(struct call *c, struct resource *r, struct err *err)
+static int save_want(struct engine *e, int64_t now_ms, struct resource *r, struct err *err)
 {
     r->row.want = r->want;
     r->row.status = r->status;
-    r->row.modified_ms = c->now_ms;
+    r->row.modified_ms = now_ms;
     if (r->kind->reconcile)
-        r->row.next_at_ms = c->now_ms; /* a touch is forgotten by a crash, this is not */
+        r->row.next_at_ms = now_ms; /* a touch is forgotten by a crash, this is not */
+    if (store_row_want(e->world.store, &r->row, err) < 0)
+        return -1;
+    engine_touch(e, r->row.uid);
+    return 0;
+}
+
+int resource_save(struct call *c, struct resource *r, struct err *err)
+{
     if (r->kind->state_member)
         doc_set_string(c->arena, r->status, r->kind->state_member, r->row.state);
-    if (store_row_want(c->engine->world.store, &r->row, err) < 0)
-        return -1;
-    engine_touch(c->engine, r->row.uid);
-    return 0;
+    return save_want(c->engine, c->now_ms, r, err);
+}
+
+int resource_want(struct engine *e, struct resource *r, struct err *err)
+{
+    return save_want(e, engine_now_ms(e), r, err);
 }
 
 int resource_remove(struct engine *e, const struct row *row, struct err *err)

@@ -23,3 +23,11 @@ const struct instance_market *instance_market(const struct instance_type *type, 
             return m;
     return NULL;
 }
+
+double instance_spot_share(const char *name, const char *region)
+{
+    const struct instance_type *type = instance_type(name);
+    const struct instance_market *m = type ? instance_market(type, region) : NULL;
+
+    return m && m->spot_usd_hour >= 0 && m->spot_usd_hour < m->usd_hour ? m->spot_usd_hour / m->usd_hour : 1;
+}

@@ -32,4 +32,7 @@ const struct instance_type *instance_type(const char *name); /* NULL: not in the
 /* NULL: AWS does not offer it there, or no figure is public. */
 const struct instance_market *instance_market(const struct instance_type *, const char *region);
 
+/* What an hour of spot costs, as a part of the hour on demand. 1: no figure is public. */
+double instance_spot_share(const char *name, const char *region);
+
 #endif

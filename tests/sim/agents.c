@@ -2,6 +2,7 @@
  * asked of them. */
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sim.h"
@@ -36,6 +37,11 @@ void agents_orphan(const char *work, const char *owner)
     w.dying = dying; /* it is not the control plane that starts it */
 }
 
+static int attempt_of(const char *name)
+{
+    return atoi(strrchr(name, '-') + 1);
+}
+
 /* What the saved row says of a job that is being started. */
 static void check_start(const struct agent *x)
 {
@@ -51,8 +57,13 @@ static void check_start(const struct agent *x)
         broken("%s was started for a row that is not there: %s", x->name, err.text);
     if (strcmp(row.kind, "TrainingJob") != 0)
         return;
-    if (doc_has(row.status, "TrainingStartTime") || doc_has(row.status, "TrainingEndTime"))
+    if (doc_int(row.status, "_Attempt", 0) != attempt_of(x->name))
+        broken("%s was started, and its job is at attempt %d", x->name, (int)doc_int(row.status, "_Attempt", 0));
+    if (doc_has(row.status, "_StartedMs") || doc_has(row.status, "TrainingEndTime"))
         broken("%s was started, and its job was seen running before", x->name);
+    for (int i = 0; i < w.agent_count; i++)
+        if (&w.agents[i] != x && strcmp(w.agents[i].owner, x->owner) == 0 && w.agents[i].there)
+            broken("%s was started beside %s", x->name, w.agents[i].name);
     if (x->starts > 1 && doc_bool(row.status, "_Seen", false))
         broken("%s was started again after a report of it was saved", x->name);
 }
@@ -79,6 +90,13 @@ static void started(const char *name)
     x->phase = 0;
 }
 
+static bool has_waited(const struct row *job)
+{
+    int64_t wait_s = doc_int(job->spec, "StoppingCondition.MaxWaitTimeInSeconds", 0);
+
+    return wait_s && w.wall_ms >= job->created_ms + wait_s * 1000;
+}
+
 /* What the saved row says of a job that is being stopped. */
 static void check_stop(const struct agent *x)
 {
@@ -86,7 +104,8 @@ static void check_stop(const struct agent *x)
     struct err err;
     struct row row;
 
-    if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_bool(row.want, "Stop", false))
+    if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_bool(row.want, "Stop", false) &&
+        doc_int(row.want, "Interrupt.Attempt", -1) != attempt_of(x->name) && !has_waited(&row))
         broken("%s is told to stop, and nobody asked for it", x->name);
 }
 
@@ -105,7 +124,8 @@ static void check_end(const char *verb, const char *name)
         struct err err;
         struct row row;
 
-        if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_has(row.status, "TrainingEndTime"))
+        if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_has(row.status, "TrainingEndTime") &&
+            doc_int(row.status, "_Attempt", 0) <= attempt_of(name))
             broken("%s is forgotten, and how it ended is not saved", name);
     }
 }
@@ -188,6 +208,8 @@ static void train(struct agent *x)
     if (x->stopping && !chance(F_SLOW, 700)) {
         if (chance(F_SLOW, 200)) /* it was about to end anyway */
             end(x, "Completed", "", 0);
+        else if (roll(2)) /* as an agent says it whose instance is taken back: what was asked is what counts */
+            end(x, "Interrupted", "", 143);
         else
             end(x, "Stopped", "", 143);
         return;
@@ -195,7 +217,8 @@ static void train(struct agent *x)
     if (roll(w.calm ? 2 : 12))
         return;
     if (chance(F_FAIL, 150)) {
-        end(x, "Failed", "AlgorithmError: told to fail, exit code: 1", 1);
+        end(x, "Failed", roll(2) ? "AlgorithmError: told to fail, exit code: 1" : "InternalServerError: told to fail",
+            1);
         return;
     }
     if (x->phase < 3)

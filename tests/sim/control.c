@@ -200,6 +200,20 @@ int control_call(const char *operation, struct doc *(*input)(struct arena *, voi
     return 0;
 }
 
+/* As the handler of the admin socket does it. */
+void control_interrupt(const struct noun *n)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct err err = { 0 }, ignored;
+
+    if (!w.engine || store_begin(w.store, &err) < 0)
+        return;
+    if (training_job_interrupt(a, w.engine, resource_arn(a, n->kind, "us-east-1", "111122223333", n->name), &err) < 0)
+        store_drop(w.store);
+    else if (store_keep(w.store, &ignored) == 0)
+        tell("%s is to be interrupted", n->name);
+}
+
 static void turn(void)
 {
     struct err err = { 0 };

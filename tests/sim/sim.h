@@ -28,7 +28,8 @@ enum fault {
     F_POKE = 512,       /* pokes are lost */
     F_PLANE = 1024,     /* the data plane is slow to acknowledge, and keeps old requests */
     F_USER = 2048,      /* the user stops, updates and deletes */
-    F_ALL = 4095,
+    F_SPOT = 4096,      /* capacity is taken back from spot jobs */
+    F_ALL = 8191,
 };
 
 enum { JOBS = 4, ENDPOINTS = 2, AGENTS = 512 };
@@ -51,6 +52,8 @@ struct noun {
     bool stop_answered, delete_answered, delete_unsure;
     char last[32]; /* state that was answered last */
     int configs;   /* of an endpoint: how many were made, for names */
+    bool spot, patient; /* of a job: may be interrupted; waits and runs as long as it takes */
+    int retries;
 };
 
 struct world {
@@ -102,6 +105,7 @@ int plane_instances(const char *name); /* how many a new request may go to */
 void control_start(void);
 void control_move(void);
 void control_end(void);
+void control_interrupt(const struct noun *);
 int control_call(const char *operation, struct doc *(*input)(struct arena *, void *), void *of,
                  void (*answered)(void *, const struct doc *output, const struct err *), void *context);
 

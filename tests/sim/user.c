@@ -150,7 +150,14 @@ static struct doc *job_input(struct arena *a, void *of)
     doc_set_string(a, m, "InstanceType", "ml.m5.large");
     doc_set_integer(a, m, "InstanceCount", 1);
     doc_set_integer(a, m, "VolumeSizeInGB", 1);
-    doc_set_integer(a, doc_member(a, d, "StoppingCondition", DOC_MAP), "MaxRuntimeInSeconds", 3600);
+    m = doc_member(a, d, "StoppingCondition", DOC_MAP);
+    doc_set_integer(a, m, "MaxRuntimeInSeconds", n->patient ? 3600 : 60);
+    if (n->spot) {
+        doc_set_boolean(a, d, "EnableManagedSpotTraining", true);
+        doc_set_integer(a, m, "MaxWaitTimeInSeconds", n->patient ? 30 * 86400 : 90);
+    }
+    if (n->retries)
+        doc_set_integer(a, doc_member(a, d, "RetryStrategy", DOC_MAP), "MaximumRetryAttempts", n->retries);
     return d;
 }
 
@@ -200,7 +207,10 @@ static struct doc *endpoint_input(struct arena *a, void *of)
 void user_begin(void)
 {
     for (int i = 0; i < JOBS; i++) {
-        w.jobs[i] = (struct noun){ .kind = &training_job };
+        w.jobs[i] = (struct noun){ .kind = &training_job,
+                                   .spot = i % 2 == 1,
+                                   .patient = w.seed % 5 != 0,
+                                   .retries = (int)(w.seed + (unsigned)i) % 3 };
         snprintf(w.jobs[i].name, sizeof w.jobs[i].name, "job-%d", i);
     }
     for (int i = 0; i < ENDPOINTS; i++) {
@@ -241,6 +251,14 @@ static void ask_about_endpoint(struct noun *n)
         control_call("DeleteEndpoint", by_name, n, deleted, n);
 }
 
+static void take_capacity_back(void)
+{
+    const struct noun *n = &w.jobs[roll(JOBS)];
+
+    if (chance(F_SPOT, 300))
+        control_interrupt(n);
+}
+
 void user_move(void)
 {
     if (w.calm) {
@@ -249,6 +267,7 @@ void user_move(void)
                 control_call("DescribeTrainingJob", by_name, &w.jobs[i], described, &w.jobs[i]);
         return;
     }
+    take_capacity_back();
     for (unsigned n = roll(3); n > 0; n--) {
         if (w.seed % 3 == 0 || (w.seed % 3 == 2 && roll(2)))
             ask_about_job(&w.jobs[roll(JOBS)]);

@@ -17,6 +17,7 @@
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
 #include "services/platform.h"
+#include "services/sagemaker/kinds.h"
 
 enum { BODY_MAX_BYTES = 8 << 20 };
 
@@ -196,6 +197,16 @@ static int usage(struct request *q, struct err *err)
     return 0;
 }
 
+static int drill_spot(struct request *q, struct err *err)
+{
+    const struct engine_world *world = engine_world_of(q->admin->options.engine);
+    const char *job = doc_text(q->body, "training_job");
+
+    if (!text_starts(job, "arn:"))
+        job = resource_arn(q->arena, &training_job, world->default_region, world->account, job);
+    return training_job_interrupt(q->arena, q->admin->options.engine, job, err);
+}
+
 /* --- For agents --- */
 
 static int poke(struct request *q, struct err *err)
@@ -224,6 +235,7 @@ static const struct handler handlers[] = {
     { "POST", "/_sagebrush/admin/v1/backup", false, backup },
     { "DELETE", "/_sagebrush/admin/v1/backup", false, backup_done },
     { "GET", "/_sagebrush/admin/v1/usage", false, usage },
+    { "POST", "/_sagebrush/admin/v1/drill/spot", false, drill_spot },
     { "POST", "/_sagebrush/agent/v1/poke", false, poke },
     { "POST", "/_sagebrush/agent/v1/logs", false, agent_logs },
     { "POST", "/_sagebrush/agent/v1/metrics", false, agent_metrics },

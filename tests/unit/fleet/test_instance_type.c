@@ -54,6 +54,15 @@ static void an_ml_type_is_dearer_by_one_ratio(void **state)
     }
 }
 
+static void spot_is_a_part_of_the_price(void **state)
+{
+    double share = instance_spot_share("ml.c5.9xlarge", "us-east-1");
+
+    assert_true(share > 0.3 && share < 0.6); /* 0.643 of 1.53 */
+    assert_true(instance_spot_share("ml.c5.9xlarge", "mars-north-1") == 1);
+    assert_true(instance_spot_share("ml.nothing", "us-east-1") == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -61,6 +70,7 @@ int main(void)
         cmocka_unit_test(specs_are_those_of_the_type),
         cmocka_unit_test(an_hour_has_a_price_in_each_region),
         cmocka_unit_test(an_ml_type_is_dearer_by_one_ratio),
+        cmocka_unit_test(spot_is_a_part_of_the_price),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

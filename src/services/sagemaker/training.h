@@ -1,0 +1,38 @@
+/* training.h - the parts of TrainingJob: training_job.c is the API's side, training_run.c the world's, training_order.c
+ * what its agents are told. */
+#ifndef SERVICES_SAGEMAKER_TRAINING_H
+#define SERVICES_SAGEMAKER_TRAINING_H
+
+#include "engine/kind.h"
+
+/* The part of the request that is read. Texts are "" and documents NULL where it has none. */
+struct training_spec {
+    const char *name, *image, *algorithm, *role_arn, *instance_type, *output_uri, *compression;
+    const char *checkpoint_uri, *checkpoint_path, *input_mode;
+    int64_t instance_count, volume_gb, max_runtime_s, max_wait_s, retries;
+    bool isolated, spot;
+    const struct doc *environment, *hyper_parameters, *channels, *metrics, *entrypoint, *arguments, *groups;
+};
+struct training_spec training_spec_of(const struct doc *input);
+
+/* <S3OutputPath>/<job>: what the platform writes goes below it. */
+const char *training_prefix(struct arena *, const struct training_spec *);
+
+/* The newest transition; closes the one before. A transition always has a message: clients read it without looking. */
+void training_enter(struct arena *, struct doc *status, const char *secondary, const char *message, int64_t at_ms);
+
+/* Which attempt the job is at: one ends when its instance is taken back or lost, and the next one begins. */
+int training_attempt(const struct resource *);
+
+/* The name of the agent of an attempt. */
+const char *training_agent(struct arena *, const struct resource *, int attempt);
+
+/* What the agent of the present attempt is told. 'since_ms' is when the attempt began, 'left_s' what is left of
+ * MaxRuntimeInSeconds. */
+int training_order(struct pass *, const struct resource *, int64_t since_ms, int64_t left_s, struct doc **ret,
+                   struct err *err);
+
+bool training_owns(struct arena *, const struct resource *, const char *agent);
+int training_reconcile(struct pass *, struct resource *, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err);
+
+#endif

@@ -1,0 +1,99 @@
+/* training_order.c - what the agent of a training job is told. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "aws/algorithm.h"
+#include "engine/engine.h"
+#include "fleet/instance_type.h"
+#include "services/sagemaker/instance.h"
+#include "services/sagemaker/training.h"
+
+static struct doc *channels_of(struct arena *a, const struct training_spec *s)
+{
+    static const char *const names[][2] = { /* of the order, of the API */
+        { "name", "ChannelName" }, { "s3_uri", "DataSource.S3DataSource.S3Uri" },
+        { "s3_data_type", "DataSource.S3DataSource.S3DataType" },
+        { "distribution", "DataSource.S3DataSource.S3DataDistributionType" }, { "content_type", "ContentType" },
+        { "compression", "CompressionType" }, { "record_wrapper", "RecordWrapperType" }, { "input_mode", "InputMode" },
+    };
+    struct doc *list = doc_list(a);
+
+    for (size_t i = 0; i < doc_count(s->channels, ""); i++) {
+        struct doc *c = doc_map(a);
+
+        for (size_t j = 0; j < sizeof names / sizeof *names; j++)
+            if (doc_has(s->channels->items[i], names[j][1]))
+                doc_set_string(a, c, names[j][0], doc_text(s->channels->items[i], names[j][1]));
+        doc_append(a, list, c);
+    }
+    return list;
+}
+
+static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
+{
+    const struct doc *all = algorithm_metrics(a, s->image, s->metrics);
+    struct doc *list = doc_list(a);
+
+    for (size_t i = 0; i < doc_count(all, ""); i++) {
+        struct doc *m = doc_map(a);
+
+        doc_set_string(a, m, "name", doc_text(all->items[i], "Name"));
+        doc_set_string(a, m, "regex", doc_text(all->items[i], "Regex"));
+        doc_append(a, list, m);
+    }
+    return list;
+}
+
+/* What the instance may write: a type with disks of its own has no volume beside them. 0: what there is. */
+static int64_t disk_bytes(const struct training_spec *s)
+{
+    const struct instance_type *type = instance_type(s->instance_type);
+
+    return type && type->nvme_gb ? 0 : s->volume_gb << 30;
+}
+
+int training_order(struct pass *p, const struct resource *r, int64_t since_ms, int64_t left_s, struct doc **ret,
+                   struct err *err)
+{
+    struct arena *a = p->arena;
+    struct training_spec s = training_spec_of(r->row.spec);
+    struct instance instance = {
+        .owner = &r->row,
+        .name = training_agent(a, r, training_attempt(r)),
+        .work = "train",
+        .image = s.image,
+        .instance_type = s.instance_type,
+        .role_arn = s.role_arn,
+        .log_group = "/aws/sagemaker/TrainingJobs",
+        .log_stream = arena_printf(a, "%s/algo-1-%" PRId64, r->row.name, since_ms / 1000),
+        .environment = s.environment,
+        .entrypoint = s.entrypoint,
+        .arguments = s.arguments,
+        .isolated = s.isolated,
+    };
+    struct doc *order, *hosts = doc_list(a);
+
+    if (instance_order(a, p->engine, &instance, p->now_ms, &order, err) < 0)
+        return -1;
+    doc_append(a, hosts, doc_string(a, "algo-1"));
+    doc_set(a, order, "hosts", hosts);
+    doc_set_string(a, order, "host_name", "algo-1");
+    doc_set_string(a, order, "job_name", r->row.name);
+    doc_set_string(a, order, "job_arn", r->row.arn);
+    doc_set_integer(a, order, "max_runtime_s", left_s);
+    doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes", disk_bytes(&s));
+    doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));
+    doc_set(a, order, "channels", channels_of(a, &s));
+    doc_set(a, order, "metric_definitions", metrics_of(a, &s));
+    doc_set_string(a, order, "output_s3_uri", training_prefix(a, &s));
+    doc_set_string(a, order, "output_compression", *s.compression ? s.compression : "GZIP");
+    if (*s.checkpoint_uri) {
+        struct doc *checkpoint = doc_member(a, order, "checkpoint", DOC_MAP);
+
+        doc_set_string(a, checkpoint, "s3_uri", s.checkpoint_uri);
+        doc_set_string(a, checkpoint, "local_path", *s.checkpoint_path ? s.checkpoint_path : "/opt/ml/checkpoints");
+    }
+    *ret = order;
+    return 0;
+}
+
