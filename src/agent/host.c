@@ -184,7 +184,7 @@ static int run_prepare(struct host *h, struct work *k)
 {
     struct transfer t = transfer_of(h, k->cancel);
 
-    if (find_image(h, &k->err) < 0)
+    if (find_image(h, &k->err) < 0 || (order_trains(h->order) && transfer_check_targets(&t, &k->err) < 0))
         return -1;
     if (h->image.kind == IMAGE_HOST && source_wanted(h->order) && source_fetch(&t, &k->err) < 0)
         return -1;
@@ -237,7 +237,7 @@ static bool needs_thread(struct host *h, enum task task)
 
     /* Nothing to fetch and nothing to unpack: the start does not wait for a thread. */
     return task != TASK_PREPARE || list_count(h->order->channels) || list_count(h->order->models) ||
-           *h->order->checkpoint_s3_uri || source_wanted(h->order) ||
+           *h->order->checkpoint_s3_uri || *h->order->output_s3_uri || source_wanted(h->order) ||
            !image_is_hosted(h->arena, h->order->image, order_has_script(h->order->doc), &image);
 }
 

@@ -427,6 +427,23 @@ int s3_put(struct s3 *c, const char *bucket, const char *key, int fd, const stru
     return put_piece(&p, target_of(a, bucket, key, NULL), 0, st.st_size, true, NULL, err);
 }
 
+int s3_may_put(struct s3 *c, const char *bucket, const char *key, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    /* A condition that no object meets: it is looked at last, after the bucket and the permission. */
+    static const struct http_header never = { STR("If-Match"), STR("\"0\"") };
+    struct transport_request q = { .method = "PUT", .target = target_of(a, bucket, key, NULL), .headers = &never,
+                                   .header_count = 1, .fd = -1 };
+    struct transport_answer answer = { 0 };
+    char hash[2 * SHA256_SIZE + 1];
+    int r;
+
+    sha256_hex(hash, "", 0);
+    r = call(c, a, &q, str_of(hash), &answer, arena_printf(a, "write to s3://%s/%s", bucket, key), err);
+    buf_free(&answer.body);
+    return r < 0 && (strcmp(err->code, "NoSuchKey") == 0 || strcmp(err->code, "PreconditionFailed") == 0) ? 0 : r;
+}
+
 int s3_remove(struct s3 *c, const char *bucket, const char *key, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();

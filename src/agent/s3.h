@@ -53,6 +53,8 @@ struct s3_put_options {
 /* The whole file, in parts when it is big. Again is harmless. options: NULL for none. */
 int s3_put(struct s3 *, const char *bucket, const char *key, int fd, const struct s3_put_options *options,
            struct err *err);
+/* Could it be put there? Writes nothing. ERR_NOT_FOUND: there is no such bucket; ERR_DENIED: the role may not. */
+int s3_may_put(struct s3 *, const char *bucket, const char *key, struct err *err);
 int s3_remove(struct s3 *, const char *bucket, const char *key, struct err *err); /* not there is fine */
 
 /* Of a listing's XML; for tests and fuzzing. */

@@ -33,6 +33,50 @@ int transfer_channels(const struct transfer *t, struct err *err)
     return r < 0 ? -1 : fetch_all(&f, err);
 }
 
+/* --- Where results and checkpoints go --- */
+
+static int check_target(const struct transfer *t, struct s3 *s3, const char *uri, const char *key, const char *field,
+                        struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *bucket, *prefix;
+
+    if (s3_uri(a, uri, &bucket, &prefix, err) < 0)
+        return -1;
+    key = arena_printf(a, "%s%s%s", prefix, *prefix && !text_ends(prefix, "/") ? "/" : "", key);
+    if (s3_may_put(s3, bucket, key, err) == 0)
+        return 0;
+    if (err->kind == ERR_NOT_FOUND)
+        return fail(err, ERR_NOT_FOUND,
+                    "The bucket \"%s\" of %s does not exist in region %s. Create it, or name another.", bucket, field,
+                    t->order->region);
+    if (err->kind == ERR_DENIED)
+        return fail(err, ERR_DENIED,
+                    "The role \"%s\" may not write below %s, which %s names. Allow it s3:PutObject on "
+                    "arn:aws:s3:::%s/*.",
+                    t->order->role_arn, uri, field, bucket);
+    return -1;
+}
+
+int transfer_check_targets(const struct transfer *t, struct err *err)
+{
+    struct s3 *s3;
+    int r = 0;
+
+    if (!*t->order->output_s3_uri && !*t->order->checkpoint_s3_uri)
+        return 0;
+    s3 = fetch_client(t);
+    if (*t->order->output_s3_uri)
+        r = check_target(t, s3, t->order->output_s3_uri,
+                         strcmp(t->order->output_compression, "NONE") == 0 ? "output/model/" : "output/model.tar.gz",
+                         "OutputDataConfig.S3OutputPath", err);
+    /* Any name below it would do; this one no checkpoint can have. */
+    if (r == 0 && *t->order->checkpoint_s3_uri)
+        r = check_target(t, s3, t->order->checkpoint_s3_uri, ".sagemaker-ignore", "CheckpointConfig.S3Uri", err);
+    s3_free(s3);
+    return r;
+}
+
 /* --- Models --- */
 
 static int get_model(const struct transfer *t, struct arena *a, const struct doc *d, size_t place, struct err *err)

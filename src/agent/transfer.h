@@ -19,6 +19,9 @@ struct transfer {
 int transfer_channels(const struct transfer *, struct err *err);    /* train: every channel */
 int transfer_models(const struct transfer *, struct err *err);      /* serve: download and unpack */
 
+/* Whether the results and checkpoints will find a bucket that takes them: told before hours of training, not after. */
+int transfer_check_targets(const struct transfer *, struct err *err);
+
 /* model.tar.gz and output.tar.gz; *ret_model is the model's URI. with_model: not after a failure. */
 int transfer_results(const struct transfer *, struct arena *, bool with_model, const char **ret_model, struct err *err);
 

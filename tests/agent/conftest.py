@@ -142,6 +142,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == 'PUT' and 'partNumber' in query:
             self.state.uploads[query['uploadId']][int(query['partNumber'])] = body
             return self.answer(200, b'', [('ETag', f'"{hashlib.md5(body).hexdigest()}"')])
+        if self.command == 'PUT' and 'If-Match' in self.headers:
+            return self.error(404, 'NoSuchKey', 'The specified key does not exist.')
         if self.command == 'PUT':
             objects[path] = body
             return self.answer(200, b'', [('ETag', f'"{hashlib.md5(body).hexdigest()}"')])

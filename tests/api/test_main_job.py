@@ -185,6 +185,32 @@ def test_missing_data_is_named(aws, role, bucket, unique):
     assert f"s3://{bucket}/train/" in job["FailureReason"]
 
 
+def test_a_missing_output_bucket_is_told_before_the_training(aws, role, bucket, unique):
+    aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
+    sm = aws("sagemaker")
+    sm.create_training_job(**training(unique, role, bucket, OutputDataConfig={"S3OutputPath": f"s3://{bucket}-not/out"}))
+    job = ended(sm, unique)
+    assert job["FailureReason"] == (
+        f'ClientError: The bucket "{bucket}-not" of OutputDataConfig.S3OutputPath does not exist in region {sm.meta.region_name}. '
+        "Create it, or name another.")
+    assert "TrainingStartTime" not in job
+
+
+def test_a_role_that_may_not_write_is_told_before_the_training(aws, role, bucket, unique):
+    iam, sm = aws("iam"), aws("sagemaker")
+    trust = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["AssumeRolePolicyDocument"]
+    reader = iam.create_role(RoleName=unique, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=unique, PolicyName="read", PolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}]}))
+    aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
+    sm.create_training_job(**training(unique, reader, bucket))
+    job = ended(sm, unique)
+    assert job["FailureReason"] == (
+        f'ClientError: The role "{reader}" may not write below s3://{bucket}/out/{unique}, which '
+        f"OutputDataConfig.S3OutputPath names. Allow it s3:PutObject on arn:aws:s3:::{bucket}/*.")
+    assert not aws("s3").list_objects_v2(Bucket=bucket, Prefix="out/").get("Contents")
+
+
 def test_every_violation_is_told_in_aws_words(aws, role, bucket):
     sm = aws("sagemaker")
     with pytest.raises(botocore.exceptions.ClientError) as e:
