@@ -15,6 +15,7 @@ const struct service_ops *const service_tables[] = {
 
 static const struct op runtime_ops[] = {
     { "InvokeEndpoint" },
+    { "InvokeEndpointWithResponseStream" },
     {},
 };
 

@@ -1,4 +1,4 @@
-/* invoke.c - InvokeEndpoint: from the public port straight to a container.
+/* invoke.c - InvokeEndpoint, InvokeEndpointWithResponseStream: from the public port straight to a container.
  *
  * The signature of a SageMaker request covers the hash of its body, so nothing is known about who asks before the
  * last byte is here. A body of at most 1 MB is gathered first, and the container sees only what was verified. A
@@ -15,6 +15,7 @@
 #include "aws/policy.h"
 #include "base/log.h"
 #include "doc/json.h"
+#include "serve/response_stream.h"
 #include "sign/digest.h"
 #include "sign/token.h"
 
@@ -28,7 +29,9 @@ enum {
     TRIES_MAX = 3,
 };
 
-/* All that is left of a request's head for the container; the rest is stripped. */
+/* All that is left of a request's head for the container; the rest is stripped. Accept has another name where the
+ * answer streams. */
+enum { ACCEPT = 1 };
 static const struct str forwarded[] = {
     { "Content-Type", 12 },
     { "Accept", 6 },
@@ -48,7 +51,8 @@ static const struct {
     { { "X-Amzn-SageMaker-Closed-Session-Id", 34 }, { "X-Amzn-SageMaker-Closed-Session-Id", 34 } },
 };
 
-enum { NEW_SESSION = 2 }; /* told to the client only when it had asked for one */
+enum { CONTENT_TYPE = 0, NEW_SESSION = 2 /* told to the client only when it had asked for one */ };
+static const struct str streamed_type = { "X-Amzn-SageMaker-Content-Type", 29 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -59,7 +63,7 @@ struct invocation {
     struct str name; /* of the endpoint, as asked */
     char request_id[37];
 
-    bool new_session;
+    bool new_session, streams;
     struct sigv4_request request;
     struct sigv4_claim claim;
     const char *secret, *account, *arn, *user_id;
@@ -297,7 +301,7 @@ static int authorize(struct invocation *v, struct err *err)
         .policies = v->policies,
         .session_policy = v->session_policy,
         .arn = v->arn,
-        .action = "sagemaker:InvokeEndpoint",
+        .action = v->streams ? "sagemaker:InvokeEndpointWithResponseStream" : "sagemaker:InvokeEndpoint",
     };
     struct str target = http_value(v->x->head, "X-Amzn-SageMaker-Target-Model");
     struct doc *context;
@@ -355,7 +359,8 @@ static size_t answer_headers(struct invocation *v, struct http_header *ret)
         for (size_t j = 0; j < COUNT(answered); j++)
             if (from->headers[i].name.size == answered[j].from.size && used < 2 + COUNT(answered) &&
                 str_is_nocase(from->headers[i].name, answered[j].from.data) && (j != NEW_SESSION || v->new_session))
-                ret[used++] = (struct http_header){ answered[j].to, from->headers[i].value };
+                ret[used++] = (struct http_header){ j == CONTENT_TYPE && v->streams ? streamed_type : answered[j].to,
+                                                    from->headers[i].value };
     return used;
 }
 
@@ -364,7 +369,10 @@ static void start_answer(struct invocation *v)
     struct http_header headers[2 + COUNT(answered)];
     size_t used = answer_headers(v, headers);
 
-    http_answer_start(v->x, 200, headers, used, v->response->length);
+    if (v->streams)
+        response_stream_start(v->x, headers, used);
+    else
+        http_answer_start(v->x, 200, headers, used, v->response->length);
     if (v->answer.size)
         http_answer_write(v->x, v->answer.data, v->answer.size);
     buf_clear(&v->answer);
@@ -415,6 +423,13 @@ static void container_body(void *owner, const char *data, size_t size)
             buf_append(&v->answer, data, size);
         return;
     }
+    if (v->streams) {
+        if (!http_answer_started(v->x))
+            start_answer(v);
+        if (response_stream_part(v->x, data, size) > QUEUE_BYTES)
+            http_call_pause(v->call, true);
+        return;
+    }
     v->answered += (int64_t)size;
     if (v->answered > BODY_MAX_BYTES) {
         answer_too_large(v);
@@ -444,6 +459,8 @@ static void container_end(void *owner)
         return;
     }
     count(v, boot_us() - v->sent_us);
+    if (v->streams && !http_answer_started(v->x))
+        start_answer(v);
     if (http_answer_started(v->x)) {
         http_answer_end(v->x);
     } else {
@@ -479,7 +496,11 @@ static void container_failed(void *owner, enum http_failure failure, const char 
     }
     if (http_answer_started(v->x)) {
         count(v, boot_us() - v->sent_us);
-        http_abort(v->x);
+        if (v->streams)
+            response_stream_break(v->x, failure == HTTP_TIMED_OUT ? "ModelInvocationTimeExceeded" : "StreamBroken",
+                                  why);
+        else
+            http_abort(v->x);
         return;
     }
     if (failure == HTTP_TIMED_OUT)
@@ -507,6 +528,11 @@ static const struct http_call_events events = {
 
 /* --- The request to the container --- */
 
+static struct str name_from_client(const struct invocation *v, size_t which)
+{
+    return which == ACCEPT && v->streams ? STR("X-Amzn-SageMaker-Accept") : forwarded[which];
+}
+
 static void write_head(struct invocation *v, int64_t length)
 {
     const struct http_head *from = v->x->head;
@@ -518,12 +544,14 @@ static void write_head(struct invocation *v, int64_t length)
     buf_append_str(b, "POST /invocations HTTP/1.1\r\n");
     http_write_header(b, STR("Host"), v->instance->host);
     for (size_t i = 0; i < from->header_count; i++)
-        for (size_t j = 0; j < COUNT(forwarded); j++)
-            if (from->headers[i].name.size == forwarded[j].size &&
-                str_is_nocase(from->headers[i].name, forwarded[j].data)) {
+        for (size_t j = 0; j < COUNT(forwarded); j++) {
+            struct str name = name_from_client(v, j);
+
+            if (from->headers[i].name.size == name.size && str_is_nocase(from->headers[i].name, name.data)) {
                 http_write_header(b, forwarded[j], from->headers[i].value);
                 break;
             }
+        }
     buf_append_str(b, "Content-Length: ");
     buf_append_int(b, length);
     buf_append(b, "\r\n\r\n", 4);
@@ -674,7 +702,7 @@ static void start_flow(struct invocation *v)
 
 /* --- The beginning --- */
 
-void invoke(struct worker *w, struct http_exchange *x, struct str endpoint)
+void invoke(struct worker *w, struct http_exchange *x, struct str endpoint, bool streams)
 {
     struct invocation *v = arena_new_of(x->arena, struct invocation);
     int64_t length = x->head->length;
@@ -687,6 +715,7 @@ void invoke(struct worker *w, struct http_exchange *x, struct str endpoint)
     v->x = x;
     v->name = uri_decode(x->arena, endpoint, false);
     v->table = worker_hold(w);
+    v->streams = streams;
     v->new_session = str_is(http_value(x->head, "X-Amzn-SageMaker-Session-Id"), "NEW_SESSION");
     v->request = (struct sigv4_request){ x->head->method, x->head->target,
                                           (const struct sigv4_header *)x->head->headers, (int)x->head->header_count };

@@ -53,8 +53,8 @@ static void health(struct worker *w, struct http_exchange *x)
                                   ack.applied, http_server_connections(w->server)));
 }
 
-/* /endpoints/{name}/invocations */
-static bool is_invocation(const struct http_head *h, struct str *ret_endpoint)
+/* /endpoints/{name}/invocations, and /endpoints/{name}/invocations-response-stream */
+static bool is_invocation(const struct http_head *h, struct str *ret_endpoint, bool *ret_streams)
 {
     struct str path = http_path(h), rest;
 
@@ -62,7 +62,10 @@ static bool is_invocation(const struct http_head *h, struct str *ret_endpoint)
         return false;
     path.data += 11;
     path.size -= 11;
-    return str_cut(path, '/', ret_endpoint, &rest) && str_is(rest, "invocations");
+    if (!str_cut(path, '/', ret_endpoint, &rest))
+        return false;
+    *ret_streams = str_is(rest, "invocations-response-stream");
+    return *ret_streams || str_is(rest, "invocations");
 }
 
 /* The agents' side is reached over another socket, and never from here, however the path is spelled. */
@@ -88,9 +91,10 @@ static void handle(struct http_exchange *x, void *data)
 {
     struct worker *w = data;
     struct str endpoint;
+    bool streams;
 
-    if (is_invocation(x->head, &endpoint))
-        invoke(w, x, endpoint);
+    if (is_invocation(x->head, &endpoint, &streams))
+        invoke(w, x, endpoint, streams);
     else if (str_is(x->head->target, "/_sagebrush/health/serve"))
         health(w, x);
     else if (is_internal(x))

@@ -60,7 +60,7 @@ void worker_release(struct worker *, struct table *);
 int64_t boot_us(void);
 
 /* invoke.c and pass.c: what a request becomes. */
-void invoke(struct worker *, struct http_exchange *, struct str endpoint);
+void invoke(struct worker *, struct http_exchange *, struct str endpoint, bool streams);
 void pass(struct worker *, struct http_exchange *);
 void pass_probe(struct loop_timer *);
 

@@ -119,3 +119,12 @@ def test_errors_of_a_script_are_model_errors(aws, deploy):
     fails(500, "KeyError: 7", b"[7]")
     assert runtime.invoke_endpoint(EndpointName=name, ContentType="text/csv", Accept="text/csv",
                                    Body=b"1,2\n3,4\n")["Body"].read() == b"1.0,2.0\n3.0,4.0\n"
+
+
+def test_response_stream(aws, deploy):
+    name = deploy(ECHO)
+    assert settled(aws("sagemaker"), name)["EndpointStatus"] == "InService"
+    answer = aws("sagemaker-runtime").invoke_endpoint_with_response_stream(
+        EndpointName=name, ContentType="application/json", Accept="text/csv", Body=b"[[1, 2], [3, 4]]")
+    assert answer["ContentType"] == "text/csv" and answer["InvokedProductionVariant"] == "AllTraffic"
+    assert b"".join(event["PayloadPart"]["Bytes"] for event in answer["Body"]) == b"1,2\n3,4\n"

@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 import unittest
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
@@ -98,6 +99,16 @@ class Container(BaseHTTPRequestHandler):
             self.send_header('Transfer-Encoding', 'chunked')
             self.end_headers()
             self.wfile.write(b'3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n')
+        elif what.startswith('drip'):
+            self.send_response(200)
+            self.send_header('Content-Type', 'text/event-stream')
+            self.send_header('Transfer-Encoding', 'chunked')
+            self.end_headers()
+            self.wfile.write(b'3\r\nabc\r\n')
+            self.server.release.wait(20)
+            if what == 'drip':
+                self.wfile.write(b'3\r\ndef\r\n0\r\n\r\n')
+            self.close_connection = True
         elif what == 'session':
             self.send_response(200)
             self.send_header('X-Amzn-SageMaker-Session-Id', 'abc; Expires=2030-01-01T00:00:00Z')
@@ -277,7 +288,70 @@ class ServeTest(unittest.TestCase):
             c.close()
         return r
 
+    def invoke_streamed(self, body=b'1', what='text/csv', headers={}, **signing):
+        path = '/endpoints/Demo/invocations-response-stream'
+        c = self.connect()
+        all_headers = {'Host': f'127.0.0.1:{self.port}', 'Content-Type': what, **headers}
+        c.request('POST', path, body, sign('POST', path, all_headers, body, **signing))
+        return c.getresponse()
+
+    def next_event(self, stream):
+        """Of application/vnd.amazon.eventstream: (headers, payload), None at the end."""
+        prelude = stream.read(12)
+        if not prelude:
+            return None
+        total, head, crc = struct.unpack('>III', prelude)
+        rest = stream.read(total - 12)
+        self.assertEqual(crc, zlib.crc32(prelude[:8]))
+        self.assertEqual(struct.unpack('>I', rest[-4:])[0], zlib.crc32(prelude + rest[:-4]))
+        headers, at = {}, 0
+        while at < head:
+            name = rest[at + 1:at + 1 + rest[at]].decode()
+            at += 1 + rest[at]
+            kind, size = struct.unpack_from('>BH', rest, at)
+            self.assertEqual(kind, 7)
+            headers[name] = rest[at + 3:at + 3 + size].decode()
+            at += 3 + size
+        return headers, rest[head:-4]
+
     # --- Invocations ---
+
+    def test_response_stream(self):
+        self.go()
+        part = {':event-type': 'PayloadPart', ':content-type': 'application/octet-stream', ':message-type': 'event'}
+        r = self.invoke_streamed(what='drip', headers={'X-Amzn-SageMaker-Accept': 'text/event-stream', 'Accept': 'no/no'})
+        self.assertEqual(r.status, 200)
+        self.assertEqual(r.headers['Content-Type'], 'application/vnd.amazon.eventstream')
+        self.assertEqual(r.headers['X-Amzn-SageMaker-Content-Type'], 'text/event-stream')
+        self.assertEqual(r.headers['x-Amzn-Invoked-Production-Variant'], 'AllTraffic')
+        # The first is here while the container still thinks about the second.
+        self.assertEqual(self.next_event(r), (part, b'abc'))
+        self.containers[0].release.set()
+        self.assertEqual(self.next_event(r), (part, b'def'))
+        self.assertIsNone(self.next_event(r))
+        self.assertEqual(self.containers[0].seen[-1]['Accept'], 'text/event-stream')
+
+        r = self.invoke_streamed(what='drip-broken')
+        self.assertEqual(self.next_event(r), (part, b'abc'))
+        headers, payload = self.next_event(r)
+        self.assertEqual((headers[':message-type'], headers[':exception-type']), ('exception', 'ModelStreamError'))
+        self.assertEqual(json.loads(payload)['ErrorCode'], 'StreamBroken')
+        self.assertIsNone(self.next_event(r))
+
+        r = self.invoke_streamed(what='error')  # before the stream began: as any other
+        self.assertEqual((r.status, json.loads(r.read())['OriginalStatusCode']), (424, 415))
+        r = self.invoke_streamed(b'')
+        self.assertEqual((r.status, r.read()), (200, b''))
+        self.assertEqual(self.invoke_streamed(secret='wrong').status, 403)
+        r, data = self.invoke_streamed(b'z' * 3000000), b''
+        while event := self.next_event(r):
+            data += event[1]
+        self.assertEqual(data, b'z' * 3000000)
+        r, size = self.invoke_streamed(what='too-large'), 0  # a stream may be as long as it likes
+        while event := self.next_event(r):
+            size += len(event[1])
+        self.assertEqual(size, 6291457)
+
 
     def test_invoke(self):
         self.go()
@@ -357,6 +431,11 @@ class ServeTest(unittest.TestCase):
         self.policies[0]['Statement'][0]['Resource'] = ENDPOINT_ARN + 'demo'
         self.go()
         self.assertEqual(self.invoke(**limited).status, 200)
+        r = self.invoke_streamed(**limited)
+        self.assertIn('not authorized to perform: sagemaker:InvokeEndpointWithResponseStream on', r.read().decode())
+        self.policies[0]['Statement'][0]['Action'] = 'sagemaker:InvokeEndpoint*'
+        self.go()
+        self.assertEqual(self.invoke_streamed(**limited).status, 200)
 
     def test_not_found(self):
         self.go()
