@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 struct report {
     struct arena *arena;
     struct doc *doc, *phases;
@@ -102,4 +104,15 @@ const struct doc *report_next(struct report *r)
 void report_saved(struct report *r)
 {
     r->changed = false;
+}
+
+const char *report_blame(struct arena *a, const struct err *err)
+{
+    struct err told = *err;
+
+    if (err_hide_paths(&told))
+        log_error("instance.failed", "why=%s", log_quote(a, err->text));
+    return arena_printf(a, "%s: %s",
+                        err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE ? "InternalServerError" : "ClientError",
+                        told.text);
 }

@@ -67,13 +67,6 @@ static bool concluded(const struct serve *s)
     return *doc_text(report_doc(s->report), "_outcome") != '\0';
 }
 
-static const char *blame(struct arena *a, const struct err *err)
-{
-    return err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE
-               ? arena_printf(a, "InternalServerError: %s", err->text)
-               : arena_printf(a, "ClientError: %s", err->text);
-}
-
 static void start_container(struct serve *s, struct arena *a, int64_t *next_ms)
 {
     struct world *w = s->world;
@@ -100,7 +93,7 @@ static void start_container(struct serve *s, struct arena *a, int64_t *next_ms)
         return;
     }
     if (err.kind == ERR_INVALID || (++s->starts_failed >= DEATHS_MAX && !flag(s, "_was_healthy"))) {
-        conclude(s, "Failed", blame(a, &err));
+        conclude(s, "Failed", report_blame(a, &err));
         return;
     }
     s->next_start_ms = boot_ms + RETRY_MS * (s->starts_failed < 30 ? s->starts_failed : 30);
@@ -122,7 +115,7 @@ static void prepare(struct serve *s, struct arena *a, int64_t *next_ms)
     case TASK_BUSY:
         return;
     case TASK_FAILED:
-        conclude(s, "Failed", blame(a, &err));
+        conclude(s, "Failed", report_blame(a, &err));
         return;
     case TASK_DONE:
         break;

@@ -58,14 +58,6 @@ static void enter(struct train *t, const char *phase, const char *message)
     report_enter(t->report, phase, message, t->world->wall_ms(t->world));
 }
 
-/* Whose fault it is, in AWS's words. */
-static const char *blame(struct arena *a, const struct err *err)
-{
-    if (err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE)
-        return arena_printf(a, "InternalServerError: %s", err->text);
-    return arena_printf(a, "ClientError: %s", err->text);
-}
-
 static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
 {
     struct world *w = t->world;
@@ -89,7 +81,7 @@ static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
     case TASK_BUSY:
         return;
     case TASK_FAILED:
-        conclude_early(t, "Failed", blame(a, &err));
+        conclude_early(t, "Failed", report_blame(a, &err));
         return;
     case TASK_DONE:
         break;
@@ -103,7 +95,7 @@ static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
     else if (record.state != EXIT_NONE)
         return;
     else if (err.kind == ERR_INVALID || ++t->starts_failed >= STARTS_MAX)
-        conclude_early(t, "Failed", blame(a, &err));
+        conclude_early(t, "Failed", report_blame(a, &err));
     else
         *next_ms = w->wall_ms(w) + RETRY_MS;
 }
@@ -258,11 +250,11 @@ static void cut_off(struct train *t, struct arena *a)
 
 static void fail_upload(struct train *t, struct arena *a, const struct err *err)
 {
+    struct err whole;
+
+    fail(&whole, err->kind, "Failed to upload the results to %s: %s", t->order->output_s3_uri, err->text);
     report_set_text(t->report, "_outcome", "Failed");
-    report_set_text(t->report, "_reason",
-                    arena_printf(a, "%s: Failed to upload the results to %s: %s",
-                                 err->kind == ERR_INTERNAL ? "InternalServerError" : "ClientError",
-                                 t->order->output_s3_uri, err->text));
+    report_set_text(t->report, "_reason", report_blame(a, &whole));
 }
 
 static void upload(struct train *t, struct arena *a, int64_t *next_ms)

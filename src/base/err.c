@@ -67,3 +67,37 @@ int fail_errno(struct err *err, int errno_value, const char *format, ...)
     snprintf(err->text + size, sizeof err->text - size, ": %s", strerror(errno_value));
     return -1;
 }
+
+/* The end of the path that begins here: "open /a/b: No such file" */
+static const char *end_of_path(const char *at)
+{
+    while (*at && !strchr(" \"'(),;", *at) && !(*at == ':' && (at[1] == ' ' || at[1] == '\0')))
+        at++;
+    return at;
+}
+
+bool err_hide_paths(struct err *err)
+{
+    static const char container[] = "/opt/ml";
+    char *out = err->text;
+    const char *at = err->text;
+    bool cut = false;
+
+    if (err->kind == ERR_INVALID || err->code[0])
+        return false;
+    while (*at) {
+        bool begins = *at == '/' && at[1] != ' ' && (at == err->text || strchr(" \"'(=", at[-1]));
+        const char *end = begins ? end_of_path(at) : at + 1, *last = at;
+
+        if (begins && strncmp(at, container, sizeof container - 1) != 0) {
+            while (last < end && memchr(last, '/', (size_t)(end - last)))
+                last++;
+            cut = cut || last > at;
+        }
+        memmove(out, last, (size_t)(end - last));
+        out += end - last;
+        at = end;
+    }
+    *out = '\0';
+    return cut;
+}

@@ -6,6 +6,8 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <stdbool.h>
+
 enum err_kind {
     ERR_NONE,
     ERR_INVALID,     /* the request is wrong: HTTP 400 */
@@ -33,5 +35,11 @@ int fail_code(struct err *err, enum err_kind kind, const char *code, const char 
 
 /* Appends ": " and strerror(errno_value) to the text: fail_errno(err, errno, "open %s", path). Returns -1. */
 int fail_errno(struct err *err, int errno_value, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* For whoever is not of this machine: paths in a fault that is not the user's are cut to their last part, "open
+ * /var/lib/x/blobs/ab" to "open ab", so that nobody learns where our files are. A text with AWS's code, or of
+ * ERR_INVALID, was written for the user and stays; so do paths below /opt/ml, which are the container's. True: something
+ * was cut, and the whole text belongs into the log. */
+bool err_hide_paths(struct err *err);
 
 #endif

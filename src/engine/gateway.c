@@ -269,17 +269,20 @@ static void run(struct passage *g, struct str body, const struct upload *upload)
 
 static void fail_request(struct passage *g, struct err *err)
 {
+    struct err told;
+
     if (g->failed)
         return;
     g->failed = true;
     /* Refused before its body was read, or while it was: the answer still has to be in the words of its protocol. */
     if (!g->match.service)
         g->match = wire_route(g->arena, &g->request, str_dup(g->arena, g->claim.service));
-    if (err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE)
+    told = *err;
+    if (err_hide_paths(&told) || err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE)
         log_error("gateway.failed", "request=%s operation=" STR_FMT " error=%s", g->call.request_id,
                   STR_ARG(g->match.operation_name), log_quote(g->arena, err->text));
     buf_free(&g->response.body);
-    wire_encode_error(g->arena, &g->match, err, NULL, g->call.request_id, &g->response);
+    wire_encode_error(g->arena, &g->match, &told, NULL, g->call.request_id, &g->response);
     add_extra_headers(g); /* of a delete marker, of what was not modified */
     if (list_empty(&g->link))
         hold(g);

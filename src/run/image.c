@@ -130,7 +130,7 @@ static int read_json(struct arena *a, const char *path, struct doc **ret, struct
     if (file_read(a, path, JSON_LIMIT, &text, err) < 0)
         return -1;
     if (json_parse(a, text, ret, err) < 0)
-        return fail(err, ERR_INVALID, "%s: %s", path, err->text);
+        return fail(err, ERR_INVALID, "%s: %s", strrchr(path, '/') + 1, err->text);
     return 0;
 }
 

@@ -129,6 +129,14 @@ def test_no_image_at_all(world):
     assert r['outcome'] == 'Failed' and 'mine.tar' in r['failure_reason']
 
 
+def test_a_failure_tells_no_path_of_the_server(world, image):
+    archive(world, *image)
+    open(f'{world.data}/images/layers', 'w').close()
+    r = world.train(image='oci-archive:mine.tar').start().ended()
+    assert r['outcome'] == 'Failed'
+    assert 'Not a directory' in r['failure_reason'] and '/' not in r['failure_reason'], r['failure_reason']
+
+
 def test_hostile_working_folder(world):
     blobs, index = build([layer({**shell(), 'run.sh': SCRIPT})],
                          {'Entrypoint': ['/bin/sh', '-c', 'ls; pwd'], 'WorkingDir': '/proc/self/fd/3'})
