@@ -48,6 +48,10 @@ static void on_start(void *data, const XML_Char *name, const XML_Char **attribut
         stop(r, "there are too many elements");
         return;
     }
+    if (!*without_prefix(name)) {
+        stop(r, "an element has a prefix and no name");
+        return;
+    }
     node = arena_new_of(r->arena, struct xml_node);
     node->name = arena_strdup(r->arena, without_prefix(name));
     node->text = STR("");

@@ -4,13 +4,16 @@
 
 #include "aws/xml.h"
 
-static void write_node(struct buf *b, const struct xml_node *node)
+/* What is a name behind a prefix, as in <a:1>, need not be one without. */
+static void write_node(struct arena *a, struct buf *b, const struct xml_node *node)
 {
-    xml_open(b, node->name, NULL);
+    const char *name = arena_printf(a, "p:%s", node->name);
+
+    xml_open(b, name, NULL);
     xml_text(b, node->text);
     for (const struct xml_node *child = node->children; child; child = child->next)
-        write_node(b, child);
-    xml_close(b, node->name);
+        write_node(a, b, child);
+    xml_close(b, name);
 }
 
 /* What was read can be written, and is XML again. */
@@ -23,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (xml_parse(a, (struct str){ (const char *)data, size }, &root, &err) < 0)
         return 0;
-    write_node(&b, root);
+    write_node(a, &b, root);
     assert(xml_parse(a, (struct str){ b.data, b.size }, &again, &err) == 0);
     return 0;
 }

@@ -64,6 +64,7 @@ static void what_is_not_xml_is_refused(void **state)
     refused("<a>");
     refused("<a></b>");
     refused("<a/><b/>");
+    refused("<a:/>");
     refused("<a>\xff</a>");
     refused("<a>&what;</a>");
     refused("<!DOCTYPE a><a/>");
