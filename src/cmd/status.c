@@ -112,8 +112,8 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     set_pid(a, d, "supervisor", arena_printf(a, "%s/up.pid", run_folder));
     set_pid(a, d, "control_plane", arena_printf(a, "%s/control.pid", run_folder));
     set_pid(a, d, "data_plane", arena_printf(a, "%s/serve.pid", run_folder));
-    healthy = client_call(a, arena_printf(a, "%s/admin.sock", run_folder), "GET", "/_sagebrush/admin/v1/status", NULL, 5000,
-                          &answer, &why) == 0 &&
+    healthy = client_call(a, arena_printf(a, "%s/admin.sock", run_folder), "GET", "/_sagebrush/admin/v1/status", NULL,
+                          5000, &answer, &why) == 0 &&
               answer.status == 200;
     if (healthy)
         healthy = client_public(a, s.address, (int)s.port, &why) == 0;
@@ -146,10 +146,12 @@ const struct command status_command = {
     .summary = "what runs, where, and whether it answers",
     .about =
         "Shows the processes of the server, asks for its health, and counts what it has: instances that run and wait, "
-        "training jobs and endpoints by their state, of all regions. The exit status is 0 when it answers, 3 when not.\n"
+        "training jobs and endpoints by their state, of all regions. The exit status is 0 when it answers, 3 when "
+        "not.\n"
         "\n"
-        "What one job or endpoint does: `aws sagemaker describe-training-job`, `describe-endpoint`; its log: `aws logs tail "
-        "/aws/sagemaker/TrainingJobs`. The server's own logs are in DIR/log; Prometheus reads /_sagebrush/metrics.",
+        "What one job or endpoint does: `aws sagemaker describe-training-job`, `describe-endpoint`; its log: `aws logs "
+        "tail /aws/sagemaker/TrainingJobs`. The server's own logs are in DIR/log; Prometheus reads "
+        "/_sagebrush/metrics.",
     .options = options,
     .run = run,
 };
