@@ -174,6 +174,28 @@ static void end_and_wait(struct child *c, int64_t grace_ms)
     log_info("program.stopped", "name=%s", c->name);
 }
 
+static int why_not_listening(const struct supervisor_config *config, int why, struct err *err)
+{
+    const char *address = config->address;
+    int port = config->port;
+
+    switch (why) {
+    case EADDRINUSE:
+        return fail(err, ERR_CONFLICT,
+                    "port %d of %s is in use by another program (`ss -ltnp sport = :%d` names it): end that one, or "
+                    "choose another port with --port N", port, address, port);
+    case EADDRNOTAVAIL:
+        return fail(err, ERR_INVALID,
+                    "%s is no address of this machine: --bind takes one that `ip address` shows, or 0.0.0.0 for all",
+                    address);
+    case EACCES:
+        return fail(err, ERR_DENIED, "port %d is for root: start with `sudo sagebrush up`, or choose one above 1023 "
+                    "with --port N", port);
+    default:
+        return -1;
+    }
+}
+
 /* What a supervisor before us left running, and the socket. */
 static int adopt(struct supervisor *s, struct err *err)
 {
@@ -199,7 +221,9 @@ static int adopt(struct supervisor *s, struct err *err)
         s->socket = -1;
         end_and_wait(data_plane, GRACE_MS);
     }
-    return listen_tcp(s->config->address, s->config->port, &s->socket, &port, err);
+    if (listen_tcp(s->config->address, s->config->port, &s->socket, &port, err) == 0)
+        return 0;
+    return why_not_listening(s->config, errno, err); /* of the call that failed; closing the socket kept it */
 }
 
 static int prepare(struct supervisor *s, struct err *err)

@@ -17,6 +17,7 @@
 #include "cmd/client_files.h"
 #include "cmd/command.h"
 #include "cmd/folder.h"
+#include "cmd/machine.h"
 #include "cmd/settings.h"
 #include "cmd/supervisor.h"
 #include "doc/json.h"
@@ -68,10 +69,23 @@ static int read_settings(struct arena *a, const char *data, struct settings *s, 
                     "%s belongs to account %s: what is stored there carries that number, so it "
                     "cannot become %s. Use another --data directory.",
                     data, before, s->account);
-    if (strcmp(s->runtime, "container") == 0 && geteuid() != 0)
-        return fail(err, ERR_DENIED,
-                    "containers need root: start with `sudo sagebrush up`, or choose --runtime "
-                    "process (no isolation) or --runtime sim (nothing is run)");
+    return machine_check(s, clock_system(), err);
+}
+
+/* Made, and this user's to write in. */
+static int make_data_folder(const char *data, struct err *err)
+{
+    const char *remedy = geteuid() == 0 ? "" : ", or start as root: `sudo sagebrush up`";
+    struct stat st;
+
+    if (folder_make(data, 0755, err) < 0)
+        return fail(err, err->kind, "the data directory %s cannot be made: %s. Choose another with --data DIR%s", data,
+                    err->text, remedy);
+    if (stat(data, &st) == 0 && !S_ISDIR(st.st_mode))
+        return fail(err, ERR_INVALID, "--data %s: that is a file, and the data directory is a folder", data);
+    if (access(data, W_OK | X_OK) < 0)
+        return fail(err, ERR_DENIED, "the data directory %s cannot be written: %s. Choose another with --data DIR%s",
+                    data, strerror(errno), remedy);
     return 0;
 }
 
@@ -134,7 +148,10 @@ static void announce(const void *data, const char *why)
     _cleanup_arena_ struct arena *a = arena_new();
 
     if (n->pipe >= 0) {
-        dprintf(n->pipe, "%s", why ? why : "ready");
+        if (why)
+            dprintf(n->pipe, "%s; its logs are in %s/log", why, n->data);
+        else
+            dprintf(n->pipe, "ready");
         return;
     }
     if (why) {
@@ -160,8 +177,9 @@ static int wait_for(struct arena *a, int pipe, const struct announcement *n, str
     size = read(pipe, text, sizeof text);
     said = (struct str) { text, size > 0 ? (size_t)size : 0 };
     if (!str_is(said, "ready"))
-        return fail(err, ERR_UNAVAILABLE, STR_FMT "; its logs are in %s/log", said.size ? (int)said.size : 36,
-                    said.size ? said.data : "the server ended while it started up", n->data);
+        return said.size ? fail(err, ERR_UNAVAILABLE, STR_FMT, STR_ARG(said))
+                         : fail(err, ERR_UNAVAILABLE, "the server ended while it started up; its logs are in %s/log",
+                                n->data);
     mine.pipe = -1;
     announce(&mine, NULL);
     return 0;
@@ -208,7 +226,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     int status = 0, result;
 
     umask(022);
-    if (settings_data_folder(a, command_data, &data, err) < 0 || folder_make(data, 0755, err) < 0 ||
+    if (settings_data_folder(a, command_data, &data, err) < 0 || make_data_folder(data, err) < 0 ||
         settings_data_folder(a, data, &data, err) < 0 || settings_run_folder(a, data, &run_folder, err) < 0 ||
         read_settings(a, data, &s, err) < 0 || folder_lock(a, data, &lock, err) < 0)
         return -1;

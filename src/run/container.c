@@ -16,15 +16,15 @@ static int accept_order(struct arena *a, const struct runtime_config *config, co
 
 static const struct agents_driver driver = { "container", accept_order, false };
 
-static bool find_runc(void)
+const char *container_runtime_program(void)
 {
     static const char *const places[] = { "/usr/local/sbin/runc", "/usr/local/bin/runc", "/usr/sbin/runc",
                                           "/usr/bin/runc" };
 
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (access(places[i], X_OK) == 0)
-            return true;
-    return false;
+            return places[i];
+    return NULL;
 }
 
 int container_runtime_new(const struct runtime_config *config, struct runtime **ret, struct err *err)
@@ -33,7 +33,7 @@ int container_runtime_new(const struct runtime_config *config, struct runtime **
         return fail(err, ERR_UNAVAILABLE,
                     "containers need root: start the server as root, or choose the process or the "
                     "sim runtime");
-    if (!find_runc())
+    if (!container_runtime_program())
         return fail(err, ERR_UNAVAILABLE,
                     "containers need runc, which is not installed: apt-get install runc, or choose "
                     "the process or the sim runtime");

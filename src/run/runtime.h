@@ -93,6 +93,8 @@ struct runtime_config {
     const char *run_folder;  /* on a file system that does not survive a reboot: /run/sagebrush/<8 hex> */
 };
 
+const char *container_runtime_program(void); /* the path of runc; NULL: it is not installed */
+
 /* Containers by runc. ERR_UNAVAILABLE with what to do when this host cannot (not root, no runc). */
 int container_runtime_new(const struct runtime_config *, struct runtime **ret, struct err *err);
 

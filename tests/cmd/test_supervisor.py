@@ -88,7 +88,8 @@ def test_port_in_use_is_said(place):
         s.listen()
         place.port = s.getsockname()[1]
         failed = place.up(check=False)
-    assert failed.returncode == 1 and str(place.port) in failed.stderr and 'in use' in failed.stderr
+    assert failed.returncode == 1 and str(place.port) in failed.stderr and 'in use by another program' in failed.stderr
+    assert '--port N' in failed.stderr and 'logs' not in failed.stderr
 
 
 def test_a_program_that_fails_at_once_is_tried_less_and_less(place):

@@ -1,0 +1,41 @@
+#include "cmd/machine.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "run/runtime.h"
+
+/* 2025-01-01: this program is younger. */
+static const int64_t earliest_ms = INT64_C(1735689600000);
+
+static int check_clock(struct clock *clock, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    if (clock_wall_ms(clock) >= earliest_ms)
+        return 0;
+    return fail(err, ERR_UNAVAILABLE,
+                "the clock of this machine says %s: certificates and signatures that are made by it would be refused. "
+                "Set it (timedatectl set-ntp true, or date -s), then start again",
+                time_iso8601(a, clock_wall_ms(clock), false));
+}
+
+static int check_containers(struct err *err)
+{
+    if (geteuid() != 0)
+        return fail(err, ERR_DENIED,
+                    "containers need root: start with `sudo sagebrush up`, or choose --runtime process (no isolation) "
+                    "or --runtime sim (nothing is run)");
+    if (!container_runtime_program())
+        return fail(err, ERR_UNAVAILABLE,
+                    "containers need runc, which is not installed: apt-get install runc, or choose --runtime process "
+                    "(no isolation) or --runtime sim (nothing is run)");
+    return 0;
+}
+
+int machine_check(const struct settings *s, struct clock *clock, struct err *err)
+{
+    if (check_clock(clock, err) < 0)
+        return -1;
+    return strcmp(s->runtime, "container") == 0 ? check_containers(err) : 0;
+}
