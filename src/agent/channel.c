@@ -12,11 +12,12 @@ int channel_check_room(const struct transfer *t, int64_t bytes, struct err *err)
 
     if (t->order->disk_bytes && bytes > t->order->disk_bytes)
         return fail(err, ERR_LIMIT,
-                    "the input data has %lld bytes, and the volume of the instance %lld: raise VolumeSizeInGB",
-                    (long long)bytes, (long long)t->order->disk_bytes);
+                    "the input data has %.2f GiB, and the volume of the instance %.0f GiB. Raise VolumeSizeInGB.",
+                    (double)bytes / (1 << 30), (double)t->order->disk_bytes / (1 << 30));
     if (statvfs(t->ml, &fs) == 0 && bytes > (int64_t)fs.f_bavail * (int64_t)fs.f_frsize)
-        return fail(err, ERR_LIMIT, "the input data has %lld bytes, and the server's disk has room for %lld",
-                    (long long)bytes, (long long)((int64_t)fs.f_bavail * (int64_t)fs.f_frsize));
+        return fail(err, ERR_LIMIT,
+                    "the input data has %.2f GiB, and the server's disk has room for %.2f GiB. Make room on the server.",
+                    (double)bytes / (1 << 30), (double)fs.f_bavail * (double)fs.f_frsize / (1 << 30));
     return 0;
 }
 
@@ -44,21 +45,31 @@ static int take_object(const struct transfer *t, struct arena *a, struct fetch *
     return fetch_add(a, f, bucket, key, size, arena_printf(a, "%s/%s", c->folder, local), err);
 }
 
+/* AWS's words, and S3's code when it gave one. */
+static int nothing_there(const struct transfer *t, const struct channel *c, enum err_kind kind, const char *code,
+                         struct err *err)
+{
+    return fail(err, kind,
+                "No S3 objects found under S3 URL \"%s\" given in input data source%s%s%s. Please ensure that the bucket "
+                "exists in the selected region (%s), that objects exist under that S3 prefix, and that the role \"%s\" "
+                "has \"s3:ListBucket\" permissions on bucket \"%s\".",
+                c->uri, *code ? " (" : "", code, *code ? ")" : "", t->order->region, t->order->role_arn, c->bucket);
+}
+
 int channel_list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, struct channel *c,
                         struct err *err)
 {
     struct s3_object *objects;
     int count;
 
-    if (s3_list(s3, a, c->bucket, c->prefix, FETCH_OBJECTS_MAX, &objects, &count, err) < 0)
-        return -1;
+    if (s3_list(s3, a, c->bucket, c->prefix, FETCH_OBJECTS_MAX, &objects, &count, err) < 0) {
+        struct err why = *err;
+
+        /* What is to be looked at is the same as for no objects. */
+        return why.kind == ERR_NOT_FOUND || why.kind == ERR_DENIED ? nothing_there(t, c, why.kind, why.code, err) : -1;
+    }
     if (count == 0)
-        return fail(
-            err, ERR_NOT_FOUND,
-            "No S3 objects found under S3 URL \"%s\" given in input data source. Please ensure that the bucket exists "
-            "in the selected region (%s), that objects exist under that S3 prefix, and that the role \"%s\" has "
-            "\"s3:ListBucket\" permissions on bucket \"%s\".",
-            c->uri, t->order->region, t->order->role_arn, c->bucket);
+        return nothing_there(t, c, ERR_NOT_FOUND, "", err);
     for (int i = 0; i < count; i++)
         if (take_object(t, a, f, c, c->bucket, objects[i].key, objects[i].size_bytes,
                         fetch_local_path(a, c->prefix, objects[i].key), err) < 0)

@@ -194,7 +194,7 @@ static int run_prepare(struct host *h, struct work *k)
     if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL)
         return -1;
     if (order_trains(h->order))
-        return fail(&k->err, k->err.kind, "Data download failed:%s", k->err.text);
+        return fail(&k->err, k->err.kind, "Data download failed: %s", k->err.text);
     return fail(&k->err, k->err.kind,
                 "Failed to download model data: %s. Please ensure that there is an object located at the "
                 "URL and that the role passed to CreateModel has permissions to download the model.",

@@ -122,7 +122,7 @@ static int refused(struct arena *a, const struct transport_answer *answer, const
     next_element(&at, "Message", &message);
     return fail_code(err, kind, code.size ? str_dup(a, code) : "", "%s: %.*s (%d): %.*s", what,
                      code.size ? (int)code.size : 5, code.size ? code.data : "error", answer->status,
-                     message.size ? (int)message.size : 13, message.size ? message.data : "no reason was");
+                     message.size ? (int)message.size : 19, message.size ? message.data : "no reason was given");
 }
 
 /* One call, again and again while the server is away. 'answer' is the caller's to free. */

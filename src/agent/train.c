@@ -252,7 +252,7 @@ static void fail_upload(struct train *t, struct arena *a, const struct err *err)
 {
     struct err whole;
 
-    fail(&whole, err->kind, "Failed to upload the results to %s: %s", t->order->output_s3_uri, err->text);
+    fail(&whole, err->kind, "Artifact upload failed: %s: %s", t->order->output_s3_uri, err->text);
     report_set_text(t->report, "_outcome", "Failed");
     report_set_text(t->report, "_reason", report_blame(a, &whole));
 }

@@ -20,6 +20,18 @@ static const char *shorten(struct arena *a, const char *words)
     return str_dup(a, s);
 }
 
+/* In AWS's form. A program of an algorithm's may itself say whose fault it was; a sentence's full stop goes before the
+ * comma. */
+static const char *blame(struct arena *a, const char *text, int exit_code)
+{
+    size_t size = strlen(text);
+    bool blamed = text_starts(text, "ClientError: ") || text_starts(text, "AlgorithmError: ");
+
+    if (size > 1 && text[size - 1] == '.' && text[size - 2] != '.')
+        size--;
+    return arena_printf(a, "%s%.*s, exit code: %d", blamed ? "" : "AlgorithmError: ", (int)size, text, exit_code);
+}
+
 static const char *size_text(struct arena *a, int64_t bytes)
 {
     return arena_printf(a, "%.1f GiB", (double)bytes / (1 << 30));
@@ -51,21 +63,19 @@ struct verdict verdict_of(struct arena *a, const struct verdict_facts *f)
     }
     if (r->state == EXIT_LOST)
         v.exit_code = 128 + SIGKILL;
-    if (r->state == EXIT_ENDED && *r->problem) {
-        v.reason = arena_printf(a, "AlgorithmError: %s, exit code: %d", r->problem, v.exit_code);
-        return v;
-    }
-    if (v.oom_killed)
-        v.reason = arena_printf(
-            a,
-            "AlgorithmError: %s%sthe container ran out of memory and was killed: its limit is %s%s%s%s. Use "
-            "an instance type with more memory, or hold less data in memory at once., exit code: %d",
-            words, *words ? "; " : "", size_text(a, f->memory_bytes), *f->instance_type ? " (" : "", f->instance_type,
-            *f->instance_type ? ")" : "", v.exit_code);
-    else if (r->signal && !*words)
-        v.reason = arena_printf(a, "AlgorithmError: the command was ended by signal %d (%s), exit code: %d", r->signal,
-                                strsignal(r->signal), v.exit_code);
-    else
-        v.reason = arena_printf(a, "AlgorithmError: %s, exit code: %d", words, v.exit_code);
+    if (r->state == EXIT_ENDED && *r->problem)
+        words = r->problem;
+    else if (v.oom_killed)
+        words = arena_printf(a,
+                             "%s%sthe container ran out of memory and was killed: its limit is %s%s%s%s. Use an "
+                             "instance type with more memory, or hold less data in memory at once.",
+                             words, *words ? "; " : "", size_text(a, f->memory_bytes), *f->instance_type ? " (" : "",
+                             f->instance_type, *f->instance_type ? ")" : "");
+    else if (r->signal)
+        words = arena_printf(a, "%s%sthe command was ended by signal %d (%s)", words, *words ? "; " : "", r->signal,
+                             strsignal(r->signal));
+    else if (!*words)
+        words = "the command gave no reason, neither in its log nor in /opt/ml/output/failure";
+    v.reason = blame(a, words, v.exit_code);
     return v;
 }

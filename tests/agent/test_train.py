@@ -50,7 +50,7 @@ for i in range(3): print(f"epoch {i} loss={1/(i+1):.4f};")
 
 
 @pytest.mark.parametrize('script, code, reason', [
-    ('import sys; sys.exit(3)', 3, 'AlgorithmError: , exit code: 3'),
+    ('import sys; sys.exit(3)', 3, 'AlgorithmError: the command gave no reason, neither in its log nor in /opt/ml/output/failure, exit code: 3'),
     ('raise ValueError("no such thing")', 1, 'AlgorithmError: ValueError: no such thing, exit code: 1'),
     ('open("/opt/ml/output/failure","w").write("bad data"); raise SystemExit(1)', 1, 'AlgorithmError: bad data, exit code: 1'),
     ('open("/opt/ml/output/failure","w").write("é"*2000); raise SystemExit(1)', 1,

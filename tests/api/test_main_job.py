@@ -164,7 +164,8 @@ def test_a_bad_hyperparameter_is_the_failure_reason(aws, role, bucket, unique):
     sm.create_training_job(**training(unique, role, bucket, HyperParameters={"num_round": "-3"}))
     job = ended(sm, unique)
     assert job["TrainingJobStatus"] == "Failed"
-    assert "num_round" in job["FailureReason"]
+    assert job["FailureReason"].startswith("ClientError: Hyperparameter num_round"), job["FailureReason"]
+    assert job["FailureReason"].endswith(", exit code: 1")
 
 
 def test_a_missing_image_is_named(aws, role, bucket, unique):
@@ -182,7 +183,8 @@ def test_missing_data_is_named(aws, role, bucket, unique):
     sm.create_training_job(**training(unique, role, bucket))
     job = ended(sm, unique)
     assert job["TrainingJobStatus"] == "Failed"
-    assert f"s3://{bucket}/train/" in job["FailureReason"]
+    assert job["FailureReason"].startswith("ClientError: Data download failed: No S3 objects found under S3 URL "
+                                           f'"s3://{bucket}/train/" given in input data source. Please ensure')
 
 
 def test_a_missing_output_bucket_is_told_before_the_training(aws, role, bucket, unique):

@@ -115,6 +115,15 @@ static void verdicts(void **state)
     assert_string_equal(verdict_of(a, &f).outcome, "Completed");
     ended.exit_code = 1;
     assert_string_equal(verdict_of(a, &f).reason, "AlgorithmError: why, exit code: 1");
+    f.words = "ClientError: num_round is wrong.\n";
+    assert_string_equal(verdict_of(a, &f).reason, "ClientError: num_round is wrong, exit code: 1");
+    f.words = "";
+    assert_non_null(strstr(verdict_of(a, &f).reason, "AlgorithmError: the command gave no reason"));
+    ended.signal = 11;
+    f.words = "last line";
+    assert_string_equal(verdict_of(a, &f).reason,
+                        "AlgorithmError: last line; the command was ended by signal 11 (Segmentation fault), exit code: 1");
+    ended.signal = 0;
     f.stopped = true;
     assert_string_equal(verdict_of(a, &f).outcome, "Stopped");
     assert_string_equal(verdict_of(a, &f).reason, "");

@@ -274,7 +274,9 @@ static void it_fails(void **state)
     if (strcmp(f->kind, "sim") != 0) {
         assert_string_equal(doc_text(report, "outcome"), "Failed");
         assert_int_equal(doc_int(report, "exit_code", 0), 3);
-        assert_string_equal(doc_text(report, "failure_reason"), "AlgorithmError: , exit code: 3");
+        assert_string_equal(doc_text(report, "failure_reason"),
+                            "AlgorithmError: the command gave no reason, neither in its log nor in "
+                            "/opt/ml/output/failure, exit code: 3");
     }
     forget(f, "c-0");
 }
