@@ -1,0 +1,677 @@
+/* scheduler.c - from what happens to decisions. The order is queue.c's, the room node.c's, the reservation
+ * backfill.c's.
+ *
+ * A look at a domain (pools that share demands) does one thing and returns: it starts the first of the queue, or has
+ * spot work leave for it, or reserves for it, or lets somebody go before it. A domain is looked at only when something
+ * happened to it; when all that happened is that somebody came, only at what came. */
+#include "fleet/scheduler.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fleet/scheduler_impl.h"
+
+void decide_later(struct scheduler *s, const struct decision *d)
+{
+    struct pending *p = calloc(1, sizeof *p);
+
+    assert(p && "memory");
+    p->decision = *d;
+    list_append(&s->pending, &p->link);
+}
+
+void domain_stir(struct scheduler *s, const struct node *node)
+{
+    struct domain *d = &s->domains[domain_of(s, s->nodes->kinds[node->kind].pool)];
+
+    d->stirred = d->freed = true;
+}
+
+static void stir_all(struct scheduler *s)
+{
+    for (int i = 0; i < s->fleet->pool_count; i++)
+        s->domains[domain_of(s, i)].stirred = true;
+}
+
+struct scheduler *scheduler_new(const struct fleet *fleet, int64_t now_ms)
+{
+    struct scheduler *s = calloc(1, sizeof *s);
+
+    assert(s);
+    s->fleet = fleet;
+    s->nodes = nodes_new(fleet);
+    s->share = share_new(fleet, now_ms);
+    s->quotas = quotas_new(fleet);
+    s->queue = queue_new();
+    s->calendar = calendar_new();
+    s->jobs = map_new();
+    s->words = map_new();
+    s->arena = arena_new();
+    list_init(&s->pending);
+    list_init(&s->promised);
+    for (int i = 0; i < POOLS_MOST; i++) {
+        s->parent[i] = i;
+        s->domains[i].reservation.at_ms = INT64_MAX;
+    }
+    return s;
+}
+
+void scheduler_free(struct scheduler *s)
+{
+    struct str key;
+    void *at;
+
+    if (!s)
+        return;
+    queue_free(s->queue);
+    for (size_t i = 0; map_next(s->jobs, &i, &key, &at);) {
+        free(((struct job *)at)->grants);
+        free(at);
+    }
+    list_each(l, &s->pending)
+        free(list_entry(l, struct pending, link));
+    for (int i = 0; i < POOLS_MOST; i++) {
+        free(s->domains[i].reservation.nodes);
+        free(s->domains[i].reservation.brief);
+        free(s->domains[i].reservation.lasting);
+    }
+    calendar_free(s->calendar);
+    quotas_free(s->quotas);
+    share_free(s->share);
+    nodes_free(s->nodes);
+    map_free(s->jobs);
+    map_free(s->words);
+    arena_free(s->arena);
+    free(s);
+}
+
+/* Accounts and kinds of work are few: one copy of each. */
+static const char *word(struct scheduler *s, const char *text)
+{
+    char *known = map_get(s->words, str_of(text));
+
+    if (!known) {
+        known = arena_strdup(s->arena, text);
+        map_set(s->words, str_of(text), known);
+    }
+    return known;
+}
+
+/* Two pools that one demand can use have one first of the queue from now on. */
+static void join_domains(struct scheduler *s, uint32_t pools)
+{
+    int all = domain_of(s, __builtin_ctz(pools));
+
+    for (uint32_t rest = pools & (pools - 1); rest; rest &= rest - 1) {
+        int other = domain_of(s, __builtin_ctz(rest));
+
+        if (other == all)
+            continue;
+        reservation_drop(s, &s->domains[all]);
+        reservation_drop(s, &s->domains[other]);
+        s->parent[other] = all;
+        s->domains[all].stirred = true;
+    }
+}
+
+static int check_fit(const struct shape *shape, const struct work_group *g, struct err *err)
+{
+    if (g->count < 1)
+        return fail(err, ERR_INVALID, "A group of instances has at least one; %" PRId64 " of %s were asked for",
+                    g->count, g->type);
+    if (shape->most == 0)
+        return fail(err, ERR_INVALID,
+                    "No node of the fleet can hold a%s %s%s%s: it needs %" PRId64 " vCPUs, %" PRId64 " MiB%s%s. Ask "
+                    "for another type, or add nodes or a pool that accepts it to the fleet file",
+                    shape->spot ? " spot" : "n on-demand", g->type, *shape->labels ? " with the labels " : "",
+                    shape->labels, shape->type.needs.cores, shape->type.needs.memory_mib,
+                    shape->type.needs.gpus ? " and GPUs of the kind " : "", shape->type.gpu);
+    if (g->count > shape->most)
+        return fail(err, ERR_INVALID,
+                    "The fleet can hold at most %" PRId64 " instances of %s at one time, and %" PRId64
+                    " were asked for. Ask for fewer, or add nodes to the fleet file",
+                    shape->most, g->type, g->count);
+    return 0;
+}
+
+static bool bigger(const struct capacity *a, const struct capacity *b)
+{
+    if (a->gpus != b->gpus)
+        return a->gpus > b->gpus;
+    return a->cores != b->cores ? a->cores > b->cores : a->memory_mib > b->memory_mib;
+}
+
+static void order_groups(const struct nodes *n, struct demand *d)
+{
+    for (int g = 0; g < d->group_count; g++) {
+        int at = g;
+
+        for (; at > 0 && bigger(&n->shapes[d->groups[g].shape].type.needs,
+                                &n->shapes[d->groups[d->order[at - 1]].shape].type.needs);
+             at--)
+            d->order[at] = d->order[at - 1];
+        d->order[at] = g;
+    }
+}
+
+/* Groups that each fit may not fit together: tried on an empty fleet. */
+static int check_together(struct scheduler *s, const struct work *w, struct err *err)
+{
+    struct scheduler empty = { .fleet = s->fleet, .nodes = nodes_new(s->fleet) };
+    struct demand demand = { .group_count = w->group_count };
+    struct job trial = { .demand = &demand };
+    bool fits;
+
+    for (int g = 0; g < w->group_count; g++) {
+        nodes_shape(empty.nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &demand.groups[g].shape, err);
+        demand.groups[g].count = w->groups[g].count;
+        trial.instances += w->groups[g].count;
+    }
+    order_groups(empty.nodes, &demand);
+    fits = place_now(&empty, &trial);
+    free(trial.grants);
+    nodes_free(empty.nodes);
+    if (!fits)
+        return fail(err, ERR_INVALID,
+                    "Each of the %d groups of instances fits into the fleet, but not all at one time. Ask for fewer "
+                    "instances, or add nodes to the fleet file",
+                    w->group_count);
+    return 0;
+}
+
+/* The job, known to nobody yet. */
+static int job_new(struct scheduler *s, const struct work *w, struct job **ret, struct err *err)
+{
+    struct demand_group groups[GROUPS_MOST] = { 0 };
+    struct job *j;
+    double fleet_part = 0;
+
+    assert(w->group_count >= 1 && w->group_count <= GROUPS_MOST && strlen(w->uid) < sizeof j->uid);
+    for (int g = 0; g < w->group_count; g++) {
+        const struct shape *shape;
+
+        if (nodes_shape(s->nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &groups[g].shape, err) < 0)
+            return -1;
+        shape = &s->nodes->shapes[groups[g].shape];
+        if (check_fit(shape, &w->groups[g], err) < 0)
+            return -1;
+        groups[g].count = w->groups[g].count;
+        fleet_part += (double)groups[g].count / (double)shape->most;
+    }
+    if (w->group_count > 1 && check_together(s, w, err) < 0)
+        return -1;
+    j = calloc(1, sizeof *j);
+    assert(j);
+    strcpy(j->uid, w->uid);
+    j->account = word(s, w->account);
+    j->work = word(s, w->kind);
+    j->owner = share_owner(s->share, w->owner);
+    j->priority = w->priority + j->owner->priority;
+    j->sequence = ++s->sequence;
+    j->submitted_ms = w->submitted_ms;
+    j->runtime_ms = w->max_runtime_ms;
+    j->patient = s->fleet->queue.patience_ms > 0;
+    j->fleet_ms = fleet_part * (double)(w->max_runtime_ms ? w->max_runtime_ms : s->fleet->queue.default_runtime_ms);
+    j->demand = queue_demand(s->queue, groups, w->group_count, w->spot, w->max_runtime_ms);
+    order_groups(s->nodes, j->demand);
+    for (int g = 0; g < w->group_count; g++) {
+        const struct shape *shape = &s->nodes->shapes[groups[g].shape];
+
+        j->demand->pools |= shape->pools;
+        j->instances += groups[g].count;
+        j->usd_hour += shape->usd_hour * (double)groups[g].count;
+    }
+    join_domains(s, j->demand->pools);
+    *ret = j;
+    return 0;
+}
+
+static int take_quotas(struct scheduler *s, const struct work *w, struct err *err)
+{
+    for (int g = 0; g < w->group_count; g++)
+        if (quota_take(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count, err) < 0) {
+            while (g-- > 0)
+                quota_give(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
+            return -1;
+        }
+    return 0;
+}
+
+static struct domain *domain_of_job(struct scheduler *s, const struct job *j)
+{
+    return &s->domains[domain_of_demand(s, j->demand)];
+}
+
+int scheduler_submit(struct scheduler *s, const struct work *w, struct err *err)
+{
+    struct job *j;
+
+    if (map_get(s->jobs, str_of(w->uid)))
+        return 0;
+    if (take_quotas(s, w, err) < 0)
+        return -1;
+    if (job_new(s, w, &j, err) < 0) {
+        for (int g = 0; g < w->group_count; g++)
+            quota_give(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
+        return -1;
+    }
+    map_set(s->jobs, str_of(j->uid), j);
+    queue_add(s->queue, j);
+    domain_of_job(s, j)->fresh = true;
+    return 0;
+}
+
+/* It has its instances: from now on it costs, and an end is known. */
+static void run(struct scheduler *s, struct job *j, int64_t now_ms)
+{
+    j->state = JOB_RUNNING;
+    j->started_ms = now_ms;
+    calendar_remove(s->calendar, &j->end);
+    if (j->runtime_ms)
+        calendar_add(s->calendar, &j->end, now_ms + j->runtime_ms, j->sequence);
+    share_start(s->share, j->owner, j->usd_hour, now_ms);
+    s->running++;
+    s->spot_running += j->demand->spot;
+}
+
+static void start(struct scheduler *s, struct job *j, int64_t now_ms)
+{
+    struct decision d = { .kind = DECISION_START };
+
+    run(s, j, now_ms);
+    memcpy(d.uid, j->uid, sizeof d.uid);
+    decide_later(s, &d);
+}
+
+int scheduler_restore(struct scheduler *s, const struct work *w, const struct placed *placed, int64_t count,
+                      int64_t started_ms, struct err *err)
+{
+    struct job *j;
+
+    for (int64_t i = 0; i < count; i++)
+        if (!nodes_find(s->nodes, placed[i].node))
+            return fail(err, ERR_NOT_FOUND, "%s runs on the node %s, which the fleet file no longer has", w->uid,
+                        placed[i].node);
+    if (job_new(s, w, &j, err) < 0)
+        return -1;
+    assert(count == j->instances && !map_get(s->jobs, str_of(w->uid)));
+    for (int g = 0; g < w->group_count; g++)
+        quota_restore(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
+    map_set(s->jobs, str_of(j->uid), j);
+    grants_new(s, j);
+    for (int64_t i = 0; i < count; i++) {
+        struct node *node = nodes_find(s->nodes, placed[i].node);
+
+        /* A spare that is in use is none. */
+        if (node->state == NODE_SPARE) {
+            node->state = NODE_IN_USE;
+            node_shelve(s->nodes, node);
+        }
+        grant_take(s, &j->grants[i], node);
+        j->grants[i].gpus = placed[i].gpus;
+        node->gpus_taken |= placed[i].gpus;
+    }
+    run(s, j, started_ms);
+    return 0;
+}
+
+static struct job *first_of(struct scheduler *s, int domain)
+{
+    struct job *first = NULL;
+
+    for (size_t i = 0; i < s->queue->count; i++) {
+        struct demand *d = s->queue->active[i];
+        struct job *j;
+
+        if (domain_of_demand(s, d) != domain)
+            continue;
+        j = demand_first(d);
+        if (!first || lane_before(j->lane, first->lane))
+            first = j;
+    }
+    return first;
+}
+
+/* Room for all groups of a demand, counted one by one. */
+static bool has_room(struct scheduler *s, struct domain *domain, const struct demand *d, bool brief)
+{
+    for (int g = 0; g < d->group_count; g++) {
+        int shape = d->groups[g].shape;
+        int64_t slots = nodes_slots(s->nodes, LEFT, shape);
+
+        if (slots < d->groups[g].count &&
+            slots + reservation_slots(s, &domain->reservation, shape, brief) < d->groups[g].count)
+            return false;
+    }
+    return true;
+}
+
+/* The same once spot work has gone. 'reserved': with the nodes that are held for it. */
+static bool has_firm_room(struct scheduler *s, const struct domain *domain, const struct demand *d, bool reserved)
+{
+    const struct reservation *r = &domain->reservation;
+
+    if (d->spot || s->spot_running == 0)
+        return false;
+    for (int g = 0; g < d->group_count; g++) {
+        int shape = d->groups[g].shape;
+        int64_t slots = nodes_slots(s->nodes, FIRM, shape);
+
+        for (int64_t i = 0; reserved && i < r->count && slots < d->groups[g].count; i++)
+            slots += node_slots(s->nodes, r->nodes[i].node, &r->nodes[i].node->room[FIRM], shape);
+        if (slots < d->groups[g].count)
+            return false;
+    }
+    return true;
+}
+
+/* Whoever was promised what has now been left starts. */
+static void start_promised(struct scheduler *s, int64_t now_ms)
+{
+    list_each(l, &s->promised) {
+        struct job *j = list_entry(l, struct job, link);
+
+        if (!promise_due(j))
+            continue;
+        list_remove(l);
+        place_gpus(s, j);
+        start(s, j, now_ms);
+    }
+}
+
+/* Its nodes are its own, but spot work has to leave them first. */
+static void promise(struct scheduler *s, struct job *j, int64_t now_ms)
+{
+    place_clear(s, j, now_ms);
+    queue_remove(s->queue, j);
+    j->state = JOB_PROMISED;
+    j->deadline_ms = now_ms + s->fleet->spot.notice_ms;
+    if (j->runtime_ms)
+        calendar_add(s->calendar, &j->end, j->deadline_ms + j->runtime_ms, j->sequence);
+    list_append(&s->promised, &j->link);
+    start_promised(s, now_ms); /* all who must go may be gone already */
+}
+
+/* With the nodes that are held for it: as they fit best now, else, where groups stand in each other's way, as it was
+ * planned. */
+static bool start_first(struct scheduler *s, struct domain *domain, struct job *first, int64_t now_ms)
+{
+    struct reservation *r = &domain->reservation;
+    bool now = has_room(s, domain, first->demand, true), firm = has_firm_room(s, domain, first->demand, true);
+
+    if (!now && !firm)
+        return false;
+    reservation_open(s, r, true);
+    now = now && (place_now(s, first) || place_planned(s, first, r, LEFT));
+    firm = !now && firm && (place_promised(s, first) || place_planned(s, first, r, FIRM));
+    if (!now && !firm) {
+        reservation_open(s, r, false);
+        return false;
+    }
+    reservation_drop(s, domain);
+    if (firm) {
+        promise(s, first, now_ms);
+        return true;
+    }
+    queue_remove(s->queue, first);
+    start(s, first, now_ms);
+    return true;
+}
+
+enum way { NO_WAY, LASTING, BRIEF, PROMISE };
+
+/* How a job may go before the first one without making it later. */
+static enum way way_past(struct scheduler *s, struct domain *domain, struct demand *d, int64_t now_ms)
+{
+    const struct reservation *r = &domain->reservation;
+    struct job *j;
+
+    if (has_room(s, domain, d, false))
+        return LASTING;
+    if (r->count > 0 && has_room(s, domain, d, true)) {
+        j = demand_first(d);
+        if (j->runtime_ms && now_ms + j->runtime_ms <= r->at_ms)
+            return BRIEF;
+    }
+    return has_firm_room(s, domain, d, false) ? PROMISE : NO_WAY;
+}
+
+static bool go_past(struct scheduler *s, struct domain *domain, struct job *j, enum way way, int64_t now_ms)
+{
+    if (way == PROMISE) {
+        if (!place_promised(s, j))
+            return false;
+        promise(s, j, now_ms);
+        return true;
+    }
+    if (!place_beside(s, j, domain, way == BRIEF))
+        return false;
+    queue_remove(s->queue, j);
+    start(s, j, now_ms);
+    return true;
+}
+
+static bool backfill(struct scheduler *s, int at, struct job *first, int64_t now_ms)
+{
+    struct domain *domain = &s->domains[at];
+
+    s->looks++;
+    first->demand->skipped = s->looks; /* the others of it want the same */
+    for (int64_t tries = 0; tries < s->fleet->queue.depth; tries++) {
+        struct job *best = NULL;
+        enum way best_way = NO_WAY;
+
+        for (size_t i = 0; i < s->queue->count; i++) {
+            struct demand *d = s->queue->active[i];
+            struct job *j;
+            enum way way;
+
+            if (d->skipped == s->looks || !(domain->stirred || d->fresh) || domain_of_demand(s, d) != at)
+                continue;
+            way = way_past(s, domain, d, now_ms);
+            if (way == NO_WAY) {
+                d->skipped = s->looks;
+                continue;
+            }
+            j = demand_first(d);
+            if (!best || lane_before(j->lane, best->lane)) {
+                best = j;
+                best_way = way;
+            }
+        }
+        if (!best)
+            return false;
+        if (go_past(s, domain, best, best_way, now_ms))
+            return true;
+        best->demand->skipped = s->looks;
+    }
+    return false;
+}
+
+/* One step for one domain; false: nothing more to do. */
+static bool look(struct scheduler *s, int at, int64_t now_ms)
+{
+    struct domain *domain = &s->domains[at];
+    struct reservation *r = &domain->reservation;
+    struct job *first = first_of(s, at);
+    bool old;
+
+    if (!first) {
+        reservation_drop(s, domain);
+        return false;
+    }
+    if (r->job && r->job != first) {
+        reservation_drop(s, domain);
+        domain->stirred = true;
+    }
+    /* What did not fit before does not fit because others came. */
+    if ((domain->stirred || !r->job) && start_first(s, domain, first, now_ms)) {
+        domain->stirred = true;
+        return true;
+    }
+    old = domain->freed || r->at_ms == INT64_MAX || now_ms > r->at_ms;
+    if (!r->job || (old && now_ms - r->made_ms >= LOOK_AGAIN_MS)) {
+        reservation_make(s, domain, first, now_ms);
+        domain->stirred = true;
+    }
+    return backfill(s, at, first, now_ms);
+}
+
+static void settle(struct scheduler *s, int at)
+{
+    s->domains[at].stirred = s->domains[at].fresh = false;
+    for (size_t i = 0; i < s->queue->count; i++)
+        if (domain_of_demand(s, s->queue->active[i]) == at)
+            s->queue->active[i]->fresh = false;
+}
+
+static bool step(struct scheduler *s, int64_t now_ms)
+{
+    for (int i = 0; i < s->fleet->pool_count; i++) {
+        struct domain *d = &s->domains[i];
+
+        if (s->parent[i] != i || !(d->stirred || d->fresh))
+            continue;
+        if (look(s, i, now_ms))
+            return true;
+        settle(s, i);
+    }
+    return false;
+}
+
+static void tick(struct scheduler *s, int64_t now_ms)
+{
+    double scale;
+
+    if (share_tick(s->share, now_ms, &scale)) {
+        if (scale != 1)
+            queue_rescale(s->queue, scale);
+        if (s->queue->waiting > 0)
+            stir_all(s);
+    }
+    if (s->fleet->queue.patience_ms > 0 && queue_lose_patience(s->queue, now_ms - s->fleet->queue.patience_ms))
+        stir_all(s);
+}
+
+bool scheduler_decide(struct scheduler *s, int64_t now_ms, struct decision *ret)
+{
+    struct pending *p;
+
+    tick(s, now_ms);
+    while (list_empty(&s->pending))
+        if (!step(s, now_ms))
+            return false;
+    p = list_entry(s->pending.next, struct pending, link);
+    *ret = p->decision;
+    list_remove(&p->link);
+    free(p);
+    return true;
+}
+
+int64_t scheduler_next_ms(const struct scheduler *s)
+{
+    int64_t next = share_next_ms(s->share);
+
+    if (s->queue->waiting == 0)
+        return INT64_MAX;
+    if (!list_empty(&s->queue->arrivals)) {
+        int64_t patience = list_entry(s->queue->arrivals.next, struct job, arrival)->submitted_ms +
+                           s->fleet->queue.patience_ms;
+
+        next = patience < next ? patience : next;
+    }
+    return next;
+}
+
+/* It holds nothing any more, and is in no list. */
+static void let_go(struct scheduler *s, struct job *j, int64_t now_ms)
+{
+    struct domain *domain = domain_of_job(s, j);
+
+    if (j->state == JOB_WAITING) {
+        if (domain->reservation.job == j)
+            reservation_drop(s, domain);
+        queue_remove(s->queue, j);
+        domain->stirred = true;
+        return;
+    }
+    if (j->state == JOB_PROMISED) {
+        list_remove(&j->link);
+    } else {
+        share_stop(s->share, j->owner, j->usd_hour, now_ms);
+        s->running--;
+        s->spot_running -= j->demand->spot;
+    }
+    place_free(s, j);
+    calendar_remove(s->calendar, &j->end);
+    start_promised(s, now_ms);
+}
+
+void scheduler_release(struct scheduler *s, const char *uid, int64_t now_ms)
+{
+    struct job *j = map_get(s->jobs, str_of(uid));
+
+    if (!j)
+        return;
+    let_go(s, j, now_ms);
+    for (int g = 0; g < j->demand->group_count; g++)
+        quota_give(s->quotas, j->account, j->work, s->nodes->shapes[j->demand->groups[g].shape].type.name,
+                   j->demand->spot, j->demand->groups[g].count);
+    list_each(l, &s->pending) {
+        struct pending *p = list_entry(l, struct pending, link);
+
+        if (strcmp(p->decision.uid, uid) == 0) {
+            list_remove(l);
+            free(p);
+        }
+    }
+    map_remove(s->jobs, str_of(uid));
+    demand_drop(s->queue, j->demand);
+    free(j);
+}
+
+void job_requeue(struct scheduler *s, struct job *j, int64_t now_ms)
+{
+    if (j->state == JOB_WAITING)
+        return;
+    let_go(s, j, now_ms);
+    j->state = JOB_WAITING;
+    queue_add(s->queue, j);
+    domain_of_job(s, j)->fresh = true;
+}
+
+void scheduler_requeue(struct scheduler *s, const char *uid, int64_t now_ms)
+{
+    struct job *j = map_get(s->jobs, str_of(uid));
+
+    if (j)
+        job_requeue(s, j, now_ms);
+}
+
+void scheduler_interrupt(struct scheduler *s, const char *uid, int64_t now_ms)
+{
+    struct job *j = map_get(s->jobs, str_of(uid));
+
+    if (j && j->state == JOB_RUNNING && j->demand->spot)
+        tell_to_go(s, j, now_ms);
+}
+
+const struct placed *scheduler_placed(const struct scheduler *s, struct arena *a, const char *uid, int64_t *ret_count)
+{
+    const struct job *j = map_get(s->jobs, str_of(uid));
+    struct placed *all;
+
+    *ret_count = 0;
+    if (!j || j->state == JOB_WAITING || j->state == JOB_PROMISED)
+        return NULL;
+    all = arena_array_of(a, struct placed, (size_t)j->instances);
+    for (int64_t i = 0; i < j->instances; i++) {
+        const struct grant *g = &j->grants[i];
+
+        all[i] = (struct placed){ g->node ? g->node->name : "", s->nodes->shapes[g->shape].type.name, g->gpus };
+    }
+    *ret_count = j->instances;
+    return all;
+}

@@ -1,0 +1,111 @@
+/* scheduler.h - who gets which instances on which nodes, when, and why not yet.
+ *
+ * Pure: no I/O, no clock, no randomness of its own. The caller tells what happens (somebody asks, ends, a node fails)
+ * and drains scheduler_decide() after each. It keeps nothing on disk: after a restart the caller tells again who holds
+ * what (scheduler_restore) and who waits (scheduler_submit, oldest first).
+ *
+ * What it promises:
+ *   - capacity is accounted: cores, memory, disk, and GPUs by index; a job gets all its instances or none
+ *   - the order of queue.h; the first of the queue holds a reservation, and who comes later may go before it only
+ *     where that does not make it later (EASY backfill, Lifka 1995, by MaxRuntime)
+ *   - spot work leaves for work on demand: it is told, and has the notice's time to go
+ *   - one decision costs well below a millisecond with 100,000 jobs waiting (bench/scheduler) */
+#ifndef FLEET_SCHEDULER_H
+#define FLEET_SCHEDULER_H
+
+#include "fleet/fleet.h"
+
+struct scheduler;
+
+struct work_group {
+    const char *type; /* "ml.m5.xlarge" */
+    int64_t count;
+};
+
+/* What asks for instances: a training job, a processing job, a variant of an endpoint. */
+struct work {
+    const char *uid; /* at most 63 characters */
+    const char *account;
+    const char *owner; /* whose share it is: a role's ARN, a tag */
+    const char *kind;  /* of work, as AWS names the quota: "training job" */
+    const char *labels; /* that its nodes must have, "rack=a,zone=b" sorted; NULL: any */
+    struct work_group groups[5];
+    int group_count;
+    bool spot;
+    int64_t priority; /* added to the owner's */
+    int64_t submitted_ms;
+    int64_t max_runtime_ms; /* 0: until it is stopped */
+};
+
+/* One instance on one node. */
+struct placed {
+    const char *node, *type;
+    uint64_t gpus; /* by index, bit by bit */
+};
+
+enum decision_kind {
+    DECISION_START,     /* its instances are its own now: scheduler_placed() */
+    DECISION_INTERRUPT, /* spot: tell it; at deadline_ms it must have gone. Then scheduler_requeue() or _release() */
+    DECISION_REPLACE,   /* the instance 'instance' of it stands on another node now; the others stay */
+    DECISION_LOST,      /* its instance 'instance' is gone with its node and there is no other: requeue or release */
+};
+
+struct decision {
+    enum decision_kind kind;
+    char uid[64];
+    int64_t deadline_ms;
+    int64_t instance;
+    const char *node; /* that failed */
+};
+
+struct scheduler *scheduler_new(const struct fleet *, int64_t now_ms); /* the fleet outlives it */
+void scheduler_free(struct scheduler *);                               /* NULL is fine */
+
+/* ERR_LIMIT with AWS's ResourceLimitExceeded; ERR_INVALID: an unknown type, or what can never fit, with the reason.
+ * A uid that is there already is fine: nothing changes. */
+int scheduler_submit(struct scheduler *, const struct work *, struct err *err);
+
+/* After a restart: it holds these instances, in the order of its groups, since 'started_ms'. */
+int scheduler_restore(struct scheduler *, const struct work *, const struct placed *, int64_t count,
+                      int64_t started_ms, struct err *err);
+
+/* The next thing to do; false: nothing until something happens or scheduler_next_ms() is there. */
+bool scheduler_decide(struct scheduler *, int64_t now_ms, struct decision *ret);
+int64_t scheduler_next_ms(const struct scheduler *); /* INT64_MAX: nothing waits */
+
+/* It ended, or was withdrawn: all it held is free, and it is forgotten. Not being there is fine. */
+void scheduler_release(struct scheduler *, const char *uid, int64_t now_ms);
+
+/* It was interrupted or lost an instance: all it held is free, and it waits again, in its old place. */
+void scheduler_requeue(struct scheduler *, const char *uid, int64_t now_ms);
+
+/* Spot work is taken back by a price, a drill or a model: decided as DECISION_INTERRUPT. */
+void scheduler_interrupt(struct scheduler *, const char *uid, int64_t now_ms);
+
+/* Nodes. A cordoned one gets nothing new; what runs on it stays. A failed one is replaced by a spare of its pool, and
+ * so are the instances on it. A node that is back is a spare when its pool lacks one. */
+bool scheduler_cordon(struct scheduler *, const char *node, int64_t now_ms);
+bool scheduler_fail(struct scheduler *, const char *node, int64_t now_ms);
+bool scheduler_return(struct scheduler *, const char *node, int64_t now_ms);
+
+/* NULL: it holds nothing. */
+const struct placed *scheduler_placed(const struct scheduler *, struct arena *, const char *uid, int64_t *ret_count);
+
+/* Why it waits, for the user, and when it may be expected to start: INT64_MAX where no end of others is known. */
+struct waiting {
+    const char *reason;
+    int64_t before; /* jobs that are ahead of it */
+    int64_t expected_ms;
+};
+bool scheduler_waiting(struct scheduler *, struct arena *, const char *uid, int64_t now_ms, struct waiting *ret);
+
+/* For counters and tests. */
+struct scheduler_counts {
+    int64_t waiting, running; /* jobs */
+    int64_t nodes_in_use, nodes_spare, nodes_out;
+    struct capacity total, taken; /* of nodes that are not out */
+};
+struct scheduler_counts scheduler_counts(const struct scheduler *);
+const char *scheduler_faults(const struct scheduler *, struct arena *); /* "" when every account adds up */
+
+#endif

@@ -1,0 +1,197 @@
+/* waiting.c - the scheduler explains itself: why somebody waits, what the fleet holds, and whether the accounts add
+ * up. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fleet/scheduler_impl.h"
+
+/* "2 ml.p4d.24xlarge and 1 ml.m5.large" */
+static const char *wish_of(const struct scheduler *s, struct arena *a, const struct job *j)
+{
+    const char *text = "";
+
+    for (int g = 0; g < j->demand->group_count; g++)
+        text = arena_printf(a, "%s%s%" PRId64 " %s", text, g ? " and " : "", j->demand->groups[g].count,
+                            s->nodes->shapes[j->demand->groups[g].shape].type.name);
+    return arena_printf(a, "%s%s", text, j->demand->spot ? " (spot)" : "");
+}
+
+static const char *duration(struct arena *a, int64_t ms)
+{
+    int64_t minutes = ms / 60000;
+
+    if (minutes < 1)
+        return "a minute";
+    if (minutes < 120)
+        return arena_printf(a, "%" PRId64 " minutes", minutes);
+    if (minutes < 48 * 60)
+        return arena_printf(a, "%" PRId64 " hours", minutes / 60);
+    return arena_printf(a, "%" PRId64 " days", minutes / 60 / 24);
+}
+
+/* Those of its own lane that came earlier, and all of the lanes that go before it. */
+static int64_t count_before(struct scheduler *s, struct job *j, double *ret_fleet_ms)
+{
+    int domain = domain_of_demand(s, j->demand);
+    int64_t before = 0;
+
+    *ret_fleet_ms = 0;
+    for (size_t i = 0; i < s->queue->count; i++) {
+        struct demand *d = s->queue->active[i];
+
+        if (domain_of_demand(s, d) != domain)
+            continue;
+        for (size_t k = 0; k < d->count; k++) {
+            const struct lane *lane = d->heap[k];
+
+            if (lane != j->lane && lane_before(lane, j->lane)) {
+                before += lane->count;
+                *ret_fleet_ms += lane->fleet_ms;
+            }
+        }
+    }
+    for (struct list *l = j->lane->jobs.next; l != &j->link; l = l->next) {
+        before++;
+        *ret_fleet_ms += list_entry(l, struct job, link)->fleet_ms;
+    }
+    return before;
+}
+
+static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t now_ms, struct waiting *ret)
+{
+    const struct domain *domain = &s->domains[domain_of_demand(s, j->demand)];
+    const struct reservation *r = &domain->reservation;
+    double fleet_ms;
+    int64_t room = INT64_MAX;
+    const char *when = "; no end of what runs is known";
+
+    ret->before = count_before(s, j, &fleet_ms);
+    ret->expected_ms = r->at_ms;
+    /* Where spot work stands then, it has to be told first. */
+    if (r->at_ms != INT64_MAX && !j->demand->spot && s->spot_running > 0)
+        ret->expected_ms += s->fleet->spot.notice_ms;
+    if (r->job && r->job != j && r->at_ms != INT64_MAX)
+        ret->expected_ms += (int64_t)fleet_ms;
+    for (int g = 0; g < j->demand->group_count; g++) {
+        int64_t slots = nodes_slots(s->nodes, LEFT, j->demand->groups[g].shape);
+
+        room = slots < room ? slots : room;
+    }
+    if (ret->expected_ms != INT64_MAX)
+        when = arena_printf(a, "; expected to start in about %s",
+                            duration(a, ret->expected_ms > now_ms ? ret->expected_ms - now_ms : 0));
+    ret->reason = arena_printf(a, "Waiting for %s: room for %" PRId64 " now, %" PRId64 " %s before this one%s",
+                               wish_of(s, a, j), room, ret->before, ret->before == 1 ? "job is" : "jobs are", when);
+}
+
+bool scheduler_waiting(struct scheduler *s, struct arena *a, const char *uid, int64_t now_ms, struct waiting *ret)
+{
+    struct job *j = map_get(s->jobs, str_of(uid));
+
+    if (!j || (j->state != JOB_WAITING && j->state != JOB_PROMISED))
+        return false;
+    if (j->state == JOB_WAITING) {
+        explain(s, a, j, now_ms, ret);
+        return true;
+    }
+    ret->before = 0;
+    ret->expected_ms = j->deadline_ms;
+    ret->reason = arena_printf(a,
+                               "Waiting for %s: spot instances are leaving for this job, expected to start in about %s",
+                               wish_of(s, a, j),
+                               duration(a, ret->expected_ms > now_ms ? ret->expected_ms - now_ms : 0));
+    return true;
+}
+
+struct scheduler_counts scheduler_counts(const struct scheduler *s)
+{
+    struct scheduler_counts c = { .waiting = s->queue->waiting, .running = s->running };
+
+    for (int64_t i = 0; i < s->nodes->count; i++) {
+        const struct node *node = &s->nodes->all[i];
+        const struct capacity *has = &s->nodes->kinds[node->kind].has;
+
+        c.nodes_in_use += node->state == NODE_IN_USE;
+        c.nodes_spare += node->state == NODE_SPARE;
+        if (node->state == NODE_FAILED || node->state == NODE_CORDONED) {
+            c.nodes_out++;
+            continue;
+        }
+        capacity_add(&c.total, has, 1);
+        capacity_add(&c.taken, has, 1);
+        capacity_add(&c.taken, &node->room[LEFT], -1);
+    }
+    return c;
+}
+
+/* What a node must have left by what stands on it. */
+static const char *node_fault(const struct scheduler *s, struct arena *a, const struct node *node)
+{
+    struct capacity room[SIDES] = { s->nodes->kinds[node->kind].has, s->nodes->kinds[node->kind].has };
+    uint64_t gpus = 0;
+    bool leaving = false;
+    int64_t on_shelf = node->state == NODE_IN_USE && !node->reserved;
+
+    for (const struct list *l = node->grants.next; l != &node->grants; l = l->next) {
+        const struct grant *g = list_entry(l, struct grant, on_node);
+        const struct shape *shape = &s->nodes->shapes[g->shape];
+
+        leaving = leaving || g->job->state == JOB_PROMISED;
+        if (g->gpus & gpus)
+            return arena_printf(a, "%s gives a GPU to two instances", node->name);
+        if (g->job->state != JOB_PROMISED && __builtin_popcountll(g->gpus) != shape->type.needs.gpus)
+            return arena_printf(a, "%s gives the instance of %s another number of GPUs", node->name, g->job->uid);
+        gpus |= g->gpus;
+        capacity_add(&room[LEFT], &shape->type.needs, -1);
+        if (!shape->spot)
+            capacity_add(&room[FIRM], &shape->type.needs, -1);
+    }
+    if (gpus != node->gpus_taken)
+        return arena_printf(a, "%s has GPUs taken that nobody has", node->name);
+    if (memcmp(room, node->room, sizeof room) != 0)
+        return arena_printf(a, "%s has another room than what stands on it leaves", node->name);
+    if (!capacity_holds(&room[FIRM]) || (!leaving && !capacity_holds(&room[LEFT])))
+        return arena_printf(a, "%s is overdrawn", node->name);
+    for (int side = 0; side < SIDES; side++)
+        if ((node->on[side].shelf != NULL) != on_shelf ||
+            (on_shelf && memcmp(&node->on[side].shelf->key.room, &room[side], sizeof *room) != 0))
+            return arena_printf(a, "%s stands on a wrong shelf", node->name);
+    return "";
+}
+
+static const char *job_fault(const struct scheduler *s, struct arena *a, const struct job *j)
+{
+    bool waits = j->state == JOB_WAITING;
+
+    if (waits != (j->lane != NULL) || waits != (j->grants == NULL))
+        return arena_printf(a, "%s waits and has, or neither", j->uid);
+    for (int64_t i = 0; !waits && j->state != JOB_LOST && j->state != JOB_LEAVING && i < j->instances; i++)
+        if (!j->grants[i].node)
+            return arena_printf(a, "%s runs without its instance %" PRId64, j->uid, i);
+    return "";
+}
+
+const char *scheduler_faults(const struct scheduler *s, struct arena *a)
+{
+    int64_t *slots = arena_array_of(a, int64_t, (size_t)s->nodes->shape_count * SIDES + 1);
+    struct str uid;
+    void *job;
+
+    for (int64_t i = 0; i < s->nodes->count; i++) {
+        const struct node *node = &s->nodes->all[i];
+        const char *fault = node_fault(s, a, node);
+
+        if (*fault)
+            return fault;
+        for (int k = 0; node->on[LEFT].shelf && k < s->nodes->shape_count * SIDES; k++)
+            slots[k] += node_slots(s->nodes, node, &node->room[k % SIDES], k / SIDES);
+    }
+    for (int k = 0; k < s->nodes->shape_count * SIDES; k++)
+        if (slots[k] != nodes_slots(s->nodes, (enum side)(k % SIDES), k / SIDES))
+            return arena_printf(a, "the room for %s is counted wrong", s->nodes->shapes[k / SIDES].type.name);
+    for (size_t at = 0; map_next(s->jobs, &at, &uid, &job);)
+        if (*job_fault(s, a, job))
+            return job_fault(s, a, job);
+    return "";
+}
