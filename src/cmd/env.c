@@ -106,6 +106,8 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     doc_set_string(a, variables, "AWS_REGION", region ? region : s.region);
     doc_set_string(a, variables, "AWS_ENDPOINT_URL", url);
     doc_set_string(a, variables, "AWS_CA_BUNDLE", arena_printf(a, "%s/client/ca-bundle.pem", data));
+    /* For presigned URLs, which the AWS CLI writes with https. */
+    doc_set_string(a, variables, "CURL_CA_BUNDLE", arena_printf(a, "%s/client/ca-bundle.pem", data));
     doc_set_string(a, variables, "NODE_EXTRA_CA_CERTS", arena_printf(a, "%s/client/ca-bundle.pem", data));
     doc_set_string(a, variables, "AWS_DATA_PATH", arena_printf(a, "%s/client/aws", data));
     doc_set_string(a, variables, "AWS_STS_REGIONAL_ENDPOINTS", "regional");

@@ -95,6 +95,23 @@ def test_aws_cli(server, unique, tmp_path):
     assert unique in run(server, aws, "logs", "describe-log-groups", "--output", "json")
 
 
+@pytest.mark.skipif(not shutil.which("curl", path="/usr/bin"), reason="curl is not installed")
+def test_curl_opens_a_presigned_url_of_the_cli(server, unique, tmp_path):
+    (tmp_path / "f").write_text("what was put")
+    run(server, "aws", "s3", "mb", f"s3://{unique}")
+    run(server, "aws", "s3", "cp", str(tmp_path / "f"), f"s3://{unique}/f")
+    url = run(server, "aws", "s3", "presign", f"s3://{unique}/f").strip()
+    assert url.startswith("https://")
+    plain = {"PATH": "/usr/bin:/bin"}
+
+    def curl(*words, **more):
+        return subprocess.run(["curl", "-sS", *words], capture_output=True, text=True, env={**plain, **more})
+    assert "certificate" in curl(url).stderr
+    assert curl(url, CURL_CA_BUNDLE=server.env["CURL_CA_BUNDLE"]).stdout == "what was put"
+    assert curl("--cacert", str(server.data / "client/ca.pem"), url).stdout == "what was put"
+    assert curl(url.replace("https://", "http://", 1)).stdout == "what was put"
+
+
 @pytest.mark.skipif(not shutil.which("s3cmd"), reason="s3cmd is not installed")
 def test_s3cmd(server, unique, tmp_path):
     host = f"127.0.0.1:{server.port}"
