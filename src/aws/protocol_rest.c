@@ -323,7 +323,8 @@ static int decode_path(struct arena *a, const struct wire_match *match, struct d
         if (p->literal)
             continue;
         text = uri_decode(a, segment, false);
-        if (!value_of_text(a, p->label->shape, time_format_of(p->label, TIME_ISO8601), text, &value)) {
+        if (!uri_escapes_good(segment) ||
+            !value_of_text(a, p->label->shape, time_format_of(p->label, TIME_ISO8601), text, &value)) {
             if (match->protocol == PROTOCOL_REST_XML)
                 return fail_code(err, ERR_INVALID, "InvalidURI", "Couldn't parse the specified URI.");
             return refuse(match, p->label, err);

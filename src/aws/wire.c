@@ -600,6 +600,19 @@ static struct doc *error_document(struct arena *a, const struct shape *shape, co
     return d;
 }
 
+/* Decoded, as S3 tells it; but what XML cannot carry would keep a client from reading the error at all. */
+static struct str resource_of(struct arena *a, struct str path)
+{
+    struct str decoded = uri_decode(a, path, false);
+
+    if (!utf8_valid(decoded))
+        return path;
+    for (size_t i = 0; i < decoded.size; i++)
+        if ((unsigned char)decoded.data[i] < ' ')
+            return path;
+    return decoded;
+}
+
 static void encode_s3_error(struct arena *a, const struct wire_match *match, const char *code, const struct err *err,
                             const struct doc *details, const char *request_id, struct buf *b)
 {
@@ -610,7 +623,7 @@ static void encode_s3_error(struct arena *a, const struct wire_match *match, con
     for (uint32_t i = 0; details && details->type == DOC_MAP && i < details->count; i++)
         xml_element(b, details->members[i].key, str_of(doc_value_text(details->members[i].value)));
     if (match->path.size)
-        xml_element(b, "Resource", uri_decode(a, match->path, false));
+        xml_element(b, "Resource", resource_of(a, match->path));
     xml_element(b, "RequestId", str_of(request_id));
     xml_element(b, "HostId", str_of(base64_encode(a, request_id, strlen(request_id))));
     buf_append_str(b, "</Error>");

@@ -253,6 +253,14 @@ struct str uri_decode(struct arena *a, struct str s, bool plus_is_space)
     return (struct str){ text, (size_t)(out - text) };
 }
 
+bool uri_escapes_good(struct str s)
+{
+    for (size_t i = 0; i < s.size; i++)
+        if (s.data[i] == '%' && (s.size - i < 3 || hex_digit(s.data[i + 1]) < 0 || hex_digit(s.data[i + 2]) < 0))
+            return false;
+    return true;
+}
+
 bool utf8_valid(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.data, *end = p + s.size;

@@ -48,6 +48,7 @@ bool base64_decode(struct arena *, struct str, struct str *ret);
  * malformed escape as it stands; '+' is a space only when plus_is_space. */
 void uri_encode(struct buf *, struct str, bool slash_kept);
 struct str uri_decode(struct arena *, struct str, bool plus_is_space);
+bool uri_escapes_good(struct str); /* two hex digits behind each '%' */
 
 bool utf8_valid(struct str);
 

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/crc.h"
 #include "doc/json.h"
 #include "services/s3/key.h"
 #include "services/s3/version.h"
@@ -17,6 +18,7 @@ enum {
     MOST_ENTRIES = 1000,
     LEAST_BATCH = 16,
     MOST_BATCH = 1000,
+    TOKEN_SUM_SIZE = 4,
     MOST_ROWS = 10000, /* read for one page: a million delete markers must not hold up everybody else */
 };
 
@@ -37,6 +39,7 @@ struct walk {
 
     struct doc *prefixes;
     struct str last; /* the last entry told */
+    struct str seen; /* the last key or common prefix looked at */
     bool last_is_prefix;
     bool truncated;
     bool resumes;      /* a page may also end between entries, at 'resume' */
@@ -81,6 +84,7 @@ static int visit(struct walk *w, const struct pair *pair, struct str *ret_pass, 
 
     key_split(pair->key, &key, &rest);
     common = common_prefix(w, key);
+    w->seen = key;
     if (common.size > 0 && str_compare(common, w->marker) <= 0) {
         *ret_pass = key_of_prefix(a, w->bucket.name, common);
         return 0;
@@ -220,6 +224,9 @@ static void finish(struct walk *w)
 {
     struct call *c = w->c;
 
+    /* A page of none (MaxKeys 0) has no entry to go on from. */
+    if (w->last.size == 0 && w->resume.size == 0)
+        w->truncated = false;
     doc_set_boolean(c->arena, c->output, "IsTruncated", w->truncated);
     if (w->prefixes->count > 0)
         doc_set(c->arena, c->output, "CommonPrefixes", w->prefixes);
@@ -271,35 +278,100 @@ static int object_row(struct walk *w, struct str key, struct str primary, struct
     return 1;
 }
 
-int list_objects(struct call *c, struct err *err)
+/* Not against malice: what somebody made up, or a key in a token's place, is to be told from a token. */
+static void token_sum(const struct walk *w, struct str token, unsigned char ret[static TOKEN_SUM_SIZE])
 {
-    struct objects o = { .owner = true };
-    struct walk w = { .c = c, .table = "s3_objects", .newest_only = true, .row = object_row, .context = &o };
+    uint64_t sum = crc_update(CRC_32, 0, w->bucket.name, strlen(w->bucket.name));
 
-    if (begin(&w, "MaxKeys", err) < 0 || start_after(&w, input_str(c, "Marker"), err) < 0 || walk(&w, err) < 0)
-        return -1;
-    finish(&w);
-    doc_set_string(c->arena, c->output, "Name", w.bucket.name);
-    doc_set(c->arena, c->output, "Marker", told_text(&w, w.marker));
-    doc_set(c->arena, c->output, "Contents", w.list);
-    if (w.truncated && w.delimiter.size > 0)
-        doc_set(c->arena, c->output, "NextMarker", told_text(&w, w.last));
-    return 0;
+    sum = crc_update(CRC_32, sum, token.data, token.size);
+    for (int i = 0; i < TOKEN_SUM_SIZE; i++)
+        ret[i] = (unsigned char)(sum >> 8 * i);
 }
 
-/* The last entry told, and where the page ended between entries: a zero byte and the primary key behind the bucket. */
+/* A checksum, the last entry told, and where the page ended between entries: a zero byte and the primary key behind the
+ * bucket. */
 static const char *token_of(const struct walk *w)
 {
     struct arena *a = w->c->arena;
     struct str last = w->last.size > 0 ? w->last : w->marker;
     size_t bucket_size = strlen(w->bucket.name), rest = w->resume.size > 0 ? w->resume.size - bucket_size : 0;
-    char *token = arena_alloc(a, last.size + rest + 1);
+    char *token = arena_alloc(a, TOKEN_SUM_SIZE + last.size + rest + 1), *text = token + TOKEN_SUM_SIZE;
 
     if (last.size > 0)
-        memcpy(token, last.data, last.size);
+        memcpy(text, last.data, last.size);
     if (rest > 0)
-        memcpy(token + last.size, w->resume.data + bucket_size, rest);
-    return base64_encode(a, token, last.size + rest);
+        memcpy(text + last.size, w->resume.data + bucket_size, rest);
+    token_sum(w, (struct str){ text, last.size + rest }, (unsigned char *)token);
+    return base64_encode(a, token, TOKEN_SUM_SIZE + last.size + rest);
+}
+
+static bool token_open(struct walk *w, struct str token, struct str *ret)
+{
+    unsigned char sum[TOKEN_SUM_SIZE];
+    struct str bytes;
+
+    if (!base64_decode(w->c->arena, token, &bytes) || bytes.size <= TOKEN_SUM_SIZE)
+        return false;
+    *ret = (struct str){ bytes.data + TOKEN_SUM_SIZE, bytes.size - TOKEN_SUM_SIZE };
+    token_sum(w, *ret, sum);
+    return memcmp(sum, bytes.data, TOKEN_SUM_SIZE) == 0;
+}
+
+/* ListObjects has no token, only its marker, and a marker inside of a common prefix hides it. Where the page ended among
+ * the deleted keys of one that is still to be told, the marker is the last of them and its checksum. */
+static struct str next_marker(struct walk *w)
+{
+    struct arena *a = w->c->arena;
+    struct str common = common_prefix(w, w->seen);
+    unsigned char sum[TOKEN_SUM_SIZE];
+    char hex[2 * TOKEN_SUM_SIZE + 1];
+
+    if (w->resume.size == 0 || (common.size > 0 && str_eq(common, w->last)))
+        return w->last;
+    if (common.size == 0)
+        return w->seen;
+    token_sum(w, w->seen, sum);
+    hex_encode(hex, sum, sizeof sum);
+    return str_of(arena_printf(a, STR_FMT "\x7f%s", STR_ARG(w->seen), hex));
+}
+
+static int start_from_marker(struct walk *w, struct str marker, struct err *err)
+{
+    unsigned char sum[TOKEN_SUM_SIZE], want[TOKEN_SUM_SIZE];
+    size_t tail = 2 * TOKEN_SUM_SIZE + 1;
+    struct str key = { marker.data, marker.size > tail ? marker.size - tail : 0 };
+
+    if (start_after(w, marker, err) < 0)
+        return -1;
+    if (key.size == 0 || marker.data[key.size] != '\x7f' ||
+        !hex_decode(sum, (struct str){ marker.data + key.size + 1, 2 * TOKEN_SUM_SIZE }))
+        return 0;
+    token_sum(w, key, want);
+    if (memcmp(sum, want, sizeof sum) != 0)
+        return 0;
+    if (start_after(w, key, err) < 0)
+        return -1;
+    w->marker = STR("");
+    return 0;
+}
+
+int list_objects(struct call *c, struct err *err)
+{
+    struct objects o = { .owner = true };
+    struct walk w = {
+        .c = c, .table = "s3_objects", .newest_only = true, .resumes = true, .row = object_row, .context = &o
+    };
+
+    if (begin(&w, "MaxKeys", err) < 0 || start_from_marker(&w, input_str(c, "Marker"), err) < 0 || walk(&w, err) < 0)
+        return -1;
+    finish(&w);
+    doc_set_string(c->arena, c->output, "Name", w.bucket.name);
+    doc_set(c->arena, c->output, "Marker", told_text(&w, input_str(c, "Marker")));
+    doc_set(c->arena, c->output, "Contents", w.list);
+    /* Without a delimiter S3 leaves it to the client to take the last key; but a page of deleted ones has none. */
+    if (w.truncated && (w.delimiter.size > 0 || w.resume.size > 0))
+        doc_set(c->arena, c->output, "NextMarker", told_text(&w, next_marker(&w)));
+    return 0;
 }
 
 static int start_from_token(struct walk *w, struct str token, struct err *err)
@@ -307,7 +379,7 @@ static int start_from_token(struct walk *w, struct str token, struct err *err)
     struct arena *a = w->c->arena;
     struct str bytes, marker, rest, from;
 
-    if (token.size == 0 || !base64_decode(a, token, &bytes))
+    if (!token_open(w, token, &bytes))
         return fail_code(err, ERR_INVALID, "InvalidArgument", "The continuation token provided is incorrect");
     if (!str_cut(bytes, '\0', &marker, &rest))
         return start_after(w, bytes, err);
@@ -337,9 +409,6 @@ int list_objects_v2(struct call *c, struct err *err)
             0 ||
         walk(&w, err) < 0)
         return -1;
-    /* With MaxKeys 0 there is no entry to go on from. */
-    if (w.last.size == 0 && w.resume.size == 0)
-        w.truncated = false;
     finish(&w);
     doc_set_string(c->arena, c->output, "Name", w.bucket.name);
     doc_set(c->arena, c->output, "Contents", w.list);

@@ -228,6 +228,19 @@ static void through_a_graveyard(void **state)
         } while (*token);
         assert_int_equal(found, 2);
         assert_int_equal(pages, 2);
+        /* The first version of the operation has no token: its marker leads on, as botocore reads it. */
+        pages = found = 0;
+        token = "";
+        do {
+            out = s3_do(&w, "ListObjects", "{'Bucket':'shelf'%s%s%s%s}", delimited ? ",'Delimiter':'/'" : "",
+                        *token ? ",'Marker':'" : "", token, *token ? "'" : "");
+            found += (int)(doc_count(out, "Contents") + doc_count(out, "CommonPrefixes"));
+            token = doc_text(out, "NextMarker");
+            assert_int_equal(doc_bool(out, "IsTruncated", false), *token != '\0');
+            pages++;
+        } while (*token);
+        assert_int_equal(found, 2);
+        assert_int_equal(pages, 2);
     }
     s3_world_free(&w);
 }
@@ -245,7 +258,15 @@ static void names_that_xml_cannot_say(void **state)
     assert_string_equal(doc_text(out, "CommonPrefixes[0].Prefix"), "a%20b/");
     out = s3_do(&w, "ListObjectsV2", "{'Bucket':'shelf','MaxKeys':0}");
     assert_false(doc_bool(out, "IsTruncated", true));
+    out = s3_do(&w, "ListObjects", "{'Bucket':'shelf','MaxKeys':0}");
+    assert_false(doc_bool(out, "IsTruncated", true));
+    out = s3_do(&w, "ListObjectVersions", "{'Bucket':'shelf','MaxKeys':0}");
+    assert_false(doc_bool(out, "IsTruncated", true));
     s3_fails(&w, "InvalidArgument", "ListObjectsV2", "{'Bucket':'shelf','ContinuationToken':'?'}");
+    s3_fails(&w, "InvalidArgument", "ListObjectsV2", "{'Bucket':'shelf','ContinuationToken':''}");
+    /* Base64 all right, but no token of ours. */
+    s3_fails(&w, "InvalidArgument", "ListObjectsV2", "{'Bucket':'shelf','ContinuationToken':'YWJjZGVm'}");
+    assert_string_equal(w.err.text, "The continuation token provided is incorrect");
     s3_fails(&w, "InvalidArgument", "ListObjectsV2", "{'Bucket':'shelf','MaxKeys':-1}");
     s3_world_free(&w);
 }
