@@ -37,6 +37,14 @@ static int refuse(struct err *err)
             return refuse(err);                                                                                        \
     } while (0)
 
+const char *booster_version(struct arena *a)
+{
+    int major, minor, patch;
+
+    XGBoostVersion(&major, &minor, &patch);
+    return arena_printf(a, "%d.%d.%d", major, minor, patch);
+}
+
 int dataset_new(const struct matrix *m, int threads, struct dataset **ret, struct err *err)
 {
     struct dataset *d;

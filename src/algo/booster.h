@@ -14,6 +14,8 @@
 struct dataset;
 struct booster;
 
+const char *booster_version(struct arena *); /* of libxgboost, "1.7.4" */
+
 int dataset_new(const struct matrix *, int threads, struct dataset **ret, struct err *);
 int dataset_slice(const struct dataset *, const int *rows, size_t count, struct dataset **ret, struct err *);
 void dataset_free(struct dataset *);

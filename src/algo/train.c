@@ -538,8 +538,12 @@ static int run(struct job *j, struct err *err)
     struct doc *channels;
     size_t count = 1, last_count;
     struct err inner = { 0 };
+    const char *image = getenv("SAGEBRUSH_IMAGE");
     int rc = -1;
 
+    /* Whatever the image's tag says. */
+    say("INFO", "This is libxgboost %s%s%s.", booster_version(j->arena), image ? ", in the place of " : "",
+        image ? image : "");
     if (read_job(j, &channels, err) < 0)
         return -1;
     if (folder_make(j->model_folder, 0755, err) < 0) {

@@ -71,6 +71,8 @@ def test_train_deploy_invoke(aws, role, bucket, unique, trained):
         "Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert all(t["StatusMessage"] for t in trained["SecondaryStatusTransitions"])
     assert trained["BillableTimeInSeconds"] >= 1
+    downloading = [t for t in trained["SecondaryStatusTransitions"] if t["Status"] == "Downloading"][0]
+    assert trained["TrainingStartTime"] == downloading["StartTime"], "the download is billed"
     url = trained["ModelArtifacts"]["S3ModelArtifacts"]
     assert url == f"s3://{bucket}/out/{unique}/output/model.tar.gz"
     body = s3.get_object(Bucket=bucket, Key=url.split("/", 3)[3])["Body"].read()
@@ -155,7 +157,8 @@ def test_logs_are_there(aws, unique, trained):
                   for s in streams]
         text = [e["message"] for one in events for e in one]
         return text if any("train-logloss" in m for m in text) else None
-    assert wait_for(messages, 20, "the log line")
+    text = wait_for(messages, 20, "the log line")
+    assert any("This is libxgboost 1." in m and m.endswith(", in the place of sagemaker-xgboost:1.7-1.") for m in text)
 
 
 def test_a_bad_hyperparameter_is_the_failure_reason(aws, role, bucket, unique):
@@ -195,7 +198,7 @@ def test_a_missing_output_bucket_is_told_before_the_training(aws, role, bucket, 
     assert job["FailureReason"] == (
         f'ClientError: The bucket "{bucket}-not" of OutputDataConfig.S3OutputPath does not exist in region {sm.meta.region_name}. '
         "Create it, or name another.")
-    assert "TrainingStartTime" not in job
+    assert "Training" not in [t["Status"] for t in job["SecondaryStatusTransitions"]]
 
 
 def test_a_role_that_may_not_write_is_told_before_the_training(aws, role, bucket, unique):

@@ -95,10 +95,13 @@ static void take_phases(struct arena *a, struct resource *r, const struct report
         const char *name = doc_text(phase, "phase"), *message = doc_text(phase, "message");
         int64_t at_ms = doc_int(phase, "at_ms", 0);
 
-        if (strcmp(name, "Training") == 0 && !doc_has(r->status, "_StartedMs"))
-            doc_set_integer(a, r->status, "_StartedMs", at_ms);
-        if (strcmp(name, "Training") == 0 && !doc_has(r->status, "TrainingStartTime"))
-            doc_set_integer(a, r->status, "TrainingStartTime", at_ms);
+        /* The download counts: "you are billed for the time interval between this time and TrainingEndTime". */
+        if (strcmp(name, "Starting") != 0 && strcmp(name, "Ended") != 0) {
+            if (!doc_has(r->status, "_StartedMs"))
+                doc_set_integer(a, r->status, "_StartedMs", at_ms);
+            if (!doc_has(r->status, "TrainingStartTime"))
+                doc_set_integer(a, r->status, "TrainingStartTime", at_ms);
+        }
         if (strcmp(get_state(r), "InProgress") == 0 && strcmp(name, "Ended") != 0)
             training_enter(a, r->status, name, *message ? message : message_of(name), at_ms);
     }
