@@ -146,7 +146,8 @@ const struct command restore_command = {
     .summary = "make a data directory from a backup",
     .about =
         "Makes the data directory from a folder that `sagebrush backup` wrote. The directory must not hold a server "
-        "already. Jobs that were running when the backup was made are found gone, and say so.",
+        "already; `sagebrush up` starts one on it. Jobs that were running when the backup was made are found gone, and "
+        "say so.",
     .least = 1,
     .most = 1,
     .run = run_restore,

@@ -132,6 +132,7 @@ def test_a_model_that_is_not_there(world):
     i = serve(world, models=[{'s3_uri': 's3://b/none.tar.gz', 'path': '/opt/ml/model'}]).start()
     r = i.ended(10)
     assert 'NoSuchKey' in r['failure_reason'] and r['failure_reason'].startswith('ClientError')
+    assert '. Please ensure' in r['failure_reason'] and '..' not in r['failure_reason']
 
 
 def test_the_agent_is_killed_and_the_container_goes_on(world):
