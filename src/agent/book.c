@@ -78,6 +78,8 @@ static void apply(struct book *b, struct arena *a, struct str line)
     if (strchr("+!", line.data[0]) && !str_cut(word, ' ', &word, &rest))
         return;
     path = uri_decode(a, rest, false);
+    if (!path.size || memchr(path.data, '\0', path.size))
+        return;
     switch (line.data[0]) {
     case '?':
         n = note_of(b, path);

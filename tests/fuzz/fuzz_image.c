@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "run/image.h"
+#include "run/image_list.h"
 #include "sign/digest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -82,8 +83,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct err err = { 0 };
-    struct image image;
+    struct image_places places = { .data_folder = folder };
     const char *images, *layout;
+    struct image image;
+    struct doc *list;
 
     if (strstr(folder, "XXXXXX")) {
         if (!mkdtemp(folder))
@@ -95,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (folder_make(arena_printf(a, "%s/blobs/sha256", layout), 0700, &err) < 0)
         abort();
     make_layout(a, layout, (struct str){ size ? (const char *)data : "", size });
-    if (image_find(a, &(struct image_places){ .data_folder = folder }, "example.com/mine:1", false, &image, &err) == 0) {
+    if (image_find(a, &places, "example.com/mine:1", false, &image, &err) == 0) {
         assert(image.kind == IMAGE_OCI && image.layer_count > 0 && *image.working_folder);
         for (int i = 0; i < image.layer_count; i++)
             assert(text_starts(image.layers[i], images) && path_exists(image.layers[i]));
@@ -104,6 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         assert(*err.text);
     }
+    assert(image_list(a, &places, &list, &err) == 0 || *err.text);
+    image_nearest(a, &places, "example.com/mien:1");
     if (tree_remove(images, &err) < 0)
         abort();
     return 0;
