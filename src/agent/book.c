@@ -1,4 +1,5 @@
-/* book.c - one line an event: "? PATH", "+ MARK PATH", "- PATH", "! INODE PATH", "x" before the kill, "." at the end; '%' escapes.
+/* book.c - one line an event: "? PATH", "+ MARK PATH", "- PATH", "! INODE PATH", "x" before the kill, "." at the end;
+ * '%' escapes.
  *
  * A disk that is full keeps nobody from uploading: what could not be written is known as long as the agent lives, and
  * after it a file is uploaded once more than needed. */

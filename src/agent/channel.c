@@ -16,7 +16,8 @@ int channel_check_room(const struct transfer *t, int64_t bytes, struct err *err)
                     (double)bytes / (1 << 30), (double)t->order->disk_bytes / (1 << 30));
     if (statvfs(t->ml, &fs) == 0 && bytes > (int64_t)fs.f_bavail * (int64_t)fs.f_frsize)
         return fail(err, ERR_LIMIT,
-                    "the input data has %.2f GiB, and the server's disk has room for %.2f GiB. Make room on the server.",
+                    "the input data has %.2f GiB, and the server's disk has room for %.2f GiB. Make room on the "
+                    "server.",
                     (double)bytes / (1 << 30), (double)fs.f_bavail * (double)fs.f_frsize / (1 << 30));
     return 0;
 }
@@ -50,9 +51,9 @@ static int nothing_there(const struct transfer *t, const struct channel *c, enum
                          struct err *err)
 {
     return fail(err, kind,
-                "No S3 objects found under S3 URL \"%s\" given in input data source%s%s%s. Please ensure that the bucket "
-                "exists in the selected region (%s), that objects exist under that S3 prefix, and that the role \"%s\" "
-                "has \"s3:ListBucket\" permissions on bucket \"%s\".",
+                "No S3 objects found under S3 URL \"%s\" given in input data source%s%s%s. Please ensure that the "
+                "bucket exists in the selected region (%s), that objects exist under that S3 prefix, and that the role "
+                "\"%s\" has \"s3:ListBucket\" permissions on bucket \"%s\".",
                 c->uri, *code ? " (" : "", code, *code ? ")" : "", t->order->region, t->order->role_arn, c->bucket);
 }
 

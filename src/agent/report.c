@@ -113,6 +113,6 @@ const char *report_blame(struct arena *a, const struct err *err)
     if (err_hide_paths(&told))
         log_error("instance.failed", "why=%s", log_quote(a, err->text));
     return arena_printf(a, "%s: %s",
-                        err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE ? "InternalServerError" : "ClientError",
-                        told.text);
+                        err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE ? "InternalServerError"
+                                                                                  : "ClientError", told.text);
 }

@@ -241,8 +241,8 @@ static void cut_off(struct train *t, struct arena *a)
 
     report_set_bool(t->report, "_cut", true);
     report_set_text(t->report, "message",
-                    arena_printf(a, "The upload of the results to %s took too long after the %s, and was ended. They are "
-                                    "not complete there.", t->order->output_s3_uri,
+                    arena_printf(a, "The upload of the results to %s took too long after the %s, and was ended. They "
+                                    "are not complete there.", t->order->output_s3_uri,
                                  strcmp(by, "MaxRuntimeExceeded") == 0 ? "end of MaxRuntimeInSeconds" : "stop"));
     if (*by && !doc_is(report_doc(t->report), "_outcome", "Failed"))
         report_set_text(t->report, "_outcome", by);

@@ -202,8 +202,8 @@ static int check_size(const struct transfer *t, struct arena *a, const char *roo
     if (!t->order->disk_bytes || bytes <= t->order->disk_bytes)
         return 0;
     return fail(err, ERR_LIMIT,
-                "the files in %s have %.2f GiB, with the holes in them, and the volume %.0f GiB. Raise VolumeSizeInGB, or "
-                "write smaller files.",
+                "the files in %s have %.2f GiB, with the holes in them, and the volume %.0f GiB. Raise "
+                "VolumeSizeInGB, or write smaller files.",
                 text_ends(root, "/model") ? "/opt/ml/model" : "/opt/ml/output/data", (double)bytes / (1 << 30),
                 (double)t->order->disk_bytes / (1 << 30));
 }

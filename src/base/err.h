@@ -38,8 +38,8 @@ int fail_errno(struct err *err, int errno_value, const char *format, ...) __attr
 
 /* For whoever is not of this machine: paths in a fault that is not the user's are cut to their last part, "open
  * /var/lib/x/blobs/ab" to "open ab", so that nobody learns where our files are. A text with AWS's code, or of
- * ERR_INVALID, was written for the user and stays; so do paths below /opt/ml, which are the container's. True: something
- * was cut, and the whole text belongs into the log. */
+ * ERR_INVALID, was written for the user and stays; so do paths below /opt/ml, which are the container's. True:
+ * something was cut, and the whole text belongs into the log. */
 bool err_hide_paths(struct err *err);
 
 #endif

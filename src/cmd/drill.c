@@ -30,8 +30,8 @@ const struct command drill_command = {
     .summary = "interrupt a spot job, to see it resume",
     .about =
         "Takes the capacity back from a training job that runs as managed spot, as AWS does when somebody pays more: "
-        "the command in the container gets SIGTERM and after 120 s SIGKILL, what is in its checkpoint folder goes to S3, "
-        "the job is Interrupted, and starts again from its checkpoints as soon as there is room.\n"
+        "the command in the container gets SIGTERM and after 120 s SIGKILL, what is in its checkpoint folder goes to "
+        "S3, the job is Interrupted, and starts again from its checkpoints as soon as there is room.\n"
         "\n"
         "JOB is the name of a training job of this server's account and region, or an ARN. A job that was not created "
         "with EnableManagedSpotTraining is never interrupted, and neither is one that has no instance at the moment.",

@@ -317,8 +317,8 @@ static bool token_open(struct walk *w, struct str token, struct str *ret)
     return memcmp(sum, bytes.data, TOKEN_SUM_SIZE) == 0;
 }
 
-/* ListObjects has no token, only its marker, and a marker inside of a common prefix hides it. Where the page ended among
- * the deleted keys of one that is still to be told, the marker is the last of them and its checksum. */
+/* ListObjects has no token, only its marker, and a marker inside of a common prefix hides it. Where the page ended
+ * among the deleted keys of one that is still to be told, the marker is the last of them and its checksum. */
 static struct str next_marker(struct walk *w)
 {
     struct arena *a = w->c->arena;

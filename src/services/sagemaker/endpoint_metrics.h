@@ -1,4 +1,4 @@
-/* endpoint_metrics.h - what the data plane counted, as the metrics that SageMaker publishes of an endpoint's variant. */
+/* endpoint_metrics.h - what the data plane counted, as the metrics that SageMaker has of an endpoint's variant. */
 #ifndef SERVICES_SAGEMAKER_ENDPOINT_METRICS_H
 #define SERVICES_SAGEMAKER_ENDPOINT_METRICS_H
 

@@ -70,12 +70,12 @@ int local_path_check_checkpoints(const char *path, struct err *err)
         return 0;
     if (!is_clean(path))
         return fail_code(err, ERR_INVALID, "ValidationException",
-                         "1 validation error detected: Value '%.200s' at 'checkpointConfig.localPath' failed to satisfy "
-                         "constraint: Member must be an absolute path without empty parts, '.' and '..'", path);
+                         "1 validation error detected: Value '%.200s' at 'checkpointConfig.localPath' failed to "
+                         "satisfy constraint: Member must be an absolute path without empty parts, '.' and '..'", path);
     other = taken_by(path);
     if (other)
         return fail_code(err, ERR_INVALID, "ValidationException",
-                         "1 validation error detected: Value '%.200s' at 'checkpointConfig.localPath' failed to satisfy "
-                         "constraint: Member must not overlap with %s; use /opt/ml/checkpoints", path, other);
+                         "1 validation error detected: Value '%.200s' at 'checkpointConfig.localPath' failed to "
+                         "satisfy constraint: Member must not overlap with %s; use /opt/ml/checkpoints", path, other);
     return 0;
 }

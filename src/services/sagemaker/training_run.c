@@ -291,8 +291,9 @@ static int not_there(struct pass *p, struct resource *r, int64_t *ret_next_ms, s
     struct platform *platform = engine_context(p->engine);
 
     if (doc_bool(r->status, "_Seen", false))
-        return fail_or_retry(p, r, "InternalServerError: the instance of the training job was lost, with its data. Start the job again.",
-                             p->now_ms, err);
+        return fail_or_retry(p, r,
+                             "InternalServerError: the instance of the training job was lost, with its data. Start the "
+                             "job again.", p->now_ms, err);
     if (doc_bool(r->row.want, "Stop", false))
         return end(p, r, "Stopped", "Stopped", "Training job stopped", p->now_ms, err);
     if (p->now_ms >= waits_until_ms(r))
