@@ -197,7 +197,8 @@ static void report(struct agent *x, const char *phase)
 {
     tell("%s is %s", x->name, phase);
     sim_report(w.runtime, x->name, phase, "");
-    if (strcmp(phase, "Training") == 0 || strcmp(phase, "Serving") == 0)
+    /* The download of a job's input is paid for, the start of an endpoint's instance is not. */
+    if (strcmp(phase, x->serves ? "Serving" : "Downloading") == 0)
         x->started_boot_ms = w.boot_ms;
 }
 
