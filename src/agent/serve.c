@@ -165,6 +165,8 @@ static void bury(struct serve *s, struct arena *a, const struct exit_record *rec
 
     if (*deaf)
         why = arena_strdup(a, deaf);
+    else if (record->state == EXIT_LOST && !v.oom_killed)
+        why = "it was killed from outside, or the machine restarted";
     else if (*v.reason)
         why = without_blame(v.reason);
 

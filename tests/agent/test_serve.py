@@ -103,6 +103,26 @@ def test_it_dies_until_it_is_given_up(world):
     assert i.leftovers() == []
 
 
+def test_too_little_memory_is_the_reason(world):
+    i = serve(world, 'x = b"x" * (300 << 20)', limits={'memory_bytes': 64 << 20}, startup_timeout_s=120).start()
+    r = i.ended(60)
+    assert r['outcome'] == 'Failed' and 'ping health check' in r['failure_reason'], r
+    assert 'the container ran out of memory and was killed: its limit is 0.1 GiB' in r['failure_reason']
+    assert i.leftovers() == []
+
+
+def test_the_exception_is_the_reason_whatever_follows_it(world):
+    i = serve(world, """
+import sys, traceback
+try: import no_such_library
+except ImportError: traceback.print_exc()
+print('[INFO] Shutting down: Master', file=sys.stderr)
+sys.exit(3)
+""", startup_timeout_s=120).start()
+    r = i.ended(60)
+    assert r['failure_reason'].endswith("the last time: ModuleNotFoundError: No module named 'no_such_library', exit code: 3")
+
+
 @pytest.mark.parametrize('member, words', [
     (('../../x', b'1', {}), '..'),
     (('/etc/x', b'1', {}), 'absolute'),

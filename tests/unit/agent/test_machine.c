@@ -45,6 +45,7 @@ struct story {
     bool ready; /* the server in it answers */
     bool hangs; /* and will not again, this one */
     bool never; /* none ever will */
+    char said[400]; /* last, into the log */
     int64_t term_at_ms;
     bool deaf; /* ignores SIGTERM */
     bool stop, spot; /* asked to end; asked because its instance is taken back */
@@ -247,6 +248,7 @@ static bool save(struct world *w, struct report *r, bool durable)
 
 static void say(struct world *w, const char *line)
 {
+    snprintf(story_of(w)->said, sizeof story_of(w)->said, "%s", line);
 }
 
 static const char *words(struct world *w, struct arena *a)
@@ -520,6 +522,12 @@ static void one_that_dies_again_and_again_waits_longer(void **state)
     end_container(&t.s, 1, 0);
     turn_until(&t, 60000, false);
     assert_int_equal(doc_int(t.s.report, "_deaths", 0), 1);
+    assert_string_equal(t.s.said, "sagebrush: the container ended (words, exit code: 1); it is started again in 0.5 s");
+    turn_until(&t, 60000, true);
+    t.s.record.state = EXIT_LOST;
+    turn_until(&t, 60000, false);
+    assert_string_equal(t.s.said, "sagebrush: the container ended (it was killed from outside, or the machine "
+                                  "restarted); it is started again in 1.0 s");
     turn_end(&t);
 }
 
