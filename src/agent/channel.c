@@ -4,7 +4,9 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "agent/fetch.h"
 #include "agent/manifest.h"
+#include "base/rand.h"
 
 int channel_check_room(const struct transfer *t, int64_t bytes, struct err *err)
 {
@@ -32,18 +34,48 @@ static void host_place(const struct order *o, size_t *ret_place, size_t *ret_cou
             *ret_place = i;
 }
 
-static int take_object(const struct transfer *t, struct arena *a, struct fetch *f, struct channel *c,
-                       const char *bucket, const char *key, int64_t size, const char *local, struct err *err)
+static enum channel_mode mode_of(const struct doc *d)
 {
-    size_t place, count;
+    const char *mode = doc_text(d, "input_mode");
 
-    if (!local)
-        return fail(err, ERR_INVALID, "the key \"%.300s\" cannot be a file's path", key);
-    host_place(t->order, &place, &count);
-    if (!*local || (c->sharded && c->seen++ % count != place))
-        return 0;
-    c->bytes += size > 0 ? size : 0;
-    return fetch_add(a, f, bucket, key, size, arena_printf(a, "%s/%s", c->folder, local), err);
+    if (doc_has(d, "file_system"))
+        return CHANNEL_FOLDER;
+    return strcmp(mode, "Pipe") == 0 ? CHANNEL_PIPE : strcmp(mode, "FastFile") == 0 ? CHANNEL_FAST : CHANNEL_FILE;
+}
+
+int channel_read(struct arena *a, const struct order *o, const struct doc *d, struct channel *ret, struct err *err)
+{
+    const char *type = doc_text_or(d, "s3_data_type", "S3Prefix");
+    struct channel c = { .name = doc_text(d, "name"), .uri = doc_text(d, "s3_uri"), .mode = mode_of(d),
+                         .sharded = doc_is(d, "distribution", "ShardedByS3Key"),
+                         .shuffled = doc_has(d, "shuffle_seed"), .seed = doc_int(d, "shuffle_seed", 0),
+                         .gzip = doc_is(d, "compression", "Gzip"), .records = doc_is(d, "record_wrapper", "RecordIO"),
+                         .attributes = doc_get(d, "attributes"), .path = doc_text(d, "file_system.path"),
+                         .read_only = !doc_is(d, "file_system.access_mode", "rw") };
+
+    host_place(o, &c.place, &c.hosts);
+    if (strcmp(type, "ManifestFile") == 0)
+        c.type = CHANNEL_MANIFEST;
+    else if (strcmp(type, "AugmentedManifestFile") == 0)
+        c.type = CHANNEL_LINES;
+    else if (strcmp(type, "S3Prefix") != 0)
+        return fail(err, ERR_INVALID, "channel %s: the S3 data type %s is not known", c.name, type);
+    if (c.type == CHANNEL_LINES && c.mode != CHANNEL_PIPE)
+        return fail(err, ERR_INVALID, "channel %s: an AugmentedManifestFile is read in Pipe mode only", c.name);
+    if (c.type == CHANNEL_LINES && list_count(c.attributes) == 0)
+        return fail(err, ERR_INVALID, "channel %s: an AugmentedManifestFile needs AttributeNames", c.name);
+    if (c.mode != CHANNEL_FOLDER && s3_uri(a, c.uri, &c.bucket, &c.prefix, err) < 0)
+        return -1;
+    *ret = c;
+    return 0;
+}
+
+bool channel_any(const struct order *o, enum channel_mode mode)
+{
+    for (size_t i = 0; i < list_count(o->channels); i++)
+        if (mode_of(o->channels->items[i]) == mode)
+            return true;
+    return false;
 }
 
 /* AWS's words, and S3's code when it gave one. */
@@ -57,9 +89,10 @@ static int nothing_there(const struct transfer *t, const struct channel *c, enum
                 c->uri, *code ? " (" : "", code, *code ? ")" : "", t->order->region, t->order->role_arn, c->bucket);
 }
 
-int channel_list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, struct channel *c,
-                        struct err *err)
+static int list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a, const struct channel *c,
+                       struct channel_object **ret, size_t *ret_count, struct err *err)
 {
+    struct channel_object *list;
     struct s3_object *objects;
     int count;
 
@@ -71,47 +104,68 @@ int channel_list_prefix(const struct transfer *t, struct s3 *s3, struct arena *a
     }
     if (count == 0)
         return nothing_there(t, c, ERR_NOT_FOUND, "", err);
+    list = arena_array_of(a, struct channel_object, (size_t)count);
     for (int i = 0; i < count; i++)
-        if (take_object(t, a, f, c, c->bucket, objects[i].key, objects[i].size_bytes,
-                        fetch_local_path(a, c->prefix, objects[i].key), err) < 0)
-            return -1;
+        list[i] = (struct channel_object){ c->bucket, objects[i].key, fetch_local_path(a, c->prefix, objects[i].key),
+                                           objects[i].size_bytes };
+    *ret = list;
+    *ret_count = (size_t)count;
     return 0;
 }
 
-static int list_manifest(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, struct channel *c,
-                         struct err *err)
+static int list_manifest(struct s3 *s3, struct arena *a, const struct channel *c, struct channel_object **ret,
+                         size_t *ret_count, struct err *err)
 {
+    struct channel_object *list;
     struct manifest m;
     struct str text;
 
     if (s3_get_text(s3, a, c->bucket, c->prefix, &text, err) < 0 || manifest_read(a, text, c->uri, &m, err) < 0)
         return -1;
+    list = arena_array_of(a, struct channel_object, m.count);
     for (size_t i = 0; i < m.count; i++)
-        if (take_object(t, a, f, c, m.bucket, arena_printf(a, "%s%s", m.prefix, m.names[i]), -1,
-                        fetch_local_path(a, "", m.names[i]), err) < 0)
-            return -1;
+        list[i] = (struct channel_object){ m.bucket, arena_printf(a, "%s%s", m.prefix, m.names[i]),
+                                           fetch_local_path(a, "", m.names[i]), -1 };
+    *ret = list;
+    *ret_count = m.count;
     return 0;
 }
 
-int channel_list(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f, const struct doc *d,
-                 int64_t *bytes, struct err *err)
+int channel_objects(const struct transfer *t, struct s3 *s3, struct arena *a, const struct channel *c,
+                    struct channel_object **ret, size_t *ret_count, struct err *err)
 {
-    struct channel c = { .name = doc_text(d, "name"), .uri = doc_text(d, "s3_uri"),
-                         .sharded = doc_is(d, "distribution", "ShardedByS3Key") };
-    const char *mode = doc_text_or(d, "input_mode", "File"), *type = doc_text_or(d, "s3_data_type", "S3Prefix");
-    int r;
+    struct channel_object *list = NULL;
+    size_t count = 0;
 
-    c.folder = arena_printf(a, "%s/input/data/%s", t->ml, c.name);
-    if (*mode && strcmp(mode, "File") != 0)
-        return fail(err, ERR_INVALID, "channel %s: the input mode %s is not here yet; use File", c.name, mode);
-    if (s3_uri(a, c.uri, &c.bucket, &c.prefix, err) < 0)
+    if ((c->type == CHANNEL_MANIFEST ? list_manifest(s3, a, c, &list, &count, err)
+                                     : list_prefix(t, s3, a, c, &list, &count, err)) < 0)
         return -1;
-    if (strcmp(type, "S3Prefix") == 0 || !*type)
-        r = channel_list_prefix(t, s3, a, f, &c, err);
-    else if (strcmp(type, "ManifestFile") == 0)
-        r = list_manifest(t, s3, a, f, &c, err);
-    else
-        r = fail(err, ERR_INVALID, "channel %s: the S3 data type %s is not here yet", c.name, type);
-    *bytes += c.bytes;
-    return r;
+    /* A pipe has no names. */
+    for (size_t i = 0; c->mode != CHANNEL_PIPE && i < count; i++)
+        if (!list[i].local)
+            return fail(err, ERR_INVALID, "the key \"%.300s\" cannot be a file's path", list[i].key);
+    *ret = list;
+    *ret_count = count;
+    return 0;
+}
+
+size_t channel_share(const struct channel *c, uint64_t epoch, uint32_t *order, size_t count)
+{
+    struct rand dice = rand_seeded((uint64_t)c->seed * 1000003 + epoch);
+    size_t taken = 0;
+
+    for (size_t i = 0; i < count; i++)
+        order[i] = (uint32_t)i;
+    for (size_t i = count; c->shuffled && i > 1; i--) {
+        size_t other = rand_below(&dice, i);
+        uint32_t one = order[i - 1];
+
+        order[i - 1] = order[other];
+        order[other] = one;
+    }
+    if (!c->sharded)
+        return count;
+    for (size_t i = c->place; i < count; i += c->hosts)
+        order[taken++] = order[i];
+    return taken;
 }

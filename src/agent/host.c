@@ -16,6 +16,8 @@
 
 #include "agent/api.h"
 #include "agent/cause.h"
+#include "agent/fastfile.h"
+#include "agent/feeder.h"
 #include "agent/logs.h"
 #include "agent/meter.h"
 #include "agent/ml.h"
@@ -36,6 +38,8 @@
 
 enum {
     PING_MS = 2000,
+    FEEDER_MS = 500,
+    CHANNELS_MAX = 20,
     FAILURE_MAX = 8192,
     TAIL_BYTES = 8192,
     RESERVE_BYTES = 256 << 10,
@@ -91,6 +95,8 @@ struct host {
     char ping_words[128];
     struct buf ping_request; /* lent to the call */
 
+    struct feeder *feeder; /* of pipes and FastFile channels, from the container's start on */
+    struct loop_timer feeder_timer;
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
     struct syncer *syncer; /* of the checkpoints, from the container's start on */
@@ -393,6 +399,28 @@ static void volume_is_full(void *data)
     loop_post(((struct host *)data)->loop, happened, data);
 }
 
+/* Is it alive, and can it go on? */
+static void feeder_due(struct loop_timer *timer)
+{
+    struct host *h = (struct host *)(void *)((char *)timer - offsetof(struct host, feeder_timer));
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    feeder_check(h->feeder);
+    if (*feeder_failed(a, h->folder))
+        tell(h);
+    else
+        loop_timer_set(h->loop, timer, loop_now_ms(h->loop) + FEEDER_MS);
+}
+
+static int start_feeder(struct host *h, struct err *err)
+{
+    if (feeder_new(h->order, h->folder, &h->feeder, err) < 0)
+        return -1;
+    h->feeder_timer.run = feeder_due;
+    loop_timer_set(h->loop, &h->feeder_timer, loop_now_ms(h->loop) + FEEDER_MS);
+    return 0;
+}
+
 /* Network, listeners and watches: what belongs to a running container and not to its files. */
 static int set_up(struct host *h, struct err *err)
 {
@@ -426,6 +454,8 @@ static int set_up(struct host *h, struct err *err)
     if (!h->meter && !h->process)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
                                                       .folder = h->folder, .logs = h->logs, .volume = h->volume });
+    if (!h->feeder && feeder_wanted(h->order) && start_feeder(h, err) < 0)
+        return -1;
     if (!*h->order->checkpoint_s3_uri)
         return 0;
     if (need_syncer(h, err) < 0)
@@ -448,11 +478,30 @@ static const char *const *host_lines(struct host *h, struct arena *a)
     return lines;
 }
 
+/* The channels that are no folders of /opt/ml: FastFile mounts and folders of file systems. */
+static int mount_channels(struct host *h, struct arena *a, struct box_order *o, struct bundle_mount *mounts,
+                          struct err *err)
+{
+    for (size_t i = 0; i < list_count(h->order->channels) && i < CHANNELS_MAX; i++) {
+        struct channel c;
+
+        if (channel_read(a, h->order, h->order->channels->items[i], &c, err) < 0)
+            return -1;
+        if (c.mode == CHANNEL_FAST || c.mode == CHANNEL_FOLDER)
+            mounts[o->mount_count++] = (struct bundle_mount){
+                .source = c.mode == CHANNEL_FAST ? fastfile_folder(a, h->folder, c.name) : c.path,
+                .at = arena_printf(a, "/opt/ml/input/data/%s", c.name),
+                .read_only = c.mode == CHANNEL_FAST || c.read_only,
+            };
+    }
+    return 0;
+}
+
 static int host_start(struct world *w, struct err *err)
 {
     struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
-    struct bundle_mount mounts[4];
+    struct bundle_mount mounts[4 + CHANNELS_MAX];
     const char *program = NULL;
     struct box_order o = { .image = &h->image, .network = &h->network, .mounts = mounts,
                            .host_name = h->order->host_name, .memory_bytes = h->order->memory_bytes,
@@ -470,6 +519,8 @@ static int host_start(struct world *w, struct err *err)
         program = arena_printf(a, "/opt/sagebrush/%s", h->image.program);
     }
     mounts[o.mount_count++] = (struct bundle_mount){ .source = h->ml, .at = "/opt/ml" };
+    if (mount_channels(h, a, &o, mounts, err) < 0)
+        return -1;
     if (*h->order->checkpoint_s3_uri && !h->process && strcmp(h->order->checkpoint_path, "/opt/ml/checkpoints") != 0 &&
         strcmp(h->order->checkpoint_path, "/opt/ml/checkpoints/") != 0)
         mounts[o.mount_count++] =
@@ -626,7 +677,9 @@ static bool host_taken_back(struct world *w)
 
 static const char *host_overfull(struct world *w, struct arena *a)
 {
-    return volume_full(host_of(w)->volume, a);
+    const char *why = feeder_failed(a, host_of(w)->folder);
+
+    return *why ? why : volume_full(host_of(w)->volume, a);
 }
 
 /* Room that the job cannot have: a full disk still has a report, and the words why. */
@@ -737,6 +790,14 @@ static struct doc *host_final_metrics(struct world *w, struct arena *a)
     return logs_final_metrics(host_of(w)->logs, a);
 }
 
+static int end_feeder(struct host *h, struct err *err)
+{
+    loop_timer_stop(h->loop, &h->feeder_timer);
+    feeder_free(h->feeder);
+    h->feeder = NULL;
+    return feeder_wanted(h->order) ? feeder_remove(h->order, h->folder, err) : 0;
+}
+
 static int host_tidy(struct world *w, struct err *err)
 {
     struct host *h = host_of(w);
@@ -748,7 +809,7 @@ static int host_tidy(struct world *w, struct err *err)
     loop_watch_free(h->watch);
     h->watch = NULL;
     early_end(h);
-    if (box_remove(a, &h->box, err) < 0)
+    if (box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
         return -1;
     unlink(h->reserve);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
@@ -853,6 +914,8 @@ void host_free(struct host *h)
         fd_cleanup(&h->work[i].cancel);
     }
     syncer_free(h->syncer);
+    loop_timer_stop(h->loop, &h->feeder_timer);
+    feeder_free(h->feeder);
     meter_free(h->meter);
     volume_free(h->volume);
     http_call_cancel(h->call);
@@ -873,7 +936,7 @@ int host_abandon(struct host *h, struct err *err)
     _cleanup_arena_ struct arena *a = arena_new();
 
     early_end(h);
-    if (box_remove(a, &h->box, err) < 0)
+    if (box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
         return -1;
     /* What a removal could not reach below the mounts. */
     return tree_remove(h->folder, err);

@@ -81,7 +81,8 @@ static struct doc *input_data_config(struct arena *a, const struct order *o)
         const struct doc *c = o->channels->items[i];
         struct doc *channel = doc_map(a);
 
-        doc_set_string(a, channel, "TrainingInputMode", "File");
+        /* A FastFile channel looks like files to whoever reads it. */
+        doc_set_string(a, channel, "TrainingInputMode", doc_is(c, "input_mode", "Pipe") ? "Pipe" : "File");
         doc_set_string(a, channel, "S3DistributionType", doc_text_or(c, "distribution", "FullyReplicated"));
         doc_set_string(a, channel, "RecordWrapperType", doc_text_or(c, "record_wrapper", "None"));
         if (*doc_text(c, "content_type"))
@@ -149,6 +150,9 @@ int ml_make(struct arena *a, const struct order *o, const char *ml, struct err *
     for (size_t i = 0; i < list_count(o->channels); i++) {
         const char *path = arena_printf(a, "%s/input/data/%s", ml, doc_text(o->channels->items[i], "name"));
 
+        /* A pipe has the epoch in its name. */
+        if (doc_is(o->channels->items[i], "input_mode", "Pipe"))
+            continue;
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
             return fail_errno(err, errno, "mkdir %s", path);
     }

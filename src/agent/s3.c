@@ -275,6 +275,28 @@ int s3_get(struct s3 *c, const char *bucket, const char *key, int fd, int64_t of
     return r;
 }
 
+int s3_get_range(struct s3 *c, const char *bucket, const char *key, int64_t offset, int64_t size_bytes, struct buf *into,
+                 int64_t *ret_total, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct transport_answer answer = { .total_bytes = -1 };
+    struct http_header range = { STR("Range"), str_of(arena_printf(a, "bytes=%lld-%lld", (long long)offset,
+                                                                    (long long)(offset + size_bytes - 1))) };
+    struct transport_request q = { .method = "GET", .target = target_of(a, bucket, key, NULL), .headers = &range,
+                                   .header_count = 1 };
+    int r = call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
+
+    if (r == 0) {
+        buf_append(into, answer.body.data ? answer.body.data : "", answer.body.size);
+        *ret_total = answer.total_bytes >= 0 ? answer.total_bytes : (int64_t)answer.body.size;
+    } else if (answer.status == 416 && offset == 0) {
+        *ret_total = 0;
+        r = 0;
+    }
+    buf_free(&answer.body);
+    return r;
+}
+
 int s3_get_text(struct s3 *c, struct arena *arena, const char *bucket, const char *key, struct str *ret,
                 struct err *err)
 {

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "doc/doc.h"
@@ -40,6 +41,9 @@ int s3_list(struct s3 *, struct arena *, const char *bucket, const char *prefix,
 /* Into the file, at the same offset. size_bytes < 0: the whole object. *ret_bytes: how many came. */
 int s3_get(struct s3 *, const char *bucket, const char *key, int fd, int64_t offset, int64_t size_bytes,
            int64_t *ret_bytes, struct err *err);
+/* A range in memory, at most 64 MB. *ret_total: how big the object is. An empty object is no error. */
+int s3_get_range(struct s3 *, const char *bucket, const char *key, int64_t offset, int64_t size_bytes, struct buf *into,
+                 int64_t *ret_total, struct err *err);
 int s3_get_text(struct s3 *, struct arena *, const char *bucket, const char *key, struct str *ret, struct err *err);
 
 struct s3_put_options {

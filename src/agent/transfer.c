@@ -8,11 +8,36 @@
 #include <unistd.h>
 
 #include "agent/channel.h"
+#include "agent/fastfile.h"
 #include "agent/fetch.h"
+#include "agent/pipe.h"
 #include "agent/s3.h"
 #include "agent/walk.h"
 #include "base/fd.h"
 #include "run/archive.h"
+
+static int add_channel(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f,
+                       const struct channel *c, int64_t *bytes, struct err *err)
+{
+    const char *folder = arena_printf(a, "%s/input/data/%s", t->ml, c->name);
+    struct channel_object *objects;
+    uint32_t *order;
+    size_t count;
+
+    if (channel_objects(t, s3, a, c, &objects, &count, err) < 0)
+        return -1;
+    order = arena_array_of(a, uint32_t, count);
+    count = channel_share(c, 0, order, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct channel_object *o = &objects[order[i]];
+
+        *bytes += o->size_bytes > 0 ? o->size_bytes : 0;
+        if (*o->local && fetch_add(a, f, o->bucket, o->key, o->size_bytes, arena_printf(a, "%s/%s", folder, o->local),
+                                   err) < 0)
+            return -1;
+    }
+    return 0;
+}
 
 int transfer_channels(const struct transfer *t, struct err *err)
 {
@@ -25,8 +50,19 @@ int transfer_channels(const struct transfer *t, struct err *err)
     if (list_count(t->order->channels) == 0)
         return 0;
     s3 = fetch_client(t);
-    for (size_t i = 0; r == 0 && i < list_count(t->order->channels); i++)
-        r = channel_list(t, s3, a, &f, t->order->channels->items[i], &bytes, err);
+    for (size_t i = 0; r == 0 && i < list_count(t->order->channels); i++) {
+        struct channel c;
+
+        r = channel_read(a, t->order, t->order->channels->items[i], &c, err);
+        if (r == 0 && (c.mode == CHANNEL_FAST || c.mode == CHANNEL_FOLDER) && strcmp(t->order->runtime, "process") == 0)
+            r = fail(err, ERR_INVALID, "channel %s: the runtime \"process\" has no mounts; use File or Pipe mode", c.name);
+        if (r == 0 && c.mode == CHANNEL_FILE)
+            r = add_channel(t, s3, a, &f, &c, &bytes, err);
+        else if (r == 0 && c.mode == CHANNEL_PIPE)
+            r = pipe_prepare(t, s3, &c, err);
+        else if (r == 0 && c.mode == CHANNEL_FAST)
+            r = fastfile_prepare(t, s3, &c, err);
+    }
     if (r == 0)
         r = channel_check_room(t, bytes, err);
     s3_free(s3);
@@ -79,6 +115,27 @@ int transfer_check_targets(const struct transfer *t, struct err *err)
 
 /* --- Models --- */
 
+static int get_model_tree(const struct transfer *t, struct arena *a, const char *uri, const char *bucket,
+                          const char *prefix, const char *folder, struct err *err)
+{
+    const struct channel c = { .name = "model", .uri = uri, .bucket = bucket, .prefix = prefix, .hosts = 1 };
+    struct fetch f = { .transfer = t };
+    struct channel_object *objects;
+    struct s3 *s3 = fetch_client(t);
+    int64_t bytes = 0;
+    size_t count;
+    int r = channel_objects(t, s3, a, &c, &objects, &count, err);
+
+    s3_free(s3);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        bytes += objects[i].size_bytes;
+        if (*objects[i].local)
+            r = fetch_add(a, &f, bucket, objects[i].key, objects[i].size_bytes,
+                          arena_printf(a, "%s/%s", folder, objects[i].local), err);
+    }
+    return r < 0 || channel_check_room(t, bytes, err) < 0 ? -1 : fetch_all(&f, err);
+}
+
 static int get_model(const struct transfer *t, struct arena *a, const struct doc *d, size_t place, struct err *err)
 {
     const char *uri = doc_text(d, "s3_uri"), *at = doc_text_or(d, "path", "/opt/ml/model"), *bucket, *key, *folder;
@@ -92,14 +149,8 @@ static int get_model(const struct transfer *t, struct arena *a, const struct doc
     folder = arena_printf(a, "%s/%s", t->ml, at + strlen("/opt/ml/"));
     if (s3_uri(a, uri, &bucket, &key, err) < 0 || folder_make(folder, 0755, err) < 0)
         return -1;
-    if (doc_bool(d, "prefix", false)) {
-        struct channel c = { .name = "model", .uri = uri, .bucket = bucket, .prefix = key, .folder = folder };
-        struct s3 *s3 = fetch_client(t);
-
-        r = channel_list_prefix(t, s3, a, &f, &c, err);
-        s3_free(s3);
-        return r < 0 || channel_check_room(t, c.bytes, err) < 0 ? -1 : fetch_all(&f, err);
-    }
+    if (doc_bool(d, "prefix", false))
+        return get_model_tree(t, a, uri, bucket, key, folder, err);
     if (!doc_bool(d, "compressed", true)) {
         const char *slash = strrchr(key, '/'), *path = arena_printf(a, "%s/%s", folder, slash ? slash + 1 : key);
 

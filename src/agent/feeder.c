@@ -1,0 +1,229 @@
+#include "agent/feeder.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/fastfile.h"
+#include "agent/fuse.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "run/exitrecord.h"
+#include "run/folder.h"
+
+extern char **environ;
+
+enum { MOUNTS_MAX = 20, HIGH_FD = 100, GONE_MS = 5000 };
+
+struct mounted {
+    const char *channel, *at;
+    int fd; /* -1: not ours yet */
+};
+
+struct feeder {
+    struct arena *arena;
+    const char *folder;
+    struct mounted mounts[MOUNTS_MAX];
+    int count;
+    pid_t child; /* to be waited for; 0: it is another one's */
+};
+
+bool feeder_wanted(const struct order *o)
+{
+    return channel_any(o, CHANNEL_PIPE) || channel_any(o, CHANNEL_FAST);
+}
+
+static const char *lock_of(struct arena *a, const char *folder)
+{
+    return arena_printf(a, "%s/" FEEDER_LOCK, folder);
+}
+
+/* --- The mounts --- */
+
+static bool is_mounted(struct arena *a, const char *at)
+{
+    struct str text, line;
+    struct err err;
+
+    /* Asking the mount itself would wait for who answers for it. */
+    if (file_read(a, "/proc/self/mountinfo", 1 << 24, &text, &err) < 0)
+        return false;
+    while (str_cut(text, '\n', &line, &text))
+        if (strstr(str_dup(a, line), arena_printf(a, " %s ", at)))
+            return true;
+    return false;
+}
+
+/* A copy of the descriptor that the running one serves. */
+static int borrow(pid_t pid, int fd)
+{
+    _cleanup_fd_ int process = pidfd_open(pid, 0);
+    _cleanup_fd_ int copy = process < 0 ? -1 : pidfd_getfd(process, fd, 0);
+
+    return copy < 0 ? -1 : fcntl(copy, F_DUPFD_CLOEXEC, HIGH_FD);
+}
+
+static int mount_one(struct feeder *f, struct mounted *m, struct err *err)
+{
+    _cleanup_fd_ int fd = -1;
+
+    if (folder_make(arena_printf(f->arena, "%s/fast", f->folder), 0755, err) < 0 ||
+        (mkdir(m->at, 0755) < 0 && errno != EEXIST && fail_errno(err, errno, "mkdir %s", m->at) < 0) ||
+        fuse_mount(m->at, &fd, err) < 0)
+        return -1;
+    /* Out of the way of the places that they have in the other process. */
+    m->fd = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    return m->fd < 0 ? fail_errno(err, errno, "keep a descriptor") : 0;
+}
+
+/* Every mount's descriptor: from the process that serves it, or of a new mount. One that nobody holds any more is dead:
+ * before the container starts, a new one takes its place; after, there is no way to it. */
+static int take_mounts(struct feeder *f, pid_t running, struct err *err)
+{
+    for (int i = 0; i < f->count; i++) {
+        struct mounted *m = &f->mounts[i];
+
+        if (running)
+            m->fd = borrow(running, FEEDER_FD + i);
+        if (m->fd >= 0)
+            continue;
+        if (is_mounted(f->arena, m->at) && umount2(m->at, MNT_DETACH) < 0)
+            return fail_errno(err, errno, "unmount %s", m->at);
+        if (mount_one(f, m, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- The process --- */
+
+static int start(struct feeder *f, struct err *err)
+{
+    const char *program, *log = arena_printf(f->arena, "%s/" FOLDER_LOG, f->folder);
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    int r;
+
+    if (program_path(f->arena, "sagebrush-data", &program, err) < 0)
+        return -1;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    for (int i = 0; i < f->count; i++)
+        posix_spawn_file_actions_adddup2(&actions, f->mounts[i].fd, FEEDER_FD + i);
+    posix_spawn_file_actions_addclosefrom_np(&actions, FEEDER_FD + f->count);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    r = posix_spawn(&f->child, program, &actions, &attributes, (char *[]){ (char *)program, (char *)f->folder, NULL },
+                    environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    if (r) {
+        f->child = 0;
+        return fail_errno(err, r, "start %s", program);
+    }
+    return 0;
+}
+
+int feeder_new(const struct order *o, const char *folder, struct feeder **ret, struct err *err)
+{
+    struct feeder *f = calloc(1, sizeof *f);
+    pid_t running = 0;
+
+    assert(f);
+    f->arena = arena_new();
+    f->folder = arena_strdup(f->arena, folder);
+    for (size_t i = 0; i < list_count(o->channels); i++) {
+        struct channel c;
+
+        if (channel_read(f->arena, o, o->channels->items[i], &c, err) < 0)
+            goto failed;
+        if (c.mode == CHANNEL_FAST && f->count < MOUNTS_MAX)
+            f->mounts[f->count++] =
+                (struct mounted){ .channel = c.name, .at = fastfile_folder(f->arena, folder, c.name), .fd = -1 };
+    }
+    if (lock_holder(lock_of(f->arena, folder), &running, err) < 0 || take_mounts(f, running, err) < 0 ||
+        (!running && start(f, err) < 0))
+        goto failed;
+    *ret = f;
+    return 0;
+failed:
+    feeder_free(f);
+    return -1;
+}
+
+void feeder_free(struct feeder *f)
+{
+    if (!f)
+        return;
+    for (int i = 0; i < f->count; i++)
+        fd_cleanup(&f->mounts[i].fd);
+    arena_free(f->arena);
+    free(f);
+}
+
+void feeder_check(struct feeder *f)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct err err = { 0 };
+    pid_t running;
+
+    if (f->child && waitpid(f->child, NULL, WNOHANG) == f->child)
+        f->child = 0;
+    if (f->child || lock_holder(lock_of(a, f->folder), &running, &err) < 0 || running)
+        return;
+    log_warning("feeder.died", "folder=%s", f->folder);
+    if (start(f, &err) < 0)
+        log_error("feeder.not_started", "why=%s", log_quote(a, err.text));
+}
+
+const char *feeder_failed(struct arena *a, const char *folder)
+{
+    struct err err;
+    struct str text;
+
+    if (file_read(a, arena_printf(a, "%s/" FEEDER_FAILED, folder), 1 << 16, &text, &err) < 0)
+        return "";
+    return str_dup(a, text);
+}
+
+int feeder_remove(const struct order *o, const char *folder, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *lock = lock_of(a, folder);
+    pid_t pid = 1;
+
+    if (lock_signal(lock, SIGKILL, err) < 0)
+        return -1;
+    for (int waited_ms = 0; pid && waited_ms < GONE_MS; waited_ms += 5) {
+        if (lock_holder(lock, &pid, err) < 0)
+            return -1;
+        if (pid)
+            usleep(5000);
+    }
+    for (size_t i = 0; i < list_count(o->channels); i++) {
+        const char *at = fastfile_folder(a, folder, doc_text(o->channels->items[i], "name"));
+
+        while (is_mounted(a, at))
+            if (umount2(at, MNT_DETACH) < 0)
+                return fail_errno(err, errno, "unmount %s", at);
+    }
+    return 0;
+}
