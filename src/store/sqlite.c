@@ -26,6 +26,10 @@
 
 enum { APPLICATION_ID = 0x53614272 }; /* "SaBr", in the header of each file */
 
+/* No other process looks into the files while we have them, so the index of the log stays in our memory. In a mapped
+ * file beside the log, as is usual, a full disk is met as SIGBUS: in the middle of a commit, and at each start. */
+static const char vfs[] = "unix-excl";
+
 struct database {
     char word[48];
     sqlite3 *handle;
@@ -386,12 +390,12 @@ static int database_open(struct sqlite *s, const char *word, struct database **r
     d->statements = map_new();
     buf_printf(&path, "%s/%s.db", s->folder, word);
     if (sqlite3_open_v2(path.data, &d->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                        NULL) != SQLITE_OK) {
+                        vfs) != SQLITE_OK) {
         failed(d, "opening", err);
         goto failed;
     }
     sqlite3_extended_result_codes(d->handle, 1);
-    sqlite3_busy_timeout(d->handle, 2000); /* for a look from outside with the sqlite3 tool */
+    sqlite3_busy_timeout(d->handle, 2000); /* a backup's connection */
     if (pragma(d, "PRAGMA journal_mode = WAL", NULL, err) < 0 ||
         pragma(d, is_relaxed(word) ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", NULL, err) < 0 ||
         pragma(d, "PRAGMA temp_store = MEMORY", NULL, err) < 0 ||
@@ -1035,7 +1039,7 @@ static int backup_file(const char *from, const char *to, struct err *err)
     sqlite3_stmt *st = NULL;
     int result = 0;
 
-    if (sqlite3_open_v2(from, &d.handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+    if (sqlite3_open_v2(from, &d.handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs) != SQLITE_OK ||
         sqlite3_busy_timeout(d.handle, 10000) != SQLITE_OK ||
         sqlite3_prepare_v2(d.handle, "VACUUM INTO ?", -1, &st, NULL) != SQLITE_OK ||
         sqlite3_bind_text(st, 1, to, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(st) != SQLITE_DONE)

@@ -596,7 +596,7 @@ static void tables_are_ordered(void **state)
 
 /* --- a disk that fails ------------------------------------------------------------------------------------------ */
 
-/* A VFS over the usual one that fails writes, growths and syncs from the Nth on, for as long as it was told. */
+/* A VFS over the store's own, in its place, that fails writes, growths and syncs from the Nth on, for as long as it was told. */
 static struct {
     int64_t calls, fail_at, fail_count;
     int code;
@@ -707,9 +707,8 @@ static int disk_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
 
 static void disk_install(void)
 {
-    real_vfs = sqlite3_vfs_find(NULL);
+    real_vfs = sqlite3_vfs_find("unix-excl");
     disk_vfs = *real_vfs;
-    disk_vfs.zName = "failing";
     disk_vfs.szOsFile = (int)sizeof(struct disk_file) + real_vfs->szOsFile;
     disk_vfs.xOpen = disk_open;
     disk_methods = (sqlite3_io_methods){
