@@ -149,6 +149,18 @@ int file_write_atomic(const char *path, const void *data, size_t size, mode_t mo
     return folder_sync(folder, err);
 }
 
+int file_ensure(const char *path, const void *data, size_t size, mode_t mode, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct str there;
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == mode && (size_t)st.st_size == size &&
+        file_read(a, path, size, &there, err) == 0 && memcmp(there.data, data, size) == 0)
+        return 0;
+    return file_write_atomic(path, data, size, mode, err);
+}
+
 bool path_exists(const char *path)
 {
     struct stat st;

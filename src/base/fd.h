@@ -23,6 +23,9 @@ int file_read(struct arena *, const char *path, size_t limit_bytes, struct str *
 /* Whole or not at all, and on disk when it returns: temporary name, fsync, rename, fsync of the folder. */
 int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode, struct err *err);
 
+/* The same, and nothing is written when it holds these bytes already: what starts on a full disk needs no room. */
+int file_ensure(const char *path, const void *data, size_t size, mode_t mode, struct err *err);
+
 /* A regular file by a path that somebody else names, for reading: never outside of the folder, neither by "..", an
  * absolute path nor a link. ERR_DENIED: it leads out, or is no regular file; ERR_NOT_FOUND: there is none. */
 int file_open_beneath(const char *folder, const char *path, int *ret_fd, struct err *err);

@@ -121,7 +121,7 @@ static int write_bundle(struct arena *a, const char *folder, struct str own, str
             buf_append_char(&bundle, '\n');
     }
     buf_append(&bundle, own.data, own.size);
-    return file_write_atomic(path, bundle.data, bundle.size, 0644, err);
+    return file_ensure(path, bundle.data, bundle.size, 0644, err);
 }
 
 int client_files_write(struct arena *a, const char *data_folder, const struct settings *s, struct err *err)
@@ -138,13 +138,12 @@ int client_files_write(struct arena *a, const char *data_folder, const struct se
 
     if (folder_make(arena_printf(a, "%s/aws", folder), 0755, err) < 0 ||
         folder_make(arena_printf(a, "%s/python", folder), 0755, err) < 0 ||
-        file_write_atomic(python, sitecustomize, strlen(sitecustomize), 0644, err) < 0 ||
+        file_ensure(python, sitecustomize, strlen(sitecustomize), 0644, err) < 0 ||
         file_read(a, arena_printf(a, "%s/secrets/ca.pem", data_folder), BUNDLE_MAX_BYTES, &authority, err) < 0)
         return -1;
-    if (file_write_atomic(arena_printf(a, "%s/ca.pem", folder), authority.data, authority.size, 0644, err) < 0 ||
+    if (file_ensure(arena_printf(a, "%s/ca.pem", folder), authority.data, authority.size, 0644, err) < 0 ||
         write_bundle(a, folder, authority, err) < 0 ||
-        file_write_atomic(arena_printf(a, "%s/aws/endpoints.json", folder), endpoints, strlen(endpoints), 0644, err) <
-            0)
+        file_ensure(arena_printf(a, "%s/aws/endpoints.json", folder), endpoints, strlen(endpoints), 0644, err) < 0)
         return -1;
-    return file_write_atomic(arena_printf(a, "%s/sagemaker.yaml", folder), sdk, strlen(sdk), 0644, err);
+    return file_ensure(arena_printf(a, "%s/sagemaker.yaml", folder), sdk, strlen(sdk), 0644, err);
 }

@@ -45,7 +45,8 @@ int folder_lock(struct arena *a, const char *data_folder, int *ret_fd, struct er
                     data_folder, owner.size ? (int)owner.size : 1, owner.size ? owner.data : "?");
     }
     size = snprintf(text, sizeof text, "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)size, 0) != size)
+    /* Never shorter in between: on a full disk the room would be gone. */
+    if (pwrite(fd, text, (size_t)size, 0) != size || ftruncate(fd, size) < 0)
         return fail_errno(err, errno, "write %s", path);
     *ret_fd = fd;
     fd = -1;

@@ -38,6 +38,7 @@ enum {
     STEPS_A_TURN = 16,         /* of reconcile, so that a thousand new jobs do not hold up an answer */
     CONFIG_MAX_BYTES = 1 << 20,
     DRAIN_MS = 5000,
+    TELL_MS = 1000,            /* what goes on failing is told once in so long */
     LOOK_FOR_ACK_MS = 1000,    /* the folder is watched; this is for the notice that was lost */
 };
 
@@ -57,6 +58,8 @@ struct control {
     struct loop_watch *watch;
     struct chores *chores;
     int64_t identities; /* the revision that the snapshot has */
+    int64_t publish_again_ms; /* after one that failed */
+    int64_t commit_told_ms;   /* when a commit that failed was logged last */
     bool posted;
     int draining; /* servers that still drain */
 };
@@ -103,8 +106,10 @@ static int commit(struct control *c)
     struct err err;
     int result = engine_commit(c->engine, &err);
 
-    if (result < 0)
+    if (result < 0 && loop_now_ms(c->loop) >= c->commit_told_ms + TELL_MS) {
         log_error("control.commit", "error=\"%s\"", err.text);
+        c->commit_told_ms = loop_now_ms(c->loop);
+    }
     gateway_flush(c->gateway, result < 0 ? &err : NULL);
     admin_flush(c->admin, result < 0 ? &err : NULL);
     bodies_sweep(c->bodies);
@@ -136,15 +141,20 @@ static void set_due(struct control *c, int64_t next_wall_ms)
         loop_timer_set(c->loop, &c->due, loop_now_ms(c->loop) + wait_ms);
 }
 
-/* Only what is committed. */
+/* Only what is committed. A disk that is full is so for more than one turn: it is tried again, and told, each second,
+ * when at the latest the next turn comes (ack_tick). */
 static void publish(struct control *c)
 {
     struct err err;
 
+    if (loop_now_ms(c->loop) < c->publish_again_ms)
+        return;
     if (c->identities != identity_revision() && publish_identities(c, &err) < 0)
         log_error("control.identities", "error=\"%s\"", err.text);
-    if (routes_changed(c->platform.routes) && routes_publish(c->platform.routes, &err) < 0)
+    if (routes_changed(c->platform.routes) && routes_publish(c->platform.routes, &err) < 0) {
         log_error("control.routes", "error=\"%s\"", err.text);
+        c->publish_again_ms = loop_now_ms(c->loop) + TELL_MS;
+    }
 }
 
 static void turn(struct loop_hook *hook)

@@ -225,7 +225,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_string(a, d, "log_level", s->log_level);
     json_print_pretty(&text, d);
     buf_append_char(&text, '\n');
-    return file_write_atomic(arena_printf(a, "%s/config", data_folder), text.data, text.size, 0644, err);
+    return file_ensure(arena_printf(a, "%s/config", data_folder), text.data, text.size, 0644, err);
 }
 
 int settings_data_folder(struct arena *a, const char *named, const char **ret, struct err *err)
