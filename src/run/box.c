@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,7 +28,13 @@
 
 #define INIT_PATH "/run/sagebrush/init"
 
-enum { START_WAIT_MS = 60000, SMALL_FILE = 1 << 20, LEAST_PROCESSES = 4096, MOST_PROCESSES = 16384 };
+enum {
+    START_WAIT_MS = 60000,
+    SMALL_FILE = 1 << 20,
+    LEAST_ROOM_BYTES = 4 << 20,
+    LEAST_PROCESSES = 4096,
+    MOST_PROCESSES = 16384,
+};
 
 static const char *const runc_environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                                 NULL };
@@ -91,6 +98,17 @@ static const char *runc_root(struct arena *a, const struct box *b)
     return arena_printf(a, "%s/runc", b->run_folder);
 }
 
+/* What fails without a word on a full disk had no room for one. */
+static const char *no_words(struct arena *a, const struct box *b)
+{
+    struct statvfs fs;
+
+    if (statvfs(b->folder, &fs) == 0 && (int64_t)fs.f_bavail * (int64_t)fs.f_frsize < LEAST_ROOM_BYTES)
+        return arena_printf(a, "no reason was given, and the disk of the server is full: %lld bytes are left",
+                            (long long)fs.f_bavail * (long long)fs.f_frsize);
+    return "no reason was given";
+}
+
 /* The last thing runc complained about. */
 static const char *runc_words(struct arena *a, const struct box *b)
 {
@@ -98,7 +116,7 @@ static const char *runc_words(struct arena *a, const struct box *b)
     struct str text, line, last = { 0 };
 
     if (file_read(a, arena_printf(a, "%s/runc.log", b->folder), SMALL_FILE, &text, &ignored) < 0)
-        return "no reason was given";
+        return no_words(a, b);
     while (text.size) {
         if (!str_cut(text, '\n', &line, &text)) {
             line = text;
@@ -107,7 +125,7 @@ static const char *runc_words(struct arena *a, const struct box *b)
         if (str_trim(line).size)
             last = str_trim(line);
     }
-    return last.size ? str_dup(a, last) : "no reason was given";
+    return last.size ? str_dup(a, last) : no_words(a, b);
 }
 
 static bool runc_has(struct arena *a, const struct box *b)
