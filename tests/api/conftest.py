@@ -41,23 +41,26 @@ def wait_for(check, seconds=30.0, what="it", step=0.02):
 
 
 class Server:
-    def __init__(self, runtime="container"):
-        self.data = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-api-"))
+    def __init__(self, runtime="container", data=None, log=None, options=()):
+        self.data = data or pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-api-"))
         self.port = free_port()
         self.runtime = runtime
+        self.options = list(options)
         self.process = None
-        self.log = open(self.data / "up.log", "ab")
+        self.log_path = log or self.data / "up.log"
+        self.log = open(self.log_path, "ab")
 
     def start(self):
         self.process = subprocess.Popen(
-            [SAGEBRUSH, "up", "--data", self.data, "--port", str(self.port), "--runtime", self.runtime],
+            [SAGEBRUSH, "up", "--data", self.data, "--port", str(self.port), "--runtime", self.runtime,
+             *self.options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         wait_for(self.healthy, 60, "the server's health")
         self.env = self.environment()
 
     def healthy(self):
         if self.process.poll() is not None:
-            raise AssertionError("sagebrush up ended:\n" + (self.data / "up.log").read_text()[-4000:])
+            raise AssertionError("sagebrush up ended:\n" + self.log_path.read_text()[-4000:])
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_sagebrush/health", timeout=2) as answer:
                 return json.load(answer)["status"] == "ok"

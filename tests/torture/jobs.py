@@ -51,7 +51,8 @@ class Job:
         except botocore.exceptions.ClientError as e:
             if "is in status" not in e.response["Error"]["Message"]:
                 raise
-            self.kind = "completes"  # it was quicker
+            if "Completed" in e.response["Error"]["Message"]:
+                self.kind = "completes"  # it was quicker; or it was stopped, and the answer lost
 
     def delete(self):
         self.call("delete_training_job", late="not found|status Deleting")

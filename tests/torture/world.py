@@ -67,9 +67,9 @@ class Instance:
 
 
 class World:
-    def __init__(self, seed):
+    def __init__(self, seed, server=None):
         self.seed = seed
-        self.server = Server()
+        self.server = server or Server()
         self.over = threading.Event()
         self.findings = []
         self.seen = {}                           # name of an agent -> its Instance, also of those that are gone
@@ -190,7 +190,7 @@ class World:
     def left(self):
         data, run = str(self.server.data), os.path.realpath(self.server.data / "run")
         found = [f"process {pid} {last}" for pid, role, last in self.processes() if role == "agent"]
-        found += ["mount " + line.split()[4] for line in open("/proc/self/mountinfo") if data in line.split()[4]]
+        found += ["mount " + line.split()[4] for line in open("/proc/self/mountinfo") if data + "/" in line.split()[4]]
         found += [f"{kind} {path.name}" for kind, folder in (
             ("agent folder", f"{data}/agents"), ("container", f"{run}/runc"), ("network namespace", f"{run}/netns"))
             for path in pathlib.Path(folder).glob("*")]

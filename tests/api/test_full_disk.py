@@ -1,0 +1,141 @@
+"""The disk of the data directory is full: what was answered stays, errors say why, and all goes on when there is room."""
+import hashlib
+import os
+import pathlib
+import re
+import signal
+import sys
+
+import boto3
+import botocore.exceptions
+import pytest
+from botocore.config import Config
+
+from conftest import Server, wait_for
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "torture"))
+from small_disk import SmallDisk  # noqa: E402
+
+IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
+
+
+@pytest.fixture(scope="module")
+def disk():
+    try:
+        small = SmallDisk(192)
+    except PermissionError as e:
+        pytest.skip(str(e))
+    yield small
+    small.close()
+
+
+@pytest.fixture(scope="module")
+def small(disk):
+    server = Server(data=disk.data, log=disk.folder / "up.log", options=["--config", disk.settings])
+    server.start()
+    yield server
+    disk.make_room()
+    server.stop()
+
+
+@pytest.fixture
+def client(small):
+    def make(service):
+        return boto3.client(service, region_name="us-east-1", endpoint_url=small.env["AWS_ENDPOINT_URL"],
+                            aws_access_key_id=small.env["AWS_ACCESS_KEY_ID"],
+                            aws_secret_access_key=small.env["AWS_SECRET_ACCESS_KEY"],
+                            config=Config(retries={"total_max_attempts": 1}))
+    return make
+
+
+@pytest.fixture
+def bucket(client, unique):
+    client("s3").create_bucket(Bucket=unique)
+    return unique
+
+
+def refused(what):
+    """503 with the disk as the cause."""
+    with pytest.raises(botocore.exceptions.ClientError) as e:
+        while True:  # what has room yet needs none for long
+            what()
+    assert e.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert re.search("disk", e.value.response["Error"]["Message"]), e.value.response
+
+
+def training(name, role, bucket, command):
+    return dict(
+        TrainingJobName=name, RoleArn=role,
+        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File",
+                                "ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [command]},
+        OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 3600})
+
+
+def ended(sm, name):
+    def check():
+        job = sm.describe_training_job(TrainingJobName=name)
+        return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+    return wait_for(check, 120, f"the end of {name}", 0.1)
+
+
+def test_writes_are_refused_and_nothing_is_lost(disk, small, client, bucket, unique):
+    sm, s3 = client("sagemaker"), client("s3")
+    role = client("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    control = small.pid("control")
+    body = os.urandom(5 << 20)
+    s3.put_object(Bucket=bucket, Key="before", Body=body)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    part = dict(Bucket=bucket, Key="parts", UploadId=upload)
+    first = s3.upload_part(PartNumber=1, Body=body, **part)["ETag"]
+    made = []
+
+    def model():
+        sm.create_model(ModelName=f"{unique}-{len(made)}", ExecutionRoleArn=role,
+                        PrimaryContainer={"Image": IMAGE, "Environment": {"X": "x" * 1000}})
+        made.append(f"{unique}-{len(made)}")
+
+    disk.fill()
+    refused(lambda: s3.put_object(Bucket=bucket, Key="full", Body=body))
+    refused(lambda: s3.upload_part(PartNumber=2, Body=body, **part))
+    refused(model)
+    assert s3.get_object(Bucket=bucket, Key="before")["Body"].read() == body
+    disk.make_room()
+    assert small.pid("control") == control, "it goes on without a restart"
+    second = s3.upload_part(PartNumber=2, Body=b"end", **part)["ETag"]
+    s3.complete_multipart_upload(MultipartUpload={"Parts": [
+        {"PartNumber": 1, "ETag": first}, {"PartNumber": 2, "ETag": second}]}, **part)
+    assert s3.get_object(Bucket=bucket, Key="parts")["Body"].read() == body + b"end"
+    model()
+    found = {m["ModelName"] for page in sm.get_paginator("list_models").paginate(NameContains=unique) for m in page["Models"]}
+    assert found == set(made)
+
+
+def test_a_job_that_fills_it_says_so(disk, small, client, bucket, unique):
+    sm, s3 = client("sagemaker"), client("s3")
+    role = client("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    body = os.urandom(100000)
+    s3.put_object(Bucket=bucket, Key="before", Body=body)
+    sm.create_training_job(**training(unique, role, bucket, "sleep 2; dd if=/dev/zero of=/opt/ml/model/all bs=64k; sleep 600"))
+    job = ended(sm, unique)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "the disk of the server is full" in job["FailureReason"], job["FailureReason"]
+    assert s3.get_object(Bucket=bucket, Key="before")["Body"].read() == body
+    wait_for(lambda: disk.free() > 64 << 20, 60, "its room given back", 0.1)
+    sm.create_training_job(**training(unique + "-next", role, bucket, "echo x > /opt/ml/model/x"))
+    assert ended(sm, unique + "-next")["TrainingJobStatus"] == "Completed"
+
+
+def test_everything_starts_on_a_full_disk(disk, small, client, bucket, unique):
+    s3 = client("s3")
+    digest = hashlib.sha256(b"x" * 1000).hexdigest()
+    s3.put_object(Bucket=bucket, Key="before", Body=b"x" * 1000)
+    disk.fill()
+    for name in ("up", "serve", "control"):
+        os.kill(small.pid(name), signal.SIGKILL)
+    small.process.wait(30)
+    small.start()
+    assert hashlib.sha256(s3.get_object(Bucket=bucket, Key="before")["Body"].read()).hexdigest() == digest
+    disk.make_room()
+    wait_for(lambda: s3.put_object(Bucket=bucket, Key="after", Body=b"x"), 30, "a put")
