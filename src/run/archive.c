@@ -399,8 +399,21 @@ struct pack {
     struct arena *arena;
     char *block;
     int64_t files;
-    int cancel_fd;
+    int cancel_fd, fd;
+    bool given_up;
 };
+
+/* libarchive would go on for what the last header has promised, with zeros of any length. */
+static la_ssize_t write_out(struct archive *out, void *data, const void *block, size_t size)
+{
+    const struct pack *p = data;
+    struct err err;
+
+    if (!p->given_up && fd_write_all(p->fd, block, size, &err) == 0)
+        return (la_ssize_t)size;
+    archive_set_error(out, p->given_up ? ECANCELED : errno, "cannot write");
+    return -1;
+}
 
 static int bad_pack(struct pack *p, struct err *err)
 {
@@ -547,12 +560,13 @@ int archive_pack(const char *folder, const char *path, int cancel_fd, int64_t *r
     /* A time in the gzip header would make two packs of one tree differ. */
     archive_write_set_filter_option(p.out, "gzip", "timestamp", NULL);
     archive_write_set_filter_option(p.out, "gzip", "compression-level", "3");
-    r = archive_write_open_fd(p.out, out) < ARCHIVE_WARN ? bad_pack(&p, err) : pack_folder(&p, root, "", 0, err);
+    archive_write_set_bytes_in_last_block(p.out, 1);
+    p.fd = out;
+    r = archive_write_open(p.out, &p, NULL, write_out, NULL) < ARCHIVE_WARN ? bad_pack(&p, err)
+                                                                           : pack_folder(&p, root, "", 0, err);
     if (r == 0 && archive_write_close(p.out) < ARCHIVE_WARN)
         r = bad_pack(&p, err);
-    /* Or it would write what the last header has promised, zeros of any length. */
-    if (r < 0)
-        archive_write_fail(p.out);
+    p.given_up = r < 0;
     archive_write_free(p.out);
     arena_free(p.arena);
     free(p.block);
