@@ -55,7 +55,8 @@ int transfer_channels(const struct transfer *t, struct err *err)
 
         r = channel_read(a, t->order, t->order->channels->items[i], &c, err);
         if (r == 0 && (c.mode == CHANNEL_FAST || c.mode == CHANNEL_FOLDER) && strcmp(t->order->runtime, "process") == 0)
-            r = fail(err, ERR_INVALID, "channel %s: the runtime \"process\" has no mounts; use File or Pipe mode", c.name);
+            r = fail(err, ERR_INVALID, "channel %s: the runtime \"process\" has no mounts; use File or Pipe mode",
+                     c.name);
         if (r == 0 && c.mode == CHANNEL_FILE)
             r = add_channel(t, s3, a, &f, &c, &bytes, err);
         else if (r == 0 && c.mode == CHANNEL_PIPE)
