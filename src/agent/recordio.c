@@ -1,6 +1,7 @@
-/* recordio.c - a frame is the magic number, a word with the part's kind (3 bits) and its size (29), the bytes, and zeros
- * up to a multiple of four. Where the magic number stands in the bytes themselves, at a multiple of four, the record is
- * cut there into parts and the number left out: a reader that lost its place never finds a frame inside a record. */
+/* recordio.c - a frame is the magic number, a word with the part's kind (3 bits) and its size (29), the bytes, and
+ * zeros up to a multiple of four. Where the magic number stands in the bytes themselves, at a multiple of four, the
+ * record is cut there into parts and the number left out: a reader that lost its place never finds a frame inside a
+ * record. */
 #include "agent/recordio.h"
 
 #include <assert.h>

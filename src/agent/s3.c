@@ -275,8 +275,8 @@ int s3_get(struct s3 *c, const char *bucket, const char *key, int fd, int64_t of
     return r;
 }
 
-int s3_get_range(struct s3 *c, const char *bucket, const char *key, int64_t offset, int64_t size_bytes, struct buf *into,
-                 int64_t *ret_total, struct err *err)
+int s3_get_range(struct s3 *c, const char *bucket, const char *key, int64_t offset, int64_t size_bytes,
+                 struct buf *into, int64_t *ret_total, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct transport_answer answer = { .total_bytes = -1 };
