@@ -15,8 +15,8 @@ struct blocks_file {
 struct blocks *blocks_new(const struct transfer *);
 void blocks_free(struct blocks *); /* NULL is fine */
 
-/* At most 'size' bytes into 'to'; fewer only at the end of the file. Waits. Any thread. The texts of a file live as long
- * as the blocks. */
+/* At most 'size' bytes into 'to'; fewer only at the end of the file. Waits. Any thread. The texts of a file live as
+ * long as the blocks. */
 int64_t blocks_read(struct blocks *, const struct blocks_file *, int64_t offset, char *to, int64_t size,
                     struct err *err);
 

@@ -28,13 +28,13 @@ struct channel_object {
     int64_t size_bytes; /* -1: not known */
 };
 
-/* Everything that a prefix or a manifest names, in its order, for all hosts. A prefix without objects: ERR_NOT_FOUND, in
- * AWS's words. */
+/* Everything that a prefix or a manifest names, in its order, for all hosts. A prefix without objects: ERR_NOT_FOUND,
+ * in AWS's words. */
 int channel_objects(const struct transfer *, struct s3 *, struct arena *, const struct channel *,
                     struct channel_object **ret, size_t *ret_count, struct err *err);
 
-/* The places of this host's part of 'count' things, in the order of the epoch; every host shuffles alike, so that no two
- * take the same thing. 'order' has room for all; returns how many they are. */
+/* The places of this host's part of 'count' things, in the order of the epoch; every host shuffles alike, so that no
+ * two take the same thing. 'order' has room for all; returns how many they are. */
 size_t channel_share(const struct channel *, uint64_t epoch, uint32_t *order, size_t count);
 
 /* ERR_LIMIT: neither the volume nor the disk has room for so much. */

@@ -1,5 +1,6 @@
-/* data.c - sagebrush-data FOLDER: fills the pipes and answers for the FastFile mounts of the order in the folder, for as
- * long as the folder is there and nobody ends it. Started by the agent, with the mounts' descriptors from FEEDER_FD on. */
+/* data.c - sagebrush-data FOLDER: fills the pipes and answers for the FastFile mounts of the order in the folder, for
+ * as long as the folder is there and nobody ends it. Started by the agent, with the mounts' descriptors from FEEDER_FD
+ * on. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -98,8 +98,8 @@ static void add_children(struct tree *t, size_t folder)
     }
     qsort(t->nodes + first, t->count - first, sizeof *t->nodes, by_name);
     for (size_t i = first; i < t->count; i++)
-        if (kept == first || compare_names(t->nodes[kept - 1].name, t->nodes[kept - 1].entry.name_size, t->nodes[i].name,
-                                           t->nodes[i].entry.name_size) != 0)
+        if (kept == first || compare_names(t->nodes[kept - 1].name, t->nodes[kept - 1].entry.name_size,
+                                           t->nodes[i].name, t->nodes[i].entry.name_size) != 0)
             t->nodes[kept++] = t->nodes[i];
     t->count = kept;
     t->nodes[folder].entry.first = (uint32_t)first;

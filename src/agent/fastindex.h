@@ -1,5 +1,5 @@
-/* fastindex.h - the tree of a FastFile channel as a file that is mapped: a million keys cost page cache, not memory, and
- * whoever maps it has the same numbers for the same things.
+/* fastindex.h - the tree of a FastFile channel as a file that is mapped: a million keys cost page cache, not memory,
+ * and whoever maps it has the same numbers for the same things.
  *
  * The root is entry 0. The children of a folder stand beside each other, sorted by name. */
 #ifndef AGENT_FASTINDEX_H

@@ -1,4 +1,5 @@
-/* feeder.h - sagebrush-data, the program that fills pipes and answers for FastFile mounts, kept running beside the agent.
+/* feeder.h - sagebrush-data, the program that fills pipes and answers for FastFile mounts, kept running beside the
+ * agent.
  *
  * It is a process of its own, so that neither survives the other's death alone: an agent that is killed leaves it at
  * work, and the agent holds the mounts' descriptors, so that another one takes them over when it is killed itself. */

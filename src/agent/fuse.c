@@ -37,8 +37,8 @@ int fuse_mount(const char *folder, int *ret_fd, struct err *err)
 
     if (fd < 0)
         return fail(err, errno == ENOENT || errno == ENODEV || errno == EPERM ? ERR_UNAVAILABLE : ERR_INTERNAL,
-                    "FastFile needs FUSE, and /dev/fuse cannot be opened: %s. Load the module fuse on the server, or use "
-                    "File mode.", strerror(errno));
+                    "FastFile needs FUSE, and /dev/fuse cannot be opened: %s. Load the module fuse on the server, or "
+                    "use File mode.", strerror(errno));
     snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
     if (mount("sagebrush", folder, "fuse.sagebrush", MS_RDONLY | MS_NOSUID | MS_NODEV, options) < 0)
         return fail_errno(err, errno, "mount a FastFile channel at %s", folder);

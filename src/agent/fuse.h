@@ -15,8 +15,8 @@ struct fuse_tree {
     void *data;
 };
 
-/* The connection of a new mount at the folder, read-only: a descriptor that anybody may serve who has it; the mount lives
- * as long as one of its copies. ERR_UNAVAILABLE: this machine has no FUSE. */
+/* The connection of a new mount at the folder, read-only: a descriptor that anybody may serve who has it; the mount
+ * lives as long as one of its copies. ERR_UNAVAILABLE: this machine has no FUSE. */
 int fuse_mount(const char *folder, int *ret_fd, struct err *err);
 
 /* Answers until the mount is gone. Several threads may serve one descriptor. 'first': the one that asks for what an

@@ -192,7 +192,8 @@ int pipe_serve(const struct transfer *t, const struct channel *c, struct err *er
     if (folder < 0 || folder_read(a, t->folder, arena_printf(a, "pipe-%s.json", c->name), &before, err) < 0)
         return -1;
     if (doc_bool(before, "open", false))
-        return fail(err, ERR_INTERNAL, "channel %s: what fills its pipe was killed while the job read from it", c->name);
+        return fail(err, ERR_INTERNAL, "channel %s: what fills its pipe was killed while the job read from it",
+                    c->name);
     s3 = fetch_client(t);
     r = stream_source_read(t, s3, a, c, &source, err);
     for (int64_t epoch = doc_int(before, "epoch", 0); r == 0; epoch++)
