@@ -81,7 +81,8 @@ int source_fetch(const struct transfer *t, struct err *err)
 
     if (download(t, a, uri, file, &why) < 0 || unpack(t, a, file, &why) < 0) {
         log_info("source.left", "name=%s why=%s", t->order->name, log_quote(a, why.text));
-        if (t->order->isolated)
+        /* A bomb is one for the toolkit too. */
+        if (t->order->isolated || why.kind == ERR_LIMIT)
             r = fail(err, why.kind, "The source archive %s (sagemaker_submit_directory) cannot be had: %s", uri,
                      why.text);
     }
