@@ -185,14 +185,6 @@ static int finish_checkpoints(struct host *h, const struct work *k, struct err *
     return syncer_finish(h->syncer, whole ? CHECKPOINT_ENDED : CHECKPOINT_KILLED, k->cancel, err);
 }
 
-/* S3's own messages are whole sentences; ours, and what is wrapped around both, are not. */
-static int without_stop(const char *text)
-{
-    size_t size = strlen(text);
-
-    return (int)(size > 0 && text[size - 1] == '.' ? size - 1 : size);
-}
-
 /* The result is what is returned: the err of a call that was tried again and then succeeded is not empty. */
 static int run_prepare(struct host *h, struct work *k)
 {
@@ -205,14 +197,9 @@ static int run_prepare(struct host *h, struct work *k)
     if (order_trains(h->order) ? transfer_channels(&t, &k->err) == 0 && restore_checkpoints(h, &t, &k->err) == 0
                                : transfer_models(&t, &k->err) == 0)
         return 0;
-    if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL)
+    if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL || !order_trains(h->order))
         return -1;
-    if (order_trains(h->order))
-        return fail(&k->err, k->err.kind, "Data download failed: %s", k->err.text);
-    return fail(&k->err, k->err.kind,
-                "Failed to download model data: %.*s. Please ensure that there is an object located at the "
-                "URL and that the role passed to CreateModel has permissions to download the model.",
-                without_stop(k->err.text), k->err.text);
+    return fail(&k->err, k->err.kind, "Data download failed: %s", k->err.text);
 }
 
 static int run_save(struct host *h, struct work *k)

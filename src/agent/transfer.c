@@ -137,17 +137,18 @@ static int get_model_tree(const struct transfer *t, struct arena *a, const char 
     return r < 0 || channel_check_room(t, bytes, err) < 0 ? -1 : fetch_all(&f, err);
 }
 
-static int get_model(const struct transfer *t, struct arena *a, const struct doc *d, size_t place, struct err *err)
+/* To be unpacked: *ret_archive. */
+static int get_model(const struct transfer *t, struct arena *a, const struct doc *d, size_t place,
+                     const char **ret_archive, const char **ret_folder, struct err *err)
 {
     const char *uri = doc_text(d, "s3_uri"), *at = doc_text_or(d, "path", "/opt/ml/model"), *bucket, *key, *folder;
     const char *file = arena_printf(a, "%s/model-%zu.tar.gz", t->folder, place);
-    struct archive_limits limits = { .bytes = t->order->disk_bytes };
     struct fetch f = { .transfer = t };
-    int r;
 
+    *ret_archive = NULL;
     if (!text_starts(at, "/opt/ml/") || strstr(at, ".."))
         return fail(err, ERR_INVALID, "the model's path %s is not below /opt/ml", at);
-    folder = arena_printf(a, "%s/%s", t->ml, at + strlen("/opt/ml/"));
+    *ret_folder = folder = arena_printf(a, "%s/%s", t->ml, at + strlen("/opt/ml/"));
     if (s3_uri(a, uri, &bucket, &key, err) < 0 || folder_make(folder, 0755, err) < 0)
         return -1;
     if (doc_bool(d, "prefix", false))
@@ -158,11 +159,42 @@ static int get_model(const struct transfer *t, struct arena *a, const struct doc
         fetch_add_piece(a, &f, &(struct fetch_piece){ bucket, key, path, 0, -1 });
         return fetch_all(&f, err);
     }
+    *ret_archive = file;
     fetch_add_piece(a, &f, &(struct fetch_piece){ bucket, key, file, 0, -1 });
-    r = unlink(file) < 0 && errno != ENOENT ? fail_errno(err, errno, "remove %s", file) : fetch_all(&f, err);
-    if (r == 0)
-        r = archive_unpack(file, folder, ARCHIVE_DATA, &limits, err);
-    unlink(file);
+    return unlink(file) < 0 && errno != ENOENT ? fail_errno(err, errno, "remove %s", file) : fetch_all(&f, err);
+}
+
+/* S3's own messages are whole sentences; ours, and what is wrapped around both, are not. */
+static int without_stop(const char *text)
+{
+    size_t size = strlen(text);
+
+    return (int)(size > 0 && text[size - 1] == '.' ? size - 1 : size);
+}
+
+/* AWS's words, with ours for the cause in the middle. What is no fault of the user's stays as it is. */
+static int model_failed(const char *what, const char *please, struct err *err)
+{
+    if (err->kind == ERR_CONFLICT || err->kind == ERR_INTERNAL)
+        return -1;
+    return fail(err, err->kind, "%s: %.*s. Please ensure that %s.", what, without_stop(err->text), err->text, please);
+}
+
+static int bring_model(const struct transfer *t, struct arena *a, const struct doc *d, size_t place, struct err *err)
+{
+    const struct archive_limits limits = { .bytes = t->order->disk_bytes };
+    const char *archive, *folder;
+    int r = 0;
+
+    if (get_model(t, a, d, place, &archive, &folder, err) < 0)
+        r = model_failed("Failed to download model data",
+                         "there is an object located at the URL and that the role passed to CreateModel has "
+                         "permissions to download the model", err);
+    else if (archive && archive_unpack(archive, folder, ARCHIVE_DATA, &limits, err) < 0)
+        r = model_failed(arena_printf(a, "Failed to extract model data archive from URL \"%s\"", doc_text(d, "s3_uri")),
+                         "the object located at the URL is a valid tar.gz archive", err);
+    if (archive)
+        unlink(archive);
     return r;
 }
 
@@ -171,7 +203,7 @@ int transfer_models(const struct transfer *t, struct err *err)
     _cleanup_arena_ struct arena *a = arena_new();
 
     for (size_t i = 0; i < list_count(t->order->models); i++)
-        if (get_model(t, a, t->order->models->items[i], i, err) < 0)
+        if (bring_model(t, a, t->order->models->items[i], i, err) < 0)
             return -1;
     return 0;
 }

@@ -17,7 +17,7 @@ struct transfer {
 };
 
 int transfer_channels(const struct transfer *, struct err *err);    /* train: every channel */
-int transfer_models(const struct transfer *, struct err *err);      /* serve: download and unpack */
+int transfer_models(const struct transfer *, struct err *err);      /* serve: download and unpack; AWS's words */
 
 /* Whether the results and checkpoints will find a bucket that takes them: told before hours of training, not after. */
 int transfer_check_targets(const struct transfer *, struct err *err);

@@ -1,0 +1,127 @@
+"""What users get wrong, from the request to the FailureReason: images, scripts and archives. What only a small limit
+shows - memory, tar bombs, SIGTERM that is ignored - is in tests/agent, a full disk in test_full_disk.py."""
+import io
+import tarfile
+
+import pytest
+
+from conftest import wait_for
+
+XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+SKLEARN = "sagemaker-scikit-learn:1.2-1-cpu-py3"
+NOBODY = "111122223333.dkr.ecr.us-east-1.amazonaws.com/nobody/has-this:1"
+
+
+@pytest.fixture
+def role(aws):
+    return aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+
+
+@pytest.fixture
+def bucket(aws, unique):
+    aws("s3").create_bucket(Bucket=unique)
+    return unique
+
+
+@pytest.fixture
+def fails(aws, role, bucket, unique):
+    """The FailureReason of a job."""
+    def run(image=SKLEARN, **more):
+        sm = aws("sagemaker")
+        algorithm = {"TrainingImage": image, "TrainingInputMode": "File"}
+        if "command" in more:
+            algorithm |= {"ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [more.pop("command")]}
+        sm.create_training_job(
+            TrainingJobName=unique, RoleArn=role, AlgorithmSpecification=algorithm,
+            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 600}, **more)
+
+        def ended():
+            job = sm.describe_training_job(TrainingJobName=unique)
+            return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+        job = wait_for(ended, 120, "the end of the job", 0.1)
+        assert job["TrainingJobStatus"] == "Failed"
+        assert job["SecondaryStatusTransitions"][-1]["StatusMessage"] == job["FailureReason"]
+        return job["FailureReason"]
+    return run
+
+
+@pytest.fixture
+def does_not_deploy(aws, role, unique):
+    """The FailureReason of an endpoint."""
+    made = []
+
+    def run(image, url=None):
+        sm = aws("sagemaker")
+        container = {"Image": image} | ({"ModelDataUrl": url} if url else {})
+        sm.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer=container)
+        sm.create_endpoint_config(EndpointConfigName=unique, ProductionVariants=[{
+            "VariantName": "AllTraffic", "ModelName": unique, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}])
+        sm.create_endpoint(EndpointName=unique, EndpointConfigName=unique)
+        made.append(unique)
+
+        def settled():
+            e = sm.describe_endpoint(EndpointName=unique)
+            return e if e["EndpointStatus"] != "Creating" else None
+        e = wait_for(settled, 120, "the end of Creating", 0.1)
+        assert e["EndpointStatus"] == "Failed"
+        return e["FailureReason"]
+    yield run
+    for name in made:
+        aws("sagemaker").delete_endpoint(EndpointName=name)
+
+
+def archive(name, data=b"", **more):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        for key, value in more.items():
+            setattr(member, key, value)
+        tar.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def test_a_missing_image(fails):
+    reason = fails(image=NOBODY)
+    assert reason.startswith("ClientError: ") and "nobody/has-this:1" in reason, reason
+
+
+def test_a_missing_image_of_an_endpoint(does_not_deploy):
+    assert "nobody/has-this:1" in does_not_deploy(NOBODY)
+
+
+@pytest.mark.parametrize("command, reason", [
+    ("exit 1", "AlgorithmError: the command gave no reason, neither in its log nor in /opt/ml/output/failure, exit code: 1"),
+    ("echo the data is bad > /opt/ml/output/failure; exit 1", "AlgorithmError: the data is bad, exit code: 1"),
+    ("kill -SEGV $$", "AlgorithmError: the command was ended by signal 11 (Segmentation fault), exit code: 139"),
+])
+def test_a_command_that_fails(fails, command, reason):
+    assert fails(command=command) == reason
+
+
+@pytest.mark.parametrize("member, words", [
+    (dict(name="../../evil"), '".."'),
+    (dict(name="/etc/evil"), "absolute"),
+    (dict(name="way", type=tarfile.SYMTYPE, linkname="../../.."), "leads out"),
+    (dict(name="tty", type=tarfile.CHRTYPE), "neither a file"),
+])
+def test_a_model_that_climbs_out(aws, bucket, does_not_deploy, member, words):
+    aws("s3").put_object(Bucket=bucket, Key="model.tar.gz", Body=archive(**member))
+    reason = does_not_deploy(XGBOOST, f"s3://{bucket}/model.tar.gz")
+    assert reason.startswith(f'ClientError: Failed to extract model data archive from URL "s3://{bucket}/model.tar.gz": ')
+    assert words in reason, reason
+
+
+def test_a_model_that_is_no_archive(aws, bucket, does_not_deploy):
+    aws("s3").put_object(Bucket=bucket, Key="model.tar.gz", Body=b"this is not a tar file" * 100)
+    reason = does_not_deploy(XGBOOST, f"s3://{bucket}/model.tar.gz")
+    assert f's3://{bucket}/model.tar.gz": ' in reason and "valid tar.gz archive" in reason, reason
+
+
+def test_source_that_climbs_out(aws, bucket, fails):
+    aws("s3").put_object(Bucket=bucket, Key="source.tar.gz", Body=archive("../../evil.py", b"x = 1"))
+    reason = fails(HyperParameters={"sagemaker_program": '"train.py"',
+                                    "sagemaker_submit_directory": f'"s3://{bucket}/source.tar.gz"'})
+    assert "leads out" in reason, reason
