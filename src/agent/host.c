@@ -18,6 +18,7 @@
 #include "agent/cause.h"
 #include "agent/fastfile.h"
 #include "agent/feeder.h"
+#include "agent/handover.h"
 #include "agent/logs.h"
 #include "agent/meter.h"
 #include "agent/ml.h"
@@ -70,6 +71,8 @@ struct host {
     bool process;
     struct image image;     /* by TASK_PREPARE */
     struct network network; /* by start or attach */
+    const char *const *peer_lines; /* of /etc/hosts */
+    int peer_count;
     struct early {
         pthread_t thread;
         bool running;
@@ -82,7 +85,7 @@ struct host {
     int port;
     struct api *api;
     struct logs *logs;
-    struct loop_watch *watch; /* of box/ */
+    struct loop_watch *watch, *handover_watch; /* of box/, of handover/ */
     struct work work[TASK_COUNT];
 
     enum saving saving;
@@ -202,6 +205,17 @@ static int run_prepare(struct host *h, struct work *k)
     return fail(&k->err, k->err.kind, "Data download failed: %s", k->err.text);
 }
 
+static int save_results(const struct transfer *t, struct arena *a, bool with_model, const char **ret_model,
+                        struct err *err)
+{
+    *ret_model = "";
+    if (!handover_leads(t->order))
+        return handover_give(t->order, t->ml, with_model, err);
+    if (with_model && handover_take(t->order, t->ml, err) < 0)
+        return -1;
+    return transfer_results(t, a, with_model, ret_model, err);
+}
+
 static int run_save(struct host *h, struct work *k)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -213,7 +227,7 @@ static int run_save(struct host *h, struct work *k)
     /* Checkpoints first: they are what a next attempt starts from. When they cannot be saved, the results still can. */
     r = finish_checkpoints(h, k, &k->err);
     if (h->saving != SAVE_CHECKPOINTS && !(r < 0 && k->err.kind == ERR_CONFLICT) &&
-        transfer_results(&t, a, h->saving == SAVE_MODEL, &model, &err) < 0) {
+        save_results(&t, a, h->saving == SAVE_MODEL, &model, &err) < 0) {
         if (r == 0)
             k->err = err;
         r = -1;
@@ -315,7 +329,9 @@ static enum network_mode mode_of(const struct order *o)
 {
     if (!o->isolated)
         return NETWORK_OUT;
-    return order_trains(o) ? NETWORK_NONE : NETWORK_LOCAL;
+    if (!order_trains(o))
+        return NETWORK_LOCAL;
+    return o->peers ? NETWORK_PEERS : NETWORK_NONE;
 }
 
 static void *early_thread(void *data)
@@ -408,6 +424,32 @@ static int start_feeder(struct host *h, struct err *err)
     return 0;
 }
 
+/* The other hosts of the job have their addresses from now on, whenever they come. */
+static int join_peers(struct host *h, struct err *err)
+{
+    const struct doc *peers = h->order->peers;
+    const char **names, **hosts, **lines;
+    int count = 0;
+
+    if (!peers || h->peer_lines)
+        return 0;
+    names = arena_array_of(h->arena, const char *, peers->count);
+    hosts = arena_array_of(h->arena, const char *, peers->count);
+    lines = arena_array_of(h->arena, const char *, peers->count);
+    for (uint32_t i = 0; i < peers->count; i++)
+        if (strcmp(doc_value_text(peers->members[i].value), h->order->name) != 0) {
+            hosts[count] = peers->members[i].key;
+            names[count++] = doc_value_text(peers->members[i].value);
+        }
+    if (network_join(h->arena, h->order->run_folder, h->order->name, names, count, lines, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        lines[i] = arena_printf(h->arena, "%s %s", lines[i], hosts[i]);
+    h->peer_lines = lines;
+    h->peer_count = count;
+    return 0;
+}
+
 /* Network, listeners and watches: what belongs to a running container and not to its files. */
 static int set_up(struct host *h, struct err *err)
 {
@@ -424,6 +466,8 @@ static int set_up(struct host *h, struct err *err)
             network_setup(a, h->order->run_folder, h->order->name, mode_of(h->order), &h->network, err) < 0)
             return -1;
         h->port = (int)h->order->port;
+        if (join_peers(h, err) < 0)
+            return -1;
     }
     h->networked = true;
     if (!h->process && !h->order->isolated && !h->api && *h->order->api_socket &&
@@ -433,6 +477,13 @@ static int set_up(struct host *h, struct err *err)
         if (mkdir(folder, 0700) < 0 && errno != EEXIST)
             return fail_errno(err, errno, "mkdir %s", folder);
         if (loop_watch_new(h->loop, folder, box_changed, h, &h->watch, err) < 0)
+            return -1;
+    }
+    if (h->order->peers && handover_leads(h->order) && !h->handover_watch) {
+        folder = arena_printf(a, "%s/handover", h->folder);
+        if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+            return fail_errno(err, errno, "mkdir %s", folder);
+        if (loop_watch_new(h->loop, folder, box_changed, h, &h->handover_watch, err) < 0)
             return -1;
     }
     if (!h->volume && order_trains(h->order))
@@ -458,10 +509,12 @@ static int host_attach(struct world *w, struct err *err)
 
 static const char *const *host_lines(struct host *h, struct arena *a)
 {
-    const char **lines = arena_array_of(a, const char *, 2);
+    const char **lines = arena_array_of(a, const char *, (size_t)h->peer_count + 2);
     const char *address = h->network.address && *h->network.address ? h->network.address : "127.0.1.1";
 
     lines[0] = arena_printf(a, "%s %s", address, h->order->host_name);
+    for (int i = 0; i < h->peer_count; i++)
+        lines[i + 1] = h->peer_lines[i];
     return lines;
 }
 
@@ -767,6 +820,13 @@ static const char *host_model_artifacts(struct world *w)
     return host_of(w)->model ? host_of(w)->model : "";
 }
 
+static bool host_others_saved(struct world *w)
+{
+    const struct order *o = host_of(w)->order;
+
+    return !handover_leads(o) || handover_complete(o);
+}
+
 static void host_to_save(struct world *w, enum saving saving)
 {
     host_of(w)->saving = saving;
@@ -789,12 +849,13 @@ static int host_tidy(struct world *w, struct err *err)
 {
     struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
-    static const char *const folders[] = { "ml", "root", "upper", "work", "etc" };
+    static const char *const folders[] = { "ml", "root", "upper", "work", "etc", "handover" };
 
     api_free(h->api);
     h->api = NULL;
     loop_watch_free(h->watch);
-    h->watch = NULL;
+    loop_watch_free(h->handover_watch);
+    h->watch = h->handover_watch = NULL;
     early_end(h);
     if (box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
         return -1;
@@ -843,6 +904,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         .out_of_memory = host_out_of_memory,
         .model_artifacts = host_model_artifacts,
         .to_save = host_to_save,
+        .others_saved = host_others_saved,
         .final_metrics = host_final_metrics,
         .tidy = host_tidy,
     };
@@ -911,6 +973,7 @@ void host_free(struct host *h)
     logs_free(h->logs);
     api_free(h->api);
     loop_watch_free(h->watch);
+    loop_watch_free(h->handover_watch);
     /* What the threads had posted before they ended still points here. */
     loop_turn(h->loop, false);
     arena_free(h->early.arena);

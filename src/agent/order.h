@@ -21,6 +21,7 @@ struct order {
     /* train */
     const char *job_name, *job_arn, *output_s3_uri, *output_compression, *checkpoint_s3_uri, *checkpoint_path;
     const struct doc *hyper_parameters, *channels, *metric_definitions;
+    const struct doc *peers; /* host name -> agent, its own too; NULL: it is alone */
     /* serve */
     const struct doc *models;
     int64_t port, startup_timeout_s;

@@ -257,15 +257,32 @@ static void fail_upload(struct train *t, struct arena *a, const struct err *err)
     report_set_text(t->report, "_reason", report_blame(a, &whole));
 }
 
+/* It had ended well and waited for what other instances wrote, and one of them is lost or has failed: what it has is
+ * not a model. */
+static bool is_given_up(struct train *t)
+{
+    struct world *w = t->world;
+    struct err ignored;
+    int64_t grace_s;
+
+    return doc_is(report_doc(t->report), "_outcome", "Completed") && w->task(w, TASK_SAVE, &ignored) == TASK_NONE &&
+           !w->others_saved(w) && w->stop_asked(w, &grace_s) && w->taken_back(w);
+}
+
 static void upload(struct train *t, struct arena *a, int64_t *next_ms)
 {
     struct world *w = t->world;
     struct err err = { 0 };
     const char *outcome = doc_text(report_doc(t->report), "_outcome");
-    bool interrupted = strcmp(outcome, "Interrupted") == 0, cut = doc_bool(report_doc(t->report), "_cut", false);
+    bool interrupted, cut = doc_bool(report_doc(t->report), "_cut", false);
 
     if (doc_bool(report_doc(t->report), "_saved", false))
         return;
+    if (is_given_up(t)) {
+        report_set_text(t->report, "_outcome", "Interrupted");
+        outcome = "Interrupted";
+    }
+    interrupted = strcmp(outcome, "Interrupted") == 0;
     w->to_save(w, interrupted ? SAVE_CHECKPOINTS : strcmp(outcome, "Failed") == 0 ? SAVE_OUTPUT : SAVE_MODEL);
     switch (w->task(w, TASK_SAVE, &err)) {
     case TASK_NONE:
@@ -273,10 +290,10 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
             break;
         if (!interrupted)
             enter(t, "Uploading", "Uploading generated training model");
-        if (save(t, false))
-            w->begin(w, TASK_SAVE);
-        else
+        if (!save(t, false))
             *next_ms = w->wall_ms(w) + RETRY_MS;
+        else if (strcmp(outcome, "Failed") == 0 || interrupted || w->others_saved(w) || must_cut(t, next_ms))
+            w->begin(w, TASK_SAVE);
         if (must_cut(t, next_ms))
             *next_ms = w->wall_ms(w) + RETRY_MS;
         return;

@@ -63,6 +63,7 @@ struct world {
     bool (*out_of_memory)(struct world *);
     const char *(*model_artifacts)(struct world *);       /* after TASK_SAVE, "" for none */
     void (*to_save)(struct world *, enum saving);         /* before TASK_SAVE */
+    bool (*others_saved)(struct world *); /* of one that uploads for others too: whether it has what they wrote */
     struct doc *(*final_metrics)(struct world *, struct arena *);
     int (*tidy)(struct world *, struct err *err); /* removes container, network, folders; report and records stay */
 };

@@ -13,11 +13,12 @@ enum { SLOTS_A_CORE = 4, LEAST_MEMORY_MIB = 512 };
 struct place {
     struct list link; /* in the line, while it waits */
     bool has_slot;
+    int count; /* of slots */
     char uid[64];
 };
 
 struct pool {
-    int cores, slots, used;
+    int cores, slots, used, waiting;
     int64_t memory_bytes;
     struct map *places;
     struct list line;
@@ -56,21 +57,36 @@ void pool_free(struct pool *p)
     free(p);
 }
 
+/* There is room for whoever is at the head of the line. */
+static bool has_room(const struct pool *p)
+{
+    return !list_empty(&p->line) && p->used + list_entry(p->line.next, struct place, link)->count <= p->slots;
+}
+
 bool pool_take(struct pool *p, const char *uid, bool running)
+{
+    return pool_take_all(p, uid, 1, running);
+}
+
+bool pool_take_all(struct pool *p, const char *uid, int count, bool running)
 {
     struct place *place = map_get(p->places, str_of(uid));
 
     if (!place) {
         place = calloc(1, sizeof *place);
         assert(place && strlen(uid) < sizeof place->uid);
+        assert(count > 0);
         strcpy(place->uid, uid);
+        place->count = count;
+        p->waiting++;
         list_append(&p->line, &place->link);
         map_set(p->places, str_of(uid), place);
     }
-    if (!place->has_slot && (running || (p->used < p->slots && p->line.next == &place->link))) {
+    if (!place->has_slot && (running || (p->line.next == &place->link && has_room(p)))) {
         list_remove(&place->link);
         place->has_slot = true;
-        p->used++;
+        p->waiting--;
+        p->used += place->count;
     }
     return place->has_slot;
 }
@@ -80,15 +96,15 @@ const char *pool_give(struct pool *p, const char *uid)
     struct place *place = map_remove(p->places, str_of(uid));
 
     if (place) {
-        if (place->has_slot)
-            p->used--;
-        else
+        if (place->has_slot) {
+            p->used -= place->count;
+        } else {
             list_remove(&place->link);
+            p->waiting--;
+        }
         free(place);
     }
-    if (p->used >= p->slots || list_empty(&p->line))
-        return "";
-    return list_entry(p->line.next, struct place, link)->uid;
+    return has_room(p) ? list_entry(p->line.next, struct place, link)->uid : "";
 }
 
 int pool_waiting_before(const struct pool *p, const char *uid)
@@ -98,7 +114,7 @@ int pool_waiting_before(const struct pool *p, const char *uid)
 
     /* Who asks has most often just come, and thousands may wait. */
     if (last && strcmp(last->uid, uid) == 0)
-        return (int)map_count(p->places) - p->used - 1;
+        return p->waiting - 1;
     for (const struct list *node = p->line.next; node != &p->line; node = node->next, before++)
         if (strcmp(list_entry(node, struct place, link)->uid, uid) == 0)
             return before;
@@ -107,7 +123,7 @@ int pool_waiting_before(const struct pool *p, const char *uid)
 
 int pool_waiting(const struct pool *p)
 {
-    return (int)map_count(p->places) - p->used;
+    return p->waiting;
 }
 
 int pool_slots(const struct pool *p)

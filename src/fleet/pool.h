@@ -20,7 +20,10 @@ void pool_free(struct pool *); /* NULL is fine */
  * fine; 'running' says that it is known to run (after a restart): it gets a slot whatever the line. */
 bool pool_take(struct pool *, const char *uid, bool running);
 
-/* Gives the slot, or the place in the line, back; not having one is fine. Returns the uid at the head of the line that
+/* The same for 'count' instances that only make sense together: all have a slot, or none. At most pool_slots(). */
+bool pool_take_all(struct pool *, const char *uid, int count, bool running);
+
+/* Gives the slots, or the place in the line, back; not having one is fine. Returns the uid at the head of the line that
  * can have it now ("" for none), valid until the next call. */
 const char *pool_give(struct pool *, const char *uid);
 

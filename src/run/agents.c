@@ -287,6 +287,8 @@ static int agents_forget(struct runtime *rt, const char *name, struct err *err)
             return -1;
         if (rename(folder, gone) < 0 && errno != ENOENT)
             return fail_errno(err, errno, "remove %s", folder);
+    } else if (!box.process && network_remove(a, box.run_folder, name, err) < 0) {
+        return -1; /* its peers had reserved its address, and it never came */
     }
     reap(g);
     child_forget(child_find(g, name));

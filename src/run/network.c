@@ -3,7 +3,8 @@
  * A /30 for each container out of 10.213.0.0/16: index i has this host at .1 and the container at .2 of
  * 10.213.0.0 + 4 i. The host's end is called sgb<i>, or sgi<i> for an isolated container, so that the rules of the one
  * nft table know them by name and no rule has to be made for each container. A reservation is a symlink
- * <index> -> <run folder>/<name>, which is made whole or not at all. */
+ * <index> -> <run folder>/<name>, which is made whole or not at all. Beside it <index>.peers holds the pairs of
+ * addresses that network_join() let through, as elements of the table's set. */
 #include "run/network.h"
 
 #include <arpa/inet.h>
@@ -37,16 +38,18 @@
 
 #define POOL_FOLDER "/run/sagebrush/net"
 
-enum { POOL_SIZE = 1 << 14, POOL_BASE = 10 << 24 | 213 << 16 };
+enum { POOL_SIZE = 1 << 14, POOL_BASE = 10 << 24 | 213 << 16, PEERS_MAX = 64 << 10 };
 
 /* One transaction, applied as a whole: again is harmless. */
 static const char rules[] =
     "add table ip sagebrush\n"
     "flush table ip sagebrush\n"
     "table ip sagebrush {\n"
+    "  set peers { type ipv4_addr . ipv4_addr; }\n"
     "  chain outbound { type nat hook postrouting priority 100; policy accept;\n"
     "    ip saddr 10.213.0.0/16 oifname != \"sg[bi]*\" masquerade; }\n"
     "  chain forward { type filter hook forward priority 0; policy accept;\n"
+    "    ip saddr . ip daddr @peers accept;\n"
     "    iifname \"sgi*\" drop; oifname \"sgi*\" drop; iifname \"sgb*\" oifname \"sgb*\" drop; }\n"
     "  chain inbound { type filter hook input priority 0; policy accept;\n"
     "    iifname \"sgi*\" ct state new drop; }\n"
@@ -145,6 +148,54 @@ static int pool_find(const char *owner, int *ret_others)
     return index;
 }
 
+/* The container's; this host's end is the one before it. */
+static uint32_t address_of(int index)
+{
+    return (uint32_t)POOL_BASE + (uint32_t)index * 4 + 2;
+}
+
+static const char *dotted(struct arena *a, uint32_t address)
+{
+    return arena_printf(a, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
+}
+
+/* Lets the pairs of a reservation through, or no more. Adding what is there is harmless, so that what may be gone is
+ * added before it is deleted. */
+static int apply_peers(const char *pairs, bool leave, struct err *err)
+{
+    _cleanup_buf_ struct buf text = { 0 };
+
+    buf_printf(&text, "add element ip sagebrush peers { %s }\n", pairs);
+    if (leave)
+        buf_printf(&text, "delete element ip sagebrush peers { %s }\n", pairs);
+    return run_nft(text.data, err);
+}
+
+static const char *peers_path(struct arena *a, int index)
+{
+    return arena_printf(a, POOL_FOLDER "/%d.peers", index);
+}
+
+static int make_rules(struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    DIR *folder;
+    struct dirent *entry;
+    struct str pairs;
+    int result = 0;
+
+    if (run_nft(rules, err) < 0 || file_write_atomic(POOL_FOLDER "/rules", rules, sizeof rules - 1, 0600, err) < 0)
+        return -1;
+    folder = opendir(POOL_FOLDER);
+    while (folder && result == 0 && (entry = readdir(folder)) != NULL)
+        if (text_ends(entry->d_name, ".peers") &&
+            file_read(a, arena_printf(a, POOL_FOLDER "/%s", entry->d_name), PEERS_MAX, &pairs, err) == 0)
+            result = apply_peers(pairs.data, false, err);
+    if (folder)
+        closedir(folder);
+    return result;
+}
+
 static int pool_reserve(struct arena *a, const char *owner, int *ret_index, struct err *err)
 {
     _cleanup_fd_ int lock = -1;
@@ -154,10 +205,9 @@ static int pool_reserve(struct arena *a, const char *owner, int *ret_index, stru
     if (pool_lock(&lock, err) < 0)
         return -1;
     /* The kernel is asked, not the file: a firewall that reloads takes our table along, and isolation with it. */
-    if (!path_exists(POOL_FOLDER "/rules") || run_nft("list chain ip sagebrush inbound\n", err) < 0) {
-        if (run_nft(rules, err) < 0 || file_write_atomic(POOL_FOLDER "/rules", rules, sizeof rules - 1, 0600, err) < 0)
-            return -1;
-    }
+    if ((!path_exists(POOL_FOLDER "/rules") || run_nft("list set ip sagebrush peers\n", err) < 0) &&
+        make_rules(err) < 0)
+        return -1;
     *ret_index = pool_find(owner, &others);
     if (*ret_index >= 0)
         return 0;
@@ -238,16 +288,16 @@ static int interface_up(struct nl_sock *s, int interface)
     return r;
 }
 
-static int add_default_route(struct nl_sock *s, int interface, uint32_t gateway)
+static int add_route(struct nl_sock *s, int interface, uint32_t target, int prefix, uint32_t gateway)
 {
-    uint32_t net = htonl(gateway);
+    uint32_t net = htonl(gateway), destination = htonl(target);
     struct rtnl_route *route = rtnl_route_alloc();
     struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
-    struct nl_addr *to = nl_addr_alloc(0), *via = nl_addr_build(AF_INET, &net, sizeof net);
+    struct nl_addr *to = nl_addr_build(AF_INET, &destination, sizeof destination);
+    struct nl_addr *via = nl_addr_build(AF_INET, &net, sizeof net);
     int r;
 
-    nl_addr_set_family(to, AF_INET);
-    nl_addr_set_prefixlen(to, 0);
+    nl_addr_set_prefixlen(to, prefix);
     rtnl_route_set_family(route, AF_INET);
     rtnl_route_set_dst(route, to);
     rtnl_route_nh_set_ifindex(hop, interface);
@@ -265,7 +315,7 @@ struct inside {
     const char *host_end;  /* the other end's name; NULL: no pair */
     int host_namespace;
     uint32_t address, gateway;
-    bool out;
+    bool out, peers;
     struct err *err;
     int result;
 };
@@ -352,7 +402,9 @@ static int set_up_inside(const struct inside *in, struct err *err)
         if (r == 0)
             r = interface_up(s, eth);
         if (r == 0 && in->out)
-            r = add_default_route(s, eth, in->gateway);
+            r = add_route(s, eth, 0, 0, in->gateway);
+        if (r == 0 && in->peers)
+            r = add_route(s, eth, POOL_BASE, 16, in->gateway);
     }
     nl_socket_free(s);
     return r < 0 ? fail_nl(err, r, "set up the container's network") : 0;
@@ -407,11 +459,6 @@ static int forwarding_on(struct err *err)
     return 0;
 }
 
-static const char *dotted(struct arena *a, uint32_t address)
-{
-    return arena_printf(a, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
-}
-
 static const char *namespace_path(struct arena *a, const char *run_folder, const char *name)
 {
     return arena_printf(a, "%s/netns/%s", run_folder, name);
@@ -423,7 +470,8 @@ int network_setup(struct arena *a, const char *run_folder, const char *name, enu
     const char *owner = arena_printf(a, "%s/%s", run_folder, name);
     _cleanup_fd_ int here = -1;
     struct network n = { .namespace_path = namespace_path(a, run_folder, name), .address = "", .gateway = "" };
-    struct inside in = { .path = n.namespace_path, .out = mode == NETWORK_OUT, .err = err, .result = -1 };
+    struct inside in = { .path = n.namespace_path, .out = mode == NETWORK_OUT, .peers = mode == NETWORK_PEERS,
+                         .err = err, .result = -1 };
     int index;
 
     if (folder_make(arena_printf(a, "%s/netns", run_folder), 0700, err) < 0)
@@ -435,8 +483,8 @@ int network_setup(struct arena *a, const char *run_folder, const char *name, enu
         if (here < 0)
             return fail_errno(err, errno, "open our network namespace");
         in.host_namespace = here;
-        in.gateway = (uint32_t)POOL_BASE + (uint32_t)index * 4 + 1;
-        in.address = in.gateway + 1;
+        in.address = address_of(index);
+        in.gateway = in.address - 1;
         in.host_end = arena_printf(a, "%s%d", mode == NETWORK_OUT ? "sgb" : "sgi", index);
         n.address = dotted(a, in.address);
         n.gateway = dotted(a, in.gateway);
@@ -445,9 +493,53 @@ int network_setup(struct arena *a, const char *run_folder, const char *name, enu
         return -1;
     if (in.host_end && set_up_host_end(in.host_end, in.gateway, err) < 0)
         return -1;
-    if (mode == NETWORK_OUT && forwarding_on(err) < 0)
+    if ((mode == NETWORK_OUT || mode == NETWORK_PEERS) && forwarding_on(err) < 0)
         return -1;
     *ret = n;
+    return 0;
+}
+
+int network_join(struct arena *a, const char *run_folder, const char *name, const char *const *peers, int count,
+                 const char **ret_addresses, struct err *err)
+{
+    _cleanup_buf_ struct buf pairs = { 0 };
+    _cleanup_fd_ int lock = -1;
+    const char *own;
+    int index, peer;
+
+    if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, name), &index, err) < 0)
+        return -1;
+    own = dotted(a, address_of(index));
+    for (int i = 0; i < count; i++) {
+        if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, peers[i]), &peer, err) < 0)
+            return -1;
+        ret_addresses[i] = dotted(a, address_of(peer));
+        buf_printf(&pairs, "%s%s . %s, %s . %s", i ? ", " : "", own, ret_addresses[i], ret_addresses[i], own);
+    }
+    if (!count)
+        return 0;
+    if (pool_lock(&lock, err) < 0)
+        return -1;
+    /* Noted first: what is let through is always found by who takes it back. */
+    if (file_write_atomic(peers_path(a, index), pairs.data, pairs.size, 0600, err) < 0)
+        return -1;
+    return apply_peers(pairs.data, false, err);
+}
+
+/* Under the lock. */
+static int leave_peers(struct arena *a, int index, struct err *err)
+{
+    const char *path = peers_path(a, index);
+    struct str pairs;
+    struct err gone;
+
+    if (!path_exists(path))
+        return 0;
+    if (file_read(a, path, PEERS_MAX, &pairs, err) < 0)
+        return -1;
+    apply_peers(pairs.data, true, &gone); /* without the table nobody is let through either */
+    if (unlink(path) < 0 && errno != ENOENT)
+        return fail_errno(err, errno, "remove %s", path);
     return 0;
 }
 
@@ -485,6 +577,8 @@ int network_remove(struct arena *a, const char *run_folder, const char *name, st
     index = pool_find(arena_printf(a, "%s/%s", run_folder, name), &others);
     if (index < 0)
         return 0;
+    if (leave_peers(a, index, err) < 0)
+        return -1;
     /* The namespace takes its interfaces along, but later, when the kernel finds the time: the name must be free when
      * the reservation is. */
     remove_interface(arena_printf(a, "sgb%d", index));

@@ -13,7 +13,8 @@
 enum network_mode {
     NETWORK_NONE,  /* loopback only: an isolated training job */
     NETWORK_LOCAL, /* this host can reach it, it reaches nobody: an isolated endpoint */
-    NETWORK_OUT,   /* the outside by NAT; not other containers */
+    NETWORK_PEERS, /* the same, but for those of network_join(): an isolated training job of several instances */
+    NETWORK_OUT,   /* the outside by NAT; of other containers only those of network_join() */
 };
 
 struct network {
@@ -24,6 +25,12 @@ struct network {
 
 int network_setup(struct arena *, const char *run_folder, const char *name, enum network_mode, struct network *ret,
                   struct err *err);
+
+/* After network_setup of 'name': it and its peers, containers of this host by name, may talk to each other from now on.
+ * A peer that is not there yet has its address reserved; it gets it when it is set up, and network_remove gives it back
+ * also when that never came. ret_addresses: one for each. */
+int network_join(struct arena *, const char *run_folder, const char *name, const char *const *peers, int count,
+                 const char **ret_addresses, struct err *err);
 
 /* Not there is fine. */
 int network_remove(struct arena *, const char *run_folder, const char *name, struct err *err);

@@ -18,6 +18,10 @@ static int accept_order(struct arena *a, const struct runtime_config *config, co
         return fail(err, ERR_INVALID,
                     "The image %s needs a container, and this server runs plain processes (runtime \"process\"): only "
                     "its own algorithms and framework images, with their own entry point, run here.", reference);
+    if (doc_has(order, "peers"))
+        return fail(err, ERR_INVALID,
+                    "Several instances need a network each, and this server runs plain processes (runtime "
+                    "\"process\"): set InstanceCount to 1.");
     if (doc_bool(order, "isolated", false))
         return fail(err, ERR_INVALID,
                     "Network isolation needs a container, and this server runs plain processes (runtime "

@@ -59,12 +59,13 @@ static void check_start(const struct agent *x)
         return;
     if (doc_int(row.status, "_Attempt", 0) != attempt_of(x->name))
         broken("%s was started, and its job is at attempt %d", x->name, (int)doc_int(row.status, "_Attempt", 0));
-    if (doc_has(row.status, "_StartedMs") || doc_has(row.status, "TrainingEndTime"))
+    if (doc_has(row.status, arena_printf(a, "_StartedMs.%s", x->host)) || doc_has(row.status, "TrainingEndTime"))
         broken("%s was started, and its job was seen running before", x->name);
     for (int i = 0; i < w.agent_count; i++)
-        if (&w.agents[i] != x && strcmp(w.agents[i].owner, x->owner) == 0 && w.agents[i].there)
+        if (strcmp(w.agents[i].owner, x->owner) == 0 && w.agents[i].there &&
+            attempt_of(w.agents[i].name) != attempt_of(x->name))
             broken("%s was started beside %s", x->name, w.agents[i].name);
-    if (x->starts > 1 && doc_bool(row.status, "_Seen", false))
+    if (x->starts > 1 && doc_has(row.status, arena_printf(a, "_Seen.%s", x->host)))
         broken("%s was started again after a report of it was saved", x->name);
 }
 
@@ -79,6 +80,7 @@ static void started(const char *name)
                               .orphan = strcmp(name, ORPHAN) == 0 };
         snprintf(x->name, sizeof x->name, "%s", name);
         snprintf(x->owner, sizeof x->owner, "%s", owner_of(name));
+        snprintf(x->host, sizeof x->host, "%s", doc_text(sim_order(w.runtime, name), "host_name"));
     }
     if (sim_count(w.runtime, name) == x->starts)
         return; /* it ran already: harmless */
@@ -97,6 +99,19 @@ static bool has_waited(const struct row *job)
     return wait_s && w.wall_ms >= job->created_ms + wait_s * 1000;
 }
 
+/* Another instance of its attempt is lost, or ended otherwise than well. */
+static bool is_alone(const struct agent *x)
+{
+    for (int i = 0; i < w.agent_count; i++) {
+        const struct agent *y = &w.agents[i];
+
+        if (y != x && strcmp(y->owner, x->owner) == 0 && attempt_of(y->name) == attempt_of(x->name) &&
+            (y->lost || (y->ended && !y->well)))
+            return true;
+    }
+    return false;
+}
+
 /* What the saved row says of a job that is being stopped. */
 static void check_stop(const struct agent *x)
 {
@@ -105,7 +120,7 @@ static void check_stop(const struct agent *x)
     struct row row;
 
     if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_bool(row.want, "Stop", false) &&
-        doc_int(row.want, "Interrupt.Attempt", -1) != attempt_of(x->name) && !has_waited(&row))
+        doc_int(row.want, "Interrupt.Attempt", -1) != attempt_of(x->name) && !has_waited(&row) && !is_alone(x))
         broken("%s is told to stop, and nobody asked for it", x->name);
 }
 
@@ -190,6 +205,7 @@ static void end(struct agent *x, const char *outcome, const char *reason, int ex
     tell("%s ends: %s", x->name, outcome);
     sim_end(w.runtime, x->name, outcome, reason, exit_code);
     x->ended = true;
+    x->well = strcmp(outcome, "Completed") == 0;
     x->ended_boot_ms = w.boot_ms;
 }
 
@@ -215,7 +231,8 @@ static void train(struct agent *x)
             end(x, "Stopped", "", 143);
         return;
     }
-    if (roll(w.calm ? 2 : 12))
+    /* It waits for one that does not answer any more. */
+    if (roll(w.calm ? 2 : 12) || is_alone(x))
         return;
     if (chance(F_FAIL, 150)) {
         end(x, "Failed", roll(2) ? "AlgorithmError: told to fail, exit code: 1" : "InternalServerError: told to fail",

@@ -165,9 +165,9 @@ void control_start(void)
     /* Jobs alone may well wait for each other, and endpoints alone find no room; where there are both, a job would wait
      * for an endpoint without end. */
     w.platform.pool = pool_new(2, (int64_t)8 << 30,
-                               w.seed % 3 == 0                      ? 1 + (int)(w.seed % 2)
+                               w.seed % 3 == 0                      ? INSTANCES + (int)(w.seed % 2)
                                : w.seed % 3 == 1 && w.seed % 5 == 0 ? 1 + (int)(w.seed % 4)
-                                                                    : 2 * ENDPOINTS + (int)(w.seed % 2));
+                                                                    : 2 * ENDPOINTS + INSTANCES - (int)(w.seed % 2));
     if (routes_new("/data", &w.platform.routes, &err) < 0 || engine_new(&world, &w.engine, &err) < 0)
         broken("the control plane does not start: %s", err.text);
     restore_routes();

@@ -32,11 +32,14 @@ enum fault {
     F_ALL = 8191,
 };
 
+/* A job of this seed has so many instances; every other one in its place has one. */
+#define INSTANCES ((int)(w.seed / 3 % 3) + 1)
+
 enum { JOBS = 4, ENDPOINTS = 2, AGENTS = 512 };
 
 struct agent { /* as the world knows it */
-    char name[64], owner[32];
-    bool serves, there, stopping, ended, lost;
+    char name[64], owner[32], host[16];
+    bool serves, there, stopping, ended, well, lost;
     bool orphan; /* no row owns it */
     int starts, phase;
     int64_t started_boot_ms, ended_boot_ms; /* of the user's code */
@@ -52,6 +55,7 @@ struct noun {
     bool stop_answered, delete_answered, delete_unsure;
     char last[32]; /* state that was answered last */
     int configs;   /* of an endpoint: how many were made, for names */
+    int instances;
     bool spot, patient; /* of a job: may be interrupted; waits and runs as long as it takes */
     int retries;
 };

@@ -148,7 +148,7 @@ static struct doc *job_input(struct arena *a, void *of)
     doc_set_string(a, doc_member(a, d, "OutputDataConfig", DOC_MAP), "S3OutputPath", "s3://bucket/out");
     m = doc_member(a, d, "ResourceConfig", DOC_MAP);
     doc_set_string(a, m, "InstanceType", "ml.m5.large");
-    doc_set_integer(a, m, "InstanceCount", 1);
+    doc_set_integer(a, m, "InstanceCount", n->instances);
     doc_set_integer(a, m, "VolumeSizeInGB", 1);
     m = doc_member(a, d, "StoppingCondition", DOC_MAP);
     doc_set_integer(a, m, "MaxRuntimeInSeconds", n->patient ? 3600 : 60);
@@ -208,6 +208,7 @@ void user_begin(void)
 {
     for (int i = 0; i < JOBS; i++) {
         w.jobs[i] = (struct noun){ .kind = &training_job,
+                                   .instances = i % 2 == 0 ? 1 : INSTANCES,
                                    .spot = i % 2 == 1,
                                    .patient = w.seed % 5 != 0,
                                    .retries = (int)(w.seed + (unsigned)i) % 3 };

@@ -6,6 +6,7 @@
 #include "aws/algorithm.h"
 #include "aws/pattern.h"
 #include "engine/engine.h"
+#include "fleet/pool.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
@@ -111,6 +112,8 @@ static int refuse_unsafe(const struct doc *input, struct err *err)
 
 static int check(struct call *c, const struct training_spec *s, struct err *err)
 {
+    struct platform *platform = engine_context(c->engine);
+
     if (*s->algorithm)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Algorithm %s: AlgorithmName is not here yet; give a TrainingImage.", s->algorithm);
@@ -122,12 +125,12 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
     if (!*s->instance_type || s->instance_count < 1)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "ResourceConfig must have InstanceType and InstanceCount.");
-    if (s->instance_count > 1)
+    if (s->instance_count > pool_slots(platform->pool))
         return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
-                         "The account-level service limit '%s for training job usage' is 1 Instances, with current "
-                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. Training jobs of "
-                         "several instances are not here yet; see docs/compatibility.md.",
-                         s->instance_type, s->instance_count);
+                         "The account-level service limit '%s for training job usage' is %d Instances, with current "
+                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. Please use AWS "
+                         "Service Quotas to request an increase for this quota. This machine runs no more at a time.",
+                         s->instance_type, pool_slots(platform->pool), s->instance_count);
     if (s->spot && !s->max_wait_s)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Invalid MaxWaitTimeInSeconds. It is required when EnableManagedSpotTraining is true.");

@@ -52,32 +52,53 @@ static int64_t disk_bytes(const struct training_spec *s)
     return type && type->nvme_gb ? 0 : s->volume_gb << 30;
 }
 
-int training_order(struct pass *p, const struct resource *r, int64_t since_ms, int64_t left_s, struct doc **ret,
-                   struct err *err)
+/* The agents of all hosts: those of one job may talk to each other. */
+static struct doc *peers_of(struct arena *a, const struct resource *r, const struct training_spec *s)
+{
+    struct doc *peers = doc_map(a);
+
+    for (int i = 0; i < s->instance_count; i++)
+        doc_set_string(a, peers, training_host(a, i), training_agent(a, r, i, training_attempt(r)));
+    return peers;
+}
+
+static struct doc *hosts_of(struct arena *a, const struct training_spec *s)
+{
+    struct doc *hosts = doc_list(a);
+
+    for (int i = 0; i < s->instance_count; i++)
+        doc_append(a, hosts, doc_string(a, training_host(a, i)));
+    return hosts;
+}
+
+int training_order(struct pass *p, const struct resource *r, int instance, int64_t since_ms, int64_t left_s,
+                   struct doc **ret, struct err *err)
 {
     struct arena *a = p->arena;
     struct training_spec s = training_spec_of(r->row.spec);
-    struct instance instance = {
+    const char *host = training_host(a, instance);
+    struct instance common = {
         .owner = &r->row,
-        .name = training_agent(a, r, training_attempt(r)),
+        .name = training_agent(a, r, instance, training_attempt(r)),
         .work = "train",
         .image = s.image,
         .instance_type = s.instance_type,
         .role_arn = s.role_arn,
         .log_group = "/aws/sagemaker/TrainingJobs",
-        .log_stream = arena_printf(a, "%s/algo-1-%" PRId64, r->row.name, since_ms / 1000),
+        .log_stream = arena_printf(a, "%s/%s-%" PRId64, r->row.name, host, since_ms / 1000),
         .environment = s.environment,
         .entrypoint = s.entrypoint,
         .arguments = s.arguments,
         .isolated = s.isolated,
     };
-    struct doc *order, *hosts = doc_list(a);
+    struct doc *order;
 
-    if (instance_order(a, p->engine, &instance, p->now_ms, &order, err) < 0)
+    if (instance_order(a, p->engine, &common, p->now_ms, &order, err) < 0)
         return -1;
-    doc_append(a, hosts, doc_string(a, "algo-1"));
-    doc_set(a, order, "hosts", hosts);
-    doc_set_string(a, order, "host_name", "algo-1");
+    doc_set(a, order, "hosts", hosts_of(a, &s));
+    if (s.instance_count > 1)
+        doc_set(a, order, "peers", peers_of(a, r, &s));
+    doc_set_string(a, order, "host_name", host);
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", left_s);

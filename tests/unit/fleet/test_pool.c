@@ -44,6 +44,25 @@ static void who_runs_already_is_let_in(void **state)
     pool_free(p);
 }
 
+static void a_gang_has_all_or_nothing(void **state)
+{
+    struct pool *p = pool_new(2, (int64_t)8 << 30, 4);
+
+    assert_true(pool_take(p, "a", false));
+    assert_true(pool_take(p, "b", false));
+    assert_false(pool_take_all(p, "gang", 3, false));
+    assert_int_equal(pool_used(p), 2);
+    /* One that would fit does not slip past. */
+    assert_false(pool_take(p, "c", false));
+    assert_string_equal(pool_give(p, "a"), "gang");
+    assert_true(pool_take_all(p, "gang", 3, false));
+    assert_int_equal(pool_used(p), 4);
+    assert_int_equal(pool_waiting(p), 1);
+    assert_string_equal(pool_give(p, "gang"), "c");
+    assert_int_equal(pool_used(p), 1);
+    pool_free(p);
+}
+
 static void limits_are_the_smaller_of_type_and_machine(void **state)
 {
     struct pool *p = pool_new(2, (int64_t)20 << 30, 0);
@@ -61,6 +80,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_line_is_kept),
         cmocka_unit_test(who_runs_already_is_let_in),
+        cmocka_unit_test(a_gang_has_all_or_nothing),
         cmocka_unit_test(limits_are_the_smaller_of_type_and_machine),
     };
 
