@@ -50,7 +50,8 @@ int channel_read(struct arena *a, const struct order *o, const struct doc *d, st
                          .sharded = doc_is(d, "distribution", "ShardedByS3Key"),
                          .shuffled = doc_has(d, "shuffle_seed"), .seed = doc_int(d, "shuffle_seed", 0),
                          .gzip = doc_is(d, "compression", "Gzip"), .records = doc_is(d, "record_wrapper", "RecordIO"),
-                         .attributes = doc_get(d, "attributes"), .path = doc_text(d, "file_system.path"),
+                         .attributes = doc_get(d, "attributes"), .folder = doc_text(d, "file_system.folder"),
+                         .directory = doc_text(d, "file_system.directory"),
                          .read_only = !doc_is(d, "file_system.access_mode", "rw") };
 
     host_place(o, &c.place, &c.hosts);

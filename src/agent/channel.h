@@ -15,7 +15,7 @@ struct channel {
     int64_t seed;
     const struct doc *attributes; /* of a line, in this order */
     size_t place, hosts;          /* this host among those that share the channel */
-    const char *path;             /* of a folder on this machine */
+    const char *folder, *directory; /* of a file system: what may be seen, and the path below it */
     bool read_only;
 };
 

@@ -204,7 +204,7 @@ const char *feeder_failed(struct arena *a, const char *folder)
     return str_dup(a, text);
 }
 
-int feeder_remove(const struct order *o, const char *folder, struct err *err)
+int feeder_remove(const char *folder, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     const char *lock = lock_of(a, folder);
@@ -217,13 +217,6 @@ int feeder_remove(const struct order *o, const char *folder, struct err *err)
             return -1;
         if (pid)
             usleep(5000);
-    }
-    for (size_t i = 0; i < list_count(o->channels); i++) {
-        const char *at = fastfile_folder(a, folder, doc_text(o->channels->items[i], "name"));
-
-        while (is_mounted(a, at))
-            if (umount2(at, MNT_DETACH) < 0)
-                return fail_errno(err, errno, "unmount %s", at);
     }
     return 0;
 }

@@ -28,7 +28,7 @@ void feeder_check(struct feeder *);
 /* Why the job cannot go on; "" when it can. */
 const char *feeder_failed(struct arena *, const char *folder);
 
-/* Ends it and unmounts, whoever started it. */
-int feeder_remove(const struct order *, const char *folder, struct err *err);
+/* Ends it, whoever started it. What it answered for was unmounted before. */
+int feeder_remove(const char *folder, struct err *err);
 
 #endif

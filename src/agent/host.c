@@ -18,6 +18,7 @@
 #include "agent/cause.h"
 #include "agent/fastfile.h"
 #include "agent/feeder.h"
+#include "agent/filesystem.h"
 #include "agent/handover.h"
 #include "agent/logs.h"
 #include "agent/meter.h"
@@ -518,21 +519,25 @@ static const char *const *host_lines(struct host *h, struct arena *a)
     return lines;
 }
 
-/* The channels that are no folders of /opt/ml: FastFile mounts and folders of file systems. */
+/* The channels that are no folders of /opt/ml: FastFile mounts and directories of file systems. */
 static int mount_channels(struct host *h, struct arena *a, struct box_order *o, struct bundle_mount *mounts,
                           struct err *err)
 {
     for (size_t i = 0; i < list_count(h->order->channels) && i < CHANNELS_MAX; i++) {
+        struct bundle_mount m = { 0 };
         struct channel c;
 
         if (channel_read(a, h->order, h->order->channels->items[i], &c, err) < 0)
             return -1;
-        if (c.mode == CHANNEL_FAST || c.mode == CHANNEL_FOLDER)
-            mounts[o->mount_count++] = (struct bundle_mount){
-                .source = c.mode == CHANNEL_FAST ? fastfile_folder(a, h->folder, c.name) : c.path,
-                .at = arena_printf(a, "/opt/ml/input/data/%s", c.name),
-                .read_only = c.mode == CHANNEL_FAST || c.read_only,
-            };
+        if (c.mode == CHANNEL_FAST)
+            m.source = fastfile_folder(a, h->folder, c.name);
+        else if (c.mode == CHANNEL_FOLDER && filesystem_mount(a, h->folder, &c, &m.source, err) < 0)
+            return -1;
+        if (!m.source)
+            continue;
+        m.at = arena_printf(a, "/opt/ml/input/data/%s", c.name);
+        m.read_only = c.mode == CHANNEL_FAST || c.read_only;
+        mounts[o->mount_count++] = m;
     }
     return 0;
 }
@@ -842,7 +847,7 @@ static int end_feeder(struct host *h, struct err *err)
     loop_timer_stop(h->loop, &h->feeder_timer);
     feeder_free(h->feeder);
     h->feeder = NULL;
-    return feeder_wanted(h->order) ? feeder_remove(h->order, h->folder, err) : 0;
+    return feeder_wanted(h->order) ? feeder_remove(h->folder, err) : 0;
 }
 
 static int host_tidy(struct world *w, struct err *err)

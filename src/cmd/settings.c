@@ -43,6 +43,10 @@ const struct setting setting_table[] = {
       "How many bytes a second of checkpoints a running job's agent uploads, so that the job keeps its disk and its "
       "cores; at the end of a job there is no limit. 0: none at all.",
       "bytes, or a number with K, M or G" },
+    { "file-systems", "",
+      "The folders that stand for file systems, as ID:FOLDER, parted by commas: fs-0123abcd:/srv/data. A training job "
+      "may read and write below the folder of the FileSystemId that a channel names, as root, and nowhere else.",
+      "ID:FOLDER pairs with absolute paths, IDs as fs-0123abcd" },
     { "log-level", "info", "What is logged: debug, info, warning or error.", "debug, info, warning or error" },
     {},
 };
@@ -88,6 +92,18 @@ static bool names_fit(const char *value)
     return true;
 }
 
+static bool file_systems_fit(const char *value)
+{
+    for (value += strspn(value, ", "); *value; value += strspn(value, ", ")) {
+        size_t digits = text_starts(value, "fs-") ? strspn(value + 3, "0123456789abcdef") : 0;
+
+        if (digits < 8 || digits > 18 || value[3 + digits] != ':' || value[4 + digits] != '/')
+            return false;
+        value += strcspn(value, ", ");
+    }
+    return true;
+}
+
 int settings_set(struct arena *a, struct settings *s, const char *key, const char *value, struct err *err)
 {
     const struct setting *row = setting_table;
@@ -123,6 +139,9 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
         s->images = good ? arena_strdup(a, value) : s->images;
     } else if (strcmp(key, "disk-reserve") == 0) {
         good = size_of(value, &s->disk_reserve_bytes) == 0;
+    } else if (strcmp(key, "file-systems") == 0) {
+        good = file_systems_fit(value);
+        s->file_systems = good ? arena_strdup(a, value) : s->file_systems;
     } else if (strcmp(key, "checkpoint-rate") == 0) {
         good = size_of(value, &s->checkpoint_bytes_per_s) == 0;
     } else {
@@ -142,6 +161,7 @@ void settings_defaults(struct settings *s)
                              .runtime = "container",
                              .names = "",
                              .images = "",
+                             .file_systems = "",
                              .disk_reserve_bytes = INT64_C(1) << 30,
                              .checkpoint_bytes_per_s = INT64_C(256) << 20,
                              .log_level = "info" };
@@ -199,6 +219,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .runtime = doc_text_or(d, "runtime", s.runtime),
         .names = doc_text_or(d, "names", s.names),
         .images = doc_text_or(d, "images", s.images),
+        .file_systems = doc_text_or(d, "file_systems", s.file_systems),
         .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
         .checkpoint_bytes_per_s = doc_int(d, "checkpoint_bytes_per_s", s.checkpoint_bytes_per_s),
         .log_level = doc_text_or(d, "log_level", s.log_level),
@@ -220,6 +241,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_string(a, d, "runtime", s->runtime);
     doc_set_string(a, d, "names", s->names);
     doc_set_string(a, d, "images", s->images);
+    doc_set_string(a, d, "file_systems", s->file_systems);
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
     doc_set_integer(a, d, "checkpoint_bytes_per_s", s->checkpoint_bytes_per_s);
     doc_set_string(a, d, "log_level", s->log_level);

@@ -12,6 +12,7 @@ struct routes;
 struct platform {
     const char *account, *default_region;
     const char *data_folder;
+    const char *file_systems; /* "fs-0123abcd:/srv/data, ...": the folders that stand for them */
     const char *api_socket, *admin_socket; /* where the agents reach us */
     struct rand *rand;
     struct pool *pool;

@@ -255,12 +255,20 @@ open("/opt/ml/output/data/hash", "w").write(h.hexdigest())
 
 def test_a_folder_of_a_file_system(world):
     shared = f'{world.folder}/shared'
-    os.makedirs(shared)
-    open(f'{shared}/a', 'w').write('here')
+    os.makedirs(f'{shared}/data')
+    open(f'{shared}/data/a', 'w').write('here')
     run(world, '''
 assert open("/opt/ml/input/data/ro/a").read() == "here"
 try: open("/opt/ml/input/data/ro/b", "w"); raise SystemExit("written")
 except OSError as e: assert e.errno == 30, e
 open("/opt/ml/input/data/rw/c", "w").write("written")
-''', channels=[{'name': n, 'input_mode': 'File', 'file_system': {'type': 'EFS', 'path': shared, 'access_mode': n}} for n in ('ro', 'rw')])
-    assert open(f'{shared}/c').read() == 'written' and open(f'{shared}/a').read() == 'here'
+import os; os.symlink("/etc", "/opt/ml/input/data/rw/out")
+''', channels=[folder(shared, '/data', n, n) for n in ('ro', 'rw')])
+    assert open(f'{shared}/data/c').read() == 'written' and open(f'{shared}/data/a').read() == 'here'
+    for directory in ('/data/out', '/../..', '/none'):
+        r = world.train('print(1)', channels=[folder(shared, directory, 'rw')]).start().ended()
+        assert r['outcome'] == 'Failed' and f'the DirectoryPath {directory} of its file system' in r['failure_reason'], r
+
+
+def folder(shared, directory, access, name='train'):
+    return {'name': name, 'input_mode': 'File', 'file_system': {'folder': shared, 'directory': directory, 'access_mode': access}}

@@ -127,9 +127,8 @@ def server():
     s.stop()
 
 
-@pytest.fixture
-def aws(server, monkeypatch):
-    """boto3.client, with the environment of the server and nothing else set."""
+def enter(server, monkeypatch):
+    """The environment of the server and nothing else."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "SAGEMAKER_")):
             monkeypatch.delenv(name)
@@ -137,10 +136,16 @@ def aws(server, monkeypatch):
         if name.startswith(("AWS_", "SAGEMAKER_")):
             monkeypatch.setenv(name, value)
     # This Python started before the server: what PYTHONPATH would have done at its start is done now.
-    import boto3
     import botocore.loaders
     monkeypatch.setattr(botocore.loaders.Loader, "CUSTOMER_DATA_PATH", server.env["AWS_DATA_PATH"])
 
+
+@pytest.fixture
+def aws(server, monkeypatch):
+    """boto3.client, with the environment of the server and nothing else set."""
+    import boto3
+
+    enter(server, monkeypatch)
     session = boto3.session.Session()
     return session.client
 

@@ -1,9 +1,11 @@
 /* training.h - the parts of TrainingJob: training_job.c is the API's side, training_run.c the world's, training_order.c
- * what its agents are told. */
+ * what its agents are told, training_channel.c its channels. */
 #ifndef SERVICES_SAGEMAKER_TRAINING_H
 #define SERVICES_SAGEMAKER_TRAINING_H
 
 #include "engine/kind.h"
+
+struct platform;
 
 /* The part of the request that is read. Texts are "" and documents NULL where it has none. */
 struct training_spec {
@@ -36,6 +38,10 @@ const char *training_agent(struct arena *, const struct resource *, int instance
  * left of MaxRuntimeInSeconds. */
 int training_order(struct pass *, const struct resource *, int instance, int64_t since_ms, int64_t left_s,
                    struct doc **ret, struct err *err);
+
+/* InputDataConfig, and what the agent is told of it. */
+int training_check_channels(struct call *, const struct training_spec *, struct err *err);
+struct doc *training_channels(struct arena *, const struct platform *, const struct training_spec *);
 
 bool training_owns(struct arena *, const struct resource *, const char *agent);
 int training_reconcile(struct pass *, struct resource *, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err);

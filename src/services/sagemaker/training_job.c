@@ -52,34 +52,6 @@ struct training_spec training_spec_of(const struct doc *input)
 
 /* --- Create --- */
 
-static int check_channels(const struct training_spec *s, struct err *err)
-{
-    for (size_t i = 0; i < doc_count(s->channels, ""); i++) {
-        const struct doc *c = s->channels->items[i];
-        const char *name = doc_text(c, "ChannelName");
-        const char *mode = doc_text_or(c, "InputMode", s->input_mode);
-        const char *type = doc_text(c, "DataSource.S3DataSource.S3DataType");
-
-        for (size_t j = 0; j < i; j++)
-            if (doc_is(s->channels->items[j], "ChannelName", name))
-                return fail_code(err, ERR_INVALID, "ValidationException",
-                                 "Duplicate channel names are not allowed: %s", name);
-        if (local_path_check_channel(i + 1, name, err) < 0)
-            return -1;
-        if (strcmp(mode, "File") != 0)
-            return fail_code(err, ERR_INVALID, "ValidationException",
-                             "Channel %s: input mode %s is not here yet; use File. See docs/compatibility.md.", name,
-                             mode);
-        if (!doc_has(c, "DataSource.S3DataSource"))
-            return fail_code(err, ERR_INVALID, "ValidationException",
-                             "Channel %s: only S3DataSource is here yet. See docs/compatibility.md.", name);
-        if (strcmp(type, "S3Prefix") != 0 && strcmp(type, "ManifestFile") != 0)
-            return fail_code(err, ERR_INVALID, "ValidationException",
-                             "Channel %s: S3DataType %s is read in Pipe mode only.", name, type);
-    }
-    return 0;
-}
-
 static int check_metrics(const struct training_spec *s, struct err *err)
 {
     for (size_t i = 0; i < doc_count(s->metrics, ""); i++) {
@@ -145,7 +117,7 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
         return fail_code(err, ERR_INVALID, "ValidationException", "S3OutputPath must be an S3 URI: %s", s->output_uri);
     if (check_metrics(s, err) < 0 || local_path_check_checkpoints(s->checkpoint_path, err) < 0)
         return -1;
-    return check_channels(s, err);
+    return training_check_channels(c, s, err);
 }
 
 const char *training_prefix(struct arena *a, const struct training_spec *s)

@@ -8,27 +8,6 @@
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/training.h"
 
-static struct doc *channels_of(struct arena *a, const struct training_spec *s)
-{
-    static const char *const names[][2] = { /* of the order, of the API */
-        { "name", "ChannelName" }, { "s3_uri", "DataSource.S3DataSource.S3Uri" },
-        { "s3_data_type", "DataSource.S3DataSource.S3DataType" },
-        { "distribution", "DataSource.S3DataSource.S3DataDistributionType" }, { "content_type", "ContentType" },
-        { "compression", "CompressionType" }, { "record_wrapper", "RecordWrapperType" }, { "input_mode", "InputMode" },
-    };
-    struct doc *list = doc_list(a);
-
-    for (size_t i = 0; i < doc_count(s->channels, ""); i++) {
-        struct doc *c = doc_map(a);
-
-        for (size_t j = 0; j < sizeof names / sizeof *names; j++)
-            if (doc_has(s->channels->items[i], names[j][1]))
-                doc_set_string(a, c, names[j][0], doc_text(s->channels->items[i], names[j][1]));
-        doc_append(a, list, c);
-    }
-    return list;
-}
-
 static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
 {
     const struct doc *all = algorithm_metrics(a, s->image, s->metrics);
@@ -104,7 +83,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set_integer(a, order, "max_runtime_s", left_s);
     doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes", disk_bytes(&s));
     doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));
-    doc_set(a, order, "channels", channels_of(a, &s));
+    doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s));
     doc_set(a, order, "metric_definitions", metrics_of(a, &s));
     doc_set_string(a, order, "output_s3_uri", training_prefix(a, &s));
     doc_set_string(a, order, "output_compression", *s.compression ? s.compression : "GZIP");
