@@ -21,7 +21,7 @@ struct reader {
     struct err *err;
 };
 
-bool pattern_matches(const char *pattern, const char *text)
+bool glob_matches(const char *pattern, const char *text)
 {
     return fnmatch(pattern, text, 0) == 0;
 }
@@ -659,7 +659,7 @@ bool fleet_type(const struct fleet *fleet, const char *name, struct fleet_type *
         found = true;
     }
     for (int i = 0; found && i < fleet->spot.rate_count; i++)
-        if (pattern_matches(fleet->spot.rates[i].type, name)) {
+        if (glob_matches(fleet->spot.rates[i].type, name)) {
             ret->interruptions_hour = fleet->spot.rates[i].per_hour;
             break;
         }
@@ -671,7 +671,7 @@ const struct fleet_owner *fleet_owner(const struct fleet *fleet, const char *own
     static const struct fleet_owner anybody = { .owner = "*", .weight = 1 };
 
     for (int i = 0; i < fleet->owner_count; i++)
-        if (pattern_matches(fleet->owners[i].owner, owner))
+        if (glob_matches(fleet->owners[i].owner, owner))
             return &fleet->owners[i];
     return &anybody;
 }

@@ -131,6 +131,6 @@ bool fleet_type(const struct fleet *, const char *name, struct fleet_type *ret);
 
 const struct fleet_owner *fleet_owner(const struct fleet *, const char *owner); /* the first rule that matches, or one
                                                                                    of weight 1 and priority 0 */
-bool pattern_matches(const char *pattern, const char *text); /* * and ? */
+bool glob_matches(const char *pattern, const char *text); /* * and ? */
 
 #endif

@@ -47,7 +47,7 @@ static bool accepts(const struct fleet_pool *pool, const struct kind *kind, cons
     if (pool->spot == (s->spot ? SPOT_NEVER : SPOT_ONLY))
         return false;
     for (int i = 0; i < pool->accept_count; i++)
-        if (pattern_matches(pool->accepts[i], s->type.name) && (same_gpu || !strpbrk(pool->accepts[i], "*?[")))
+        if (glob_matches(pool->accepts[i], s->type.name) && (same_gpu || !strpbrk(pool->accepts[i], "*?[")))
             return true;
     return pool->accept_count == 0 && same_gpu;
 }

@@ -5,6 +5,8 @@
 
 #include "fleet/scheduler_impl.h"
 
+enum { NODES_COMPARED = 16 };
+
 static struct shape *shape_of(struct scheduler *s, const struct grant *g)
 {
     return &s->nodes->shapes[g->shape];
@@ -63,6 +65,39 @@ static void give_back(struct scheduler *s, struct job *j)
     j->grants = NULL;
 }
 
+/* When the spot work began on a node that has run for the longest time: what an interruption there would throw away. */
+static int64_t oldest_spot(const struct scheduler *s, const struct node *node)
+{
+    int64_t oldest_ms = INT64_MAX;
+
+    for (const struct list *l = node->grants.next; l != &node->grants; l = l->next) {
+        const struct grant *g = list_entry(l, struct grant, on_node);
+
+        if (s->nodes->shapes[g->shape].spot && g->job->state == JOB_RUNNING && g->job->started_ms < oldest_ms)
+            oldest_ms = g->job->started_ms;
+    }
+    return oldest_ms;
+}
+
+/* Of nodes that are alike any will do; where spot work has to leave, the youngest of the first few. */
+static struct node *choose(const struct scheduler *s, const struct shelf *shelf, enum side side)
+{
+    struct node *best = list_entry(shelf->nodes.next, struct node, on[side].link);
+    int64_t best_ms = side == FIRM ? oldest_spot(s, best) : INT64_MAX;
+    const struct list *l = shelf->nodes.next->next;
+
+    for (int i = 1; side == FIRM && i < NODES_COMPARED && l != &shelf->nodes; i++, l = l->next) {
+        struct node *node = list_entry(l, struct node, on[side].link);
+        int64_t oldest_ms = oldest_spot(s, node);
+
+        if (oldest_ms > best_ms) {
+            best = node;
+            best_ms = oldest_ms;
+        }
+    }
+    return best;
+}
+
 /* Grants of one shape, from 'at' on, on the nodes of the shelves that fit best. How many could be placed. */
 static int64_t place_group(struct scheduler *s, enum side side, struct grant *grants, int64_t count)
 {
@@ -79,7 +114,7 @@ static int64_t place_group(struct scheduler *s, enum side side, struct grant *gr
         nodes = shelf->count;
         a_node = shelf->slots[shape];
         while (nodes-- > 0 && done < count) {
-            struct node *node = list_entry(shelf->nodes.next, struct node, on[side].link);
+            struct node *node = choose(s, shelf, side);
 
             for (int64_t i = 0; i < a_node && done < count; i++)
                 grant_take(s, &grants[done++], node);

@@ -37,8 +37,8 @@ static int64_t limit_of(const struct fleet *f, const char *account, const char *
     for (int i = 0; i < f->quota_count; i++) {
         const struct fleet_quota *q = &f->quotas[i];
 
-        if (q->spot == spot && strcmp(q->work, work) == 0 && pattern_matches(q->account, account) &&
-            pattern_matches(q->type, type))
+        if (q->spot == spot && strcmp(q->work, work) == 0 && glob_matches(q->account, account) &&
+            glob_matches(q->type, type))
             return q->limit;
     }
     return -1;
