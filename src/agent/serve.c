@@ -311,13 +311,15 @@ static bool finish(struct serve *s, struct arena *a, int64_t *next_ms)
     struct err err = { 0 };
 
     w->begin(w, TASK_DRAIN);
-    if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
-        return false;
-    if (w->tidy(w, &err) < 0) {
+    /* Not after the drain: the container's files may be what fills the disk on which the server is to keep the log. */
+    if (!s->tidied && w->tidy(w, &err) < 0) {
         log_warning("instance.untidy", "name=%s why=%s", s->order->name, log_quote(a, err.text));
         sooner(next_ms, now_ms + RETRY_MS);
         return false;
     }
+    s->tidied = true;
+    if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
+        return false;
     report_set_text(s->report, "failure_reason", doc_text(d, "_reason"));
     report_set_int(s->report, "ended_ms", now_ms);
     report_set_int(s->report, "billable_ms", started_ms && now_ms > started_ms ? now_ms - started_ms : 0);

@@ -10,7 +10,7 @@ struct serve {
     const struct order *order;
     struct report *report;
     int starts_failed;
-    bool attached;
+    bool attached, tidied;
     int64_t next_ping_ms, next_start_ms; /* boot time */
     int bad_pings;
     int64_t bad_since_ms; /* boot time of the first that a healthy one did not answer; 0: it does */

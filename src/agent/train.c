@@ -320,7 +320,7 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
     report_set_bool(t->report, "_saved", true);
 }
 
-/* The rest of the log, then the traces, then the last report. */
+/* The traces, the rest of the log, the last report. */
 static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
 {
     struct world *w = t->world;
@@ -329,13 +329,15 @@ static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
     const struct doc *d = report_doc(t->report);
 
     w->begin(w, TASK_DRAIN);
-    if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
-        return false;
-    if (w->tidy(w, &err) < 0) {
+    /* Not after the drain: the container's files may be what fills the disk on which the server is to keep the log. */
+    if (!t->tidied && w->tidy(w, &err) < 0) {
         log_warning("instance.untidy", "name=%s why=%s", t->order->name, log_quote(a, err.text));
         *next_ms = now_ms + RETRY_MS;
         return false;
     }
+    t->tidied = true;
+    if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
+        return false;
     report_set_doc(t->report, "final_metrics", w->final_metrics(w, a));
     report_set_text(t->report, "failure_reason", doc_text(d, "_reason"));
     report_set_int(t->report, "ended_ms", now_ms);

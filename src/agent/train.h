@@ -10,7 +10,7 @@ struct train {
     const struct order *order;
     struct report *report;
     int starts_failed;
-    bool attached;
+    bool attached, tidied;
 };
 
 /* Looks, takes what steps it can, and says when to look again (wall time; INT64_MAX: when something happens). True: the

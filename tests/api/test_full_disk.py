@@ -112,12 +112,14 @@ def test_writes_are_refused_and_nothing_is_lost(disk, small, client, bucket, uni
     assert found == set(made)
 
 
-def test_a_job_that_fills_it_says_so(disk, small, client, bucket, unique):
+@pytest.mark.parametrize("wait_s", [0, 2])
+def test_a_job_that_fills_it_says_so(disk, small, client, bucket, unique, wait_s):
     sm, s3 = client("sagemaker"), client("s3")
     role = client("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
     body = os.urandom(100000)
     s3.put_object(Bucket=bucket, Key="before", Body=body)
-    sm.create_training_job(**training(unique, role, bucket, "sleep 2; dd if=/dev/zero of=/opt/ml/model/all bs=64k; sleep 600"))
+    sm.create_training_job(**training(unique, role, bucket, f"sleep {wait_s}; dd if=/dev/zero of=/opt/ml/model/all bs=64k; "
+                                      "sleep 600"))
     job = ended(sm, unique)
     assert job["TrainingJobStatus"] == "Failed"
     assert "the disk of the server is full" in job["FailureReason"], job["FailureReason"]

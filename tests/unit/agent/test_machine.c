@@ -315,12 +315,16 @@ static bool go_on(struct story *s, bool serves)
         s->stop = woken = true;
     if (s->ping == PING_BUSY)
         woken = true;
-    for (int t = 0; t < TASK_COUNT; t++)
-        if (s->task[t] == TASK_BUSY && !(t == TASK_SAVE && s->stuck) && rand_below(&s->dice, 2)) {
+    for (int t = 0; t < TASK_COUNT; t++) {
+        /* The container has filled the disk: before it is tidied away, the server has no room for the log. */
+        bool has_room = t != TASK_DRAIN || s->tidied;
+
+        if (s->task[t] == TASK_BUSY && !(t == TASK_SAVE && s->stuck) && has_room && rand_below(&s->dice, 2)) {
             s->task[t] = t != TASK_DRAIN && chance(s, FAULT_TASK, 15) ? TASK_FAILED : TASK_DONE;
             s->saved += t == TASK_SAVE;
             woken = true;
         }
+    }
     if (s->record.state != EXIT_RUNNING)
         return woken;
     if (s->fills && !s->full && rand_below(&s->dice, 6) == 0)
