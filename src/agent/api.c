@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/answerer.h"
+#include "agent/metadata.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "doc/json.h"
@@ -18,8 +20,10 @@ struct api {
     struct loop *loop;
     struct clock *clock;
     const struct order *order;
-    struct loop_listener *endpoint, *credentials;
-    struct list pairs, askers;
+    struct loop_listener *endpoint;
+    struct answerer *credentials;
+    struct metadata *metadata;
+    struct list pairs;
 };
 
 /* --- The endpoint: two streams, each the other's sink --- */
@@ -115,23 +119,7 @@ static void accept_client(void *data, struct stream *stream)
     list_append(&api->pairs, &p->link);
 }
 
-/* --- The credentials: one answer --- */
-
-struct asker {
-    struct list link;
-    struct api *api;
-    struct stream *stream;
-    struct http_parser *parser;
-    bool answered;
-};
-
-static void asker_close(struct asker *k)
-{
-    stream_close(k->stream);
-    http_parser_free(k->parser);
-    list_remove(&k->link);
-    free(k);
-}
+/* --- The credentials --- */
 
 static const char *credentials_text(struct api *api, struct arena *a)
 {
@@ -150,99 +138,34 @@ static const char *credentials_text(struct api *api, struct arena *a)
     return json_text(a, d);
 }
 
-static void on_request(void *owner, const struct http_head *head)
+static void answer_credentials(void *data, struct arena *a, const struct http_head *head, struct answer *ret)
 {
-    struct asker *k = owner;
-    _cleanup_arena_ struct arena *a = arena_new();
-    bool right = str_is(head->method, "GET") && str_is(http_path(head), API_CREDENTIALS_PATH);
-    struct str body = right ? str_of(credentials_text(k->api, a)) : STR("{\"message\":\"there is nothing here\"}");
-    _cleanup_buf_ struct buf b = { 0 };
-    struct str part;
-
-    http_write_status(&b, right ? 200 : 404);
-    http_write_header(&b, STR("Content-Type"), STR("application/json"));
-    http_write_header(&b, STR("Content-Length"), str_of(arena_printf(a, "%zu", body.size)));
-    http_write_header(&b, STR("Connection"), STR("close"));
-    http_write_end(&b);
-    buf_append(&b, body.data, body.size);
-    part = (struct str){ b.data, b.size };
-    stream_write(k->stream, &part, 1);
-    k->answered = true;
-}
-
-static void drop_body(void *owner, const char *data, size_t size)
-{
-}
-
-static void on_message_end(void *owner)
-{
-}
-
-static const struct http_parser_events request_events = { on_request, drop_body, on_message_end };
-
-static void asker_received(void *owner, const char *data, size_t size)
-{
-    struct asker *k = owner;
-    struct err err;
-    size_t taken;
-
-    if (k->answered)
-        return;
-    if (http_parser_feed(k->parser, data, size, &taken, &err) < 0) {
-        asker_close(k);
-        return;
-    }
-    if (k->answered)
-        stream_finish(k->stream);
-}
-
-static void asker_ended(void *owner, int errno_value)
-{
-    asker_close(owner);
-}
-
-static void asker_drained(void *owner)
-{
-}
-
-static const struct stream_events asker_events = { NULL, asker_received, asker_ended, asker_drained, asker_ended };
-
-static void accept_asker(void *data, struct stream *stream)
-{
-    struct api *api = data;
-    struct asker *k = calloc(1, sizeof *k);
-
-    assert(k);
-    k->api = api;
-    k->stream = stream;
-    k->parser = http_parser_new(HTTP_REQUESTS, &request_events, k);
-    list_append(&api->askers, &k->link);
-    stream_start(stream, &asker_events, k);
+    if (str_is(head->method, "GET") && str_is(http_path(head), API_CREDENTIALS_PATH))
+        *ret = (struct answer){ 200, "application/json", credentials_text(data, a) };
 }
 
 /* --- Both --- */
 
-static int listen_inside(struct api *api, const struct network *n, const char *address, int port,
-                         void (*accepted)(void *data, struct stream *), struct loop_listener **ret, struct err *err)
+static int listen_inside(struct api *api, const struct network *n, struct err *err)
 {
     _cleanup_fd_ int fd = -1;
 
-    if (network_listen(n, address, port, &fd, err) < 0)
+    if (network_listen(n, "127.0.0.1", 8090, &fd, err) < 0)
         return -1;
-    return loop_listen_fd(api->loop, fd, accepted, api, ret, err);
+    return loop_listen_fd(api->loop, fd, accept_client, api, &api->endpoint, err);
 }
 
-int api_new(struct loop *loop, struct clock *clock, const struct order *order, const struct network *network,
-            struct api **ret, struct err *err)
+int api_new(struct loop *loop, struct clock *clock, const struct order *order, const char *folder,
+            const struct network *network, struct api **ret, struct err *err)
 {
     struct api *api = calloc(1, sizeof *api);
 
     assert(api);
     *api = (struct api){ .loop = loop, .clock = clock, .order = order };
     list_init(&api->pairs);
-    list_init(&api->askers);
-    if (listen_inside(api, network, "127.0.0.1", 8090, accept_client, &api->endpoint, err) < 0 ||
-        listen_inside(api, network, "169.254.170.2", 80, accept_asker, &api->credentials, err) < 0) {
+    if (listen_inside(api, network, err) < 0 ||
+        answerer_new(loop, network, "169.254.170.2", 80, answer_credentials, api, &api->credentials, err) < 0 ||
+        metadata_new(loop, order, folder, network, &api->metadata, err) < 0) {
         api_free(api);
         return -1;
     }
@@ -255,11 +178,10 @@ void api_free(struct api *api)
     if (!api)
         return;
     loop_listener_free(api->endpoint);
-    loop_listener_free(api->credentials);
+    answerer_free(api->credentials);
+    metadata_free(api->metadata);
     list_each(node, &api->pairs)
         pair_close(list_entry(node, struct pair, link));
-    list_each(node, &api->askers)
-        asker_close(list_entry(node, struct asker, link));
     free(api);
 }
 

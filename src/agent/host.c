@@ -472,7 +472,7 @@ static int set_up(struct host *h, struct err *err)
     }
     h->networked = true;
     if (!h->process && !h->order->isolated && !h->api && *h->order->api_socket &&
-        api_new(h->loop, h->clock, h->order, &h->network, &h->api, err) < 0)
+        api_new(h->loop, h->clock, h->order, h->folder, &h->network, &h->api, err) < 0)
         return -1;
     if (!h->watch) {
         if (mkdir(folder, 0700) < 0 && errno != EEXIST)

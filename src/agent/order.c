@@ -20,6 +20,7 @@ static const struct doc_field fields[] = {
     DOC_TEXT(struct order, log_group, "log_group"),
     DOC_TEXT(struct order, log_stream, "log_stream"),
     DOC_BOOL(struct order, isolated, "isolated"),
+    DOC_BOOL(struct order, spot, "spot"),
     DOC_INT(struct order, max_runtime_s, "max_runtime_s"),
     DOC_INT(struct order, cpus, "limits.cpus"),
     DOC_INT(struct order, cpu_weight, "limits.cpu_weight"),

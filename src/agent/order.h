@@ -13,7 +13,7 @@ struct order {
     const struct doc *doc;
     const char *name, *uid, *work, *image, *host_name, *instance_type, *region, *account, *runtime, *data_folder,
         *run_folder, *archives_folder, *api_socket, *admin_socket, *log_group, *log_stream;
-    bool isolated;
+    bool isolated, spot;
     int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes, checkpoint_bytes_per_s;
     const struct doc *entrypoint, *arguments, *environment, *hosts; /* NULL where not given */
     const char *access_key_id, *secret_access_key, *session_token, *role_arn;

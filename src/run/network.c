@@ -388,9 +388,11 @@ static int set_up_inside(const struct inside *in, struct err *err)
         return -1;
     lo = interface_of(s, "lo");
     r = interface_up(s, lo);
-    /* Where the containers' credentials address lives. */
+    /* Where the credentials and the metadata of a container are asked for. */
     if (r == 0 && in->out)
         r = add_address(s, lo, 169u << 24 | 254 << 16 | 170 << 8 | 2, 32);
+    if (r == 0 && in->out)
+        r = add_address(s, lo, 169u << 24 | 254 << 16 | 169 << 8 | 254, 32);
     if (r == 0 && in->host_end) {
         eth = interface_of(s, "eth0");
         if (!eth) {

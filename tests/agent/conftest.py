@@ -205,9 +205,9 @@ class Instance:
         except FileNotFoundError:
             return {}
 
-    def stop(self, grace_s=120):
+    def stop(self, grace_s=120, reason='test'):
         with open(f'{self.folder}/stop.new', 'w') as f:
-            json.dump({'grace_s': grace_s, 'reason': 'test'}, f)
+            json.dump({'grace_s': grace_s, 'reason': reason}, f)
         os.rename(f'{self.folder}/stop.new', f'{self.folder}/stop.json')
         self.agents[-1].send_signal(10)
 

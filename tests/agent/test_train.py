@@ -195,11 +195,39 @@ print(urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_sagebrush/agent
     assert world.server.lines(job.name) == ['AKID TOKEN Z', '404', '200']
 
 
+def test_the_instance_says_what_it_is_and_when_it_goes(world):
+    job = world.train('''
+import json, signal, urllib.request
+def ask(path, token=None, method="GET", **headers):
+    if token: headers["X-aws-ec2-metadata-token"] = token
+    request = urllib.request.Request("http://169.254.169.254/latest/" + path, method=method, headers=headers)
+    try: return urllib.request.urlopen(request).read().decode()
+    except urllib.error.HTTPError as e: return e.code
+token = ask("api/token", method="PUT", **{"X-aws-ec2-metadata-token-ttl-seconds": "21600"})
+print(len(token), ask("api/token", method="PUT"), ask("meta-data/instance-id", "another"))
+print(ask("meta-data/instance-id", token) == ask("meta-data/instance-id"), ask("meta-data/instance-id")[:2])
+print(ask("meta-data/spot/instance-action", token), ask("meta-data/nothing", token), ask("meta-data/", method="POST"))
+print(ask("meta-data/instance-life-cycle"), json.loads(ask("dynamic/instance-identity/document"))["region"])
+def on_notice(*_):
+    action = json.loads(ask("meta-data/spot/instance-action", token))
+    print(action["action"], action["time"][-1], ask("meta-data/events/recommendations/rebalance", token)[:15], flush=True)
+    raise SystemExit
+signal.signal(signal.SIGTERM, on_notice)
+print("ready", flush=True)
+while True: signal.pause()
+''', spot=True).start()
+    job.until(lambda _: 'ready' in world.server.lines(job.name))
+    job.stop(reason='SpotInterruption')
+    assert job.ended()['outcome'] == 'Interrupted', job.log()
+    assert world.server.lines(job.name) == [
+        '56 400 401', 'True i-', '404 404 405', 'spot us-west-2', 'ready', 'terminate Z {"noticeTime":"']
+
+
 def test_isolation(world):
     job = world.train('''
 import socket, os
 print([n for n in os.environ if n.startswith("AWS_C")])
-for to in (("169.254.170.2", 80), ("127.0.0.1", 8090), ("10.213.0.1", 22), ("1.1.1.1", 53)):
+for to in (("169.254.170.2", 80), ("169.254.169.254", 80), ("127.0.0.1", 8090), ("10.213.0.1", 22), ("1.1.1.1", 53)):
     try: socket.create_connection(to, 2); print("reached", to)
     except OSError: pass
 ''', isolated=True).start()

@@ -81,6 +81,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", left_s);
+    doc_set_boolean(a, order, "spot", s.spot);
     doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes", disk_bytes(&s));
     doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));
     doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s));
