@@ -1,7 +1,8 @@
 /* gpu.c - NVML by dlopen, with the few declarations of it that are needed here.
  *
  * Its functions are resolved under the suffixed names of today, then under the plain ones of old drivers. Every return
- * code falls into one of three classes: done; the GPU is out of reach; and all others, which mean that this is not told. */
+ * code falls into one of three classes: done; the GPU is out of reach; and all others, which mean that this is not
+ * told. */
 #include "run/gpu.h"
 
 #include <assert.h>

@@ -42,8 +42,8 @@ static int check_file_system(struct arena *a, const struct platform *platform, c
         return refuse(err, name, "ShuffleConfig needs an S3DataSource.");
     if (!file_system_folder(a, platform->file_systems, id))
         return refuse(err, name,
-                      arena_printf(a, "no folder of this server stands for the file system %s. The setting file-systems "
-                                      "gives it one: file-systems = %s:/its/folder", id, id));
+                      arena_printf(a, "no folder of this server stands for the file system %s. The setting "
+                                      "file-systems gives it one: file-systems = %s:/its/folder", id, id));
     return 0;
 }
 

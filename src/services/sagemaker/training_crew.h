@@ -1,6 +1,6 @@
 /* training_crew.h - the instances of the present attempt of a training job, as the world shows them, and what their
- * reports mean for the job: its phases, its starts, what is paid. The members of the status that begin with '_' are told
- * in training_run.c. */
+ * reports mean for the job: its phases, its starts, what is paid. The members of the status that begin with '_' are
+ * told in training_run.c. */
 #ifndef SERVICES_SAGEMAKER_TRAINING_CREW_H
 #define SERVICES_SAGEMAKER_TRAINING_CREW_H
 

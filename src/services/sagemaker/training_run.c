@@ -117,7 +117,8 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     if (doc_has(r->status, "TrainingStartTime")) {
         struct training_spec s = training_spec_of(r->row.spec);
         int64_t seconds = (noted(r, "_RanMs") + 999) / 1000;
-        double billable = ceil((double)seconds * training_price_share(r, &s)); /* clients: spot saved 1 - billable / training */
+        /* Clients print: spot saved 1 - billable / training. */
+        double billable = ceil((double)seconds * training_price_share(r, &s));
 
         doc_set_integer(p->arena, r->status, "TrainingTimeInSeconds", seconds);
         doc_set_integer(p->arena, r->status, "BillableTimeInSeconds", (int64_t)billable);
