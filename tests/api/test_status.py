@@ -34,6 +34,33 @@ def test_what_there_is_is_counted(server, aws, unique):
     assert all(" 0 " not in line for line in text.splitlines() if line.startswith(("training", "endpoint")))
 
 
+def test_what_was_used_is_priced(server, aws, unique):
+    sm, s3 = aws("sagemaker"), aws("s3")
+    s3.create_bucket(Bucket=unique)
+    sm.create_training_job(
+        TrainingJobName=unique, RoleArn=aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"],
+        OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
+        AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1", "TrainingInputMode": "File",
+                                "ContainerEntrypoint": ["/bin/true"]},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 600})
+    job = wait_for(lambda: (j := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] != "InProgress" and j,
+                   60, "its end", 0.1)
+    assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
+
+    def cost(*more):
+        return subprocess.run([SAGEBRUSH, "cost", "--data", server.data, *more], capture_output=True, text=True)
+
+    line = next(x for x in json.loads(cost("--json").stdout)["lines"] if x["name"] == unique)
+    assert line["instances"] == 2 and not line["running"] and not line["spot"]
+    # Each instance for itself, by the machine's clock; the job from the first to the last.
+    assert line["used_ms"] <= 2 * 1000 * job["TrainingTimeInSeconds"]
+    assert abs(line["usd"] - line["used_ms"] / 3600e3 * 0.115) < 1e-9, "ml.m5.large is 0.115 USD an hour in us-east-1"
+    assert unique in cost().stdout and "total" in cost().stdout
+    assert any(x["name"] == "ml.m5.large" for x in json.loads(cost("--by", "type", "--json").stdout)["lines"])
+    assert "--by is name, type, role or work" in cost("--by", "moon").stderr
+
+
 def test_a_mistyped_image_is_answered_with_the_one_that_was_meant(aws, unique):
     sm, s3 = aws("sagemaker"), aws("s3")
     s3.create_bucket(Bucket=unique)

@@ -1,0 +1,175 @@
+/* cost.c - `sagebrush cost`: what was used, and what it costs by the catalogue's prices. Money is a query over the
+ * usage intervals; one that is open counts until now. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "cmd/client.h"
+#include "cmd/command.h"
+#include "cmd/settings.h"
+#include "doc/json.h"
+
+enum { DAY_MS = 24 * 3600 * 1000, DAYS = 30 };
+
+static const char *by = "name";
+static int64_t days = DAYS;
+static bool as_json;
+
+static const struct command_option options[] = {
+    { "by", "WHAT", "name (of the job or endpoint; the default), type, role, or work (training, hosting...).",
+      .text = &by },
+    { "days", "N", "Of the last N days. Default: 30.", .number = &days },
+    { "json", NULL, "Prints JSON.", .flag = &as_json },
+    {},
+};
+
+/* What it can be asked by: the attribute of an interval that tells the lines apart. */
+static const struct {
+    const char *word, *attribute, *title;
+} groupings[] = {
+    { "name", "owner_arn", "NAME" },
+    { "type", "instance_type", "INSTANCE TYPE" },
+    { "role", "role_arn", "ROLE" },
+    { "work", "work", "WORK" },
+};
+
+struct line {
+    const char *name;
+    int64_t used_ms;
+    double usd;
+    int instances;
+    bool running, spot, unpriced;
+};
+
+/* The last part of an ARN is what people call it. */
+static const char *last_part(const char *arn)
+{
+    const char *slash = strrchr(arn, '/');
+
+    return slash ? slash + 1 : arn;
+}
+
+static void add(struct line *l, const struct doc *interval, int64_t from_ms)
+{
+    int64_t begin_ms = doc_int(interval, "from_ms", 0), length_ms;
+
+    if (begin_ms < from_ms)
+        begin_ms = from_ms;
+    length_ms = doc_int(interval, "to_ms", 0) - begin_ms;
+    if (length_ms < 0)
+        length_ms = 0;
+    l->instances++;
+    l->used_ms += length_ms;
+    l->usd += (double)length_ms / 3600e3 * doc_number(interval, "usd_hour", 0);
+    l->running = l->running || doc_bool(interval, "open", false);
+    l->spot = l->spot || doc_bool(interval, "spot", false);
+    l->unpriced = l->unpriced || !doc_has(interval, "usd_hour");
+}
+
+static int dearest_first(const void *a, const void *b)
+{
+    const struct line *x = a, *y = b;
+
+    return x->usd != y->usd ? (x->usd < y->usd ? 1 : -1) : strcmp(x->name, y->name);
+}
+
+static void print_text(const char *title, const struct line *lines, size_t count, const struct line *total)
+{
+    int width = (int)strlen(title);
+
+    for (size_t i = 0; i < count; i++)
+        if ((int)strlen(lines[i].name) > width)
+            width = (int)strlen(lines[i].name);
+    printf("%-*s %10s %14s %12s\n", width, title, "INSTANCES", "SECONDS", "USD");
+    for (size_t i = 0; i < count; i++)
+        printf("%-*s %10d %14.1f %12.6f%s%s%s\n", width, lines[i].name, lines[i].instances,
+               (double)lines[i].used_ms / 1e3, lines[i].usd, lines[i].spot ? "  spot" : "",
+               lines[i].running ? "  runs" : "", lines[i].unpriced ? "  no public price for some of it" : "");
+    printf("%-*s %10d %14.1f %12.6f\n", width, "total", total->instances, (double)total->used_ms / 1e3, total->usd);
+}
+
+static void print_json(struct arena *a, const struct line *lines, size_t count, const struct line *total)
+{
+    struct doc *d = doc_map(a), *list = doc_member(a, d, "lines", DOC_LIST);
+    _cleanup_buf_ struct buf text = { 0 };
+
+    for (size_t i = 0; i < count; i++) {
+        struct doc *l = doc_map(a);
+
+        doc_set_string(a, l, "name", lines[i].name);
+        doc_set_integer(a, l, "instances", lines[i].instances);
+        doc_set_integer(a, l, "used_ms", lines[i].used_ms);
+        doc_set_real(a, l, "usd", lines[i].usd);
+        doc_set_boolean(a, l, "running", lines[i].running);
+        doc_set_boolean(a, l, "spot", lines[i].spot);
+        doc_append(a, list, l);
+    }
+    doc_set_real(a, d, "usd", total->usd);
+    json_print_pretty(&text, d);
+    printf("%s\n", text.data);
+}
+
+static int run(struct arena *a, char **words, int count, struct err *err)
+{
+    const char *data, *attribute = NULL, *title = NULL;
+    const struct doc *answer, *intervals;
+    struct line *lines, total = { .name = "" };
+    struct map *seen;
+    size_t used = 0;
+    int64_t from_ms;
+
+    (void)words, (void)count;
+    for (size_t i = 0; i < sizeof groupings / sizeof *groupings; i++)
+        if (strcmp(by, groupings[i].word) == 0) {
+            attribute = groupings[i].attribute;
+            title = groupings[i].title;
+        }
+    if (!attribute)
+        return fail(err, ERR_INVALID, "--by is name, type, role or work, not \"%s\"", by);
+    if (days < 1)
+        return fail(err, ERR_INVALID, "--days is 1 or more");
+    from_ms = clock_wall_ms(clock_system()) - days * DAY_MS;
+    if (settings_data_folder(a, command_data, &data, err) < 0 ||
+        client_admin(a, data, "GET", arena_printf(a, "/_sagebrush/admin/v1/usage?from_ms=%lld", (long long)from_ms),
+                     NULL, &answer, err) < 0)
+        return -1;
+    intervals = doc_get(answer, "intervals");
+    lines = arena_array_of(a, struct line, doc_count(answer, "intervals") + 1);
+    seen = map_new();
+    for (size_t i = 0; i < doc_count(answer, "intervals"); i++) {
+        const struct doc *interval = intervals->items[i];
+        const char *key = doc_text(interval, attribute);
+        struct line *l = map_get(seen, str_of(key));
+
+        if (!l) {
+            l = &lines[used++];
+            *l = (struct line){ .name = last_part(key) };
+            map_set(seen, str_of(key), l);
+        }
+        add(l, interval, from_ms);
+        add(&total, interval, from_ms);
+    }
+    map_free(seen);
+    qsort(lines, used, sizeof *lines, dearest_first);
+    if (as_json)
+        print_json(a, lines, used, &total);
+    else
+        print_text(title, lines, used, &total);
+    return 0;
+}
+
+const struct command cost_command = {
+    .name = "cost",
+    .usage = "[--by name|type|role|work] [--days N] [--json]",
+    .summary = "what was used, and what it costs",
+    .about =
+        "Adds up what instances of jobs and endpoints were used for how long, the dearest first: from the moment the "
+        "data come down until the results are saved, measured on the machine, to the millisecond. What still runs "
+        "counts until now. Prices are SageMaker's own, of us-east-1, on demand, or spot for managed spot; an hour of an "
+        "instance type without a public price costs nothing here, and the line says so.",
+    .options = options,
+    .run = run,
+};
