@@ -114,6 +114,7 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self.log.close()
+        self.process = None
         if not os.environ.get("SAGEBRUSH_KEEP"):
             subprocess.run([SAGEBRUSH, "reset", "--data", self.data, "--yes"], capture_output=True)
             shutil.rmtree(self.data, ignore_errors=True)

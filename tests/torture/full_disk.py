@@ -334,6 +334,14 @@ class Story:
         for w in self.workers:
             w.state.check()
 
+    def close(self):
+        """Also after a story that broke."""
+        self.world.over.set()
+        self.disk.make_room()
+        if self.world.server.process:
+            self.world.server.stop()
+        self.disk.close(keep=bool(self.world.findings))
+
     def tell(self):
         for w in self.workers:
             print(f"{w.kind.__name__}: {dict(w.counts)}")
@@ -352,7 +360,7 @@ def main():
     try:
         status = story.run()
     finally:
-        story.disk.close(keep=bool(story.world.findings))
+        story.close()
     print(f"seed {options.seed}: {len(story.world.findings)} findings, {time.monotonic() - began:.0f} s", flush=True)
     return status
 
