@@ -625,6 +625,20 @@ struct fleet fleet_default(void)
     };
 }
 
+struct fleet fleet_of_slots(struct arena *a, const char *node, int64_t slots)
+{
+    struct fleet fleet = fleet_default();
+
+    fleet.slots = slots;
+    fleet.pools = arena_new_of(a, struct fleet_pool);
+    fleet.pools[fleet.pool_count++] = (struct fleet_pool){ .name = "default" };
+    fleet.nodes = arena_new_of(a, struct fleet_nodes);
+    fleet.nodes[fleet.node_group_count++] =
+        (struct fleet_nodes){ .name = arena_strdup(a, node), .count = 1, .has.cores = slots, .gpu = "", .labels = "" };
+    fleet.node_count = 1;
+    return fleet;
+}
+
 int fleet_read(struct arena *a, const char *name, struct str text, struct fleet *ret, struct err *err)
 {
     struct reader r = { .arena = a, .name = name, .err = err };
@@ -656,6 +670,13 @@ bool fleet_type(const struct fleet *fleet, const char *name, struct fleet_type *
         }
     if (!found && known) {
         *ret = catalogue_type(fleet, known);
+        found = true;
+    }
+    if (fleet->slots) {
+        if (!found)
+            *ret = (struct fleet_type){ .name = name, .spot_usd_hour = -1, .interruptions_hour = rate_of_band(0) };
+        ret->needs = (struct capacity){ .cores = 1 };
+        ret->gpu = "";
         found = true;
     }
     for (int i = 0; found && i < fleet->spot.rate_count; i++)

@@ -83,6 +83,7 @@ struct fleet_rate {
 struct fleet {
     const char *region;
     int64_t seed;
+    int64_t slots; /* 0, or the fleet is fleet_of_slots() */
     struct fleet_pool *pools;
     int pool_count;
     struct fleet_nodes *nodes;
@@ -122,6 +123,9 @@ struct fleet {
 
 /* No nodes, no rules. */
 struct fleet fleet_default(void);
+
+/* Without a file: one node that takes so many instances of whatever type, and shares its cores among them by weight. */
+struct fleet fleet_of_slots(struct arena *, const char *node, int64_t slots);
 
 /* 'name' of the file is for the errors, which name the line and what to do. */
 int fleet_read(struct arena *, const char *name, struct str text, struct fleet *ret, struct err *err);

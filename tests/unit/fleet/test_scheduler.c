@@ -343,6 +343,27 @@ static void after_a_restart_all_is_as_it_was(void **state)
     end(&p);
 }
 
+static void without_a_file_every_instance_is_a_slot(void **state)
+{
+    struct place p = { .arena = arena_new(), .now = 1000 * (int64_t)HOUR };
+    struct fleet fleet = fleet_of_slots(p.arena, "here", 3);
+    struct work w;
+    struct err err = { 0 };
+
+    p.s = scheduler_new(&fleet, p.now);
+    submit(&p, work_of(&p, "a", "ml.p5.48xlarge", 2, 60));
+    submit(&p, work_of(&p, "b", "ml.unheard.of", 2, 60));
+    submit(&p, work_of(&p, "c", "ml.m5.large", 1, 60));
+    assert_string_equal(decided(&p), "start a, start c");
+    assert_string_equal(node_of(&p, "a", 1), "here");
+    scheduler_release(p.s, "a", p.now);
+    assert_string_equal(decided(&p), "start b");
+    w = work_of(&p, "d", "ml.m5.large", 4, 60);
+    assert_int_equal(scheduler_submit(p.s, &w, &err), -1);
+    assert_non_null(strstr(err.text, "at most 3 instances"));
+    end(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +380,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_is_refused_with_the_reason),
         cmocka_unit_test(the_reason_for_waiting_is_in_words),
         cmocka_unit_test(after_a_restart_all_is_as_it_was),
+        cmocka_unit_test(without_a_file_every_instance_is_a_slot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
