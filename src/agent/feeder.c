@@ -87,9 +87,14 @@ static int mount_one(struct feeder *f, struct mounted *m, struct err *err)
     return m->fd < 0 ? fail_errno(err, errno, "keep a descriptor") : 0;
 }
 
+static int write_failed(struct feeder *f, const char *why, struct err *err)
+{
+    return file_write_atomic(arena_printf(f->arena, "%s/" FEEDER_FAILED, f->folder), why, strlen(why), 0600, err);
+}
+
 /* Every mount's descriptor: from the process that serves it, or of a new mount. One that nobody holds any more is dead:
  * before the container starts, a new one takes its place; after, there is no way to it. */
-static int take_mounts(struct feeder *f, pid_t running, struct err *err)
+static int take_mounts(struct feeder *f, pid_t running, bool started, struct err *err)
 {
     for (int i = 0; i < f->count; i++) {
         struct mounted *m = &f->mounts[i];
@@ -98,6 +103,9 @@ static int take_mounts(struct feeder *f, pid_t running, struct err *err)
             m->fd = borrow(running, FEEDER_FD + i);
         if (m->fd >= 0)
             continue;
+        if (started && write_failed(f, "InternalServerError: what serves the job's FastFile channels and the job's agent "
+                                       "were killed at once. Start the job again.", err) < 0)
+            return -1;
         if (is_mounted(f->arena, m->at) && umount2(m->at, MNT_DETACH) < 0)
             return fail_errno(err, errno, "unmount %s", m->at);
         if (mount_one(f, m, err) < 0)
@@ -142,7 +150,7 @@ static int start(struct feeder *f, struct err *err)
     return 0;
 }
 
-int feeder_new(const struct order *o, const char *folder, struct feeder **ret, struct err *err)
+int feeder_new(const struct order *o, const char *folder, bool started, struct feeder **ret, struct err *err)
 {
     struct feeder *f = calloc(1, sizeof *f);
     pid_t running = 0;
@@ -159,7 +167,7 @@ int feeder_new(const struct order *o, const char *folder, struct feeder **ret, s
             f->mounts[f->count++] =
                 (struct mounted){ .channel = c.name, .at = fastfile_folder(f->arena, folder, c.name), .fd = -1 };
     }
-    if (lock_holder(lock_of(f->arena, folder), &running, err) < 0 || take_mounts(f, running, err) < 0 ||
+    if (lock_holder(lock_of(f->arena, folder), &running, err) < 0 || take_mounts(f, running, started, err) < 0 ||
         (!running && start(f, err) < 0))
         goto failed;
     *ret = f;

@@ -416,9 +416,9 @@ static void feeder_due(struct loop_timer *timer)
         loop_timer_set(h->loop, timer, loop_now_ms(h->loop) + FEEDER_MS);
 }
 
-static int start_feeder(struct host *h, struct err *err)
+static int start_feeder(struct host *h, bool started, struct err *err)
 {
-    if (feeder_new(h->order, h->folder, &h->feeder, err) < 0)
+    if (feeder_new(h->order, h->folder, started, &h->feeder, err) < 0)
         return -1;
     h->feeder_timer.run = feeder_due;
     loop_timer_set(h->loop, &h->feeder_timer, loop_now_ms(h->loop) + FEEDER_MS);
@@ -452,7 +452,7 @@ static int join_peers(struct host *h, struct err *err)
 }
 
 /* Network, listeners and watches: what belongs to a running container and not to its files. */
-static int set_up(struct host *h, struct err *err)
+static int set_up(struct host *h, bool started, struct err *err)
 {
     struct arena *a = h->arena;
     const char *folder = arena_printf(a, "%s/box", h->folder);
@@ -493,7 +493,7 @@ static int set_up(struct host *h, struct err *err)
     if (!h->meter && !h->process)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
                                                       .folder = h->folder, .logs = h->logs, .volume = h->volume });
-    if (!h->feeder && feeder_wanted(h->order) && start_feeder(h, err) < 0)
+    if (!h->feeder && feeder_wanted(h->order) && start_feeder(h, started, err) < 0)
         return -1;
     if (!*h->order->checkpoint_s3_uri)
         return 0;
@@ -505,7 +505,7 @@ static int set_up(struct host *h, struct err *err)
 
 static int host_attach(struct world *w, struct err *err)
 {
-    return set_up(host_of(w), err);
+    return set_up(host_of(w), true, err);
 }
 
 static const char *const *host_lines(struct host *h, struct arena *a)
@@ -555,7 +555,7 @@ static int host_start(struct world *w, struct err *err)
     /* The image is found again by an agent that came after the one that prepared. */
     if (!h->image.title && find_image(h, err) < 0)
         return -1;
-    if (set_up(h, err) < 0)
+    if (set_up(h, false, err) < 0)
         return -1;
     if (h->image.kind == IMAGE_HOST && h->process) {
         if (program_path(a, h->image.program, &program, err) < 0)

@@ -186,16 +186,19 @@ static const char *target_of(struct arena *a, const char *bucket, const char *ke
 int s3_parse_list(struct arena *a, struct str xml, struct s3_object **objects, int *count, int *room,
                   const char **ret_next, struct err *err)
 {
+    _cleanup_arena_ struct arena *scratch = arena_new(); /* a million keys are to cost their own size */
     struct str all = xml, entry, value, at;
 
     *ret_next = NULL;
     while (next_element(&xml, "Contents", &entry)) {
         struct s3_object o = { 0 };
 
+        arena_reset(scratch);
+
         at = entry;
         if (!next_element(&at, "Key", &value))
             return fail(err, ERR_INVALID, "a listing has an object without a key");
-        value = uri_decode(a, unescape(a, value), true);
+        value = uri_decode(scratch, unescape(scratch, value), true);
         if (memchr(value.data, '\0', value.size))
             return fail(err, ERR_INVALID, "a listing has a key with a NUL byte");
         o.key = str_dup(a, value);
@@ -221,6 +224,7 @@ int s3_parse_list(struct arena *a, struct str xml, struct s3_object **objects, i
 int s3_list(struct s3 *c, struct arena *a, const char *bucket, const char *prefix, int limit, struct s3_object **ret,
             int *ret_count, struct err *err)
 {
+    _cleanup_arena_ struct arena *scratch = arena_new();
     struct s3_object *objects = NULL;
     const char *next = NULL;
     int count = 0, room = 0;
@@ -238,8 +242,10 @@ int s3_list(struct s3 *c, struct arena *a, const char *bucket, const char *prefi
         }
         buf_append_str(&query, "encoding-type=url&list-type=2&prefix=");
         uri_encode(&query, str_of(prefix), false);
-        q.target = arena_printf(a, "/%s?%s", bucket, query.data);
-        r = call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "list s3://%s/%s", bucket, prefix), err);
+        arena_reset(scratch);
+        q.target = arena_printf(scratch, "/%s?%s", bucket, query.data);
+        r = call(c, scratch, &q, STR("UNSIGNED-PAYLOAD"), &answer,
+                 arena_printf(scratch, "list s3://%s/%s", bucket, prefix), err);
         if (r == 0)
             r = s3_parse_list(a, (struct str){ answer.body.data, answer.body.size }, &objects, &count, &room, &next,
                               err);

@@ -253,6 +253,20 @@ open("/opt/ml/output/data/hash", "w").write(h.hexdigest())
     assert job.leftovers() == [] and data_pid(job) is None
 
 
+@needs_fuse
+def test_a_mount_that_nobody_holds_any_more(world):
+    world.server.objects['in/d/x'] = b'x'
+    job = world.train('import time; print("ready", flush=True); time.sleep(30)', channels=[channel(input_mode='FastFile')]).start()
+    job.until(lambda r: world.server.lines(job.name) == ['ready'])
+    job.agents[-1].send_signal(19)
+    os.kill(data_pid(job), 9)
+    job.kill()
+    job.start()
+    r = job.ended()
+    assert r['outcome'] == 'Failed' and 'were killed at once' in r['failure_reason'], r
+    assert job.leftovers() == [] and data_pid(job) is None
+
+
 def test_a_folder_of_a_file_system(world):
     shared = f'{world.folder}/shared'
     os.makedirs(f'{shared}/data')
