@@ -39,8 +39,9 @@ print(f"rate {size * count / busy:.0f};")
 """
 
 
-def source(s3, size, count, wait):
-    text = (SCRIPT % (size, count, wait)).encode()
+def source(s3, script):
+    """Script mode as the SDK submits it: the source archive in S3, named by hyperparameters."""
+    text = script.encode()
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         info = tarfile.TarInfo("train.py")
@@ -58,7 +59,7 @@ def run(clients, role, options, checkpoints):
     sagemaker.create_training_job(
         TrainingJobName=name, RoleArn=role, OutputDataConfig={"S3OutputPath": "s3://bench/out"},
         AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"},
-        HyperParameters=source(s3, options.size_mb, options.count, checkpoints),
+        HyperParameters=source(s3, SCRIPT % (options.size_mb, options.count, checkpoints)),
         StoppingCondition={"MaxRuntimeInSeconds": 600},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}, **more)
     wait_for(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "InProgress", 300,

@@ -12,6 +12,7 @@ from conftest import Server, enter
 
 sagemaker = pytest.importorskip("sagemaker")
 from sagemaker.inputs import FileSystemInput, ShuffleConfig, TrainingInput  # noqa: E402
+from sagemaker.pytorch import PyTorch  # noqa: E402
 from sagemaker.sklearn import SKLearn  # noqa: E402
 
 SCRIPTS = str(pathlib.Path(__file__).parent / "scripts")
@@ -36,10 +37,11 @@ def parts(session, unique):
     return f"s3://{session.default_bucket()}/{unique}", texts
 
 
-def fit(session, channel, mode="File", **more):
-    estimator = SKLearn(entry_point="read_input.py", source_dir=SCRIPTS, framework_version="1.2-1", py_version="py3",
-                        role=sagemaker.get_execution_role(session), instance_count=1, instance_type="ml.m5.large",
-                        sagemaker_session=session, hyperparameters={"mode": mode}, input_mode=mode, **more)
+def fit(session, channel, mode="File", hosts=1):
+    kind = dict(framework_version="1.13", py_version="py39") if hosts > 1 else dict(framework_version="1.2-1", py_version="py3")
+    estimator = (PyTorch if hosts > 1 else SKLearn)(
+        entry_point="read_input.py", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session), instance_count=hosts,
+        instance_type="ml.m5.large", sagemaker_session=session, hyperparameters={"mode": mode}, input_mode=mode, **kind)
     estimator.fit({"train": channel})
 
 
@@ -89,6 +91,24 @@ def test_a_manifest_and_shards(session, parts, capsys):
     assert epochs(out)[0].endswith(f"files 1.txt,3.txt bytes {len(texts['1.txt'] + texts['3.txt'])} hash "
                                    f"{digest(texts['1.txt'], texts['3.txt'])}")
     assert '"S3DistributionType": "ShardedByS3Key"' in out
+
+
+def test_two_hosts_share_a_channel(session, parts, capsys):
+    base, texts = parts
+    fit(session, TrainingInput(f"{base}/data/", distribution="ShardedByS3Key", shuffle_config=ShuffleConfig(5)), hosts=2)
+    found = {line[line.index("files ") + 6:].split()[0] for line in epochs(capsys.readouterr().out)}
+    assert len(found) == 2 and sorted(n for names in found for n in names.split(",")) == sorted(texts)
+
+
+def test_the_built_in_xgboost_reads_a_pipe(session, unique, capsys):
+    rows = "".join(f"{i % 2},{i % 2 + (i % 7) / 10},{i % 5}\n" for i in range(400))
+    source = session.upload_string_as_file_body(rows, session.default_bucket(), f"{unique}/train.csv")
+    estimator = sagemaker.estimator.Estimator(
+        sagemaker.image_uris.retrieve("xgboost", session.boto_region_name, version="1.7-1"),
+        sagemaker.get_execution_role(session), instance_count=1, instance_type="ml.m5.large", input_mode="Pipe",
+        sagemaker_session=session, hyperparameters={"objective": "binary:logistic", "num_round": 5, "eval_metric": "auc"})
+    estimator.fit({"train": TrainingInput(source, content_type="text/csv")})
+    assert "400x2" in (out := capsys.readouterr().out).replace(" ", "") or "train-auc:1" in out, out
 
 
 def test_an_augmented_manifest(session, parts, capsys):
