@@ -87,8 +87,11 @@ static int mount_one(struct feeder *f, struct mounted *m, struct err *err)
     return m->fd < 0 ? fail_errno(err, errno, "keep a descriptor") : 0;
 }
 
-static int write_failed(struct feeder *f, const char *why, struct err *err)
+static int write_failed(struct feeder *f, struct err *err)
 {
+    static const char why[] = "InternalServerError: what serves the job's FastFile channels and the job's agent were "
+                              "killed at once. Start the job again.";
+
     return file_write_atomic(arena_printf(f->arena, "%s/" FEEDER_FAILED, f->folder), why, strlen(why), 0600, err);
 }
 
@@ -103,8 +106,7 @@ static int take_mounts(struct feeder *f, pid_t running, bool started, struct err
             m->fd = borrow(running, FEEDER_FD + i);
         if (m->fd >= 0)
             continue;
-        if (started && write_failed(f, "InternalServerError: what serves the job's FastFile channels and the job's agent "
-                                       "were killed at once. Start the job again.", err) < 0)
+        if (started && write_failed(f, err) < 0)
             return -1;
         if (is_mounted(f->arena, m->at) && umount2(m->at, MNT_DETACH) < 0)
             return fail_errno(err, errno, "unmount %s", m->at);

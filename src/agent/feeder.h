@@ -18,8 +18,8 @@ struct feeder;
 /* Is there anything for it to do? */
 bool feeder_wanted(const struct order *);
 
-/* Mounts what is to be mounted, starts what does not run. Again, by another agent, is harmless. 'started': the container
- * has its mounts already, and cannot be given others. */
+/* Mounts what is to be mounted, starts what does not run. Again, by another agent, is harmless. 'started': the
+ * container has its mounts already, and cannot be given others. */
 int feeder_new(const struct order *, const char *folder, bool started, struct feeder **ret, struct err *err);
 void feeder_free(struct feeder *); /* it goes on; NULL is fine */
 

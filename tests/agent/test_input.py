@@ -254,6 +254,35 @@ open("/opt/ml/output/data/hash", "w").write(h.hexdigest())
 
 
 @needs_fuse
+@pytest.mark.skipif(tuple(map(int, os.uname().release.split('.')[:2])) < (6, 9), reason='Linux 6.9 sends requests again')
+def test_a_read_that_was_under_way_is_answered_by_another(world):
+    world.server.objects['in/d/x'] = b'answered'
+    job = world.train('''
+import os, time
+print("ready", flush=True)
+while not os.path.exists("/opt/ml/go"): time.sleep(0.01)
+open("/opt/ml/output/data/x", "wb").write(open("/opt/ml/input/data/train/x", "rb").read())
+''', channels=[channel(input_mode='FastFile')]).start()
+    job.until(lambda r: world.server.lines(job.name) == ['ready'])
+    with world.server.lock:
+        open(f'{job.folder}/ml/go', 'w').close()
+        waiting = [f'/sys/fs/fuse/connections/{n}/waiting' for n in os.listdir('/sys/fs/fuse/connections')]
+        time.sleep(1) if not waiting else wait_until(lambda: any(int(open(w).read()) for w in waiting))
+        first = data_pid(job)
+        os.kill(first, 9)
+        wait_until(lambda: data_pid(job) not in (None, first))
+    assert job.ended(20)['outcome'] == 'Completed', job.log()
+    assert output(world) == {'x': b'answered'}
+
+
+def wait_until(condition, limit_s=20):
+    end = time.time() + limit_s
+    while not condition():
+        assert time.time() < end
+        time.sleep(0.02)
+
+
+@needs_fuse
 def test_a_mount_that_nobody_holds_any_more(world):
     world.server.objects['in/d/x'] = b'x'
     job = world.train('import time; print("ready", flush=True); time.sleep(30)', channels=[channel(input_mode='FastFile')]).start()
