@@ -3,8 +3,9 @@
  * A /30 for each container out of 10.213.0.0/16: index i has this host at .1 and the container at .2 of
  * 10.213.0.0 + 4 i. The host's end is called sgb<i>, or sgi<i> for an isolated container, so that the rules of the one
  * nft table know them by name and no rule has to be made for each container. A reservation is a symlink
- * <index> -> <run folder>/<name>, which is made whole or not at all. Beside it <index>.peers holds the pairs of
- * addresses that network_join() let through, as elements of the table's set. */
+ * <index> -> <run folder>/<name>, which is made whole or not at all. Beside them an empty file <index>-<index>.pair, the
+ * smaller one first, says that network_join() let two talk to each other: it is there before the two elements of the
+ * table's set are and goes after them, with the first of the two, so that who gets an address later inherits no pair. */
 #include "run/network.h"
 
 #include <arpa/inet.h>
@@ -38,7 +39,7 @@
 
 #define POOL_FOLDER "/run/sagebrush/net"
 
-enum { POOL_SIZE = 1 << 14, POOL_BASE = 10 << 24 | 213 << 16, PEERS_MAX = 64 << 10 };
+enum { POOL_SIZE = 1 << 14, POOL_BASE = 10 << 24 | 213 << 16 };
 
 /* One transaction, applied as a whole: again is harmless. */
 static const char rules[] =
@@ -60,7 +61,7 @@ static int run_nft(const char *text, struct err *err)
     static char *const arguments[] = { "nft", "-f", "-", NULL };
     static char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
     posix_spawn_file_actions_t actions;
-    char said[512] = "";
+    char said[512] = "", rest[4096];
     int in[2], out[2], status, r;
     size_t got = 0;
     ssize_t n;
@@ -91,6 +92,9 @@ static int run_nft(const char *text, struct err *err)
     close(in[1]);
     while ((n = read(out[0], said + got, sizeof said - 1 - got)) > 0)
         got += (size_t)n;
+    /* To the end: nft dies of a pipe that is closed under it. */
+    while (got == sizeof said - 1 && read(out[0], rest, sizeof rest) > 0)
+        ;
     close(out[0]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
@@ -159,41 +163,61 @@ static const char *dotted(struct arena *a, uint32_t address)
     return arena_printf(a, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
 }
 
-/* Lets the pairs of a reservation through, or no more. Adding what is there is harmless, so that what may be gone is
- * added before it is deleted. */
-static int apply_peers(const char *pairs, bool leave, struct err *err)
+static bool pair_read(const char *file, int *ret_low, int *ret_high)
 {
-    _cleanup_buf_ struct buf text = { 0 };
+    int end = 0;
 
-    buf_printf(&text, "add element ip sagebrush peers { %s }\n", pairs);
-    if (leave)
-        buf_printf(&text, "delete element ip sagebrush peers { %s }\n", pairs);
-    return run_nft(text.data, err);
+    return sscanf(file, "%d-%d.pair%n", ret_low, ret_high, &end) == 2 && end && !file[end];
 }
 
-static const char *peers_path(struct arena *a, int index)
+static const char *pair_path(struct arena *a, int one, int other)
 {
-    return arena_printf(a, POOL_FOLDER "/%d.peers", index);
+    return arena_printf(a, POOL_FOLDER "/%d-%d.pair", one < other ? one : other, one < other ? other : one);
 }
 
+/* As elements of the set. */
+static void pair_append(struct arena *a, struct buf *elements, int one, int other)
+{
+    const char *x = dotted(a, address_of(one)), *y = dotted(a, address_of(other));
+
+    buf_printf(elements, "%s%s . %s, %s . %s", elements->size ? ", " : "", x, y, y, x);
+}
+
+/* Those with the index, -1: all. */
+static void pairs_find(struct arena *a, int index, struct buf *elements)
+{
+    DIR *folder = opendir(POOL_FOLDER);
+    struct dirent *entry;
+    int low, high;
+
+    while (folder && (entry = readdir(folder)) != NULL)
+        if (pair_read(entry->d_name, &low, &high) && (index < 0 || low == index || high == index))
+            pair_append(a, elements, low, high);
+    if (folder)
+        closedir(folder);
+}
+
+/* The table and what is let through come in one step: there is no moment without the one or the other. */
 static int make_rules(struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    DIR *folder;
-    struct dirent *entry;
-    struct str pairs;
-    int result = 0;
+    _cleanup_buf_ struct buf elements = { 0 }, text = { 0 };
 
-    if (run_nft(rules, err) < 0 || file_write_atomic(POOL_FOLDER "/rules", rules, sizeof rules - 1, 0600, err) < 0)
+    pairs_find(a, -1, &elements);
+    buf_printf(&text, "%s", rules);
+    if (elements.size)
+        buf_printf(&text, "add element ip sagebrush peers { %s }\n", elements.data);
+    if (run_nft(text.data, err) < 0)
         return -1;
-    folder = opendir(POOL_FOLDER);
-    while (folder && result == 0 && (entry = readdir(folder)) != NULL)
-        if (text_ends(entry->d_name, ".peers") &&
-            file_read(a, arena_printf(a, POOL_FOLDER "/%s", entry->d_name), PEERS_MAX, &pairs, err) == 0)
-            result = apply_peers(pairs.data, false, err);
-    if (folder)
-        closedir(folder);
-    return result;
+    return file_write_atomic(POOL_FOLDER "/rules", rules, sizeof rules - 1, 0600, err);
+}
+
+/* The kernel is asked, not the file: a firewall that reloads takes our table along, and isolation with it. */
+static bool has_rules(void)
+{
+    struct err ignored;
+
+    return run_nft("list set ip sagebrush peers\n", &ignored) == 0;
 }
 
 static int pool_reserve(struct arena *a, const char *owner, int *ret_index, struct err *err)
@@ -204,9 +228,7 @@ static int pool_reserve(struct arena *a, const char *owner, int *ret_index, stru
 
     if (pool_lock(&lock, err) < 0)
         return -1;
-    /* The kernel is asked, not the file: a firewall that reloads takes our table along, and isolation with it. */
-    if ((!path_exists(POOL_FOLDER "/rules") || run_nft("list set ip sagebrush peers\n", err) < 0) &&
-        make_rules(err) < 0)
+    if ((!path_exists(POOL_FOLDER "/rules") || !has_rules()) && make_rules(err) < 0)
         return -1;
     *ret_index = pool_find(owner, &others);
     if (*ret_index >= 0)
@@ -224,6 +246,14 @@ static int pool_reserve(struct arena *a, const char *owner, int *ret_index, stru
             return fail_errno(err, errno, "reserve an address");
     }
     return fail(err, ERR_LIMIT, "no container address is free: all %d are in use", POOL_SIZE);
+}
+
+static bool is_reserved(struct arena *a, int index, const char *owner)
+{
+    char target[4096];
+    ssize_t size = readlink(arena_printf(a, POOL_FOLDER "/%d", index), target, sizeof target);
+
+    return size >= 0 && (size_t)size == strlen(owner) && memcmp(target, owner, (size_t)size) == 0;
 }
 
 /* libnl's failures carry its own numbers. */
@@ -504,45 +534,55 @@ int network_setup(struct arena *a, const char *run_folder, const char *name, enu
 int network_join(struct arena *a, const char *run_folder, const char *name, const char *const *peers, int count,
                  const char **ret_addresses, struct err *err)
 {
-    _cleanup_buf_ struct buf pairs = { 0 };
+    _cleanup_buf_ struct buf elements = { 0 };
     _cleanup_fd_ int lock = -1;
-    const char *own;
-    int index, peer;
+    int index, *others = arena_array_of(a, int, (size_t)count);
 
     if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, name), &index, err) < 0)
         return -1;
-    own = dotted(a, address_of(index));
     for (int i = 0; i < count; i++) {
-        if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, peers[i]), &peer, err) < 0)
+        if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, peers[i]), &others[i], err) < 0)
             return -1;
-        ret_addresses[i] = dotted(a, address_of(peer));
-        buf_printf(&pairs, "%s%s . %s, %s . %s", i ? ", " : "", own, ret_addresses[i], ret_addresses[i], own);
+        ret_addresses[i] = dotted(a, address_of(others[i]));
     }
     if (!count)
         return 0;
     if (pool_lock(&lock, err) < 0)
         return -1;
-    /* Noted first: what is let through is always found by who takes it back. */
-    if (file_write_atomic(peers_path(a, index), pairs.data, pairs.size, 0600, err) < 0)
-        return -1;
-    return apply_peers(pairs.data, false, err);
+    for (int i = 0; i < count; i++) {
+        /* One that left since has given its address back. */
+        if (!is_reserved(a, others[i], arena_printf(a, "%s/%s", run_folder, peers[i])))
+            continue;
+        if (file_write_atomic(pair_path(a, index, others[i]), "", 0, 0600, err) < 0)
+            return -1;
+        pair_append(a, &elements, index, others[i]);
+    }
+    return elements.size ? run_nft(arena_printf(a, "add element ip sagebrush peers { %s }\n", elements.data), err) : 0;
 }
 
-/* Under the lock. */
+/* Under the lock. Adding what is there is harmless, so that what may be gone is added before it is deleted. */
 static int leave_peers(struct arena *a, int index, struct err *err)
 {
-    const char *path = peers_path(a, index);
-    struct str pairs;
-    struct err gone;
+    _cleanup_buf_ struct buf elements = { 0 };
+    DIR *folder;
+    struct dirent *entry;
+    int low, high, result = 0;
 
-    if (!path_exists(path))
+    pairs_find(a, index, &elements);
+    if (!elements.size)
         return 0;
-    if (file_read(a, path, PEERS_MAX, &pairs, err) < 0)
+    /* Without the table nobody is let through either. */
+    if (run_nft(arena_printf(a, "add element ip sagebrush peers { %s }\ndelete element ip sagebrush peers { %s }\n",
+                             elements.data, elements.data), err) < 0 && has_rules())
         return -1;
-    apply_peers(pairs.data, true, &gone); /* without the table nobody is let through either */
-    if (unlink(path) < 0 && errno != ENOENT)
-        return fail_errno(err, errno, "remove %s", path);
-    return 0;
+    folder = opendir(POOL_FOLDER);
+    while (folder && result == 0 && (entry = readdir(folder)) != NULL)
+        if (pair_read(entry->d_name, &low, &high) && (low == index || high == index) &&
+            unlinkat(dirfd(folder), entry->d_name, 0) < 0 && errno != ENOENT)
+            result = fail_errno(err, errno, "remove " POOL_FOLDER "/%s", entry->d_name);
+    if (folder)
+        closedir(folder);
+    return result;
 }
 
 static void remove_interface(const char *name)
