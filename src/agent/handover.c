@@ -30,10 +30,10 @@ static const char *folder_of(struct arena *a, const struct order *o)
     return arena_printf(a, "%s/agents/%s/handover", o->data_folder, doc_text(o->peers, host_of(o, 0)));
 }
 
-/* Moved already is fine. */
+/* Moved already is fine, also when an agent that came after has made an empty one in its place. */
 static int move(const char *from, const char *to, struct err *err)
 {
-    if (rename(from, to) == 0 || errno == ENOENT)
+    if (rename(from, to) == 0 || errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST)
         return 0;
     return fail_errno(err, errno, "move %s to %s", from, to);
 }

@@ -210,6 +210,8 @@ static int save_results(const struct transfer *t, struct arena *a, bool with_mod
                         struct err *err)
 {
     *ret_model = "";
+    if (ml_check_results(a, t->ml, with_model, err) < 0)
+        return -1;
     if (!handover_leads(t->order))
         return handover_give(t->order, t->ml, with_model, err);
     if (with_model && handover_take(t->order, t->ml, err) < 0)
@@ -784,13 +786,14 @@ static const char *printable(struct arena *a, const char *data, size_t size)
 static const char *host_words(struct world *w, struct arena *a)
 {
     struct host *h = host_of(w);
-    _cleanup_fd_ int failure = open_theirs(arena_printf(a, "%s/output/failure", h->ml)), output = -1;
+    _cleanup_fd_ int failure = -1, output = -1;
     char text[TAIL_BYTES];
+    struct err none;
     struct stat st;
     struct str cause;
     ssize_t n;
 
-    if (failure >= 0) {
+    if (file_open_beneath(h->ml, "output/failure", &failure, &none) == 0) {
         n = read(failure, text, FAILURE_MAX);
         /* Cut where a character ends; the verdict shortens it to what AWS shows. */
         while (n == FAILURE_MAX && n > FAILURE_MAX - 4 && ((unsigned char)text[n - 1] & 0x80))
@@ -882,6 +885,7 @@ static void logs_changed(void *data)
 int host_new(const struct host_options *options, struct host **ret, struct err *err)
 {
     struct host *h = calloc(1, sizeof *h);
+    struct exit_record record;
     int fd;
 
     assert(h);
@@ -944,7 +948,9 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     keep_room(h);
     if (options->fresh && !h->process)
         early_begin(h);
-    if (ml_make(h->arena, h->order, h->ml, err) < 0) {
+    /* Once the container was started these folders are its own, and it may have put links there. */
+    if (box_look(h->arena, &h->box, &record, err) < 0 ||
+        (record.state == EXIT_NONE && ml_make(h->arena, h->order, h->ml, err) < 0)) {
         host_free(h);
         return -1;
     }

@@ -159,6 +159,26 @@ int ml_make(struct arena *a, const struct order *o, const char *ml, struct err *
     return order_trains(o) ? write_train_config(a, o, ml, err) : 0;
 }
 
+int ml_check_results(struct arena *a, const char *ml, bool with_model, struct err *err)
+{
+    static const char *const folders[] = { "output", "output/data", "model" }; /* a parent before what is in it */
+    size_t count = sizeof folders / sizeof *folders - !with_model;
+    struct stat st;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *path = arena_printf(a, "%s/%s", ml, folders[i]);
+
+        if (mkdir(path, 0755) == 0)
+            continue;
+        if (errno != EEXIST || lstat(path, &st) < 0)
+            return fail_errno(err, errno, "mkdir /opt/ml/%s", folders[i]);
+        if (!S_ISDIR(st.st_mode))
+            return fail(err, ERR_INVALID, "/opt/ml/%s is no folder any more. Write into the folder that is there, and "
+                        "put no link or file in its place.", folders[i]);
+    }
+    return 0;
+}
+
 struct environment {
     struct arena *arena;
     struct map *places; /* name -> place in list, from 1 */

@@ -8,6 +8,10 @@
 /* Makes the folders and writes the configuration files below 'ml'. Again is fine. */
 int ml_make(struct arena *, const struct order *, const char *ml, struct err *err);
 
+/* The container has ended, and may have put anything in place of the folders that its results are in: what is no folder
+ * fails, a link is never followed, what is gone is an empty folder again. */
+int ml_check_results(struct arena *, const char *ml, bool with_model, struct err *err);
+
 /* "NAME=value", NULL-terminated: the image's, the platform's, the request's. base and port only for a process. */
 const char *const *ml_environment(struct arena *, const struct order *, const struct image *, const char *base,
                                   int port);
