@@ -72,7 +72,7 @@ static void step(void *data)
     g->stepping = true;
     do {
         g->again = false;
-        g->over = order_trains(&g->order) ? train_step(&g->train, &next_ms) : serve_step(&g->serve, &next_ms);
+        g->over = order_ends(&g->order) ? train_step(&g->train, &next_ms) : serve_step(&g->serve, &next_ms);
     } while (g->again && !g->over);
     g->stepping = false;
     if (g->over)

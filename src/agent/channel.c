@@ -54,6 +54,7 @@ int channel_read(struct arena *a, const struct order *o, const struct doc *d, st
                          .directory = doc_text(d, "file_system.directory"),
                          .read_only = !doc_is(d, "file_system.access_mode", "rw") };
 
+    c.files = order_processes(o) ? order_local_path(d) : arena_printf(a, "input/data/%s", c.name);
     host_place(o, &c.place, &c.hosts);
     if (strcmp(type, "ManifestFile") == 0)
         c.type = CHANNEL_MANIFEST;

@@ -16,6 +16,7 @@ struct channel {
     const struct doc *attributes; /* of a line, in this order */
     size_t place, hosts;          /* this host among those that share the channel */
     const char *folder, *directory; /* of a file system: what may be seen, and the path below it */
+    const char *files;            /* where its files go, below /opt/ml */
     bool read_only;
 };
 

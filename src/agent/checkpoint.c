@@ -10,13 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/walk.h"
@@ -70,22 +68,14 @@ static const char *mark_of(struct arena *a, const struct stat *st)
                         st->st_ctim.tv_nsec);
 }
 
-/* The job could put a link in any place of a path. */
-static int open_below(int root, const char *path, int flags)
-{
-    const struct open_how how = { .flags = (unsigned)(flags | O_CLOEXEC),
-                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
-    int fd;
-
-    do
-        fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    return fd;
-}
-
 static int open_root(const struct checkpoint *c)
 {
-    return open(c->root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_fd_ int base = -1;
+
+    if (!c->base)
+        return open(c->root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    base = open(c->base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return base < 0 ? -1 : walk_open(base, c->root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
 /* --- Who writes --- */
@@ -118,7 +108,7 @@ static int marker_at(struct look *l, const char *path, const char *suffix, const
     const char *folder = slash ? arena_strndup(l->arena, path, (size_t)(slash - path)) : ".";
 
     *ret_name = arena_printf(l->arena, "%s%s", slash ? slash + 1 : path, suffix);
-    return open_below(l->root, folder, O_PATH | O_DIRECTORY);
+    return walk_open(l->root, folder, O_PATH | O_DIRECTORY);
 }
 
 static void set_marker(struct look *l, const char *path, const char *suffix, bool there)
@@ -148,7 +138,7 @@ static bool unchanged(void *data)
     struct upload *u = data;
     struct checkpoint *c = u->look->c;
     _cleanup_arena_ struct arena *a = arena_new();
-    _cleanup_fd_ int again = open_below(u->look->root, u->path, O_PATH | O_NOFOLLOW);
+    _cleanup_fd_ int again = walk_open(u->look->root, u->path, O_PATH | O_NOFOLLOW);
     struct stat now, named;
 
     /* A file that was removed or replaced meanwhile is not what its name stands for any more. */
@@ -167,11 +157,11 @@ static int postpone(struct look *l)
 static int put_file(struct look *l, const char *path, struct err *err)
 {
     struct checkpoint *c = l->c;
-    _cleanup_fd_ int fd = open_below(l->root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    _cleanup_fd_ int fd = walk_open(l->root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     struct upload u = { .look = l, .path = path, .fd = fd };
     struct book_entry known = { .mark = "" };
+    bool busy, marks = l->when == CHECKPOINT_RUNNING && !c->plain;
     struct stat st;
-    bool busy;
     int r;
 
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
@@ -195,14 +185,14 @@ static int put_file(struct look *l, const char *path, struct err *err)
         return postpone(l);
     u.mark = mark_of(l->arena, &st);
     book_intend(c->book, path);
-    if (l->when == CHECKPOINT_RUNNING) {
+    if (marks) {
         set_marker(l, path, UPLOADED, false);
         set_marker(l, path, UPLOADING, true);
     }
     r = c->store->put(c->store, path, fd, unchanged, &u, err);
-    if (r == 0 && l->when == CHECKPOINT_RUNNING && unchanged(&u))
+    if (r == 0 && marks && unchanged(&u))
         set_marker(l, path, UPLOADED, true);
-    if (l->when == CHECKPOINT_RUNNING)
+    if (marks)
         set_marker(l, path, UPLOADING, false);
     if (r == 0)
         book_note(c->book, path, u.mark);
@@ -218,7 +208,7 @@ static bool enter_folder(void *context, int folder, const char *path)
     struct look *l = context;
     char name[64];
 
-    if (text_ends(path, IGNORED))
+    if (text_ends(path, IGNORED) && !l->c->plain)
         return false;
     /* Watched before it is read: what comes in between is seen by one of the two. */
     snprintf(name, sizeof name, "/proc/self/fd/%d", folder);
@@ -244,9 +234,9 @@ static int take_file(void *context, int folder, const char *name, const char *pa
     struct look *l = context;
     struct book_entry known;
 
-    if (text_ends(name, IGNORED))
+    if (text_ends(name, IGNORED) && !l->c->plain)
         return 0;
-    if (checkpoint_is_marker(name)) {
+    if (checkpoint_is_marker(name) && !l->c->plain) {
         sweep_marker(folder, name, text_ends(name, UPLOADING) ? UPLOADING : UPLOADED);
         return 0;
     }
@@ -281,7 +271,7 @@ static int by_time(const void *a, const void *b)
 /* Only what the kernel says is gone is gone: a folder that could not be read says nothing. */
 static bool is_gone(struct look *l, const char *path)
 {
-    _cleanup_fd_ int fd = open_below(l->root, path, O_PATH | O_NOFOLLOW);
+    _cleanup_fd_ int fd = walk_open(l->root, path, O_PATH | O_NOFOLLOW);
     struct stat st;
 
     if (fd < 0)
@@ -334,7 +324,7 @@ static int look(struct look *l, struct err *err)
     for (size_t i = 0; i < l->count; i++)
         if (put_file(l, l->candidates[i].path, err) < 0)
             return -1;
-    return l->noting || l->postponed ? 0 : remove_missing(l, err);
+    return l->noting || l->postponed || l->c->plain ? 0 : remove_missing(l, err);
 }
 
 static int look_from_root(struct checkpoint *c, enum checkpoint_when when, bool noting, int64_t *ret_again_ms,

@@ -20,7 +20,9 @@ struct checkpoint_store {
 };
 
 struct checkpoint {
+    const char *base;    /* a folder that the job cannot replace, with 'root' below it; NULL: 'root' is a whole path */
     const char *root;
+    bool plain;          /* every name is a file's: there are no markers, and what is removed here stays in S3 */
     struct book *book;
     struct checkpoint_store *store;
     struct clock *clock;

@@ -23,6 +23,7 @@
 #include "agent/logs.h"
 #include "agent/meter.h"
 #include "agent/ml.h"
+#include "agent/outputs.h"
 #include "agent/source.h"
 #include "agent/syncer.h"
 #include "agent/transfer.h"
@@ -43,6 +44,7 @@ enum {
     FEEDER_MS = 500,
     CHANNELS_MAX = 20,
     FAILURE_MAX = 8192,
+    MESSAGE_MAX = 1024,
     TAIL_BYTES = 8192,
     RESERVE_BYTES = 256 << 10,
 };
@@ -104,6 +106,7 @@ struct host {
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
     struct syncer *syncer; /* of the checkpoints, from the container's start on */
+    struct outputs *outputs; /* of a processing job, from the container's start on */
     bool closing; /* nothing is told any more */
 };
 
@@ -167,6 +170,13 @@ static int restore_checkpoints(struct host *h, const struct transfer *t, struct 
     return *h->order->checkpoint_s3_uri ? syncer_restore(t, checkpoints_of(h, a), err) : 0;
 }
 
+static int need_outputs(struct host *h, struct err *err)
+{
+    struct transfer t = transfer_of(h, -1);
+
+    return h->outputs ? 0 : outputs_new(&t, &h->outputs, err);
+}
+
 static int need_syncer(struct host *h, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -194,14 +204,14 @@ static int run_prepare(struct host *h, struct work *k)
 {
     struct transfer t = transfer_of(h, k->cancel);
 
-    if (find_image(h, &k->err) < 0 || (order_trains(h->order) && transfer_check_targets(&t, &k->err) < 0))
+    if (find_image(h, &k->err) < 0 || (order_ends(h->order) && transfer_check_targets(&t, &k->err) < 0))
         return -1;
     if (h->image.kind == IMAGE_HOST && source_wanted(h->order) && source_fetch(&t, &k->err) < 0)
         return -1;
-    if (order_trains(h->order) ? transfer_channels(&t, &k->err) == 0 && restore_checkpoints(h, &t, &k->err) == 0
-                               : transfer_models(&t, &k->err) == 0)
+    if (order_ends(h->order) ? transfer_channels(&t, &k->err) == 0 && restore_checkpoints(h, &t, &k->err) == 0
+                             : transfer_models(&t, &k->err) == 0)
         return 0;
-    if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL || !order_trains(h->order))
+    if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL || !order_ends(h->order))
         return -1;
     return fail(&k->err, k->err.kind, "Data download failed: %s", k->err.text);
 }
@@ -227,6 +237,8 @@ static int run_save(struct host *h, struct work *k)
     const char *model = "";
     int r;
 
+    if (order_processes(h->order))
+        return need_outputs(h, &k->err) < 0 ? -1 : outputs_finish(h->outputs, k->cancel, &k->err);
     /* Checkpoints first: they are what a next attempt starts from. When they cannot be saved, the results still can. */
     r = finish_checkpoints(h, k, &k->err);
     if (h->saving != SAVE_CHECKPOINTS && !(r < 0 && k->err.kind == ERR_CONFLICT) &&
@@ -255,7 +267,8 @@ static bool needs_thread(struct host *h, enum task task)
 
     /* Nothing to fetch and nothing to unpack: the start does not wait for a thread. */
     return task != TASK_PREPARE || list_count(h->order->channels) || list_count(h->order->models) ||
-           *h->order->checkpoint_s3_uri || *h->order->output_s3_uri || source_wanted(h->order) ||
+           *h->order->checkpoint_s3_uri || *h->order->output_s3_uri || list_count(h->order->outputs) ||
+           source_wanted(h->order) ||
            !image_is_hosted(h->arena, h->order->image, order_has_script(h->order->doc), &image);
 }
 
@@ -332,7 +345,7 @@ static enum network_mode mode_of(const struct order *o)
 {
     if (!o->isolated)
         return NETWORK_OUT;
-    if (!order_trains(o))
+    if (!order_ends(o))
         return NETWORK_LOCAL;
     return o->peers ? NETWORK_PEERS : NETWORK_NONE;
 }
@@ -459,7 +472,7 @@ static int set_up(struct host *h, bool started, struct err *err)
     struct arena *a = h->arena;
     const char *folder = arena_printf(a, "%s/box", h->folder);
 
-    if (!h->networked && h->process && !order_trains(h->order)) {
+    if (!h->networked && h->process && !order_ends(h->order)) {
         if (free_port(a, h->folder, &h->port, err) < 0)
             return -1;
         h->network.address = "127.0.0.1";
@@ -489,7 +502,7 @@ static int set_up(struct host *h, bool started, struct err *err)
         if (loop_watch_new(h->loop, folder, box_changed, h, &h->handover_watch, err) < 0)
             return -1;
     }
-    if (!h->volume && order_trains(h->order))
+    if (!h->volume && order_ends(h->order))
         h->volume = volume_new(&(struct volume_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
                                                          .full = volume_is_full, .data = h });
     if (!h->meter && !h->process)
@@ -497,6 +510,11 @@ static int set_up(struct host *h, bool started, struct err *err)
                                                       .folder = h->folder, .logs = h->logs, .volume = h->volume });
     if (!h->feeder && feeder_wanted(h->order) && start_feeder(h, started, err) < 0)
         return -1;
+    if (order_processes(h->order)) {
+        if (need_outputs(h, err) < 0)
+            return -1;
+        outputs_run(h->outputs);
+    }
     if (!*h->order->checkpoint_s3_uri)
         return 0;
     if (need_syncer(h, err) < 0)
@@ -584,7 +602,7 @@ static int host_start(struct world *w, struct err *err)
         o.cpus = (double)h->order->cpus;
     o.arguments = ml_command(a, h->order, &h->image, program);
     o.environment = ml_environment(a, h->order, &h->image, h->process ? h->ml : NULL,
-                                   h->process && !order_trains(h->order) ? h->port : 0);
+                                   h->process && !order_ends(h->order) ? h->port : 0);
     o.hosts = host_lines(h, a);
     return box_start(a, &h->box, &o, err);
 }
@@ -596,6 +614,8 @@ static int host_kill(struct world *w, enum box_signal what, struct err *err)
 
     if (h->syncer && what == BOX_TERMINATE)
         syncer_hurry(h->syncer);
+    if (h->outputs)
+        outputs_hurry(h->outputs);
     if (h->syncer && what == BOX_KILL)
         syncer_before_kill(h->syncer);
     return box_signal(a, &h->box, what, err);
@@ -793,7 +813,7 @@ static const char *host_words(struct world *w, struct arena *a)
     struct str cause;
     ssize_t n;
 
-    if (file_open_beneath(h->ml, "output/failure", &failure, &none) == 0) {
+    if (file_open_beneath(h->ml, arena_printf(a, "output/%s", order_reason_file(h->order)), &failure, &none) == 0) {
         n = read(failure, text, FAILURE_MAX);
         /* Cut where a character ends; the verdict shortens it to what AWS shows. */
         while (n == FAILURE_MAX && n > FAILURE_MAX - 4 && ((unsigned char)text[n - 1] & 0x80))
@@ -809,6 +829,36 @@ static const char *host_words(struct world *w, struct arena *a)
         return "";
     cause = cause_in((struct str){ text, (size_t)n });
     return printable(a, cause.data, cause.size);
+}
+
+/* How many of the bytes are whole characters, of a text that goes on behind them. */
+static size_t utf8_cut(const char *text, size_t size)
+{
+    while (size && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--;
+    return size;
+}
+
+/* The first kilobyte, cut where a character ends. */
+static int host_exit_message(struct world *w, struct arena *a, const char **ret, struct err *err)
+{
+    char text[MESSAGE_MAX + 1];
+    _cleanup_fd_ int fd = -1;
+    struct str message;
+    struct err ignored;
+    ssize_t n;
+
+    *ret = "";
+    if (file_open_beneath(host_of(w)->ml, "output/message", &fd, &ignored) < 0)
+        return 0;
+    n = read(fd, text, sizeof text);
+    if (n <= 0)
+        return 0;
+    message = (struct str){ text, n > MESSAGE_MAX ? utf8_cut(text, MESSAGE_MAX) : (size_t)n };
+    if (memchr(text, 0, message.size) || !utf8_valid(message))
+        return fail(err, ERR_INVALID, "what the job wrote to /opt/ml/output/message is no UTF-8 text");
+    *ret = str_dup(a, message);
+    return 0;
 }
 
 static bool host_out_of_memory(struct world *w)
@@ -910,6 +960,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         .save = host_save,
         .say = host_say,
         .words = host_words,
+        .exit_message = host_exit_message,
         .out_of_memory = host_out_of_memory,
         .model_artifacts = host_model_artifacts,
         .to_save = host_to_save,
@@ -974,6 +1025,7 @@ void host_free(struct host *h)
         fd_cleanup(&h->work[i].cancel);
     }
     syncer_free(h->syncer);
+    outputs_free(h->outputs);
     loop_timer_stop(h->loop, &h->feeder_timer);
     feeder_free(h->feeder);
     meter_free(h->meter);

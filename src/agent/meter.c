@@ -46,7 +46,7 @@ static struct doc *dimensions_of(struct arena *a, const struct order *o)
     struct doc *d = doc_map(a);
     const char *slash;
 
-    if (order_trains(o)) {
+    if (order_ends(o)) {
         doc_set_string(a, d, "Host", arena_printf(a, "%s/%s", o->job_name, o->host_name));
         return d;
     }
@@ -72,7 +72,9 @@ static void send(struct meter *m, struct arena *a, struct doc *data, int64_t now
 
     doc_set_string(a, d, "account", o->account);
     doc_set_string(a, d, "region", o->region);
-    doc_set_string(a, d, "namespace", order_trains(o) ? "/aws/sagemaker/TrainingJobs" : "/aws/sagemaker/Endpoints");
+    doc_set_string(a, d, "namespace", order_trains(o)      ? "/aws/sagemaker/TrainingJobs"
+                                      : order_processes(o) ? "/aws/sagemaker/ProcessingJobs"
+                                                           : "/aws/sagemaker/Endpoints");
     doc_set(a, d, "data", data);
     doc_set_string(a, d, "id", arena_printf(a, "%s:usage:%lld", o->name, (long long)now_ms));
     logs_metrics(m->o.logs, json_text(a, d));

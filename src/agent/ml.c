@@ -26,14 +26,16 @@ static const char *const train_folders[] = {
     "checkpoints",
 };
 
+static const char *const process_folders[] = { "", "config", "output", "processing" };
+
 static const char *const serve_folders[] = { "", "model", "code", "input", "input/config", "output" };
 
 /* An instance of a job's only group has this name. */
 #define GROUP "homogeneousCluster"
 
-static int write_config(struct arena *a, const char *ml, const char *name, const struct doc *d, struct err *err)
+static int write_json(struct arena *a, const char *path, const struct doc *d, struct err *err)
 {
-    const char *path = arena_printf(a, "%s/input/config/%s", ml, name), *text = json_text(a, d);
+    const char *text = json_text(a, d);
     FILE *f = fopen(path, "we");
     int bad;
 
@@ -43,6 +45,11 @@ static int write_config(struct arena *a, const char *ml, const char *name, const
     if (fclose(f) == EOF || bad)
         return fail_errno(err, errno, "write %s", path);
     return 0;
+}
+
+static int write_config(struct arena *a, const char *ml, const char *name, const struct doc *d, struct err *err)
+{
+    return write_json(a, arena_printf(a, "%s/input/config/%s", ml, name), d, err);
 }
 
 static struct doc *hosts_of(struct arena *a, const struct order *o)
@@ -135,18 +142,50 @@ static int write_train_config(struct arena *a, const struct order *o, const char
     return write_config(a, ml, "checkpointconfig.json", checkpoint, err);
 }
 
+/* Every input and output has its folder before the start, and keeps the one it has. */
+static int make_places(struct arena *a, const struct doc *places, const char *ml, struct err *err)
+{
+    for (size_t i = 0; i < list_count(places); i++)
+        if (folder_make(arena_printf(a, "%s/%s", ml, order_local_path(places->items[i])), 0755, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int write_process_config(struct arena *a, const struct order *o, const char *ml, struct err *err)
+{
+    if (make_places(a, o->channels, ml, err) < 0 || make_places(a, o->outputs, ml, err) < 0 ||
+        write_json(a, arena_printf(a, "%s/config/resourceconfig.json", ml), resource_config(a, o), err) < 0)
+        return -1;
+    return write_json(a, arena_printf(a, "%s/config/processingjobconfig.json", ml),
+                      o->job_config ? o->job_config : doc_map(a), err);
+}
+
+struct folders {
+    const char *const *names;
+    size_t count;
+};
+
+static struct folders folders_of(const struct order *o)
+{
+    if (order_trains(o))
+        return (struct folders){ train_folders, sizeof train_folders / sizeof *train_folders };
+    if (order_processes(o))
+        return (struct folders){ process_folders, sizeof process_folders / sizeof *process_folders };
+    return (struct folders){ serve_folders, sizeof serve_folders / sizeof *serve_folders };
+}
+
 int ml_make(struct arena *a, const struct order *o, const char *ml, struct err *err)
 {
-    const char *const *folders = order_trains(o) ? train_folders : serve_folders;
-    size_t count =
-        order_trains(o) ? sizeof train_folders / sizeof *train_folders : sizeof serve_folders / sizeof *serve_folders;
+    struct folders folders = folders_of(o);
 
-    for (size_t i = 0; i < count; i++) {
-        const char *path = arena_printf(a, "%s/%s", ml, folders[i]);
+    for (size_t i = 0; i < folders.count; i++) {
+        const char *path = arena_printf(a, "%s/%s", ml, folders.names[i]);
 
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
             return fail_errno(err, errno, "mkdir %s", path);
     }
+    if (order_processes(o))
+        return write_process_config(a, o, ml, err);
     for (size_t i = 0; i < list_count(o->channels); i++) {
         const char *path = arena_printf(a, "%s/input/data/%s", ml, doc_text(o->channels->items[i], "name"));
 
@@ -268,12 +307,15 @@ const char *const *ml_environment(struct arena *a, const struct order *o, const 
 
 const char *const *ml_command(struct arena *a, const struct order *o, const struct image *image, const char *program)
 {
-    size_t entries = list_count(o->entrypoint), arguments = list_count(o->arguments), own = 0, count = 0;
+    size_t entries = list_count(o->entrypoint), arguments = list_count(o->arguments), own = 0, cmds = 0,
+           count = 0;
     const char **list;
 
     while (image->entrypoint && image->entrypoint[own])
         own++;
-    list = arena_array_of(a, const char *, entries + arguments + own + 3);
+    while (image->command && image->command[cmds])
+        cmds++;
+    list = arena_array_of(a, const char *, entries + arguments + own + cmds + 3);
     if (entries) {
         for (size_t i = 0; i < entries; i++)
             list[count++] = doc_value_text(o->entrypoint->items[i]);
@@ -285,8 +327,13 @@ const char *const *ml_command(struct arena *a, const struct order *o, const stru
     }
     for (size_t i = 0; i < arguments; i++)
         list[count++] = doc_value_text(o->arguments->items[i]);
-    /* "train" or "serve" takes the place of the image's CMD, unless the request says what to run. */
-    if (!arguments && !entries)
+    if (arguments || entries)
+        return list;
+    /* "train" or "serve" takes the place of the image's CMD, unless the request says what to run; for processing it is
+     * the CMD. */
+    if (!order_processes(o))
         list[count++] = order_trains(o) ? "train" : "serve";
+    for (size_t i = 0; order_processes(o) && i < cmds; i++)
+        list[count++] = image->command[i];
     return list;
 }

@@ -16,7 +16,8 @@ int ml_check_results(struct arena *, const char *ml, bool with_model, struct err
 const char *const *ml_environment(struct arena *, const struct order *, const struct image *, const char *base,
                                   int port);
 
-/* The whole command: the request's entry point and arguments, or the image's with "train" or "serve". */
+/* The whole command: the request's entry point and arguments, or the image's, with "train" or "serve" for its CMD
+ * unless it processes. */
 const char *const *ml_command(struct arena *, const struct order *, const struct image *, const char *program);
 
 #endif

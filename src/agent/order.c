@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/str.h"
+
 static const struct doc_field fields[] = {
     DOC_TEXT(struct order, name, "name"),
     DOC_TEXT(struct order, uid, "uid"),
@@ -46,6 +48,8 @@ static const struct doc_field fields[] = {
     DOC_DOC(struct order, hyper_parameters, "hyper_parameters"),
     DOC_DOC(struct order, channels, "channels"),
     DOC_DOC(struct order, metric_definitions, "metric_definitions"),
+    DOC_DOC(struct order, outputs, "outputs"),
+    DOC_DOC(struct order, job_config, "job_config"),
     DOC_DOC(struct order, models, "models"),
     DOC_INT(struct order, port, "port"),
     DOC_INT(struct order, startup_timeout_s, "startup_timeout_s"),
@@ -55,6 +59,26 @@ static const struct doc_field fields[] = {
 bool order_trains(const struct order *o)
 {
     return strcmp(o->work, "train") == 0;
+}
+
+bool order_processes(const struct order *o)
+{
+    return strcmp(o->work, "process") == 0;
+}
+
+bool order_ends(const struct order *o)
+{
+    return order_trains(o) || order_processes(o);
+}
+
+const char *order_reason_file(const struct order *o)
+{
+    return order_processes(o) ? "message" : "failure";
+}
+
+const char *order_local_path(const struct doc *d)
+{
+    return doc_text(d, "local_path") + strlen("/opt/ml/");
 }
 
 size_t list_count(const struct doc *list)
@@ -68,6 +92,33 @@ static int check_texts(const struct doc *list, const char *what, struct err *err
     for (size_t i = 0; i < list_count(list); i++)
         if (list->items[i]->type != DOC_STRING || strlen(list->items[i]->text.data) != list->items[i]->text.size)
             return fail(err, ERR_INVALID, "the order's %s are no texts", what);
+    return 0;
+}
+
+/* A folder below /opt/ml/processing, by a path that does not climb. */
+static bool is_place(const char *path)
+{
+    static const char root[] = "/opt/ml/processing/";
+
+    if (!text_starts(path, root))
+        return false;
+    for (const char *part = path + strlen(root);; part++) {
+        size_t size = strcspn(part, "/");
+
+        if (size == 0 || (size == 1 && part[0] == '.') || (size == 2 && part[0] == '.' && part[1] == '.'))
+            return size == 0 && !*part && part > path + strlen(root); /* behind a slash at the end */
+        part += size;
+        if (!*part)
+            return true;
+    }
+}
+
+static int check_places(const struct doc *list, const char *what, struct err *err)
+{
+    for (size_t i = 0; i < list_count(list); i++)
+        if (!is_place(doc_text(list->items[i], "local_path")))
+            return fail(err, ERR_INVALID, "the order has an %s in \"%.200s\"", what,
+                        doc_text(list->items[i], "local_path"));
     return 0;
 }
 
@@ -86,15 +137,18 @@ int order_read(const struct doc *d, struct order *ret, struct err *err)
     doc_read(d, fields, &o);
     if (!*o.name || !*o.image || !*o.data_folder || !*o.run_folder)
         return fail(err, ERR_INVALID, "the order lacks its name, image or folders");
-    if (strcmp(o.work, "train") != 0 && strcmp(o.work, "serve") != 0)
-        return fail(err, ERR_INVALID, "the order's work \"%.40s\" is neither train nor serve", o.work);
+    if (!order_ends(&o) && strcmp(o.work, "serve") != 0)
+        return fail(err, ERR_INVALID, "the order's work \"%.40s\" is neither train, process nor serve", o.work);
     if (o.port < 1 || o.port > 65535)
         return fail(err, ERR_INVALID, "the order's port is no port");
     if (o.max_runtime_s < 0 || o.memory_bytes < 0 || o.cpus < 0 || o.disk_bytes < 0)
         return fail(err, ERR_INVALID, "the order has a negative limit");
     if (check_texts(o.entrypoint, "entrypoint", err) < 0 || check_texts(o.arguments, "arguments", err) < 0)
         return -1;
-    for (size_t i = 0; i < list_count(o.channels); i++) {
+    if (order_processes(&o) &&
+        (check_places(o.channels, "input", err) < 0 || check_places(o.outputs, "output", err) < 0))
+        return -1;
+    for (size_t i = 0; !order_processes(&o) && i < list_count(o.channels); i++) {
         const char *channel = doc_text(o.channels->items[i], "name");
 
         if (!*channel || strchr(channel, '/') || strcmp(channel, ".") == 0 || strcmp(channel, "..") == 0)

@@ -22,6 +22,8 @@ struct order {
     const char *job_name, *job_arn, *output_s3_uri, *output_compression, *checkpoint_s3_uri, *checkpoint_path;
     const struct doc *hyper_parameters, *channels, *metric_definitions;
     const struct doc *peers; /* host name -> agent, its own too; NULL: it is alone */
+    /* process: job_name, job_arn and channels, too */
+    const struct doc *outputs, *job_config;
     /* serve */
     const struct doc *models;
     int64_t port, startup_timeout_s;
@@ -31,6 +33,15 @@ struct order {
 int order_read(const struct doc *, struct order *ret, struct err *err);
 
 bool order_trains(const struct order *);
+bool order_processes(const struct order *);
+bool order_ends(const struct order *); /* both of these: its container runs once, to its end */
+
+/* Where below /opt/ml/output the command says why it ends. */
+const char *order_reason_file(const struct order *);
+
+/* Of a folder of a processing job: where it is below /opt/ml. */
+const char *order_local_path(const struct doc *channel_or_output);
+
 size_t list_count(const struct doc *list); /* 0 for NULL and for anything but a list */
 
 #endif

@@ -157,7 +157,8 @@ static void bury(struct serve *s, struct arena *a, const struct exit_record *rec
     struct world *w = s->world;
     bool reliable = flag(s, "healthy") && record->started_ms && w->wall_ms(w) - record->started_ms >= RELIABLE_MS;
     int64_t deaths = (reliable ? 0 : member(s, "_deaths")) + 1, wait_ms = back_off_ms(deaths), boot_ms = w->boot_ms(w);
-    struct verdict_facts facts = { .record = record, .words = w->words(w, a), .out_of_memory = w->out_of_memory(w),
+    struct verdict_facts facts = { .record = record, .words = w->words(w, a), .reason_file = "failure",
+                                   .out_of_memory = w->out_of_memory(w),
                                    .memory_bytes = s->order->memory_bytes, .instance_type = s->order->instance_type };
     struct verdict v = verdict_of(a, &facts);
     const char *deaf = doc_text(report_doc(s->report), "_deaf"), *why = "the command ended by itself, exit code: 0";

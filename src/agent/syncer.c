@@ -95,10 +95,9 @@ static void store_end(struct store *store)
 /* --- Restoring --- */
 
 /* A folder, never the start of another one's name. */
-static int uri_of(const struct transfer *t, struct arena *a, const char **ret_bucket, const char **ret_prefix,
-                  struct err *err)
+static int uri_of(struct arena *a, const char *uri, const char **ret_bucket, const char **ret_prefix, struct err *err)
 {
-    if (s3_uri(a, t->order->checkpoint_s3_uri, ret_bucket, ret_prefix, err) < 0)
+    if (s3_uri(a, uri, ret_bucket, ret_prefix, err) < 0)
         return -1;
     if (**ret_prefix && !text_ends(*ret_prefix, "/"))
         *ret_prefix = arena_printf(a, "%s/", *ret_prefix);
@@ -113,7 +112,7 @@ static int fetch_into(const struct transfer *t, struct arena *a, const char *roo
     struct s3 *s3;
     int count, r;
 
-    if (uri_of(t, a, &bucket, &prefix, err) < 0)
+    if (uri_of(a, t->order->checkpoint_s3_uri, &bucket, &prefix, err) < 0)
         return -1;
     s3 = fetch_client(t);
     r = s3_list(s3, a, bucket, prefix, FETCH_OBJECTS_MAX, &objects, &count, err);
@@ -251,7 +250,8 @@ static void stop(struct syncer *s)
     s->running = false;
 }
 
-int syncer_new(const struct transfer *t, const char *root, struct syncer **ret, struct err *err)
+static int make(const struct transfer *t, const char *uri, const char *book, const struct checkpoint *what,
+                struct syncer **ret, struct err *err)
 {
     struct syncer *s = calloc(1, sizeof *s);
 
@@ -261,10 +261,12 @@ int syncer_new(const struct transfer *t, const char *root, struct syncer **ret, 
     s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->finish = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    s->checkpoint = (struct checkpoint){ .root = arena_strdup(s->arena, root), .clock = t->clock, .watch = -1 };
+    s->checkpoint = *what;
+    s->checkpoint.root = arena_strdup(s->arena, what->root);
+    s->checkpoint.clock = t->clock;
+    s->checkpoint.watch = -1;
     assert(s->stop >= 0 && s->finish >= 0 && s->done >= 0);
-    if (uri_of(t, s->arena, &s->bucket, &s->prefix, err) < 0 ||
-        book_open(t->folder, &s->checkpoint.book, err) < 0) {
+    if (uri_of(s->arena, uri, &s->bucket, &s->prefix, err) < 0 || book_open(book, &s->checkpoint.book, err) < 0) {
         syncer_free(s);
         return -1;
     }
@@ -272,6 +274,17 @@ int syncer_new(const struct transfer *t, const char *root, struct syncer **ret, 
     pace_init(&s->pace, t->clock, t->order->checkpoint_bytes_per_s);
     *ret = s;
     return 0;
+}
+
+int syncer_new(const struct transfer *t, const char *root, struct syncer **ret, struct err *err)
+{
+    return make(t, t->order->checkpoint_s3_uri, t->folder, &(struct checkpoint){ .root = root }, ret, err);
+}
+
+int syncer_of_output(const struct transfer *t, const char *uri, const char *path, const char *book, struct syncer **ret,
+                     struct err *err)
+{
+    return make(t, uri, book, &(struct checkpoint){ .base = t->ml, .root = path, .plain = true }, ret, err);
 }
 
 void syncer_free(struct syncer *s)

@@ -1,4 +1,5 @@
-/* syncer.h - /opt/ml/checkpoints and S3: restored before the job starts, kept in step by a thread while it runs. */
+/* syncer.h - a folder and S3: /opt/ml/checkpoints, restored before the job starts and kept in step by a thread while it
+ * runs; and outputs that S3 gets while the job writes them. */
 #ifndef AGENT_SYNCER_H
 #define AGENT_SYNCER_H
 
@@ -12,6 +13,11 @@ struct syncer;
 
 /* The transfer's strings are borrowed. Any agent may go on where another one was killed. */
 int syncer_new(const struct transfer *, const char *root, struct syncer **ret, struct err *err);
+
+/* The folder 'path' below /opt/ml, of which S3 keeps everything that ever was there. 'book' is the folder for what is
+ * known of it. */
+int syncer_of_output(const struct transfer *, const char *uri, const char *path, const char *book, struct syncer **ret,
+                     struct err *err);
 void syncer_free(struct syncer *); /* stops where it is; NULL is fine */
 
 void syncer_run(struct syncer *); /* the job runs */

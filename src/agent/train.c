@@ -1,4 +1,4 @@
-/* train.c - Starting -> Downloading -> Training -> Uploading -> Ended.
+/* train.c - Starting -> Downloading -> Training, or Processing -> Uploading -> Ended.
  *
  * The container runs once: whether it was started is read from its folder, not from the report, so an agent killed
  * between the deed and the note finds it. What was decided at its end (the verdict) is noted before anything is
@@ -23,6 +23,12 @@ enum {
 static int64_t member(const struct train *t, const char *name)
 {
     return doc_int(report_doc(t->report), name, 0);
+}
+
+/* While the container runs. */
+static const char *running_phase(const struct train *t)
+{
+    return order_processes(t->order) ? "Processing" : "Training";
 }
 
 static bool save(struct train *t, bool durable)
@@ -164,6 +170,22 @@ static void watch(struct train *t, struct arena *a, const struct exit_record *re
         *next_ms = now_ms + wait_ms;
 }
 
+/* It is shown whatever became of the job. */
+static void take_exit_message(struct train *t, struct arena *a, struct verdict *v)
+{
+    const char *message;
+    struct err err = { 0 };
+
+    if (t->world->exit_message(t->world, a, &message, &err) == 0) {
+        report_set_text(t->report, "exit_message", message);
+        return;
+    }
+    if (strcmp(v->outcome, "Failed") == 0)
+        return; /* its reason is the better one */
+    v->outcome = "Failed";
+    v->reason = report_blame(a, &err);
+}
+
 static void judge(struct train *t, struct arena *a, const struct exit_record *record)
 {
     struct world *w = t->world;
@@ -173,6 +195,7 @@ static void judge(struct train *t, struct arena *a, const struct exit_record *re
     struct verdict_facts facts = {
         .record = record,
         .words = w->words(w, a),
+        .reason_file = order_reason_file(t->order),
         .out_of_memory = w->out_of_memory(w),
         .memory_bytes = t->order->memory_bytes,
         .instance_type = t->order->instance_type,
@@ -185,6 +208,8 @@ static void judge(struct train *t, struct arena *a, const struct exit_record *re
     };
     struct verdict v = verdict_of(a, &facts);
 
+    if (order_processes(t->order))
+        take_exit_message(t, a, &v);
     if (record->started_ms)
         report_set_int(t->report, "started_ms", record->started_ms);
     report_set_int(t->report, "_container_ended_ms", record->ended_ms ? record->ended_ms : w->wall_ms(w));
@@ -234,6 +259,11 @@ static bool must_cut(struct train *t, int64_t *next_ms)
     return false;
 }
 
+static const char *target(const struct train *t)
+{
+    return order_processes(t->order) ? "S3" : t->order->output_s3_uri;
+}
+
 /* What was whole by then is in S3; the rest is not. */
 static void cut_off(struct train *t, struct arena *a)
 {
@@ -242,7 +272,7 @@ static void cut_off(struct train *t, struct arena *a)
     report_set_bool(t->report, "_cut", true);
     report_set_text(t->report, "message",
                     arena_printf(a, "The upload of the results to %s took too long after the %s, and was ended. They "
-                                    "are not complete there.", t->order->output_s3_uri,
+                                    "are not complete there.", target(t),
                                  strcmp(by, "MaxRuntimeExceeded") == 0 ? "end of MaxRuntimeInSeconds" : "stop"));
     if (*by && !doc_is(report_doc(t->report), "_outcome", "Failed"))
         report_set_text(t->report, "_outcome", by);
@@ -252,7 +282,11 @@ static void fail_upload(struct train *t, struct arena *a, const struct err *err)
 {
     struct err whole;
 
-    fail(&whole, err->kind, "Artifact upload failed: %s: %s", t->order->output_s3_uri, err->text);
+    /* Outputs are many: the text says which. */
+    if (order_processes(t->order))
+        fail(&whole, err->kind, "Output upload failed: %s", err->text);
+    else
+        fail(&whole, err->kind, "Artifact upload failed: %s: %s", t->order->output_s3_uri, err->text);
     report_set_text(t->report, "_outcome", "Failed");
     report_set_text(t->report, "_reason", report_blame(a, &whole));
 }
@@ -274,22 +308,24 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
     struct world *w = t->world;
     struct err err = { 0 };
     const char *outcome = doc_text(report_doc(t->report), "_outcome");
-    bool interrupted, cut = doc_bool(report_doc(t->report), "_cut", false);
+    bool interrupted, failed = strcmp(outcome, "Failed") == 0, cut = doc_bool(report_doc(t->report), "_cut", false);
 
     if (doc_bool(report_doc(t->report), "_saved", false))
         return;
     if (is_given_up(t)) {
         report_set_text(t->report, "_outcome", "Interrupted");
         outcome = "Interrupted";
+        failed = false;
     }
     interrupted = strcmp(outcome, "Interrupted") == 0;
-    w->to_save(w, interrupted ? SAVE_CHECKPOINTS : strcmp(outcome, "Failed") == 0 ? SAVE_OUTPUT : SAVE_MODEL);
+    /* Outputs of a processing job that failed are what is left of it. */
+    w->to_save(w, interrupted ? SAVE_CHECKPOINTS : failed && !order_processes(t->order) ? SAVE_OUTPUT : SAVE_MODEL);
     switch (w->task(w, TASK_SAVE, &err)) {
     case TASK_NONE:
         if (cut)
             break;
         if (!interrupted)
-            enter(t, "Uploading", "Uploading generated training model");
+            enter(t, "Uploading", order_processes(t->order) ? "" : "Uploading generated training model");
         if (!save(t, false))
             *next_ms = w->wall_ms(w) + RETRY_MS;
         else if (strcmp(outcome, "Failed") == 0 || interrupted || w->others_saved(w) || must_cut(t, next_ms))
@@ -307,7 +343,7 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
         return;
     case TASK_FAILED:
         /* Only what had succeeded fails by this; another reason is the better one. */
-        if (!cut && strcmp(outcome, "Failed") != 0)
+        if (!cut && !failed)
             fail_upload(t, a, &err);
         break;
     case TASK_DONE:
@@ -375,7 +411,7 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
         }
         /* The report reached the disk after the start, the container's traces may not have: then the
          * machine went down. */
-        if (record.state == EXIT_NONE && strcmp(report_phase(t->report), "Training") == 0)
+        if (record.state == EXIT_NONE && strcmp(report_phase(t->report), running_phase(t)) == 0)
             record = (struct exit_record){ .state = EXIT_LOST, .problem = "", .started_ms = member(t, "started_ms") };
         if (record.state == EXIT_NONE) {
             prepare(t, a, ret_next_ms);
@@ -384,8 +420,9 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
                 *ret_next_ms = w->wall_ms(w) + RETRY_MS;
             }
         }
-        if (record.state != EXIT_NONE && strcmp(report_phase(t->report), "Training") != 0) {
-            enter(t, "Training", "Training image download completed. Training in progress.");
+        if (record.state != EXIT_NONE && strcmp(report_phase(t->report), running_phase(t)) != 0) {
+            enter(t, running_phase(t),
+                  order_processes(t->order) ? "" : "Training image download completed. Training in progress.");
             if (record.started_ms)
                 report_set_int(t->report, "started_ms", record.started_ms);
         }

@@ -1,4 +1,4 @@
-/* train.h - a training job on one instance, from the order to its end. */
+/* train.h - a training or processing job on one instance, from the order to its end. */
 #ifndef AGENT_TRAIN_H
 #define AGENT_TRAIN_H
 

@@ -19,7 +19,7 @@
 static int add_channel(const struct transfer *t, struct s3 *s3, struct arena *a, struct fetch *f,
                        const struct channel *c, int64_t *bytes, struct err *err)
 {
-    const char *folder = arena_printf(a, "%s/input/data/%s", t->ml, c->name);
+    const char *folder = arena_printf(a, "%s/%s", t->ml, c->files);
     struct channel_object *objects;
     uint32_t *order;
     size_t count;
@@ -100,7 +100,7 @@ int transfer_check_targets(const struct transfer *t, struct err *err)
     struct s3 *s3;
     int r = 0;
 
-    if (!*t->order->output_s3_uri && !*t->order->checkpoint_s3_uri)
+    if (!*t->order->output_s3_uri && !*t->order->checkpoint_s3_uri && !list_count(t->order->outputs))
         return 0;
     s3 = fetch_client(t);
     if (*t->order->output_s3_uri)
@@ -110,6 +110,9 @@ int transfer_check_targets(const struct transfer *t, struct err *err)
     /* Any name below it would do; this one no checkpoint can have. */
     if (r == 0 && *t->order->checkpoint_s3_uri)
         r = check_target(t, s3, t->order->checkpoint_s3_uri, ".sagemaker-ignore", "CheckpointConfig.S3Uri", err);
+    for (size_t i = 0; r == 0 && i < list_count(t->order->outputs); i++)
+        r = check_target(t, s3, doc_text(t->order->outputs->items[i], "s3_uri"), ".sagemaker-ignore",
+                         "an output's S3Uri", err);
     s3_free(s3);
     return r;
 }

@@ -75,7 +75,8 @@ struct verdict verdict_of(struct arena *a, const struct verdict_facts *f)
         words = arena_printf(a, "%s%sthe command was ended by signal %d (%s)", words, *words ? "; " : "", r->signal,
                              strsignal(r->signal));
     else if (!*words)
-        words = "the command gave no reason, neither in its log nor in /opt/ml/output/failure";
+        words = arena_printf(a, "the command gave no reason, neither in its log nor in /opt/ml/output/%s",
+                             f->reason_file);
     v.reason = blame(a, words, v.exit_code);
     return v;
 }

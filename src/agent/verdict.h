@@ -18,6 +18,7 @@ struct verdict {
 struct verdict_facts {
     const struct exit_record *record;
     const char *words;       /* the failure file's, or the log's last line */
+    const char *reason_file; /* that file's name */
     bool out_of_memory;      /* the kernel killed something in it for memory */
     int64_t memory_bytes;    /* the limit */
     const char *instance_type;

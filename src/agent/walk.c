@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -46,6 +48,18 @@ static int walk_below(struct arena *a, int parent, const char *prefix, int depth
     }
     closedir(folder);
     return r;
+}
+
+int walk_open(int folder, const char *path, int flags)
+{
+    const struct open_how how = { .flags = (unsigned)(flags | O_CLOEXEC),
+                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+    int fd;
+
+    do
+        fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    return fd;
 }
 
 int walk(struct arena *a, int root, const struct walk *w, struct err *err)

@@ -17,6 +17,10 @@ struct walk {
     void *context;
 };
 
+/* What 'path' names below the folder, with links nowhere on the way: the job could put one in any place of it. -1 and
+ * errno when it cannot be opened. */
+int walk_open(int folder, const char *path, int flags);
+
 int walk(struct arena *, int root, const struct walk *, struct err *err);
 
 #endif

@@ -60,6 +60,8 @@ struct world {
     /* Facts about what ended. */
     const char *(*words)(struct world *,
                          struct arena *); /* output/failure, or the cause in the log's last lines; "" for neither */
+    /* What a processing job wrote to output/message, "" for nothing. ERR_INVALID: it is no text. */
+    int (*exit_message)(struct world *, struct arena *, const char **ret, struct err *err);
     bool (*out_of_memory)(struct world *);
     const char *(*model_artifacts)(struct world *);       /* after TASK_SAVE, "" for none */
     void (*to_save)(struct world *, enum saving);         /* before TASK_SAVE */

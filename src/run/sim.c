@@ -49,7 +49,8 @@ static void enter_phase(struct sim *s, struct job *j, const char *phase, const c
     doc_append(j->arena, j->phases, d);
     doc_set_string(j->arena, j->report, "phase", phase);
     doc_set_integer(j->arena, j->report, "sequence", doc_int(j->report, "sequence", 0) + 1);
-    if ((strcmp(phase, "Training") == 0 || strcmp(phase, "Serving") == 0) && !doc_has(j->report, "started_ms"))
+    if ((strcmp(phase, "Training") == 0 || strcmp(phase, "Processing") == 0 || strcmp(phase, "Serving") == 0) &&
+        !doc_has(j->report, "started_ms"))
         doc_set_integer(j->arena, j->report, "started_ms", now_ms);
     if (strcmp(phase, "Serving") == 0) {
         doc_set_string(j->arena, j->report, "address", "127.0.0.1");
@@ -77,10 +78,11 @@ static void end_job(struct sim *s, struct job *j, const char *outcome, const cha
 static void run_at_once(struct sim *s, struct job *j)
 {
     enter_phase(s, j, "Downloading", "Downloading input data");
-    enter_phase(s, j, "Training", "Training image download completed. Training in progress.");
-    enter_phase(s, j, "Uploading", "Uploading generated training model");
-    doc_set_string(j->arena, j->report, "model_artifacts",
-                   arena_printf(j->arena, "%s/output/model.tar.gz", doc_text(j->order, "output_s3_uri")));
+    enter_phase(s, j, doc_is(j->order, "work", "process") ? "Processing" : "Training", "");
+    enter_phase(s, j, "Uploading", "");
+    if (doc_is(j->order, "work", "train"))
+        doc_set_string(j->arena, j->report, "model_artifacts",
+                       arena_printf(j->arena, "%s/output/model.tar.gz", doc_text(j->order, "output_s3_uri")));
     end_job(s, j, "Completed", "", 0);
 }
 

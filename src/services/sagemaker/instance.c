@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "fleet/instance_type.h"
 #include "fleet/pool.h"
 #include "services/iam/identity.h"
 #include "sign/token.h"
@@ -85,6 +86,13 @@ int instance_order(struct arena *a, struct engine *engine, const struct instance
     return 0;
 }
 
+int64_t instance_disk_bytes(const char *type_name, int64_t volume_gb)
+{
+    const struct instance_type *type = instance_type(type_name);
+
+    return type && type->nvme_gb ? 0 : volume_gb << 30;
+}
+
 struct report report_read(const struct doc *d)
 {
     static const struct doc_field fields[] = {
@@ -92,6 +100,7 @@ struct report report_read(const struct doc *d)
         DOC_TEXT(struct report, outcome, "outcome"),
         DOC_TEXT(struct report, failure_reason, "failure_reason"),
         DOC_TEXT(struct report, message, "message"),
+        DOC_TEXT(struct report, exit_message, "exit_message"),
         DOC_TEXT(struct report, model_artifacts, "model_artifacts"),
         DOC_TEXT(struct report, address, "address"),
         DOC_INT(struct report, port, "port"),

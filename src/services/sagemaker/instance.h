@@ -9,7 +9,7 @@
 struct instance {
     const struct row *owner;
     const char *name;          /* of the agent */
-    const char *work;          /* "train" or "serve" */
+    const char *work;          /* "train", "process" or "serve" */
     const char *image;
     const char *instance_type; /* "ml.m5.large" */
     const char *role_arn;
@@ -23,9 +23,12 @@ struct instance {
 int instance_order(struct arena *, struct engine *, const struct instance *, int64_t now_ms, struct doc **ret,
                    struct err *err);
 
+/* What an instance may write: a type with disks of its own has no volume beside them. 0: what there is. */
+int64_t instance_disk_bytes(const char *instance_type, int64_t volume_gb);
+
 /* The report of an agent, as a view. Phases are read from the document. */
 struct report {
-    const char *phase, *outcome, *failure_reason, *message, *model_artifacts, *address;
+    const char *phase, *outcome, *failure_reason, *message, *exit_message, *model_artifacts, *address;
     int64_t started_ms, ended_ms, billable_ms, port;
     bool healthy;
     const struct doc *phases, *final_metrics;

@@ -7,7 +7,7 @@
 extern const struct service_ops sagemaker_ops;
 extern const struct kind *const sagemaker_kinds[]; /* NULL-terminated */
 
-extern const struct kind training_job, model, endpoint_config, endpoint;
+extern const struct kind training_job, processing_job, model, endpoint_config, endpoint;
 
 /* The spot capacity of a job is taken back: SIGTERM, 120 s, its checkpoints saved; it goes on when there is capacity
  * again. ERR_INVALID: not a spot job. ERR_CONFLICT: it has no instance at the moment. */

@@ -79,3 +79,14 @@ int local_path_check_checkpoints(const char *path, struct err *err)
                          "satisfy constraint: Member must not overlap with %s; use /opt/ml/checkpoints", path, other);
     return 0;
 }
+
+int local_path_check_processing(const char *noun, const char *name, const char *path, struct err *err)
+{
+    static const char root[] = "/opt/ml/processing/";
+
+    if (is_clean(path) && text_starts(path, root) && path[strlen(root)])
+        return 0;
+    return fail_code(err, ERR_INVALID, "ValidationException",
+                     "%s %s: LocalPath must be a folder below /opt/ml/processing/, without empty parts, '.' and '..': "
+                     "%.200s", noun, name, path);
+}

@@ -11,6 +11,8 @@
 static const struct op ops[] = {
     VERBS("TrainingJob", training_job),
     { "StopTrainingJob", NULL, OP_STOP, &training_job, OP_WRITES },
+    VERBS("ProcessingJob", processing_job),
+    { "StopProcessingJob", NULL, OP_STOP, &processing_job, OP_WRITES },
     VERBS("Model", model),
     VERBS("EndpointConfig", endpoint_config),
     VERBS("Endpoint", endpoint),
@@ -23,4 +25,5 @@ static const struct op ops[] = {
 
 const struct service_ops sagemaker_ops = { "sagemaker", ops };
 
-const struct kind *const sagemaker_kinds[] = { &training_job, &model, &endpoint_config, &endpoint, NULL };
+const struct kind *const sagemaker_kinds[] = { &training_job, &processing_job, &model, &endpoint_config,
+                                               &endpoint, NULL };

@@ -4,7 +4,6 @@
 
 #include "aws/algorithm.h"
 #include "engine/engine.h"
-#include "fleet/instance_type.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/training.h"
 
@@ -21,14 +20,6 @@ static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
         doc_append(a, list, m);
     }
     return list;
-}
-
-/* What the instance may write: a type with disks of its own has no volume beside them. 0: what there is. */
-static int64_t disk_bytes(const struct training_spec *s)
-{
-    const struct instance_type *type = instance_type(s->instance_type);
-
-    return type && type->nvme_gb ? 0 : s->volume_gb << 30;
 }
 
 /* The agents of all hosts: those of one job may talk to each other. */
@@ -82,7 +73,8 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", left_s);
     doc_set_boolean(a, order, "spot", s.spot);
-    doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes", disk_bytes(&s));
+    doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes",
+                    instance_disk_bytes(s.instance_type, s.volume_gb));
     doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));
     doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s));
     doc_set(a, order, "metric_definitions", metrics_of(a, &s));

@@ -52,6 +52,7 @@ struct story {
     bool stop, spot; /* asked to end; asked because its instance is taken back */
     bool fills, full; /* its volume: it will, it has */
     bool stuck;       /* its upload never ends by itself */
+    bool mute;        /* what it says is no text */
     struct arena *disk;
     struct doc *report; /* as on disk */
     /* The agent's memory, gone with it. */
@@ -257,6 +258,12 @@ static const char *words(struct world *w, struct arena *a)
     return "words";
 }
 
+static int exit_message(struct world *w, struct arena *a, const char **ret, struct err *err)
+{
+    *ret = "what it said";
+    return story_of(w)->mute ? fail(err, ERR_INVALID, "no text") : 0;
+}
+
 static bool out_of_memory(struct world *w)
 {
     return false;
@@ -301,8 +308,8 @@ static int tidy(struct world *w, struct err *err)
 
 static const struct world functions = {
     wall_ms, boot_ms, look, start, attach, kill_container, clear, begin, task, cancel, ping, pinged, ping_words,
-    address, stop_asked, taken_back, overfull, save, say, words, out_of_memory, model_artifacts, to_save,
-    others_saved, final_metrics, tidy,
+    address, stop_asked, taken_back, overfull, save, say, words, exit_message, out_of_memory, model_artifacts,
+    to_save, others_saved, final_metrics, tidy,
 };
 
 /* The world moves on by itself. True: something happened that wakes an agent. */
@@ -343,8 +350,9 @@ static bool go_on(struct story *s, bool serves)
     return woken || (s->attached && s->record.state == EXIT_ENDED);
 }
 
-static void run_story(uint64_t seed, bool serves)
+static void run_story(uint64_t seed, const char *work)
 {
+    bool serves = strcmp(work, "serve") == 0, processes = strcmp(work, "process") == 0;
     struct story s = {
         .world = functions, .dice = rand_seeded(seed), .disk = arena_new(), .record = { .problem = "" }
     };
@@ -353,7 +361,7 @@ static void run_story(uint64_t seed, bool serves)
     struct serve serve;
     int64_t next_ms = 0;
     struct order order = { .name = "n",
-                           .work = serves ? "serve" : "train",
+                           .work = work,
                            .instance_type = "",
                            .output_s3_uri = "s3://o",
                            .log_stream = "v/i-1",
@@ -361,7 +369,8 @@ static void run_story(uint64_t seed, bool serves)
                            .startup_timeout_s = 600 };
 
     s.faults = (unsigned)rand_below(&s.dice, 256);
-    s.spot = !serves && seed % 4 == 1;
+    s.spot = !serves && !processes && seed % 4 == 1;
+    s.mute = processes && seed % 11 == 4;
     s.fills = !serves && seed % 5 == 2;
     s.stuck = !serves && !s.spot && seed % 7 == 3;
     s.report = doc_map(s.disk);
@@ -405,8 +414,12 @@ static void run_story(uint64_t seed, bool serves)
         /* A model of half the work must not take the place of the one that the next attempt makes. */
         if (doc_is(s.report, "outcome", "Interrupted"))
             assert_true(s.stop && s.spot && (s.saved == 0 || s.saving == SAVE_CHECKPOINTS));
-        else if (s.saved && !doc_is(s.report, "outcome", "Failed"))
+        else if (s.saved && (processes || !doc_is(s.report, "outcome", "Failed")))
             assert_int_equal(s.saving, SAVE_MODEL);
+        if (processes && s.started && !s.mute)
+            assert_true(doc_is(s.report, "exit_message", "what it said"));
+        if (s.mute)
+            assert_false(doc_is(s.report, "outcome", "Completed") || doc_has(s.report, "exit_message"));
         /* An upload that is cut off is nobody's success, and is told. */
         if (s.stuck && s.started)
             assert_true(!doc_is(s.report, "outcome", "Completed") && *doc_text(s.report, "message"));
@@ -434,13 +447,19 @@ static int stories(void)
 static void jobs_end_once(void **state)
 {
     for (int i = 0; i < stories(); i++)
-        run_story((uint64_t)i, false);
+        run_story((uint64_t)i, "train");
+}
+
+static void processing_ends_once(void **state)
+{
+    for (int i = 0; i < stories(); i++)
+        run_story((uint64_t)i, "process");
 }
 
 static void endpoints_end_when_asked(void **state)
 {
     for (int i = 0; i < stories(); i++)
-        run_story((uint64_t)i, true);
+        run_story((uint64_t)i, "serve");
 }
 
 /* --- One agent without faults, turned by hand --- */
@@ -579,6 +598,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_end_once),
+        cmocka_unit_test(processing_ends_once),
         cmocka_unit_test(endpoints_end_when_asked),
         cmocka_unit_test(a_server_that_hangs_is_started_again),
         cmocka_unit_test(one_that_dies_again_and_again_waits_longer),

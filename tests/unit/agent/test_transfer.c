@@ -109,6 +109,7 @@ static void verdicts(void **state)
     _cleanup_arena_ struct arena *a = arena_new();
     struct exit_record ended = { .state = EXIT_ENDED, .problem = "" }, lost = { .state = EXIT_LOST, .problem = "" };
     struct verdict_facts f = {
+        .reason_file = "failure",
         .record = &ended, .words = "  why\n", .memory_bytes = 1 << 30, .instance_type = "ml.m5.large"
     };
 

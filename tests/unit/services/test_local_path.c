@@ -45,11 +45,29 @@ static void checkpoints_have_a_place_of_their_own(void **state)
     }
 }
 
+static void processing_has_its_own_folders(void **state)
+{
+    static const char *const good[] = { "/opt/ml/processing/a", "/opt/ml/processing/a/", "/opt/ml/processing/a/b.c/d" };
+    static const char *const bad[] = { "", "a", "/opt/ml/processing", "/opt/ml/processing/", "/opt/ml/processing/../x",
+                                       "/opt/ml/processing/a//b", "/opt/ml/processing/./a", "/opt/ml/processingx/a",
+                                       "/opt/ml/input", "/etc", "/opt/ml/processing/a/.." };
+    struct err err = { 0 };
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_int_equal(local_path_check_processing("Input", "i", good[i], &err), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(local_path_check_processing("Input", "i", bad[i], &err), -1);
+        assert_string_equal(err.code, "ValidationException");
+        assert_non_null(strstr(err.text, "Input i: LocalPath must be a folder below /opt/ml/processing/"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(channels_are_folders),
         cmocka_unit_test(checkpoints_have_a_place_of_their_own),
+        cmocka_unit_test(processing_has_its_own_folders),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,26 @@
+/* processing.h - the parts of ProcessingJob: processing_job.c is the API's side, processing_run.c the world's,
+ * processing_order.c what its agent is told. */
+#ifndef SERVICES_SAGEMAKER_PROCESSING_H
+#define SERVICES_SAGEMAKER_PROCESSING_H
+
+#include "engine/kind.h"
+
+/* The part of the request that is read. Texts are "" and documents NULL where it has none. */
+struct processing_spec {
+    const char *name, *image, *role_arn, *instance_type;
+    int64_t instance_count, volume_gb, max_runtime_s;
+    bool isolated;
+    const struct doc *environment, *entrypoint, *arguments, *inputs, *outputs, *preferences;
+};
+struct processing_spec processing_spec_of(const struct doc *input);
+
+/* The name of the job's agent. */
+const char *processing_agent(struct arena *, const struct resource *);
+
+/* ERR_INVALID: it can never run, in words for the user. */
+int processing_order(struct pass *, const struct resource *, struct doc **ret, struct err *err);
+
+bool processing_owns(struct arena *, const struct resource *, const char *agent);
+int processing_reconcile(struct pass *, struct resource *, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err);
+
+#endif
