@@ -37,6 +37,8 @@
 #include "run/agents.h"
 #include "run/cgroup.h"
 #include "run/folder.h"
+#include "run/gpu_files.h"
+#include "run/gpu_monitor.h"
 #include "run/runtime.h"
 
 enum {
@@ -105,6 +107,7 @@ struct host {
     struct loop_timer feeder_timer;
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
+    struct gpu_monitor *gpus; /* of those it was given, while the container runs; NULL: none */
     struct syncer *syncer; /* of the checkpoints, from the container's start on */
     struct outputs *outputs; /* of a processing job, from the container's start on */
     bool closing; /* nothing is told any more */
@@ -412,6 +415,12 @@ static void happened(void *data)
     tell(data);
 }
 
+/* From the GPUs' thread. */
+static void gpu_is_bad(void *data)
+{
+    loop_post(((struct host *)data)->loop, happened, data);
+}
+
 /* From the volume's thread. */
 static void volume_is_full(void *data)
 {
@@ -505,6 +514,9 @@ static int set_up(struct host *h, bool started, struct err *err)
     if (!h->volume && order_ends(h->order))
         h->volume = volume_new(&(struct volume_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
                                                          .full = volume_is_full, .data = h });
+    if (!h->gpus && order_gpus(h->order))
+        h->gpus = gpu_monitor_new(&(struct gpu_monitor_options){ .only = order_gpus(h->order), .happened = gpu_is_bad,
+                                                                 .data = h });
     if (!h->meter && !h->process)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
                                                       .folder = h->folder, .logs = h->logs, .volume = h->volume });
@@ -562,11 +574,33 @@ static int mount_channels(struct host *h, struct arena *a, struct box_order *o, 
     return 0;
 }
 
+static int find_gpus(struct host *h, struct arena *a, struct gpu_files *ret, struct err *err)
+{
+    int minors[GPU_MOST], count = gpu_monitor_count(h->gpus);
+
+    if (count < (int)list_count(h->order->gpus))
+        return fail(err, ERR_INTERNAL, "%zu GPUs were granted, and the driver tells of %d of them%s%s",
+                    list_count(h->order->gpus), count, *gpu_monitor_why(h->gpus) ? ": " : "",
+                    gpu_monitor_why(h->gpus));
+    for (int i = 0; i < count; i++)
+        minors[i] = gpu_monitor_gpu(h->gpus, i)->minor;
+    return gpu_files_find(a, minors, count, gpu_monitor_library(h->gpus), ret, err);
+}
+
+/* The start says what a user of AWS would not expect. */
+static void say_no_gpu(struct host *h, struct arena *a)
+{
+    if (h->order->gpus_absent)
+        logs_line(h->logs, arena_printf(a, "sagebrush: %s has %lld GPUs on AWS, and this machine has none: it runs on "
+                                           "the CPU", h->order->instance_type, (long long)h->order->gpus_absent));
+}
+
 static int host_start(struct world *w, struct err *err)
 {
     struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
-    struct bundle_mount mounts[4 + CHANNELS_MAX];
+    struct bundle_mount mounts[4 + CHANNELS_MAX + GPU_FILES_MOST];
+    struct gpu_files *gpus = arena_new_of(a, struct gpu_files);
     const char *program = NULL;
     struct box_order o = { .image = &h->image, .network = &h->network, .mounts = mounts,
                            .host_name = h->order->host_name, .memory_bytes = h->order->memory_bytes,
@@ -598,6 +632,13 @@ static int host_start(struct world *w, struct err *err)
         mounts[o.mount_count++] =
             (struct bundle_mount){ .source = folder, .at = "/run/sagebrush/botocore", .read_only = true };
     }
+    if (list_count(h->order->gpus) && find_gpus(h, a, gpus, err) < 0)
+        return -1;
+    for (int i = 0; i < gpus->mount_count; i++)
+        mounts[o.mount_count++] = gpus->mounts[i];
+    o.devices = gpus->devices;
+    o.device_count = gpus->device_count;
+    say_no_gpu(h, a);
     if (h->order->cpus > 0 && h->order->cpus < sysconf(_SC_NPROCESSORS_ONLN))
         o.cpus = (double)h->order->cpus;
     o.arguments = ml_command(a, h->order, &h->image, program);
@@ -1030,6 +1071,7 @@ void host_free(struct host *h)
     feeder_free(h->feeder);
     meter_free(h->meter);
     volume_free(h->volume);
+    gpu_monitor_free(h->gpus);
     http_call_cancel(h->call);
     http_upstream_free(h->upstream);
     buf_free(&h->ping_request);

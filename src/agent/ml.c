@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "doc/json.h"
+#include "run/gpu_files.h"
 
 static const char *const train_folders[] = {
     "",
@@ -225,6 +226,13 @@ struct environment {
     size_t count, room;
 };
 
+static const char *value_of(const struct environment *e, const char *name)
+{
+    void *place = map_get(e->places, str_of(name));
+
+    return place ? e->list[(uintptr_t)place - 1] + strlen(name) + 1 : "";
+}
+
 /* The last one of a name counts. */
 static void add(struct environment *e, const char *name, const char *value)
 {
@@ -250,6 +258,30 @@ static void add(struct environment *e, const char *name, const char *value)
     }
     e->list[e->count++] = text;
     map_set(e->places, str_of(name), (void *)(uintptr_t)e->count);
+}
+
+/* A container sees its own GPUs alone, numbered from 0; without one around it, those of all others are there too. */
+static void add_gpus(struct environment *e, const struct order *o, bool process)
+{
+    const char *theirs = "", *ours = "", *before = value_of(e, "LD_LIBRARY_PATH");
+
+    for (size_t i = 0; i < list_count(o->gpus); i++) {
+        int64_t index = o->gpus->items[i]->integer;
+
+        theirs = arena_printf(e->arena, "%s%s%lld", theirs, *theirs ? "," : "", (long long)index);
+        ours = arena_printf(e->arena, "%s%s%zu", ours, *ours ? "," : "", i);
+    }
+    if (process) {
+        add(e, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+        add(e, "CUDA_VISIBLE_DEVICES", theirs);
+        return;
+    }
+    if (!*theirs)
+        return;
+    add(e, "NVIDIA_VISIBLE_DEVICES", theirs);
+    add(e, "NVIDIA_DRIVER_CAPABILITIES", "compute,utility");
+    add(e, "CUDA_VISIBLE_DEVICES", ours);
+    add(e, "LD_LIBRARY_PATH", arena_printf(e->arena, "%s%s" GPU_LIBRARIES, before, *before ? ":" : ""));
 }
 
 const char *const *ml_environment(struct arena *a, const struct order *o, const struct image *image, const char *base,
@@ -297,6 +329,7 @@ const char *const *ml_environment(struct arena *a, const struct order *o, const 
     if (o->environment && o->environment->type == DOC_MAP)
         for (uint32_t i = 0; i < o->environment->count; i++)
             add(&e, o->environment->members[i].key, doc_value_text(o->environment->members[i].value));
+    add_gpus(&e, o, process);
     if (base)
         add(&e, "SAGEMAKER_BASE_DIR", base);
     if (port)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "run/gpu.h"
 
 static const struct doc_field fields[] = {
     DOC_TEXT(struct order, name, "name"),
@@ -27,6 +28,8 @@ static const struct doc_field fields[] = {
     DOC_INT(struct order, cpus, "limits.cpus"),
     DOC_INT(struct order, cpu_weight, "limits.cpu_weight"),
     DOC_INT(struct order, memory_bytes, "limits.memory_bytes"),
+    DOC_DOC(struct order, gpus, "limits.gpus"),
+    DOC_INT(struct order, gpus_absent, "limits.gpus_absent"),
     DOC_INT(struct order, disk_bytes, "limits.disk_bytes"),
     DOC_INT(struct order, checkpoint_bytes_per_s, "checkpoint_bytes_per_s"),
     DOC_DOC(struct order, entrypoint, "entrypoint"),
@@ -79,6 +82,15 @@ const char *order_reason_file(const struct order *o)
 const char *order_local_path(const struct doc *d)
 {
     return doc_text(d, "local_path") + strlen("/opt/ml/");
+}
+
+uint64_t order_gpus(const struct order *o)
+{
+    uint64_t gpus = 0;
+
+    for (size_t i = 0; i < list_count(o->gpus); i++)
+        gpus |= UINT64_C(1) << o->gpus->items[i]->integer;
+    return gpus;
 }
 
 size_t list_count(const struct doc *list)
@@ -145,6 +157,12 @@ int order_read(const struct doc *d, struct order *ret, struct err *err)
         return fail(err, ERR_INVALID, "the order has a negative limit");
     if (check_texts(o.entrypoint, "entrypoint", err) < 0 || check_texts(o.arguments, "arguments", err) < 0)
         return -1;
+    for (size_t i = 0; i < list_count(o.gpus); i++) {
+        const struct doc *index = o.gpus->items[i];
+
+        if (index->type != DOC_INTEGER || index->integer < 0 || index->integer >= GPU_MOST)
+            return fail(err, ERR_INVALID, "the order's gpus are no indices");
+    }
     if (order_processes(&o) &&
         (check_places(o.channels, "input", err) < 0 || check_places(o.outputs, "output", err) < 0))
         return -1;

@@ -15,6 +15,8 @@ struct order {
         *run_folder, *archives_folder, *api_socket, *admin_socket, *log_group, *log_stream;
     bool isolated, spot;
     int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes, checkpoint_bytes_per_s;
+    int64_t gpus_absent;     /* so many has its type, and this machine has none */
+    const struct doc *gpus;  /* the indices of those it may use; NULL: none */
     const struct doc *entrypoint, *arguments, *environment, *hosts; /* NULL where not given */
     const char *access_key_id, *secret_access_key, *session_token, *role_arn;
     int64_t credentials_expire_ms;
@@ -43,5 +45,6 @@ const char *order_reason_file(const struct order *);
 const char *order_local_path(const struct doc *channel_or_output);
 
 size_t list_count(const struct doc *list); /* 0 for NULL and for anything but a list */
+uint64_t order_gpus(const struct order *); /* a bit an index */
 
 #endif

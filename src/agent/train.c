@@ -401,7 +401,10 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
         return save(t, true);
     }
     if (!*report_phase(t->report)) {
-        enter(t, "Starting", "Preparing the instances for training");
+        enter(t, "Starting", t->order->gpus_absent
+                                 ? "Preparing the instances for training. This machine has no GPU: the job runs on the "
+                                   "CPU"
+                                 : "Preparing the instances for training");
         save(t, false);
     }
     if (!concluded(t)) {

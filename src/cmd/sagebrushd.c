@@ -20,15 +20,18 @@
 #include "engine/bodies.h"
 #include "engine/engine.h"
 #include "engine/gateway.h"
+#include "fleet/gpu_bank.h"
 #include "fleet/pool.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "run/gpu_monitor.h"
 #include "run/runtime.h"
 #include "services/admin/admin.h"
 #include "services/iam/identity.h"
 #include "services/platform.h"
 #include "services/routes.h"
 #include "services/s3/s3.h"
+#include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "sign/token.h"
 #include "store/blob.h"
@@ -316,6 +319,25 @@ static int open_store(struct control *c, const struct doc *config, struct err *e
     return 0;
 }
 
+/* Before anybody can be given one: who had them when the control plane before this one ended has them still. */
+static int find_gpus(struct control *c, struct runtime *runtime, struct err *err)
+{
+    struct platform *p = &c->platform;
+
+    p->gpu_monitor = gpu_monitor_new(&(struct gpu_monitor_options){ 0 });
+    log_info("control.gpus", "count=%d driver=%s why=%s", gpu_monitor_count(p->gpu_monitor),
+             log_quote(c->arena, gpu_monitor_driver(p->gpu_monitor)),
+             log_quote(c->arena, gpu_monitor_why(p->gpu_monitor)));
+    if (gpu_bank_new(arena_printf(c->arena, "%s/gpus.json", p->data_folder), &p->gpus, err) < 0)
+        return -1;
+    for (int i = 0; i < gpu_monitor_count(p->gpu_monitor); i++) {
+        const struct gpu *gpu = gpu_monitor_gpu(p->gpu_monitor, i);
+
+        gpu_bank_add(p->gpus, gpu->index, gpu->uuid, gpu->name);
+    }
+    return instance_gpus_adopt(c->arena, p, runtime, err);
+}
+
 static int start_servers(struct control *c, struct err *err)
 {
     struct http_server_options api = {
@@ -373,7 +395,8 @@ static int start(struct control *c, const char *data, struct err *err)
         .boot_id = str_dup(c->arena, str_trim(boot_id)),
         .context = &c->platform,
     };
-    if (new_runtime(c, config, &world.runtime, err) < 0 || engine_new(&world, &c->engine, err) < 0)
+    if (new_runtime(c, config, &world.runtime, err) < 0 || find_gpus(c, world.runtime, err) < 0 ||
+        engine_new(&world, &c->engine, err) < 0)
         return -1;
     c->gateway = gateway_new(&(struct gateway_options){ .loop = c->loop, .engine = c->engine, .bodies = c->bodies,
                                                         .identify = identify, .local = local, .context = c });
@@ -463,6 +486,8 @@ int main(int argc, char **argv)
     engine_free(c->engine);
     routes_free(c->platform.routes);
     pool_free(c->platform.pool);
+    gpu_bank_free(c->platform.gpus);
+    gpu_monitor_free(c->platform.gpu_monitor);
     bodies_free(c->bodies);
     blobs_free(c->blobs);
     store_free(c->store);

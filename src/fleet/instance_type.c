@@ -16,6 +16,17 @@ const struct instance_type *instance_type(const char *name)
     return bsearch(name, types, sizeof types / sizeof *types, sizeof *types, compare);
 }
 
+int instance_type_gpus(const char *name)
+{
+    static const char *const others[] = { "Gaudi", "Inferentia", "Trainium" };
+    const struct instance_type *type = instance_type(name);
+
+    for (size_t i = 0; type && i < sizeof others / sizeof *others; i++)
+        if (strncmp(type->accelerator, others[i], strlen(others[i])) == 0)
+            return 0;
+    return type ? type->accelerators : 0;
+}
+
 const struct instance_market *instance_market(const struct instance_type *type, const char *region)
 {
     for (const struct instance_market *m = type->markets; m < type->markets + type->market_count; m++)

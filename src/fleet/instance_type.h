@@ -29,6 +29,9 @@ struct instance_type {
 
 const struct instance_type *instance_type(const char *name); /* NULL: not in the catalogue */
 
+/* GPUs of NVIDIA's: what a CUDA program can use. 0: none, or not in the catalogue. */
+int instance_type_gpus(const char *name);
+
 /* NULL: AWS does not offer it there, or no figure is public. */
 const struct instance_market *instance_market(const struct instance_type *, const char *region);
 

@@ -326,15 +326,14 @@ static int agents_list(struct runtime *rt, struct arena *arena, const char *cons
     return 0;
 }
 
-static int agents_owner(struct runtime *rt, struct arena *arena, const char *name, const char **ret_uid,
+static int agents_order(struct runtime *rt, struct arena *arena, const char *name, const struct doc **ret_order,
                         struct err *err)
 {
-    struct agents *g = agents_of(rt);
     const struct doc *order;
 
-    if (folder_read(arena, folder_of(arena, g, name), FOLDER_ORDER, &order, err) < 0)
+    if (folder_read(arena, folder_of(arena, agents_of(rt), name), FOLDER_ORDER, &order, err) < 0)
         return -1;
-    *ret_uid = doc_text(order, "uid");
+    *ret_order = order ? order : doc_map(arena);
     return 0;
 }
 
@@ -461,7 +460,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
                                  .stop = agents_stop,
                                  .forget = agents_forget,
                                  .list = agents_list,
-                                 .owner = agents_owner,
+                                 .order = agents_order,
                                  .free = agents_free };
     g->driver = driver;
     g->arena = a;

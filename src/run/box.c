@@ -277,6 +277,7 @@ static int make_bundle(struct arena *a, const struct box *b, const struct box_or
         .root = root, .environment = environment_of(a, o), .host_name = o->host_name, .mounts = mounts,
         .network_namespace = o->network->namespace_path, .cgroup_path = cgroup_path(a, b->name),
         .pids = process_limit(a), .memory_bytes = o->memory_bytes, .cpu_weight = o->cpu_weight, .cpus = o->cpus,
+        .devices = o->devices, .device_count = o->device_count,
     };
     char *text;
     int count = 0, n = 0;

@@ -38,6 +38,8 @@ struct box_order {
     const struct network *network;  /* of network_setup; NULL with process */
     const struct bundle_mount *mounts;
     int mount_count;
+    const struct bundle_device *devices;
+    int device_count;
     int64_t memory_bytes, cpu_weight; /* 0: no limit, usual */
     double cpus;                      /* 0: all */
 };

@@ -70,12 +70,46 @@ static struct doc *mounts(struct arena *a, const struct bundle *b)
     add_mount(a, list, "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
     /* Data loaders pass their batches through it; its pages count as the container's memory. */
     add_mount(a, list, "/dev/shm", "tmpfs", "shm", "nosuid,nodev,mode=1777,size=50%");
+    for (int i = 0; i < b->device_count; i++)
+        if (!b->devices[i].is_node)
+            add_mount(a, list, b->devices[i].at, "bind", b->devices[i].source, "bind,rw,nosuid,nodev,noexec");
     return list;
+}
+
+static struct doc *devices(struct arena *a, const struct bundle *b)
+{
+    struct doc *list = doc_list(a);
+
+    for (int i = 0; i < b->device_count; i++) {
+        struct doc *d = doc_map(a);
+
+        if (!b->devices[i].is_node)
+            continue;
+        doc_set_string(a, d, "path", b->devices[i].at);
+        doc_set_string(a, d, "type", "c");
+        doc_set_integer(a, d, "major", b->devices[i].major);
+        doc_set_integer(a, d, "minor", b->devices[i].minor);
+        doc_set_integer(a, d, "fileMode", 0666);
+        doc_append(a, list, d);
+    }
+    return list;
+}
+
+static struct doc *allowed(struct arena *a, const struct bundle_device *device)
+{
+    struct doc *rule = doc_map(a);
+
+    doc_set_boolean(a, rule, "allow", true);
+    doc_set_string(a, rule, "type", "c");
+    doc_set_integer(a, rule, "major", device->major);
+    doc_set_integer(a, rule, "minor", device->minor);
+    doc_set_string(a, rule, "access", "rw");
+    return rule;
 }
 
 static struct doc *resources(struct arena *a, const struct bundle *b)
 {
-    struct doc *r = doc_map(a), *memory = doc_map(a), *cpu = doc_map(a), *pids = doc_map(a), *devices = doc_list(a),
+    struct doc *r = doc_map(a), *memory = doc_map(a), *cpu = doc_map(a), *pids = doc_map(a), *rules = doc_list(a),
                *none = doc_map(a);
     int64_t weight = b->cpu_weight ? b->cpu_weight : 100;
 
@@ -97,8 +131,11 @@ static struct doc *resources(struct arena *a, const struct bundle *b)
     doc_set(a, r, "pids", pids);
     doc_set_boolean(a, none, "allow", false);
     doc_set_string(a, none, "access", "rwm");
-    doc_append(a, devices, none);
-    doc_set(a, r, "devices", devices);
+    doc_append(a, rules, none);
+    for (int i = 0; i < b->device_count; i++)
+        if (b->devices[i].is_node)
+            doc_append(a, rules, allowed(a, &b->devices[i]));
+    doc_set(a, r, "devices", rules);
     return r;
 }
 
@@ -136,6 +173,8 @@ char *bundle_json(struct arena *a, const struct bundle *b)
     doc_append(a, spaces, space);
     doc_set(a, linux_part, "namespaces", spaces);
     doc_set_string(a, linux_part, "cgroupsPath", b->cgroup_path);
+    if (b->device_count)
+        doc_set(a, linux_part, "devices", devices(a, b));
     doc_set(a, linux_part, "resources", resources(a, b));
     doc_set(a, linux_part, "seccomp", seccomp_profile(a));
     doc_set(a, linux_part, "maskedPaths", STRINGS(a, masked));

@@ -16,6 +16,13 @@ struct bundle_mount {
     bool read_only;
 };
 
+/* A device that the container may use: a node of its own, or, where 'source' is a plain file, that file. */
+struct bundle_device {
+    const char *source, *at;
+    bool is_node;
+    int major, minor;
+};
+
 struct bundle {
     const char *root;                     /* absolute */
     const char *const *arguments;         /* of pid 1, NULL-terminated */
@@ -23,6 +30,8 @@ struct bundle {
     const char *host_name;
     const struct bundle_mount *mounts;    /* on top of /proc, /sys, /dev..., in this order */
     int mount_count;
+    const struct bundle_device *devices;  /* beside /dev/null and its like */
+    int device_count;
     const char *network_namespace;        /* path */
     const char *cgroup_path;
     int64_t memory_bytes;                 /* 0: no limit */

@@ -27,7 +27,7 @@ struct runtime {
     int (*stop)(struct runtime *, const char *name, int64_t grace_s, const char *reason, struct err *err);
     int (*forget)(struct runtime *, const char *name, struct err *err);
     int (*list)(struct runtime *, struct arena *, const char *const **ret_names, int *ret_count, struct err *err);
-    int (*owner)(struct runtime *, struct arena *, const char *name, const char **ret_uid, struct err *err);
+    int (*order)(struct runtime *, struct arena *, const char *name, const struct doc **ret_order, struct err *err);
     void (*free)(struct runtime *);
 };
 
@@ -72,11 +72,23 @@ static inline int runtime_list(struct runtime *rt, struct arena *a, const char *
     return rt->list(rt, a, ret_names, ret_count, err);
 }
 
+/* The order as it was given; an empty map when there is none of that name. */
+static inline int runtime_order(struct runtime *rt, struct arena *a, const char *name, const struct doc **ret_order,
+                                struct err *err)
+{
+    return rt->order(rt, a, name, ret_order, err);
+}
+
 /* Whose order it is: the "uid" in it; "" when there is no order of that name. */
 static inline int runtime_owner(struct runtime *rt, struct arena *a, const char *name, const char **ret_uid,
                                 struct err *err)
 {
-    return rt->owner(rt, a, name, ret_uid, err);
+    const struct doc *order;
+
+    if (runtime_order(rt, a, name, &order, err) < 0)
+        return -1;
+    *ret_uid = doc_text(order, "uid");
+    return 0;
 }
 
 static inline void runtime_free(struct runtime *rt) /* NULL is fine; what runs goes on */

@@ -185,14 +185,15 @@ static int sim_list(struct runtime *rt, struct arena *a, const char *const **ret
     return 0;
 }
 
-static int sim_owner(struct runtime *rt, struct arena *a, const char *name, const char **ret_uid, struct err *err)
+static int sim_order_of(struct runtime *rt, struct arena *a, const char *name, const struct doc **ret_order,
+                        struct err *err)
 {
     struct sim *s = sim_of(rt);
     struct job *j = find(s, name);
 
     if (fault(s, "inspect", name, err) < 0)
         return -1;
-    *ret_uid = j ? arena_strdup(a, doc_text(j->order, "uid")) : "";
+    *ret_order = j ? doc_copy(a, j->order) : doc_map(a);
     return 0;
 }
 
@@ -217,7 +218,7 @@ struct runtime *sim_runtime_new(struct clock *clock, const struct sim_hooks *hoo
 
     assert(s);
     s->base = (struct runtime){ .kind = "sim", .start = sim_start, .inspect = sim_inspect, .stop = sim_stop,
-                                .forget = sim_forget, .list = sim_list, .owner = sim_owner, .free = sim_free };
+                                .forget = sim_forget, .list = sim_list, .order = sim_order_of, .free = sim_free };
     s->clock = clock;
     if (hooks)
         s->hooks = *hooks;

@@ -5,6 +5,8 @@
 #include "base/rand.h"
 #include "sign/digest.h"
 
+struct gpu_bank;
+struct gpu_monitor;
 struct identity_cache;
 struct pool;
 struct routes;
@@ -16,6 +18,8 @@ struct platform {
     const char *api_socket, *admin_socket; /* where the agents reach us */
     struct rand *rand;
     struct pool *pool;
+    struct gpu_bank *gpus;            /* NULL: this machine has none */
+    struct gpu_monitor *gpu_monitor; /* NULL: nobody watches them */
     struct routes *routes;
     unsigned char session_key[SEAL_KEY_SIZE]; /* seals and opens session tokens */
     struct identity_cache *identity_cache;    /* of services/iam, which makes it when it is NULL */

@@ -1,6 +1,7 @@
 #include "services/sagemaker/deployment.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -9,6 +10,7 @@
 #include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/sagemaker/instance.h"
+#include "services/sagemaker/instance_gpus.h"
 
 enum {
     GRACE_S = 30, /* contracts of the serving container: SIGTERM, then SIGKILL after 30 s */
@@ -80,6 +82,17 @@ bool deployment_has(struct arena *a, const struct resource *r, const struct doc 
         if (strcmp(e.name, agent) == 0)
             return true;
     return false;
+}
+
+int deployment_gpus(const struct doc *deployment)
+{
+    const struct doc *variants = doc_get(deployment, "Variants");
+    int64_t gpus = 0;
+
+    for (size_t i = 0; i < doc_count(variants, ""); i++)
+        gpus += doc_int(variants->items[i], "InstanceCount", 1) *
+                instance_type_gpus(doc_text(variants->items[i], "InstanceType"));
+    return gpus < INT_MAX ? (int)gpus : INT_MAX;
 }
 
 int deployment_size(const struct doc *deployment)
@@ -177,6 +190,7 @@ static int end_instance(struct pass *p, const struct each *e, bool *ret_gone, st
         return usage_close(p->engine, e->name, report.ended_ms ? report.ended_ms : p->now_ms, err);
     if (state == RUNTIME_THERE && runtime_forget(p->runtime, e->name, err) < 0)
         return -1;
+    instance_gpus_give(p, e->name);
     engine_touch(p->engine, pool_give(platform->pool, e->name));
     *ret_gone = true;
     return 0;
@@ -274,6 +288,9 @@ static int begin(struct pass *p, struct resource *r, const struct each *e, bool 
 {
     struct platform *platform = engine_context(p->engine);
     const struct report none = { 0 };
+    const char *agent = e->name;
+    const struct gpu_wish wish = { .owner = &r->row, .instance_type = doc_text(e->variant, "InstanceType"),
+                                   .agents = &agent, .count = 1, .urgent = in_service };
     int64_t wait_ms = pause_ms(e, p->now_ms);
     bool ran;
 
@@ -283,6 +300,11 @@ static int begin(struct pass *p, struct resource *r, const struct each *e, bool 
     if (ran) {
         *ret_next_ms = p->now_ms;
         return bury(p, r, e, &none, "its host has lost it", err);
+    }
+    if (!instance_gpus_take(p, &wish)) {
+        v->waiting++;
+        v->lacks = instance_gpus_waits(p, &wish);
+        return 0;
     }
     /* Who is in service keeps the place, also while it pauses. */
     if (!pool_take(platform->pool, e->name, in_service)) {

@@ -14,10 +14,12 @@
 
 #include "base/log.h"
 #include "engine/engine.h"
+#include "fleet/gpu_bank.h"
 #include "fleet/pool.h"
 #include "services/routes.h"
 #include "services/sagemaker/deployment.h"
 #include "services/sagemaker/instance.h"
+#include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 
 enum {
@@ -35,6 +37,13 @@ static int deploy(struct call *c, struct resource *r, struct err *err)
 
     if (endpoint_config_resolve(c, doc_text(c->input, "EndpointConfigName"), &deployment, err) < 0)
         return -1;
+    for (size_t i = 0; i < doc_count(deployment, "Variants"); i++) {
+        const struct doc *v = doc_get(deployment, "Variants")->items[i];
+
+        if (instance_gpus_check(c->engine, doc_text(v, "InstanceType"), doc_int(v, "InstanceCount", 1),
+                                "endpoint usage", err) < 0)
+            return -1;
+    }
     doc_set_integer(c->arena, deployment, "Number", doc_int(r->want, "Deployment.Number", 0) + 1);
     doc_set_integer(c->arena, deployment, "WantedAt", c->now_ms);
     doc_set(c->arena, r->want, "Deployment", deployment);
@@ -209,11 +218,16 @@ static const char *no_room(struct arena *a, const char *why)
 }
 
 /* Some instance waits for a place in the pool. NULL: let it wait, *ret_message says so; else why it waits in vain. */
-static const char *wait_for_room(struct pass *p, struct resource *r, int wanted, const char **ret_message)
+static const char *wait_for_room(struct pass *p, struct resource *r, const struct doc *deployment,
+                                 const struct deployment_view *v, const char **ret_message)
 {
     struct platform *platform = engine_context(p->engine);
     struct arena *a = p->arena;
-    int slots = pool_slots(platform->pool), here = deployment_size(doc_get(r->status, "_Current"));
+    const struct doc *current = doc_get(r->status, "_Current");
+    int slots = pool_slots(platform->pool), here = deployment_size(current), wanted = v->wanted;
+    const char *taken = v->lacks ? v->lacks
+                                 : arena_printf(a, "Waiting for room: all of the %d instances that run here at one "
+                                                   "time are taken.", slots);
     int64_t since_ms = doc_int(r->status, "_WaitsSince", p->now_ms);
 
     if (wanted + here > slots && here)
@@ -223,17 +237,17 @@ static const char *wait_for_room(struct pass *p, struct resource *r, int wanted,
                                        wanted, here, slots));
     if (wanted > slots)
         return no_room(a, arena_printf(a, "It wants %d instances, and %d run here at one time.", wanted, slots));
+    if (v->lacks && here && deployment_gpus(deployment) + deployment_gpus(current) > gpu_bank_count(platform->gpus))
+        return no_room(a, "An update runs its new beside the old instances, and together they want more GPUs than this "
+                          "machine has. Delete the endpoint and create it again.");
     if (p->now_ms - since_ms >= WAIT_MOST_MS)
-        return no_room(a, arena_printf(a, "For %d minutes all of the %d instances that run here at one time were "
-                                       "taken.",
-                                       WAIT_MOST_MS / 60000, slots));
+        return no_room(a, arena_printf(a, "After %d minutes: %s", WAIT_MOST_MS / 60000, taken));
     if (!doc_has(r->status, "_WaitsSince") || since_ms > p->now_ms) { /* later than now: the wall clock went back */
         doc_set_integer(a, r->status, "_WaitsSince", p->now_ms);
         log_warning("endpoint.waits", "endpoint=%s wanted=%d used=%d slots=%d", r->row.name, wanted,
                     pool_used(platform->pool), slots);
     }
-    *ret_message = arena_printf(a, "Waiting for room: all of the %d instances that run here at one time are taken.",
-                                slots);
+    *ret_message = taken;
     return NULL;
 }
 
@@ -249,7 +263,7 @@ static int move(struct pass *p, struct resource *r, const struct doc *deployment
         return -1;
     failure = v.failure;
     if (!failure && v.waiting)
-        failure = wait_for_room(p, r, v.wanted, &message);
+        failure = wait_for_room(p, r, deployment, &v, &message);
     else
         doc_set(p->arena, r->status, "_WaitsSince", NULL);
     if (!failure && v.healthy == v.wanted) {

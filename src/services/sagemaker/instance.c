@@ -6,6 +6,7 @@
 #include "fleet/instance_type.h"
 #include "fleet/pool.h"
 #include "services/iam/identity.h"
+#include "services/sagemaker/instance_gpus.h"
 #include "sign/token.h"
 
 /* The credentials of an agent outlive the longest job (28 days) and its uploads. */
@@ -62,6 +63,7 @@ int instance_order(struct arena *a, struct engine *engine, const struct instance
     doc_set_integer(a, l, "cpus", limits.cpus);
     doc_set_integer(a, l, "cpu_weight", limits.cpu_weight);
     doc_set_integer(a, l, "memory_bytes", limits.memory_bytes);
+    instance_gpus_order(a, engine, i->name, i->instance_type, l);
     doc_set_integer(a, order, "version", 1);
     doc_set_string(a, order, "name", i->name);
     doc_set_string(a, order, "uid", i->owner->uid);

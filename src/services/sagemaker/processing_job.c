@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "services/sagemaker/instance.h"
+#include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
 #include "services/sagemaker/processing.h"
@@ -144,6 +145,8 @@ static int check(struct call *c, const struct processing_spec *s, struct err *er
                          "utilization of 0 Instances and a request delta of %" PRId64 " Instances. Processing jobs of "
                          "several instances are not here yet; see docs/compatibility.md.",
                          s->instance_type, s->instance_count);
+    if (instance_gpus_check(c->engine, s->instance_type, s->instance_count, "processing job usage", err) < 0)
+        return -1;
     return check_inputs(s, err) < 0 ? -1 : check_outputs(s, err);
 }
 

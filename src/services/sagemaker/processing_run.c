@@ -12,6 +12,7 @@
 #include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/sagemaker/instance.h"
+#include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/processing.h"
 
@@ -75,6 +76,7 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
 
     if (usage_close(p->engine, processing_agent(p->arena, r), at_ms, err) < 0)
         return -1;
+    instance_gpus_give(p, processing_agent(p->arena, r));
     engine_touch(p->engine, pool_give(platform->pool, r->row.uid));
     if (*reason)
         doc_set_string(p->arena, r->status, "FailureReason", reason);
@@ -121,6 +123,9 @@ static int start(struct pass *p, struct resource *r, int64_t *ret_next_ms, struc
 static int not_there(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
 {
     struct platform *platform = engine_context(p->engine);
+    const char *agent = processing_agent(p->arena, r);
+    const struct gpu_wish gpus = { .owner = &r->row, .agents = &agent, .count = 1,
+                                   .instance_type = processing_spec_of(r->row.spec).instance_type };
 
     if (doc_bool(r->status, "_Seen", false))
         return end(p, r, "Failed",
@@ -128,7 +133,8 @@ static int not_there(struct pass *p, struct resource *r, int64_t *ret_next_ms, s
                    "again.", p->now_ms, err);
     if (doc_bool(r->row.want, "Stop", false))
         return end(p, r, "Stopped", "", p->now_ms, err);
-    if (pool_take(platform->pool, r->row.uid, false))
+    /* GPUs first, always: so nobody holds what the other waits for. */
+    if (instance_gpus_take(p, &gpus) && pool_take(platform->pool, r->row.uid, false))
         return start(p, r, ret_next_ms, err);
     *ret_next_ms = p->now_ms + LOOK_LATER_MS; /* it stands in line */
     return 0;
@@ -160,6 +166,7 @@ static int sweep(struct pass *p, struct resource *r, bool *ret_row_goes, struct 
     if (!doc_bool(r->status, "_Swept", false)) {
         if (runtime_forget(p->runtime, processing_agent(p->arena, r), err) < 0)
             return -1;
+        instance_gpus_give(p, processing_agent(p->arena, r));
         doc_set_boolean(p->arena, r->status, "_Swept", true);
     }
     *ret_row_goes = strcmp(get_state(r), "Deleting") == 0;

@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "fleet/pool.h"
 #include "services/sagemaker/instance.h"
+#include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
 #include "services/sagemaker/training.h"
@@ -103,6 +104,8 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
                          "utilization of 0 Instances and a request delta of %" PRId64 " Instances. Please use AWS "
                          "Service Quotas to request an increase for this quota. This machine runs no more at a time.",
                          s->instance_type, pool_slots(platform->pool), s->instance_count);
+    if (instance_gpus_check(c->engine, s->instance_type, s->instance_count, "training job usage", err) < 0)
+        return -1;
     if (s->spot && !s->max_wait_s)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Invalid MaxWaitTimeInSeconds. It is required when EnableManagedSpotTraining is true.");

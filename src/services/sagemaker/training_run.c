@@ -21,6 +21,7 @@
 #include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/sagemaker/instance.h"
+#include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/training_crew.h"
 
@@ -98,6 +99,8 @@ static void close_attempt(struct pass *p, struct resource *r, int64_t at_ms)
         first_ms = least(first_ms, starts->members[i].value->integer);
     if (at_ms > first_ms)
         doc_set_integer(p->arena, r->status, "_RanMs", noted(r, "_RanMs") + at_ms - first_ms);
+    for (int i = 0; i < training_instances(r); i++)
+        instance_gpus_give(p, training_agent(p->arena, r, i, training_attempt(r)));
     engine_touch(p->engine, pool_give(platform->pool, r->row.uid));
 }
 
@@ -212,18 +215,39 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
 
 /* --- An attempt that does not run --- */
 
-static void wait_in_line(struct pass *p, struct resource *r, int64_t *ret_next_ms)
+static void wait_in_line(struct pass *p, struct resource *r, const char *why, int64_t *ret_next_ms)
+{
+    *ret_next_ms = least(p->now_ms + LOOK_LATER_MS, waits_until_ms(r));
+    if (doc_count(r->status, "SecondaryStatusTransitions") == 1)
+        training_enter(p->arena, r->status, "Pending", why, p->now_ms);
+}
+
+static const char *no_slots(struct pass *p, const struct resource *r)
 {
     struct pool *pool = ((struct platform *)engine_context(p->engine))->pool;
 
-    *ret_next_ms = least(p->now_ms + LOOK_LATER_MS, waits_until_ms(r));
-    if (doc_count(r->status, "SecondaryStatusTransitions") == 1)
-        training_enter(p->arena, r->status, "Pending",
-                       arena_printf(p->arena,
-                                    "Waiting for %s: %d of %d are in use and %d jobs came before this one",
-                                    training_instances(r) > 1 ? "instances" : "an instance", pool_used(pool),
-                                    pool_slots(pool), pool_waiting_before(pool, r->row.uid)),
-                       p->now_ms);
+    return arena_printf(p->arena, "Waiting for %s: %d of %d are in use and %d jobs came before this one",
+                        training_instances(r) > 1 ? "instances" : "an instance", pool_used(pool), pool_slots(pool),
+                        pool_waiting_before(pool, r->row.uid));
+}
+
+static bool is_missing(const struct mate *m)
+{
+    return !m->there && !m->seen;
+}
+
+/* For those that are still to be started: all have theirs, or none. NULL: they have; else why they wait. */
+static const char *lacks_gpus(struct pass *p, const struct resource *r, const struct crew *crew)
+{
+    struct gpu_wish wish = { .owner = &r->row, .instance_type = training_spec_of(r->row.spec).instance_type,
+                             .agents = arena_array_of(p->arena, const char *, (size_t)crew->count) };
+
+    for (int i = 0; i < crew->count; i++)
+        if (is_missing(&crew->mates[i]))
+            wish.agents[wish.count++] = crew->mates[i].agent;
+    /* Its other instances run already, and wait for these. */
+    wish.urgent = wish.count < crew->count;
+    return instance_gpus_take(p, &wish) ? NULL : instance_gpus_waits(p, &wish);
 }
 
 static int64_t left_ms(const struct resource *r)
@@ -237,7 +261,7 @@ static int start_missing(struct pass *p, const struct resource *r, const struct 
     struct doc *order;
 
     for (int i = 0; i < crew->count; i++)
-        if (!crew->mates[i].there && !crew->mates[i].seen &&
+        if (is_missing(&crew->mates[i]) &&
             (training_order(p, r, i, since_ms, (left_ms(r) + 999) / 1000, &order, err) < 0 ||
              runtime_start(p->runtime, crew->mates[i].agent, order, err) < 0))
             return -1;
@@ -247,6 +271,7 @@ static int start_missing(struct pass *p, const struct resource *r, const struct 
 static int begin(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     struct platform *platform = engine_context(p->engine);
+    const char *lacks;
 
     if (is_stopped(r))
         return end(p, r, "Stopped", "Stopped", "Training job stopped", p->now_ms);
@@ -256,8 +281,12 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
     if (left_ms(r) <= 0)
         return end(p, r, "Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds",
                    p->now_ms);
-    if (!pool_take_all(platform->pool, r->row.uid, crew->count, false)) {
-        wait_in_line(p, r, ret_next_ms);
+    /* GPUs first, always: so nobody holds what the other waits for. */
+    lacks = lacks_gpus(p, r, crew);
+    if (!lacks && !pool_take_all(platform->pool, r->row.uid, crew->count, false))
+        lacks = no_slots(p, r);
+    if (lacks) {
+        wait_in_line(p, r, lacks, ret_next_ms);
         return 0;
     }
     *ret_next_ms = p->now_ms + LOOK_MS;
@@ -298,7 +327,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew);
     if (!ending)
-        return start_missing(p, r, crew, err);
+        return lacks_gpus(p, r, crew) ? 0 : start_missing(p, r, crew, err);
     if (is_stopped(r))
         return stop_all(p, crew, "StopTrainingJob", err);
     if (waited) {
@@ -312,9 +341,13 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
 
 static int forget_all(struct pass *p, const struct resource *r, int attempt, struct err *err)
 {
-    for (int i = 0; i < training_instances(r); i++)
-        if (runtime_forget(p->runtime, training_agent(p->arena, r, i, attempt), err) < 0)
+    for (int i = 0; i < training_instances(r); i++) {
+        const char *agent = training_agent(p->arena, r, i, attempt);
+
+        if (runtime_forget(p->runtime, agent, err) < 0)
             return -1;
+        instance_gpus_give(p, agent);
+    }
     return 0;
 }
 

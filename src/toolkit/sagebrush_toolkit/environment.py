@@ -41,8 +41,11 @@ def arguments(hyperparameters):
 
 
 def count_gpus():
+    """Those of this container. Where none is around us, nvidia-smi would tell of others' too."""
+    if 'SAGEMAKER_BASE_DIR' in os.environ:
+        return len([word for word in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if word])
     if not any(os.path.exists(os.path.join(folder, 'nvidia-smi')) for folder in os.get_exec_path()):
-        return 0
+        return sum(name.startswith('nvidia') and name[6:].isdigit() for name in os.listdir('/dev'))
     import subprocess
     try:
         listed = subprocess.run(['nvidia-smi', '--list-gpus'], capture_output=True, text=True, timeout=30).stdout

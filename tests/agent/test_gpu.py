@@ -1,0 +1,107 @@
+"""GPUs of a fake driver (tests/fake/nvml.c): what a container sees of them, and what becomes of it when one goes bad."""
+import os
+import pathlib
+import shutil
+import stat
+
+import pytest
+
+from conftest import BUILD, needs_containers
+
+pytestmark = needs_containers
+
+LOOK = '''
+import glob, os
+print("devices", *sorted(glob.glob("/dev/nvidia*")))
+print("libraries", *sorted(os.listdir("/usr/local/nvidia/lib64")) if os.path.exists("/usr/local/nvidia") else [])
+for name in ("NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"):
+    print(name, os.environ.get(name))
+'''
+
+
+class Driver:
+    def __init__(self, world):
+        self.libraries = pathlib.Path(world.folder, 'driver')
+        self.devices = pathlib.Path(world.folder, 'devices')
+        self.machine = pathlib.Path(world.folder, 'machine')
+        self.libraries.mkdir()
+        self.devices.mkdir()
+        shutil.copy(f'{BUILD}/tests/fake/libnvidia-ml.so.1', self.libraries)
+        for name in ('libcuda.so.1', 'libcuda.so.550.54.15', 'libnvidia-ptxjitcompiler.so.1', 'libother.so.1'):
+            (self.libraries / name).write_text(name)
+        for name in ('nvidia0', 'nvidia1', 'nvidia2', 'nvidia3', 'nvidiactl', 'nvidia-uvm'):
+            (self.devices / name).write_text(name)
+        world.environment.update(LD_LIBRARY_PATH=str(self.libraries), FAKE_NVML=str(self.machine),
+                                 SAGEBRUSH_GPU_DEVICES=str(self.devices))
+        self.lines = []
+        self.say('gpus 4')
+
+    def say(self, *lines):
+        """Appended: the fake reads it at every call."""
+        self.lines += lines
+        new = self.machine.with_suffix('.new')
+        new.write_text('\n'.join(self.lines) + '\n')
+        new.rename(self.machine)
+
+
+@pytest.fixture
+def driver(world):
+    return Driver(world)
+
+
+def limits(*gpus, **more):
+    return {'limits': {'cpu_weight': 100, 'cpus': 0, 'memory_bytes': 512 << 20, 'gpus': list(gpus), **more}}
+
+
+def test_a_container_sees_its_own(world, driver):
+    driver.say('minor 2 3', 'minor 3 2')
+    job = world.train(LOOK + 'print(open("/dev/nvidia3").read())', **limits(1, 2)).start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    lines = world.server.lines(job.name)
+    assert lines[0] == 'devices /dev/nvidia-uvm /dev/nvidia1 /dev/nvidia3 /dev/nvidiactl'
+    assert lines[1] == ('libraries libcuda.so.1 libcuda.so.550.54.15 libnvidia-ml.so.1 libnvidia-ptxjitcompiler.so.1')
+    assert lines[2:] == ['NVIDIA_VISIBLE_DEVICES 1,2', 'CUDA_VISIBLE_DEVICES 0,1',
+                         'LD_LIBRARY_PATH /usr/local/nvidia/lib64', 'nvidia3']
+    assert job.leftovers() == []
+
+
+def test_one_without_sees_none(world, driver):
+    job = world.train(LOOK).start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name) == ['devices', 'libraries', 'NVIDIA_VISIBLE_DEVICES None', 'CUDA_VISIBLE_DEVICES None',
+                                            'LD_LIBRARY_PATH None']
+
+
+def test_a_device_may_be_opened(world, driver):
+    """A node that nothing but its own rule allows: the kernel's fuse, under a GPU's name."""
+    if not os.path.exists('/dev/fuse'):
+        pytest.skip('no /dev/fuse')
+    for name in ('nvidia0', 'nvidia1'):
+        (driver.devices / name).unlink()
+        os.mknod(driver.devices / name, stat.S_IFCHR | 0o600, os.stat('/dev/fuse').st_rdev)
+    job = world.train('import os; os.open("/dev/nvidia0", os.O_RDWR); print(oct(os.stat("/dev/nvidia0").st_mode)); '
+                      'print(os.path.exists("/dev/nvidia1"))', **limits(0)).start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name) == ['0o20666', 'False']
+
+
+def test_the_user_s_library_path_stays(world, driver):
+    job = world.train(LOOK, environment={'LD_LIBRARY_PATH': '/opt/ml/lib'}, **limits(0)).start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name)[4] == 'LD_LIBRARY_PATH /opt/ml/lib:/usr/local/nvidia/lib64'
+
+
+def test_a_gpu_that_the_driver_does_not_have(world, driver):
+    job = world.train('print(1)', **limits(7)).start()
+    r = job.ended()
+    assert r['outcome'] == 'Failed'
+    assert r['failure_reason'].startswith('InternalServerError: 1 GPUs were granted, and the driver tells of 0')
+
+
+def test_a_machine_without_gpus_says_so(world):
+    job = world.train('print("hello")', **limits(gpus_absent=1)).start()
+    r = job.ended()
+    assert r['outcome'] == 'Completed', job.log()
+    assert r['phases'][0]['message'].endswith('This machine has no GPU: the job runs on the CPU')
+    assert world.server.lines(job.name) == [
+        'sagebrush: ml.m5.large has 1 GPUs on AWS, and this machine has none: it runs on the CPU', 'hello']

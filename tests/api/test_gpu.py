@@ -1,0 +1,131 @@
+"""GPUs of a fake driver (tests/fake/nvml.c) through the whole server: who gets which, who waits, what a restart keeps."""
+import os
+import pathlib
+import shutil
+import signal
+import tempfile
+
+import pytest
+
+from conftest import BUILD, Server, wait_for
+
+# SIGTERM ends a Python program that does not look at it.
+HOLD = "import glob, time; print('sees', *sorted(glob.glob('/dev/nvidia[0-9]*')), flush=True); time.sleep(3600)"
+
+
+class Machine(Server):
+    """A server on a machine with so many GPUs."""
+
+    def __init__(self, gpus):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-gpus-"))
+        shutil.copy(BUILD / "tests" / "fake" / "libnvidia-ml.so.1", self.folder)
+        for i in range(gpus):
+            (self.folder / f"nvidia{i}").write_text("")
+        self.lines = []
+        self.say(f"gpus {gpus}")
+        self.more = {"LD_LIBRARY_PATH": str(self.folder), "FAKE_NVML": str(self.folder / "machine"),
+                     "SAGEBRUSH_GPU_DEVICES": str(self.folder)}
+        os.environ.update(self.more)
+        try:
+            super().__init__()
+            self.start()
+        finally:
+            for name in self.more:
+                del os.environ[name]
+
+    def say(self, *lines):
+        self.lines += lines
+        (self.folder / "new").write_text("\n".join(self.lines) + "\n")
+        (self.folder / "new").rename(self.folder / "machine")
+
+    def stop(self):
+        super().stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def machine():
+    m = Machine(2)
+    yield m
+    m.stop()
+
+
+class Jobs:
+    def __init__(self, machine):
+        import boto3
+
+        session = boto3.session.Session(machine.env["AWS_ACCESS_KEY_ID"], machine.env["AWS_SECRET_ACCESS_KEY"],
+                                        region_name=machine.env["AWS_DEFAULT_REGION"])
+        self.client = lambda name: session.client(name, endpoint_url=f"http://127.0.0.1:{machine.port}")
+        self.machine, self.sm, self.logs = machine, self.client("sagemaker"), self.client("logs")
+        self.client("s3").create_bucket(
+            Bucket="gpus", CreateBucketConfiguration={"LocationConstraint": session.region_name})
+
+    def create(self, name, type="ml.g5.xlarge", count=1, script=HOLD, **more):
+        self.sm.create_training_job(
+            TrainingJobName=name, RoleArn=f"arn:aws:iam::{self.machine.account()}:role/SagebrushExecutionRole",
+            AlgorithmSpecification={"TrainingImage": "pytorch-training:1.13", "TrainingInputMode": "File",
+                                    "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [script]},
+            ResourceConfig={"InstanceType": type, "InstanceCount": count, "VolumeSizeInGB": 1},
+            OutputDataConfig={"S3OutputPath": "s3://gpus/out"}, StoppingCondition={"MaxRuntimeInSeconds": 3600}, **more)
+
+    def describe(self, name):
+        return self.sm.describe_training_job(TrainingJobName=name)
+
+    def lines(self, name):
+        try:
+            streams = self.logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs",
+                                                     logStreamNamePrefix=name + "/")["logStreams"]
+        except self.logs.exceptions.ResourceNotFoundException:
+            return []
+        return [e["message"] for s in streams for e in self.logs.get_log_events(
+            logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=s["logStreamName"],
+            startFromHead=True)["events"]]
+
+    def sees(self, name, instances=1):
+        lines = wait_for(lambda: (seen := [x for x in self.lines(name) if x.startswith("sees")]) and
+                         len(seen) == instances and seen, 60, f"{name}'s first line", 0.1)
+        return sorted(line[5:] for line in lines)
+
+    def waits(self, name):
+        d = wait_for(lambda: (d := self.describe(name))["SecondaryStatus"] == "Pending" and d, 60, f"{name} waits", 0.05)
+        return d["SecondaryStatusTransitions"][-1]["StatusMessage"]
+
+    def end(self, name):
+        self.sm.stop_training_job(TrainingJobName=name)
+        wait_for(lambda: self.describe(name)["TrainingJobStatus"] == "Stopped", 60, f"the end of {name}", 0.05)
+
+
+def test_each_job_has_its_own(machine):
+    jobs = Jobs(machine)
+    jobs.create("one")
+    jobs.create("two")
+    assert sorted(jobs.sees("one") + jobs.sees("two")) == ["/dev/nvidia0", "/dev/nvidia1"]
+    jobs.create("three")
+    assert jobs.waits("three") == "Waiting for 1 GPU: 2 of 2 are in use and 0 came before this one"
+    jobs.create("cpu", type="ml.m5.large")  # is not kept waiting by who waits for GPUs
+    assert jobs.sees("cpu") == [""]
+    with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded, match="An instance has 8 GPUs, and this machine has 2"):
+        jobs.create("many", type="ml.p4d.24xlarge")
+    with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded, match="'ml.g5.xlarge for training job usage' is 2"):
+        jobs.create("crowd", count=3)
+
+    # The control plane dies: who runs keeps its own, and the next does not get it.
+    before = machine.pid("control")
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: machine.pid("control") not in (None, before), 60, "another control plane")
+    wait_for(machine.healthy, 60, "health")
+    jobs.create("four")
+    assert "2 of 2 are in use" in jobs.waits("four")
+    assert jobs.describe("three")["SecondaryStatus"] == "Pending"
+    jobs.end("four")
+    free = jobs.sees("two")
+    jobs.end("two")
+    assert jobs.sees("three") == free
+    assert jobs.describe("one")["TrainingJobStatus"] == "InProgress"
+    for name in ("one", "three", "cpu"):
+        jobs.end(name)
+
+    jobs.create("both", count=2)
+    assert jobs.sees("both", 2) == ["/dev/nvidia0", "/dev/nvidia1"]
+    jobs.end("both")
