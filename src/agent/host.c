@@ -928,7 +928,11 @@ static bool host_others_saved(struct world *w)
 
 static void host_to_save(struct world *w, enum saving saving)
 {
-    host_of(w)->saving = saving;
+    struct host *h = host_of(w);
+
+    /* Its thread reads it. */
+    if (h->work[TASK_SAVE].state == TASK_NONE)
+        h->saving = saving;
 }
 
 static struct doc *host_final_metrics(struct world *w, struct arena *a)

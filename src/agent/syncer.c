@@ -52,7 +52,7 @@ struct syncer {
     int stop;   /* eventfd: the thread ends, and so does what it waits for */
     int finish; /* eventfd: the thread puts the rest, and ends */
     int done;   /* eventfd: it has ended */
-    enum checkpoint_when when; /* of the last look */
+    _Atomic(enum checkpoint_when) when; /* of the last look */
     struct err err;
 };
 
