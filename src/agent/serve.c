@@ -307,7 +307,7 @@ static void end_container(struct serve *s, int64_t grace_s, int64_t *next_ms)
 static bool finish(struct serve *s, struct arena *a, int64_t *next_ms)
 {
     struct world *w = s->world;
-    int64_t now_ms = w->wall_ms(w), started_ms = member(s, "started_ms");
+    int64_t started_ms = member(s, "started_ms"), ended_ms;
     const struct doc *d = report_doc(s->report);
     struct err err = { 0 };
 
@@ -315,20 +315,21 @@ static bool finish(struct serve *s, struct arena *a, int64_t *next_ms)
     /* Not after the drain: the container's files may be what fills the disk on which the server is to keep the log. */
     if (!s->tidied && w->tidy(w, &err) < 0) {
         log_warning("instance.untidy", "name=%s why=%s", s->order->name, log_quote(a, err.text));
-        sooner(next_ms, now_ms + RETRY_MS);
+        sooner(next_ms, w->wall_ms(w) + RETRY_MS);
         return false;
     }
     s->tidied = true;
     if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
         return false;
+    ended_ms = w->wall_ms(w); /* now: no line of the log is later than the end */
     report_set_text(s->report, "failure_reason", doc_text(d, "_reason"));
-    report_set_int(s->report, "ended_ms", now_ms);
-    report_set_int(s->report, "billable_ms", started_ms && now_ms > started_ms ? now_ms - started_ms : 0);
+    report_set_int(s->report, "ended_ms", ended_ms);
+    report_set_int(s->report, "billable_ms", started_ms && ended_ms > started_ms ? ended_ms - started_ms : 0);
     report_set_text(s->report, "outcome", doc_text(d, "_outcome"));
     enter(s, "Ended", "");
     if (w->save(w, s->report, true))
         return true;
-    sooner(next_ms, now_ms + RETRY_MS);
+    sooner(next_ms, ended_ms + RETRY_MS);
     return false;
 }
 

@@ -361,29 +361,30 @@ static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
 {
     struct world *w = t->world;
     struct err err = { 0 };
-    int64_t now_ms = w->wall_ms(w), started_ms = member(t, "started_ms");
+    int64_t started_ms = member(t, "started_ms"), ended_ms;
     const struct doc *d = report_doc(t->report);
 
     w->begin(w, TASK_DRAIN);
     /* Not after the drain: the container's files may be what fills the disk on which the server is to keep the log. */
     if (!t->tidied && w->tidy(w, &err) < 0) {
         log_warning("instance.untidy", "name=%s why=%s", t->order->name, log_quote(a, err.text));
-        *next_ms = now_ms + RETRY_MS;
+        *next_ms = w->wall_ms(w) + RETRY_MS;
         return false;
     }
     t->tidied = true;
     if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
         return false;
+    ended_ms = w->wall_ms(w); /* now: no line of the log is later than the end */
     report_set_doc(t->report, "final_metrics", w->final_metrics(w, a));
     report_set_text(t->report, "failure_reason", doc_text(d, "_reason"));
-    report_set_int(t->report, "ended_ms", now_ms);
-    report_set_int(t->report, "billable_ms", started_ms && now_ms > started_ms ? now_ms - started_ms : 0);
+    report_set_int(t->report, "ended_ms", ended_ms);
+    report_set_int(t->report, "billable_ms", started_ms && ended_ms > started_ms ? ended_ms - started_ms : 0);
     report_set_text(t->report, "outcome", doc_text(d, "_outcome"));
     enter(t, "Ended", "");
     if (w->save(w, t->report, true))
         return true;
     /* Not said, so not over: the disk may have room again. */
-    *next_ms = now_ms + RETRY_MS;
+    *next_ms = ended_ms + RETRY_MS;
     return false;
 }
 
