@@ -21,10 +21,11 @@ fuzz: ## each fuzz target for SECONDS (600), JOBS (1) at a time, or NAMES="json 
 	@tools/setup run build dev
 	@tools/fuzz --seconds $(or $(SECONDS),600) --jobs $(or $(JOBS),1) $(NAMES)
 
-torture: ## kill -9 of everything during JOBS (200) jobs and endpoints, and full disks; SEED=7 for another night
+torture: ## kill -9 of everything during JOBS (200) jobs and endpoints, spot interruptions, full disks; SEED=7 for another night
 	@tools/setup run build test
 	@tools/build build
 	@.venv/bin/python3 tests/torture/kill.py --jobs $(or $(JOBS),200) --seed $(or $(SEED),1)
+	@.venv/bin/python3 tests/torture/spot.py --seed $(or $(SEED),1)
 	@.venv/bin/python3 tests/torture/full_disk.py --seed $(or $(SEED),1)
 
 bench: ## us and peers, side by side in one run
