@@ -1,11 +1,12 @@
 /* network.c - hides libnl.
  *
  * A /30 for each container out of 10.213.0.0/16: index i has this host at .1 and the container at .2 of
- * 10.213.0.0 + 4 i. The host's end is called sgb<i>, or sgi<i> for an isolated container, so that the rules of the one
- * nft table know them by name and no rule has to be made for each container. A reservation is a symlink
- * <index> -> <run folder>/<name>, which is made whole or not at all. Beside them an empty file <index>-<index>.pair, the
- * smaller one first, says that network_join() let two talk to each other: it is there before the two elements of the
- * table's set are and goes after them, with the first of the two, so that who gets an address later inherits no pair. */
+ * 10.213.0.0 + 4 i. The host's end is called sgb<i>, or sgi<i> for an isolated container, so that the rules of the
+ * one nft table know them by name and no rule has to be made for each container. A reservation is a symlink
+ * <index> -> <run folder>/<name>, which is made whole or not at all. Beside them an empty file <index>-<index>.pair,
+ * the smaller one first, says that network_join() let two talk to each other: it is there before the two elements of
+ * the table's set are and goes after them, with the first of the two, so that who gets an address later inherits no
+ * pair. */
 #include "run/network.h"
 
 #include <arpa/inet.h>

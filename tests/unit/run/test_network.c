@@ -1,7 +1,10 @@
-/* Who may talk to whom, as the kernel's table has it. Needs root, as containers do; skipped without. */
+/* Who may talk to whom, as the kernel's table has it, on a host of its own. Needs root, as containers do; skipped
+ * without. */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -125,8 +128,20 @@ static void many_are_still_let_through_when_the_table_is_made_anew(void **state)
     leave(f, "x");
 }
 
+/* Neither its reservations nor its table are those of this machine. */
+static void be_another_host(void)
+{
+    if (geteuid() == 0 && (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
+                           mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+                           mount("none", "/run", "tmpfs", 0, NULL) < 0)) {
+        perror("be another host");
+        exit(1);
+    }
+}
+
 int main(void)
 {
+    be_another_host();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_goes_leaves_no_way_behind, begin, end),
         cmocka_unit_test_setup_teardown(many_are_still_let_through_when_the_table_is_made_anew, begin, end),
