@@ -23,15 +23,12 @@ const char *training_prefix(struct arena *, const struct training_spec *);
 /* The newest transition; closes the one before. A transition always has a message: clients read it without looking. */
 void training_enter(struct arena *, struct doc *status, const char *secondary, const char *message, int64_t at_ms);
 
-/* How many instances it has; what it pays, as a part of the price on demand. */
 int training_instances(const struct resource *);
-double training_price_share(const struct resource *, const struct training_spec *);
 
 /* Which attempt the job is at: one ends when its instance is taken back or lost, and the next one begins. */
 int training_attempt(const struct resource *);
 
-/* The host name of an instance, from 0: "algo-1"; and the name of its agent in an attempt. */
-const char *training_host(struct arena *, int instance);
+/* The name of the agent of an instance, from 0, in an attempt. */
 const char *training_agent(struct arena *, const struct resource *, int instance, int attempt);
 
 /* What the agent of an instance of the present attempt is told. 'since_ms' is when the attempt began, 'left_s' what is

@@ -4,7 +4,7 @@
 
 #include "aws/algorithm.h"
 #include "engine/engine.h"
-#include "services/sagemaker/instance.h"
+#include "services/sagemaker/crew.h"
 #include "services/sagemaker/training.h"
 
 static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
@@ -28,7 +28,7 @@ static struct doc *peers_of(struct arena *a, const struct resource *r, const str
     struct doc *peers = doc_map(a);
 
     for (int i = 0; i < s->instance_count; i++)
-        doc_set_string(a, peers, training_host(a, i), training_agent(a, r, i, training_attempt(r)));
+        doc_set_string(a, peers, crew_host(a, i), training_agent(a, r, i, training_attempt(r)));
     return peers;
 }
 
@@ -37,7 +37,7 @@ static struct doc *hosts_of(struct arena *a, const struct training_spec *s)
     struct doc *hosts = doc_list(a);
 
     for (int i = 0; i < s->instance_count; i++)
-        doc_append(a, hosts, doc_string(a, training_host(a, i)));
+        doc_append(a, hosts, doc_string(a, crew_host(a, i)));
     return hosts;
 }
 
@@ -46,7 +46,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
 {
     struct arena *a = p->arena;
     struct training_spec s = training_spec_of(r->row.spec);
-    const char *host = training_host(a, instance);
+    const char *host = crew_host(a, instance);
     struct instance common = {
         .owner = &r->row,
         .name = training_agent(a, r, instance, training_attempt(r)),

@@ -46,14 +46,14 @@ int training_attempt(const struct resource *r)
     return (int)noted(r, "_Attempt");
 }
 
-const char *training_host(struct arena *a, int instance)
-{
-    return arena_printf(a, "algo-%d", instance + 1);
-}
-
 const char *training_agent(struct arena *a, const struct resource *r, int instance, int attempt)
 {
-    return arena_printf(a, "%s-%d", child_uid(a, r->row.uid, training_host(a, instance), 0), attempt);
+    return arena_printf(a, "%s-%d", child_uid(a, r->row.uid, crew_host(a, instance), 0), attempt);
+}
+
+static const char *present_agent(struct arena *a, const struct resource *r, int instance)
+{
+    return training_agent(a, r, instance, training_attempt(r));
 }
 
 /* What was asked of the present attempt by training_job_interrupt(); one that is over has been heard. */
@@ -81,9 +81,26 @@ static int64_t least(int64_t a, int64_t b)
 }
 
 /* What the job pays, as a part of the price on demand. */
-double training_price_share(const struct resource *r, const struct training_spec *s)
+static double price_share(const struct resource *r, const struct training_spec *s)
 {
     return s->spot ? instance_spot_share(s->instance_type, r->row.region) : 1;
+}
+
+/* What is known of an interval of an instance, to price it. */
+static const struct doc *usage_of(struct arena *a, const struct resource *r)
+{
+    struct training_spec s = training_spec_of(r->row.spec);
+    const struct instance_type *type = instance_type(s.instance_type);
+    struct doc *attributes = doc_map(a);
+
+    doc_set_string(a, attributes, "owner_arn", r->row.arn);
+    doc_set_string(a, attributes, "role_arn", s.role_arn);
+    doc_set_string(a, attributes, "instance_type", s.instance_type);
+    doc_set_string(a, attributes, "work", "training");
+    doc_set_boolean(a, attributes, "spot", s.spot);
+    if (type && type->usd_hour >= 0)
+        doc_set_real(a, attributes, "usd_hour", type->usd_hour * price_share(r, &s));
+    return attributes;
 }
 
 /* --- Ends --- */
@@ -121,7 +138,7 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
         struct training_spec s = training_spec_of(r->row.spec);
         int64_t seconds = (noted(r, "_RanMs") + 999) / 1000;
         /* Clients print: spot saved 1 - billable / training. */
-        double billable = ceil((double)seconds * training_price_share(r, &s));
+        double billable = ceil((double)seconds * price_share(r, &s));
 
         doc_set_integer(p->arena, r->status, "TrainingTimeInSeconds", seconds);
         doc_set_integer(p->arena, r->status, "BillableTimeInSeconds", (int64_t)billable);
@@ -320,9 +337,9 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     *ret_next_ms = p->now_ms + (noted(r, "_Phases") == 0 ? LOOK_MS : LOOK_LATER_MS);
     if (!waited)
         *ret_next_ms = least(*ret_next_ms, waits_until_ms(r));
-    crew_take_starts(p->arena, r, crew);
+    crew_take_starts(p->arena, r, crew, "TrainingStartTime");
     crew_take_phases(p->arena, r, crew);
-    if (crew_take_usage(p, r, crew, err) < 0)
+    if (crew_take_usage(p, r, crew, usage_of(p->arena, r), err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew);
@@ -384,7 +401,7 @@ int training_reconcile(struct pass *p, struct resource *r, int64_t *ret_next_ms,
         return -1;
     if (strcmp(get_state(r), "InProgress") != 0 && strcmp(get_state(r), "Stopping") != 0)
         return sweep(p, r, ret_row_goes, err);
-    if (crew_look(p, r, &crew, err) < 0)
+    if (crew_look(p, r, &(struct crew_of){ training_instances(r), present_agent }, &crew, err) < 0)
         return -1;
     for (int i = 0; i < crew.count; i++)
         runs = runs || crew.mates[i].there || crew.mates[i].seen;

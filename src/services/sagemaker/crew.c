@@ -1,0 +1,160 @@
+/* crew.c - the instances of a job, as their reports tell. */
+#include "services/sagemaker/crew.h"
+
+#include <string.h>
+
+#include "engine/engine.h"
+#include "run/runtime.h"
+
+static const struct doc *noted_of(const struct resource *r, const char *name, const char *host)
+{
+    const struct doc *of_hosts = doc_get(r->status, name);
+
+    return of_hosts && of_hosts->type == DOC_MAP ? doc_get(of_hosts, host) : NULL;
+}
+
+static void note_of(struct arena *a, struct resource *r, const char *name, const char *host, int64_t value)
+{
+    doc_set_integer(a, doc_member(a, r->status, name, DOC_MAP), host, value);
+}
+
+int crew_look(struct pass *p, const struct resource *r, const struct crew_of *of, struct crew *ret, struct err *err)
+{
+    struct mate *all = arena_array_of(p->arena, struct mate, (size_t)of->count);
+
+    for (int i = 0; i < of->count; i++) {
+        struct mate *m = &all[i];
+        enum runtime_state state;
+        const struct doc *seen;
+
+        *m = (struct mate){ .host = crew_host(p->arena, i), .agent = of->agent(p->arena, r, i) };
+        if (runtime_inspect(p->runtime, p->arena, m->agent, &state, &seen, err) < 0)
+            return -1;
+        m->seen = noted_of(r, "_Seen", m->host) != NULL;
+        m->there = state != RUNTIME_NONE;
+        m->report = report_read(seen);
+    }
+    *ret = (struct crew){ all, of->count };
+    return 0;
+}
+
+const char *crew_host(struct arena *a, int instance)
+{
+    return arena_printf(a, "algo-%d", instance + 1);
+}
+
+static bool is_lost(const struct mate *m)
+{
+    return m->seen && !m->there;
+}
+
+bool mate_has_ended(const struct mate *m)
+{
+    return m->there && strcmp(m->report.phase, "Ended") == 0;
+}
+
+static bool ended_as(const struct mate *m, const char *outcome)
+{
+    return mate_has_ended(m) && strcmp(m->report.outcome, outcome) == 0;
+}
+
+/* --- What was seen --- */
+
+const struct doc *mate_phase(const struct mate *m, const char *phase)
+{
+    for (size_t i = 0; i < doc_count(m->report.phases, ""); i++)
+        if (doc_is(m->report.phases->items[i], "phase", phase))
+            return m->report.phases->items[i];
+    return NULL;
+}
+
+/* The download counts: "you are billed for the time interval between this time and TrainingEndTime". 0: not yet. */
+static int64_t start_of(const struct mate *m)
+{
+    for (size_t i = 0; i < doc_count(m->report.phases, ""); i++) {
+        const struct doc *phase = m->report.phases->items[i];
+
+        if (!doc_is(phase, "phase", "Starting") && !doc_is(phase, "phase", "Ended"))
+            return doc_int(phase, "at_ms", 0);
+    }
+    return 0;
+}
+
+void crew_take_starts(struct arena *a, struct resource *r, const struct crew *crew, const char *start_member)
+{
+    for (int i = 0; i < crew->count; i++) {
+        const struct mate *m = &crew->mates[i];
+        int64_t start_ms = start_of(m);
+
+        if (m->there && *m->report.phase)
+            note_of(a, r, "_Seen", m->host, 1);
+        if (!start_ms || noted_of(r, "_StartedMs", m->host))
+            continue;
+        note_of(a, r, "_StartedMs", m->host, start_ms);
+        if (!doc_has(r->status, start_member))
+            doc_set_integer(a, r->status, start_member, start_ms);
+    }
+}
+
+int64_t mate_ended_ms(const struct pass *p, const struct mate *m)
+{
+    return mate_has_ended(m) && m->report.ended_ms ? m->report.ended_ms : p->now_ms;
+}
+
+int crew_take_usage(struct pass *p, const struct resource *r, const struct crew *crew, const struct doc *attributes,
+                    struct err *err)
+{
+    for (int i = 0; i < crew->count; i++) {
+        const struct mate *m = &crew->mates[i];
+        const struct doc *started = noted_of(r, "_StartedMs", m->host);
+
+        if (started && usage_open(p->engine, m->agent, started->integer, attributes, err) < 0)
+            return -1;
+        if ((mate_has_ended(m) || is_lost(m)) && usage_close(p->engine, m->agent, mate_ended_ms(p, m), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- Ends --- */
+
+/* The first of them that ended in this way; NULL: none did. */
+const struct mate *crew_first_ended_as(const struct crew *crew, const char *outcome)
+{
+    const struct mate *first = NULL;
+
+    for (int i = 0; i < crew->count; i++)
+        if (ended_as(&crew->mates[i], outcome) &&
+            (!first || crew->mates[i].report.ended_ms < first->report.ended_ms))
+            first = &crew->mates[i];
+    return first;
+}
+
+const struct mate *crew_first_lost(const struct crew *crew)
+{
+    for (int i = 0; i < crew->count; i++)
+        if (is_lost(&crew->mates[i]))
+            return &crew->mates[i];
+    return NULL;
+}
+
+/* One instance ended otherwise than the job ends when all goes well: the others wait for nothing any more. */
+bool crew_is_doomed(const struct crew *crew)
+{
+    for (int i = 0; i < crew->count; i++)
+        if (is_lost(&crew->mates[i]) ||
+            (mate_has_ended(&crew->mates[i]) && !ended_as(&crew->mates[i], "Completed")))
+            return true;
+    return false;
+}
+
+bool crew_is_over(const struct crew *crew, bool more_start)
+{
+    for (int i = 0; i < crew->count; i++) {
+        const struct mate *m = &crew->mates[i];
+
+        if (!mate_has_ended(m) && !is_lost(m) && (m->there || more_start))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,50 @@
+/* crew.h - the instances of a job, as the world shows them: who is there, who has ended and how, what is paid for each.
+ *
+ * Of the job's status these functions keep, by host, _Seen (a report came) and _StartedMs (since when it is paid). */
+#ifndef SERVICES_SAGEMAKER_CREW_H
+#define SERVICES_SAGEMAKER_CREW_H
+
+#include "services/sagemaker/instance.h"
+
+struct crew {
+    struct mate {
+        const char *host, *agent;
+        bool seen;            /* a report of it was saved */
+        bool there;
+        struct report report; /* of one that is there */
+    } *mates;
+    int count;
+};
+
+struct crew_of {
+    int count;
+    const char *(*agent)(struct arena *, const struct resource *, int instance); /* its name; instances are from 0 */
+};
+
+/* "Cannot tell" is not "not there": -1, conclude nothing and be called again. */
+int crew_look(struct pass *, const struct resource *, const struct crew_of *, struct crew *ret, struct err *err);
+
+const char *crew_host(struct arena *, int instance); /* "algo-1" */
+
+/* Into the status; 'start_member' is that of the first one's start. */
+void crew_take_starts(struct arena *, struct resource *, const struct crew *, const char *start_member);
+
+/* An interval for each instance that has begun, closed when it has ended. */
+int crew_take_usage(struct pass *, const struct resource *, const struct crew *, const struct doc *attributes,
+                    struct err *err);
+
+bool mate_has_ended(const struct mate *);
+int64_t mate_ended_ms(const struct pass *, const struct mate *); /* of one that is lost: now */
+const struct doc *mate_phase(const struct mate *, const char *phase); /* in its report; NULL: it had none, or not yet */
+
+/* The first that ended in this way, the first that is lost; NULL: none. */
+const struct mate *crew_first_ended_as(const struct crew *, const char *outcome);
+const struct mate *crew_first_lost(const struct crew *);
+
+/* One instance ended otherwise than the job ends when all goes well: the others wait for nothing any more. */
+bool crew_is_doomed(const struct crew *);
+
+/* No instance runs. more_start: those that were never there will be. */
+bool crew_is_over(const struct crew *, bool more_start);
+
+#endif
