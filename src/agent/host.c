@@ -504,7 +504,7 @@ static int set_up(struct host *h, bool started, struct err *err)
         if (loop_watch_new(h->loop, folder, box_changed, h, &h->watch, err) < 0)
             return -1;
     }
-    if (h->order->peers && handover_leads(h->order) && !h->handover_watch) {
+    if (order_trains(h->order) && h->order->peers && handover_leads(h->order) && !h->handover_watch) {
         folder = arena_printf(a, "%s/handover", h->folder);
         if (mkdir(folder, 0700) < 0 && errno != EEXIST)
             return fail_errno(err, errno, "mkdir %s", folder);
@@ -923,7 +923,7 @@ static bool host_others_saved(struct world *w)
 {
     const struct order *o = host_of(w)->order;
 
-    return !handover_leads(o) || handover_complete(o);
+    return !order_trains(o) || !handover_leads(o) || handover_complete(o);
 }
 
 static void host_to_save(struct world *w, enum saving saving)

@@ -183,6 +183,47 @@ time.sleep(600)
     assert j.ended()["ProcessingJobStatus"] == "Stopped"
 
 
+def of_two(request):
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2
+
+
+def test_two_instances(aws, job, bucket, unique):
+    """Each has its part of the input, they find each other by name, and all outputs come together."""
+    for i in range(4):
+        aws("s3").put_object(Bucket=bucket, Key=f"parts/{i}", Body=str(i).encode())
+    j = job("""
+import json, os, socket, time
+me = json.load(open("/opt/ml/config/resourceconfig.json"))
+mine = sorted(os.listdir("/opt/ml/processing/parts"))
+open("/opt/ml/processing/out/" + me["current_host"], "w").write(" ".join(mine))
+open("/opt/ml/output/message", "w").write(me["current_host"] + " is done")
+if me["current_host"] == "algo-2":
+    s = socket.create_server(("", 7777)); print(s.accept()[0].recv(10)); raise SystemExit
+for _ in range(600):
+    try:
+        socket.create_connection(("algo-2", 7777)).send(b"hello"); break
+    except OSError: time.sleep(0.05)
+print(me["hosts"])
+""", ProcessingInputs=[s3_input("parts", f"s3://{bucket}/parts/", "parts", S3DataDistributionType="ShardedByS3Key")])
+    of_two(j.request)
+    d = j.create().ended()
+    assert d["ProcessingJobStatus"] == "Completed", d.get("FailureReason")
+    assert d["ExitMessage"] == "algo-1 is done\nalgo-2 is done"
+    assert (j.object("out/algo-1"), j.object("out/algo-2")) == (b"0 2", b"1 3")
+    assert sorted(j.lines()) == ["['algo-1', 'algo-2']", "b'hello'"]
+
+
+def test_one_instance_that_fails_ends_the_other(job):
+    j = job("""
+import os, time
+if os.uname().nodename == "algo-2": raise ValueError("two cannot")
+time.sleep(600)
+""")
+    of_two(j.request)
+    d = j.create().ended()
+    assert (d["ProcessingJobStatus"], d["FailureReason"]) == ("Failed", "AlgorithmError: ValueError: two cannot, exit code: 1")
+
+
 def test_isolation(job):
     j = job('import socket; print([n for _, n in socket.if_nameindex()])', NetworkConfig={"EnableNetworkIsolation": True})
     assert j.create().ended()["ProcessingJobStatus"] == "Completed" and j.lines() == ["['lo']"]

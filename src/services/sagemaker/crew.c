@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "run/runtime.h"
+#include "services/sagemaker/instance_gpus.h"
 
 static const struct doc *noted_of(const struct resource *r, const char *name, const char *host)
 {
@@ -48,6 +49,11 @@ static bool is_lost(const struct mate *m)
     return m->seen && !m->there;
 }
 
+bool mate_is_missing(const struct mate *m)
+{
+    return !m->there && !m->seen;
+}
+
 bool mate_has_ended(const struct mate *m)
 {
     return m->there && strcmp(m->report.phase, "Ended") == 0;
@@ -56,6 +62,20 @@ bool mate_has_ended(const struct mate *m)
 static bool ended_as(const struct mate *m, const char *outcome)
 {
     return mate_has_ended(m) && strcmp(m->report.outcome, outcome) == 0;
+}
+
+const char *crew_lacks_gpus(struct pass *p, const struct resource *r, const struct crew *crew,
+                            const char *instance_type)
+{
+    struct gpu_wish wish = { .owner = &r->row, .instance_type = instance_type,
+                             .agents = arena_array_of(p->arena, const char *, (size_t)crew->count) };
+
+    for (int i = 0; i < crew->count; i++)
+        if (mate_is_missing(&crew->mates[i]))
+            wish.agents[wish.count++] = crew->mates[i].agent;
+    /* Its other instances run already, and wait for these. */
+    wish.urgent = wish.count < crew->count;
+    return instance_gpus_take(p, &wish) ? NULL : instance_gpus_waits(p, &wish);
 }
 
 /* --- What was seen --- */

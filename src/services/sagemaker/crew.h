@@ -33,9 +33,13 @@ void crew_take_starts(struct arena *, struct resource *, const struct crew *, co
 int crew_take_usage(struct pass *, const struct resource *, const struct crew *, const struct doc *attributes,
                     struct err *err);
 
+bool mate_is_missing(const struct mate *); /* it was never there: it is to be started */
 bool mate_has_ended(const struct mate *);
 int64_t mate_ended_ms(const struct pass *, const struct mate *); /* of one that is lost: now */
 const struct doc *mate_phase(const struct mate *, const char *phase); /* in its report; NULL: it had none, or not yet */
+
+/* For those that are still to be started: all have their GPUs, or none. NULL: they have; else why they wait. */
+const char *crew_lacks_gpus(struct pass *, const struct resource *, const struct crew *, const char *instance_type);
 
 /* The first that ended in this way, the first that is lost; NULL: none. */
 const struct mate *crew_first_ended_as(const struct crew *, const char *outcome);

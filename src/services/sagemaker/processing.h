@@ -1,5 +1,5 @@
 /* processing.h - the parts of ProcessingJob: processing_job.c is the API's side, processing_run.c the world's,
- * processing_order.c what its agent is told. */
+ * processing_order.c what its agents are told. */
 #ifndef SERVICES_SAGEMAKER_PROCESSING_H
 #define SERVICES_SAGEMAKER_PROCESSING_H
 
@@ -14,11 +14,13 @@ struct processing_spec {
 };
 struct processing_spec processing_spec_of(const struct doc *input);
 
-/* The name of the job's agent. */
-const char *processing_agent(struct arena *, const struct resource *);
+int processing_instances(const struct resource *);
 
-/* ERR_INVALID: it can never run, in words for the user. */
-int processing_order(struct pass *, const struct resource *, struct doc **ret, struct err *err);
+/* The name of the agent of an instance, from 0. */
+const char *processing_agent(struct arena *, const struct resource *, int instance);
+
+/* What the agent of an instance is told. ERR_INVALID: it can never run, in words for the user. */
+int processing_order(struct pass *, const struct resource *, int instance, struct doc **ret, struct err *err);
 
 bool processing_owns(struct arena *, const struct resource *, const char *agent);
 int processing_reconcile(struct pass *, struct resource *, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err);

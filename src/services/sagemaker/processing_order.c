@@ -1,10 +1,10 @@
-/* processing_order.c - what the agent of a processing job is told. */
+/* processing_order.c - what the agents of a processing job are told. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "engine/engine.h"
 #include "run/image.h"
-#include "services/sagemaker/instance.h"
+#include "services/sagemaker/crew.h"
 #include "services/sagemaker/processing.h"
 
 struct word {
@@ -64,7 +64,8 @@ static void need(struct arena *a, struct doc *d, const char *name, struct doc *u
 static struct doc *config_of(struct arena *a, const struct resource *r, const struct processing_spec *s)
 {
     static const char *const members[] = { "ProcessingJobName", "AppSpecification", "Environment", "ProcessingInputs",
-                                           "ProcessingOutputConfig", "ProcessingResources", "NetworkConfig", "RoleArn" };
+                                           "ProcessingOutputConfig", "ProcessingResources", "NetworkConfig",
+                                           "RoleArn" };
     struct doc *d = doc_map(a), *inputs;
 
     doc_set_string(a, d, "ProcessingJobArn", r->row.arn);
@@ -109,31 +110,52 @@ static int check_command(struct arena *a, const struct processing_spec *s, struc
                 image.title);
 }
 
-int processing_order(struct pass *p, const struct resource *r, struct doc **ret, struct err *err)
+static struct doc *hosts_of(struct arena *a, int count)
+{
+    struct doc *hosts = doc_list(a);
+
+    for (int i = 0; i < count; i++)
+        doc_append(a, hosts, doc_string(a, crew_host(a, i)));
+    return hosts;
+}
+
+/* The agents of all hosts: those of one job may talk to each other. */
+static struct doc *peers_of(struct arena *a, const struct resource *r, int count)
+{
+    struct doc *peers = doc_map(a);
+
+    for (int i = 0; i < count; i++)
+        doc_set_string(a, peers, crew_host(a, i), processing_agent(a, r, i));
+    return peers;
+}
+
+int processing_order(struct pass *p, const struct resource *r, int instance, struct doc **ret, struct err *err)
 {
     struct arena *a = p->arena;
     struct processing_spec s = processing_spec_of(r->row.spec);
-    struct instance instance = {
+    const char *host = crew_host(a, instance);
+    struct instance common = {
         .owner = &r->row,
-        .name = processing_agent(a, r),
+        .name = processing_agent(a, r, instance),
         .work = "process",
         .image = s.image,
         .instance_type = s.instance_type,
         .role_arn = s.role_arn,
         .log_group = "/aws/sagemaker/ProcessingJobs",
-        .log_stream = arena_printf(a, "%s/algo-1-%" PRId64, r->row.name, r->row.created_ms / 1000),
+        .log_stream = arena_printf(a, "%s/%s-%" PRId64, r->row.name, host, r->row.created_ms / 1000),
         .environment = s.environment,
         .entrypoint = s.entrypoint,
         .arguments = s.arguments,
         .isolated = s.isolated,
     };
-    struct doc *order, *hosts = doc_list(a);
+    struct doc *order;
 
-    if (check_command(a, &s, err) < 0 || instance_order(a, p->engine, &instance, p->now_ms, &order, err) < 0)
+    if (check_command(a, &s, err) < 0 || instance_order(a, p->engine, &common, p->now_ms, &order, err) < 0)
         return -1;
-    doc_append(a, hosts, doc_string(a, "algo-1"));
-    doc_set(a, order, "hosts", hosts);
-    doc_set_string(a, order, "host_name", "algo-1");
+    doc_set(a, order, "hosts", hosts_of(a, (int)s.instance_count));
+    if (s.instance_count > 1)
+        doc_set(a, order, "peers", peers_of(a, r, (int)s.instance_count));
+    doc_set_string(a, order, "host_name", host);
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", s.max_runtime_s);

@@ -1,17 +1,20 @@
-/* processing_run.c - ProcessingJob, the world's side: one agent, once.
+/* processing_run.c - ProcessingJob, the world's side: an agent for each instance, once.
  *
- * The agent is named by the job's uid, so a restarted control plane finds the one that was started. An agent that is
- * not there before anyone saw a report of it is started (again); once a report was saved (_Seen) it never is.
+ * Agents are named by the job's uid and the host, so a restarted control plane finds those that were started. An agent
+ * that is not there before anyone saw a report of it is started (again); once a report was saved (_Seen) it never is.
+ * The instances live and die together: when one of them is lost, fails or ends before its time, the others are ended,
+ * and the job is over when all are.
  *
- * Members of the status that begin with '_' are never shown: _Seen (a report came), _StartedMs (since when it is paid
- * for), _Swept (what the agent left is gone). */
+ * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Swept (what the agents
+ * left is gone). */
 #include <string.h>
 
+#include "base/str.h"
 #include "engine/engine.h"
 #include "fleet/instance_type.h"
 #include "fleet/pool.h"
 #include "run/runtime.h"
-#include "services/sagemaker/instance.h"
+#include "services/sagemaker/crew.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/processing.h"
@@ -20,63 +23,58 @@ enum {
     GRACE_S = 120,  /* SIGTERM to SIGKILL, as for training */
     LOOK_MS = 1000, /* an agent pokes us; this is for the poke that was lost */
     LOOK_LATER_MS = 15000,
+    MESSAGE_MAX = 1024, /* of ExitMessage, in the API's model */
 };
 
-const char *processing_agent(struct arena *a, const struct resource *r)
+int processing_instances(const struct resource *r)
 {
-    return arena_printf(a, "%s-0", child_uid(a, r->row.uid, "algo-1", 0));
+    return (int)processing_spec_of(r->row.spec).instance_count;
+}
+
+const char *processing_agent(struct arena *a, const struct resource *r, int instance)
+{
+    return arena_printf(a, "%s-0", child_uid(a, r->row.uid, crew_host(a, instance), 0));
 }
 
 bool processing_owns(struct arena *a, const struct resource *r, const char *agent)
 {
-    return strcmp(processing_agent(a, r), agent) == 0 && !doc_bool(r->status, "_Swept", false);
+    for (int i = 0; i < processing_instances(r); i++)
+        if (strcmp(processing_agent(a, r, i), agent) == 0)
+            return !doc_bool(r->status, "_Swept", false);
+    return false;
 }
 
-/* --- What was seen --- */
-
-/* The download counts, as in training. */
-static void take_start(struct pass *p, struct resource *r, const struct report *report)
+static bool is_stopped(const struct resource *r)
 {
-    if (doc_has(r->status, "_StartedMs"))
-        return;
-    for (size_t i = 0; i < doc_count(report->phases, ""); i++) {
-        const struct doc *phase = report->phases->items[i];
-
-        if (doc_is(phase, "phase", "Starting") || doc_is(phase, "phase", "Ended"))
-            continue;
-        doc_set_integer(p->arena, r->status, "_StartedMs", doc_int(phase, "at_ms", 0));
-        doc_set_integer(p->arena, r->status, "ProcessingStartTime", doc_int(phase, "at_ms", 0));
-        return;
-    }
+    return doc_bool(r->row.want, "Stop", false);
 }
 
-static int open_usage(struct pass *p, const struct resource *r, struct err *err)
+/* What is known of an interval of an instance, to price it. */
+static const struct doc *usage_of(struct arena *a, const struct resource *r)
 {
     struct processing_spec s = processing_spec_of(r->row.spec);
     const struct instance_type *type = instance_type(s.instance_type);
-    struct doc *attributes = doc_map(p->arena);
+    struct doc *attributes = doc_map(a);
 
-    doc_set_string(p->arena, attributes, "owner_arn", r->row.arn);
-    doc_set_string(p->arena, attributes, "role_arn", s.role_arn);
-    doc_set_string(p->arena, attributes, "instance_type", s.instance_type);
-    doc_set_string(p->arena, attributes, "work", "processing");
-    doc_set_boolean(p->arena, attributes, "spot", false);
+    doc_set_string(a, attributes, "owner_arn", r->row.arn);
+    doc_set_string(a, attributes, "role_arn", s.role_arn);
+    doc_set_string(a, attributes, "instance_type", s.instance_type);
+    doc_set_string(a, attributes, "work", "processing");
+    doc_set_boolean(a, attributes, "spot", false);
     if (type && type->usd_hour >= 0)
-        doc_set_real(p->arena, attributes, "usd_hour", type->usd_hour);
-    return usage_open(p->engine, processing_agent(p->arena, r), doc_int(r->status, "_StartedMs", 0), attributes, err);
+        doc_set_real(a, attributes, "usd_hour", type->usd_hour);
+    return attributes;
 }
 
 /* --- Ends --- */
 
 /* 'reason' also tells why a job was stopped that nobody had asked to stop; "" for none. */
-static int end(struct pass *p, struct resource *r, const char *state, const char *reason, int64_t at_ms,
-               struct err *err)
+static int end(struct pass *p, struct resource *r, const char *state, const char *reason, int64_t at_ms)
 {
     struct platform *platform = engine_context(p->engine);
 
-    if (usage_close(p->engine, processing_agent(p->arena, r), at_ms, err) < 0)
-        return -1;
-    instance_gpus_give(p, processing_agent(p->arena, r));
+    for (int i = 0; i < processing_instances(r); i++)
+        instance_gpus_give(p, processing_agent(p->arena, r, i));
     engine_touch(p->engine, pool_give(platform->pool, r->row.uid));
     if (*reason)
         doc_set_string(p->arena, r->status, "FailureReason", reason);
@@ -87,86 +85,131 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     return 0;
 }
 
-static int take_end(struct pass *p, struct resource *r, const struct report *report, struct err *err)
+/* Those of all hosts in a row, as much as there is room for. */
+static void take_messages(struct arena *a, struct resource *r, const struct crew *crew)
 {
-    int64_t at_ms = report->ended_ms ? report->ended_ms : p->now_ms;
-    const char *overran = "Job runtime exceeded MaxRuntimeInSeconds";
+    const char *all = "";
+    size_t size;
 
-    if (*report->exit_message)
-        doc_set_string(p->arena, r->status, "ExitMessage", report->exit_message);
-    if (strcmp(report->outcome, "Failed") == 0)
-        return end(p, r, "Failed", report->failure_reason, at_ms, err);
-    if (strcmp(report->outcome, "MaxRuntimeExceeded") == 0)
-        return end(p, r, "Stopped",
-                   *report->message ? arena_printf(p->arena, "%s. %s", overran, report->message) : overran, at_ms, err);
-    if (strcmp(report->outcome, "Completed") == 0)
-        return end(p, r, "Completed", "", at_ms, err);
-    return end(p, r, "Stopped", report->message, at_ms, err);
+    for (int i = 0; i < crew->count; i++)
+        if (*crew->mates[i].report.exit_message)
+            all = arena_printf(a, "%s%s%s", all, *all ? "\n" : "", crew->mates[i].report.exit_message);
+    size = strlen(all);
+    if (size > MESSAGE_MAX)
+        for (size = MESSAGE_MAX; size && ((unsigned char)all[size] & 0xc0) == 0x80;)
+            size--;
+    if (size)
+        doc_set_string(a, r->status, "ExitMessage", arena_strndup(a, all, size));
 }
 
-/* --- An agent that is not there --- */
+/* No instance runs any more. */
+static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
+{
+    const struct mate *failed = crew_first_ended_as(crew, "Failed"), *lost = crew_first_lost(crew);
+    const struct mate *overran = crew_first_ended_as(crew, "MaxRuntimeExceeded");
+    const struct mate *stopped = crew_first_ended_as(crew, "Stopped");
+    const char *overran_text = "Job runtime exceeded MaxRuntimeInSeconds";
+    int64_t at_ms = 0;
 
-static int start(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+    for (int i = 0; i < crew->count; i++)
+        if (mate_ended_ms(p, &crew->mates[i]) > at_ms)
+            at_ms = mate_ended_ms(p, &crew->mates[i]);
+    take_messages(p->arena, r, crew);
+    /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
+    if (stopped && is_stopped(r))
+        return end(p, r, "Stopped", stopped->report.message, at_ms);
+    if (failed)
+        return end(p, r, "Failed", failed->report.failure_reason, at_ms);
+    if (lost)
+        return end(p, r, "Failed",
+                   "InternalServerError: the instance of the processing job was lost, with its data. Start the job "
+                   "again.", at_ms);
+    if (overran)
+        return end(p, r, "Stopped",
+                   *overran->report.message
+                       ? arena_printf(p->arena, "%s. %s", overran_text, overran->report.message) : overran_text, at_ms);
+    if (stopped)
+        return end(p, r, "Stopped", stopped->report.message, at_ms);
+    return end(p, r, "Completed", "", at_ms);
+}
+
+/* --- A job that does not run --- */
+
+static int start_missing(struct pass *p, const struct resource *r, const struct crew *crew, struct err *err)
 {
     struct doc *order;
 
+    for (int i = 0; i < crew->count; i++)
+        if (mate_is_missing(&crew->mates[i]) &&
+            (processing_order(p, r, i, &order, err) < 0 ||
+             runtime_start(p->runtime, crew->mates[i].agent, order, err) < 0))
+            return -1;
+    return 0;
+}
+
+static bool lacks_gpus(struct pass *p, const struct resource *r, const struct crew *crew)
+{
+    return crew_lacks_gpus(p, r, crew, processing_spec_of(r->row.spec).instance_type) != NULL;
+}
+
+static int begin(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
+{
+    struct platform *platform = engine_context(p->engine);
+
+    if (is_stopped(r))
+        return end(p, r, "Stopped", "", p->now_ms);
+    /* GPUs first, always: so nobody holds what the other waits for. */
+    if (lacks_gpus(p, r, crew) || !pool_take_all(platform->pool, r->row.uid, crew->count, false)) {
+        *ret_next_ms = p->now_ms + LOOK_LATER_MS; /* it stands in line */
+        return 0;
+    }
     *ret_next_ms = p->now_ms + LOOK_MS;
-    if (processing_order(p, r, &order, err) == 0 &&
-        runtime_start(p->runtime, processing_agent(p->arena, r), order, err) == 0)
+    if (start_missing(p, r, crew, err) == 0)
         return 0;
     if (err->kind != ERR_INVALID)
         return -1;
-    /* No image of that name, or one that this machine can never run: the text is for the user. */
-    return end(p, r, "Failed", arena_printf(p->arena, "ClientError: %s", err->text), p->now_ms, err);
+    /* No image of that name, or one that this machine can never run: the text is for the user. It says so of the first
+     * instance, before any other is started. */
+    return end(p, r, "Failed", arena_printf(p->arena, "ClientError: %s", err->text), p->now_ms);
 }
 
-static int not_there(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
-{
-    struct platform *platform = engine_context(p->engine);
-    const char *agent = processing_agent(p->arena, r);
-    const struct gpu_wish gpus = { .owner = &r->row, .agents = &agent, .count = 1,
-                                   .instance_type = processing_spec_of(r->row.spec).instance_type };
+/* --- A job that runs --- */
 
-    if (doc_bool(r->status, "_Seen", false))
-        return end(p, r, "Failed",
-                   "InternalServerError: the instance of the processing job was lost, with its data. Start the job "
-                   "again.", p->now_ms, err);
-    if (doc_bool(r->row.want, "Stop", false))
-        return end(p, r, "Stopped", "", p->now_ms, err);
-    /* GPUs first, always: so nobody holds what the other waits for. */
-    if (instance_gpus_take(p, &gpus) && pool_take(platform->pool, r->row.uid, false))
-        return start(p, r, ret_next_ms, err);
-    *ret_next_ms = p->now_ms + LOOK_LATER_MS; /* it stands in line */
+static int stop_all(struct pass *p, const struct crew *crew, const char *reason, struct err *err)
+{
+    for (int i = 0; i < crew->count; i++)
+        if (crew->mates[i].there && !mate_has_ended(&crew->mates[i]) &&
+            runtime_stop(p->runtime, crew->mates[i].agent, GRACE_S, reason, err) < 0)
+            return -1;
     return 0;
 }
 
-/* --- An agent that is there --- */
-
-static int there(struct pass *p, struct resource *r, const struct report *report, int64_t *ret_next_ms, struct err *err)
+static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     struct platform *platform = engine_context(p->engine);
+    bool ending = crew_is_doomed(crew) || is_stopped(r);
 
-    pool_take(platform->pool, r->row.uid, true);
-    *ret_next_ms = p->now_ms + (*report->phase ? LOOK_LATER_MS : LOOK_MS);
-    if (*report->phase)
-        doc_set_boolean(p->arena, r->status, "_Seen", true);
-    take_start(p, r, report);
-    if (doc_has(r->status, "_StartedMs") && open_usage(p, r, err) < 0)
+    pool_take_all(platform->pool, r->row.uid, crew->count, true);
+    crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
+    *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
+    if (crew_take_usage(p, r, crew, usage_of(p->arena, r), err) < 0)
         return -1;
-    if (strcmp(report->phase, "Ended") == 0)
-        return take_end(p, r, report, err);
-    if (doc_bool(r->row.want, "Stop", false))
-        return runtime_stop(p->runtime, processing_agent(p->arena, r), GRACE_S, "StopProcessingJob", err);
-    return 0;
+    if (crew_is_over(crew, !ending))
+        return conclude(p, r, crew);
+    if (!ending)
+        return lacks_gpus(p, r, crew) ? 0 : start_missing(p, r, crew, err);
+    return stop_all(p, crew, is_stopped(r) ? "StopProcessingJob" : "another instance ended", err);
 }
 
-/* Everything is saved: what the agent left on the machine can go. */
+/* Everything is saved: what the agents left on the machine can go. */
 static int sweep(struct pass *p, struct resource *r, bool *ret_row_goes, struct err *err)
 {
     if (!doc_bool(r->status, "_Swept", false)) {
-        if (runtime_forget(p->runtime, processing_agent(p->arena, r), err) < 0)
-            return -1;
-        instance_gpus_give(p, processing_agent(p->arena, r));
+        for (int i = 0; i < processing_instances(r); i++) {
+            if (runtime_forget(p->runtime, processing_agent(p->arena, r, i), err) < 0)
+                return -1;
+            instance_gpus_give(p, processing_agent(p->arena, r, i));
+        }
         doc_set_boolean(p->arena, r->status, "_Swept", true);
     }
     *ret_row_goes = strcmp(get_state(r), "Deleting") == 0;
@@ -175,22 +218,17 @@ static int sweep(struct pass *p, struct resource *r, bool *ret_row_goes, struct 
 
 int processing_reconcile(struct pass *p, struct resource *r, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err)
 {
-    enum runtime_state state;
-    const struct doc *seen;
+    bool runs = false;
+    struct crew crew;
     int result;
 
     if (strcmp(get_state(r), "InProgress") != 0 && strcmp(get_state(r), "Stopping") != 0)
         return sweep(p, r, ret_row_goes, err);
-    /* "Cannot tell" is not "not there": conclude nothing and be called again. */
-    if (runtime_inspect(p->runtime, p->arena, processing_agent(p->arena, r), &state, &seen, err) < 0)
+    if (crew_look(p, r, &(struct crew_of){ processing_instances(r), processing_agent }, &crew, err) < 0)
         return -1;
-    if (state == RUNTIME_NONE) {
-        result = not_there(p, r, ret_next_ms, err);
-    } else {
-        struct report report = report_read(seen);
-
-        result = there(p, r, &report, ret_next_ms, err);
-    }
+    for (int i = 0; i < crew.count; i++)
+        runs = runs || crew.mates[i].there || crew.mates[i].seen;
+    result = runs ? go_on(p, r, &crew, ret_next_ms, err) : begin(p, r, &crew, ret_next_ms, err);
     /* An end is saved first; the sweep is another pass. */
     if (doc_has(r->status, "ProcessingEndTime"))
         *ret_next_ms = p->now_ms;

@@ -1,5 +1,5 @@
-/* training_crew.h - what the reports of the instances of the present attempt mean for a training job, beside what crew.h
- * has for all jobs. */
+/* training_crew.h - what the reports of the instances of the present attempt mean for a training job, beside what
+ * crew.h has for all jobs. */
 #ifndef SERVICES_SAGEMAKER_TRAINING_CREW_H
 #define SERVICES_SAGEMAKER_TRAINING_CREW_H
 

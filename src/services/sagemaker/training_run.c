@@ -248,25 +248,6 @@ static const char *no_slots(struct pass *p, const struct resource *r)
                         pool_waiting_before(pool, r->row.uid));
 }
 
-static bool is_missing(const struct mate *m)
-{
-    return !m->there && !m->seen;
-}
-
-/* For those that are still to be started: all have theirs, or none. NULL: they have; else why they wait. */
-static const char *lacks_gpus(struct pass *p, const struct resource *r, const struct crew *crew)
-{
-    struct gpu_wish wish = { .owner = &r->row, .instance_type = training_spec_of(r->row.spec).instance_type,
-                             .agents = arena_array_of(p->arena, const char *, (size_t)crew->count) };
-
-    for (int i = 0; i < crew->count; i++)
-        if (is_missing(&crew->mates[i]))
-            wish.agents[wish.count++] = crew->mates[i].agent;
-    /* Its other instances run already, and wait for these. */
-    wish.urgent = wish.count < crew->count;
-    return instance_gpus_take(p, &wish) ? NULL : instance_gpus_waits(p, &wish);
-}
-
 static int64_t left_ms(const struct resource *r)
 {
     return training_spec_of(r->row.spec).max_runtime_s * 1000 - noted(r, "_RanMs");
@@ -278,7 +259,7 @@ static int start_missing(struct pass *p, const struct resource *r, const struct 
     struct doc *order;
 
     for (int i = 0; i < crew->count; i++)
-        if (is_missing(&crew->mates[i]) &&
+        if (mate_is_missing(&crew->mates[i]) &&
             (training_order(p, r, i, since_ms, (left_ms(r) + 999) / 1000, &order, err) < 0 ||
              runtime_start(p->runtime, crew->mates[i].agent, order, err) < 0))
             return -1;
@@ -299,7 +280,7 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
         return end(p, r, "Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds",
                    p->now_ms);
     /* GPUs first, always: so nobody holds what the other waits for. */
-    lacks = lacks_gpus(p, r, crew);
+    lacks = crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type);
     if (!lacks && !pool_take_all(platform->pool, r->row.uid, crew->count, false))
         lacks = no_slots(p, r);
     if (lacks) {
@@ -344,7 +325,8 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew);
     if (!ending)
-        return lacks_gpus(p, r, crew) ? 0 : start_missing(p, r, crew, err);
+        return crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type)
+                   ? 0 : start_missing(p, r, crew, err);
     if (is_stopped(r))
         return stop_all(p, crew, "StopTrainingJob", err);
     if (waited) {

@@ -1,4 +1,5 @@
-/* ProcessingJob on the simulated runtime: what is asked of agents, what is told of their ends, and what is never done. */
+/* ProcessingJob on the simulated runtime: what is asked of agents, what is told of their ends, and what is never
+ * done. */
 #include <string.h>
 
 #include "base/rand.h"
@@ -64,7 +65,8 @@ static int begin(void **state)
     w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = never, .stops_at_once = not_yet });
     w.arena = arena_new();
     w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .api_socket = "/a",
-                                    .admin_socket = "/b", .rand = &w.rand, .pool = pool_new(2, (int64_t)8 << 30, 1) };
+                                    .admin_socket = "/b", .rand = &w.rand,
+                                    .pool = pool_new(2, (int64_t)8 << 30, *state ? 2 : 1) };
     return engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
                                                .runtime = w.runtime, .services = services, .kinds = sagemaker_kinds,
                                                .default_region = "us-east-1", .account = "111122223333",
@@ -131,8 +133,8 @@ static const struct doc *call(const char *operation, const char *json)
 
 static void create(const char *name, const char *more)
 {
-    call("CreateProcessingJob", arena_printf(w.arena, "{'ProcessingJobName':'%s','RoleArn':'" ROLE "'," RESOURCES ",%s}",
-                                             name, more));
+    call("CreateProcessingJob",
+         arena_printf(w.arena, "{'ProcessingJobName':'%s','RoleArn':'" ROLE "'," RESOURCES ",%s}", name, more));
     settle();
 }
 
@@ -147,7 +149,31 @@ static void assert_state(const char *name, const char *state, const char *reason
 
     assert_string_equal(doc_text(d, "ProcessingJobStatus"), state);
     assert_string_equal(doc_text(d, "FailureReason"), reason);
-    assert_int_equal(doc_has(d, "ProcessingEndTime"), strcmp(state, "InProgress") != 0 && strcmp(state, "Stopping") != 0);
+    assert_int_equal(doc_has(d, "ProcessingEndTime"),
+                     strcmp(state, "InProgress") != 0 && strcmp(state, "Stopping") != 0);
+}
+
+static void create_pair(const char *name)
+{
+    call("CreateProcessingJob",
+         arena_printf(w.arena,
+                      "{'ProcessingJobName':'%s','RoleArn':'" ROLE "'," RUN ",'ProcessingResources':{"
+                      "'ClusterConfig':{'InstanceType':'ml.m5.large','InstanceCount':2,'VolumeSizeInGB':1}}}",
+                      name));
+    settle();
+}
+
+/* The agent of a host; NULL: it is not there. */
+static const char *agent_of(const char *host)
+{
+    const char *const *list;
+    int count;
+
+    assert_int_equal(runtime_list(w.runtime, w.arena, &list, &count, &w.err), 0);
+    for (int i = 0; i < count; i++)
+        if (doc_is(sim_order(w.runtime, list[i]), "host_name", host))
+            return list[i];
+    return NULL;
 }
 
 /* The only agent that is there; "" for none. */
@@ -175,9 +201,11 @@ static void an_agent_is_told_what_to_do(void **state)
 
     create("j", RUN ",'Environment':{'A':'1'},'ProcessingInputs':["
                     "{'InputName':'d','S3Input':{'S3Uri':'s3://b/d','LocalPath':'/opt/ml/processing/d','S3DataType':"
-                    "'ManifestFile','S3DataDistributionType':'ShardedByS3Key'}},{'InputName':'mine','AppManaged':true}],"
+                    "'ManifestFile','S3DataDistributionType':'ShardedByS3Key'}},"
+                    "{'InputName':'mine','AppManaged':true}],"
                     "'ProcessingOutputConfig':{'Outputs':[{'OutputName':'o','S3Output':{'S3Uri':'s3://b/o','LocalPath':"
-                    "'/opt/ml/processing/o','S3UploadMode':'Continuous'}}]},'NetworkConfig':{'EnableNetworkIsolation':true}");
+                    "'/opt/ml/processing/o','S3UploadMode':'Continuous'}}]},"
+                    "'NetworkConfig':{'EnableNetworkIsolation':true}");
     order = sim_order(w.runtime, agent());
     assert_string_equal(doc_text(order, "work"), "process");
     assert_string_equal(doc_text(order, "log_group"), "/aws/sagemaker/ProcessingJobs");
@@ -313,6 +341,57 @@ static void what_was_seen_is_never_started_again(void **state)
         assert_false(doc_bool(usage()->items[i], "open", true));
 }
 
+static void instances_know_each_other(void **state)
+{
+    const struct doc *ignored, *order;
+
+    create_pair("j");
+    order = sim_order(w.runtime, agent_of("algo-2"));
+    assert_int_equal(doc_count(order, "hosts"), 2);
+    assert_string_equal(doc_text(order, "log_stream"), "j/algo-2-1700000000");
+    assert_string_equal(doc_text(doc_get(order, "peers"), "algo-1"), agent_of("algo-1"));
+    assert_string_equal(doc_text(doc_get(order, "peers"), "algo-2"), agent_of("algo-2"));
+    assert_int_equal(pool_used(w.platform.pool), 2);
+    assert_int_equal(try("CreateProcessingJob",
+                         "{'ProcessingJobName':'k','RoleArn':'" ROLE "'," RUN ",'ProcessingResources':{"
+                         "'ClusterConfig':{'InstanceType':'ml.m5.large','InstanceCount':3,'VolumeSizeInGB':1}}}", &ignored), -1);
+    assert_string_equal(w.err.code, "ResourceLimitExceeded");
+}
+
+static void a_job_is_over_when_all_are(void **state)
+{
+    create_pair("j");
+    sim_report(w.runtime, agent_of("algo-1"), "Downloading", "");
+    sim_report(w.runtime, agent_of("algo-2"), "Downloading", "");
+    later(20000);
+    sim_end(w.runtime, agent_of("algo-1"), "Completed", "", 0);
+    later(20000);
+    assert_state("j", "InProgress", "");
+    assert_int_equal(usage()->count, 2);
+    assert_int_not_equal(doc_bool(usage()->items[0], "open", false), doc_bool(usage()->items[1], "open", false));
+    sim_end(w.runtime, agent_of("algo-2"), "Completed", "", 0);
+    later(20000);
+    assert_state("j", "Completed", "");
+    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_string_equal(agent(), "");
+}
+
+/* The others are told to end, and the job waits for them. */
+static void one_that_fails_ends_all(void **state)
+{
+    create_pair("j");
+    sim_report(w.runtime, agent_of("algo-1"), "Processing", "");
+    sim_report(w.runtime, agent_of("algo-2"), "Processing", "");
+    later(20000);
+    sim_end(w.runtime, agent_of("algo-2"), "Failed", "AlgorithmError: two, exit code: 2", 2);
+    later(20000);
+    assert_state("j", "InProgress", "");
+    sim_end(w.runtime, agent_of("algo-1"), "Stopped", "", 143);
+    later(20000);
+    assert_state("j", "Failed", "AlgorithmError: two, exit code: 2");
+    assert_string_equal(agent(), "");
+}
+
 static void what_can_never_run_fails(void **state)
 {
     create("j", "'AppSpecification':{'ImageUri':'sagemaker-scikit-learn:1.2-1'}");
@@ -328,6 +407,7 @@ static void what_can_never_run_fails(void **state)
 
 int main(void)
 {
+    static int two = 2;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_agent_is_told_what_to_do, begin, end),
         cmocka_unit_test_setup_teardown(a_job_completes_and_is_paid_for, begin, end),
@@ -336,6 +416,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_in_line_can_be_stopped, begin, end),
         cmocka_unit_test_setup_teardown(what_was_seen_is_never_started_again, begin, end),
         cmocka_unit_test_setup_teardown(what_can_never_run_fails, begin, end),
+        cmocka_unit_test_prestate_setup_teardown(instances_know_each_other, begin, end, &two),
+        cmocka_unit_test_prestate_setup_teardown(a_job_is_over_when_all_are, begin, end, &two),
+        cmocka_unit_test_prestate_setup_teardown(one_that_fails_ends_all, begin, end, &two),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
