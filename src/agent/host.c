@@ -107,6 +107,7 @@ struct host {
     struct loop_timer feeder_timer;
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
+    struct gpu_fault gpu_fault; /* why the container has to end; no words: it need not */
     struct gpu_monitor *gpus; /* of those it was given, while the container runs; NULL: none */
     struct syncer *syncer; /* of the checkpoints, from the container's start on */
     struct outputs *outputs; /* of a processing job, from the container's start on */
@@ -519,7 +520,8 @@ static int set_up(struct host *h, bool started, struct err *err)
                                                                  .data = h });
     if (!h->meter && !h->process)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
-                                                      .folder = h->folder, .logs = h->logs, .volume = h->volume });
+                                                      .folder = h->folder, .logs = h->logs, .volume = h->volume,
+                                                      .gpus = h->gpus });
     if (!h->feeder && feeder_wanted(h->order) && start_feeder(h, started, err) < 0)
         return -1;
     if (order_processes(h->order)) {
@@ -783,11 +785,44 @@ static bool host_taken_back(struct world *w)
     return folder_read(a, host_of(w)->folder, FOLDER_STOP, &d, &ignored) == 0 && doc_is(d, "reason", STOP_TAKEN_BACK);
 }
 
+/* What a GPU reported that is the program's fault, or none, is said; the first of the others ends the container. */
+static void take_gpu_faults(struct host *h, struct arena *a)
+{
+    struct gpu_fault f;
+
+    while (gpu_monitor_fault(h->gpus, &f)) {
+        logs_line(h->logs, arena_printf(a, "sagebrush: %s", f.words));
+        if (!*h->gpu_fault.words && (f.effect == XID_RESTART || f.effect == XID_BROKEN))
+            h->gpu_fault = f;
+    }
+}
+
 static const char *host_overfull(struct world *w, struct arena *a)
 {
-    const char *why = feeder_failed(a, host_of(w)->folder);
+    struct host *h = host_of(w);
+    const char *why = feeder_failed(a, h->folder);
 
-    return *why ? why : volume_full(host_of(w)->volume, a);
+    take_gpu_faults(h, a);
+    if (*h->gpu_fault.words)
+        return arena_printf(a, "InternalServerError: instance unhealthy: %s. Start the job again.",
+                            h->gpu_fault.words);
+    return *why ? why : volume_full(h->volume, a);
+}
+
+/* For the control plane, which gives the GPU to nobody any more. */
+static void report_gpu_fault(struct host *h, struct arena *a, struct report *r)
+{
+    const struct gpu_fault *f = &h->gpu_fault;
+    struct doc *d = doc_map(a);
+
+    if (!*f->words)
+        return;
+    doc_set_integer(a, d, "index", f->index);
+    doc_set_integer(a, d, "xid", f->xid);
+    doc_set_string(a, d, "uuid", f->uuid);
+    doc_set_string(a, d, "why", f->words);
+    doc_set_boolean(a, d, "broken", f->effect == XID_BROKEN);
+    report_set_doc(r, "gpu_fault", d);
 }
 
 /* Room that the job cannot have: a full disk still has a report, and the words why. */
@@ -803,9 +838,13 @@ static bool host_save(struct world *w, struct report *r, bool durable)
 {
     struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
-    const struct doc *report = report_next(r);
+    const struct doc *report;
     struct err err;
-    int result = folder_write(a, h->folder, FOLDER_REPORT, report, durable, &err);
+    int result;
+
+    report_gpu_fault(h, a, r);
+    report = report_next(r);
+    result = folder_write(a, h->folder, FOLDER_REPORT, report, durable, &err);
 
     if (result < 0 && unlink(h->reserve) == 0)
         result = folder_write(a, h->folder, FOLDER_REPORT, report, durable, &err);

@@ -80,6 +80,28 @@ static void send(struct meter *m, struct arena *a, struct doc *data, int64_t now
     logs_metrics(m->o.logs, json_text(a, d));
 }
 
+/* The sum over its GPUs, as AWS has it: 0 to 100 for each. */
+static void add_gpus(struct meter *m, struct arena *a, struct doc *data, const struct doc *dimensions, int64_t now_ms)
+{
+    double utilization = 0, memory = 0;
+    int told = 0;
+
+    for (int i = 0; i < gpu_monitor_count(m->o.gpus); i++) {
+        struct gpu_sample s;
+
+        if (!gpu_monitor_sample(m->o.gpus, i, &s) || s.lost || s.utilization_percent == GPU_ABSENT)
+            continue;
+        told++;
+        utilization += (double)s.utilization_percent;
+        if (s.memory_total_bytes > 0)
+            memory += 100.0 * (double)s.memory_used_bytes / (double)s.memory_total_bytes;
+    }
+    if (!told)
+        return;
+    add(a, data, "GPUUtilization", utilization, dimensions, now_ms);
+    add(a, data, "GPUMemoryUtilization", memory, dimensions, now_ms);
+}
+
 static void sample(struct meter *m, struct arena *a, const struct cgroup_usage *u)
 {
     int64_t now_ms = clock_wall_ms(m->o.clock), boot_ms = clock_boot_ms(m->o.clock);
@@ -104,6 +126,7 @@ static void sample(struct meter *m, struct arena *a, const struct cgroup_usage *
     else if (statvfs(m->o.folder, &fs) == 0 && fs.f_blocks)
         add(a, data, "DiskUtilization", 100.0 * (double)(fs.f_blocks - fs.f_bfree) / (double)fs.f_blocks, dimensions,
             now_ms);
+    add_gpus(m, a, data, dimensions, now_ms);
     m->samples++;
     if (data->count)
         send(m, a, data, now_ms);

@@ -1,4 +1,4 @@
-/* meter.h - what an instance uses of its cores, memory and disk: soon after the start, each minute, and at the end. */
+/* meter.h - what an instance uses of its cores, memory, disk and GPUs: soon after the start, each minute, and at the end. */
 #ifndef AGENT_METER_H
 #define AGENT_METER_H
 
@@ -7,6 +7,7 @@
 #include "agent/volume.h"
 #include "base/clock.h"
 #include "net/loop.h"
+#include "run/gpu_monitor.h"
 
 struct meter;
 
@@ -16,6 +17,7 @@ struct meter_options { /* all of it lives longer */
     const struct order *order;
     const char *folder; /* of the agent */
     struct volume *volume; /* NULL: the whole disk is told of */
+    struct gpu_monitor *gpus; /* NULL: it has none */
     struct logs *logs;  /* carries the samples to the server */
 };
 

@@ -373,7 +373,10 @@ bool serve_step(struct serve *s, int64_t *ret_next_ms)
         if (!s->attached && w->attach(w, &err) < 0)
             log_warning("container.not_attached", "name=%s why=%s", s->order->name, log_quote(a, err.text));
         s->attached = true;
-        check_health(s, a, ret_next_ms);
+        if (*w->overfull(w, a))
+            conclude(s, "Failed", w->overfull(w, a));
+        else
+            check_health(s, a, ret_next_ms);
     } else if (!concluded(s) && record.state != EXIT_NONE) {
         bury(s, a, &record, ret_next_ms);
     }

@@ -51,8 +51,8 @@ struct world {
 
     bool (*stop_asked)(struct world *, int64_t *ret_grace_s);
     bool (*taken_back)(struct world *); /* the stop that was asked for takes the instance back: another attempt comes */
-    /* Why the container must end at once, for FailureReason: it has filled its disk, or its input broke off; "" when it
-     * need not. */
+    /* Why the container must end at once, for FailureReason: it has filled its disk, its input broke off, or one of
+     * its GPUs went bad; "" when it need not. */
     const char *(*overfull)(struct world *, struct arena *);
     bool (*save)(struct world *, struct report *, bool durable); /* false: the disk is full or broken, try again */
     void (*say)(struct world *, const char *line);  /* into the container's log */

@@ -319,12 +319,33 @@ static int open_store(struct control *c, const struct doc *config, struct err *e
     return 0;
 }
 
+/* One that nobody uses, or whose user has yet to tell of it. */
+static void cordon(void *data)
+{
+    struct control *c = data;
+    struct gpu_fault fault;
+    struct err err;
+
+    while (gpu_monitor_fault(c->platform.gpu_monitor, &fault)) {
+        log_warning("gpu.fault", "uuid=%s why=%s", fault.uuid, log_quote(c->arena, fault.words));
+        if (fault.effect == XID_BROKEN && gpu_bank_cordon(c->platform.gpus, fault.uuid, fault.words,
+                                                          clock_wall_ms(clock_system()), &err) < 0)
+            log_error("gpu.not_cordoned", "why=%s", log_quote(c->arena, err.text));
+    }
+}
+
+/* From the monitor's thread. */
+static void gpu_is_bad(void *data)
+{
+    loop_post(((struct control *)data)->loop, cordon, data);
+}
+
 /* Before anybody can be given one: who had them when the control plane before this one ended has them still. */
 static int find_gpus(struct control *c, struct runtime *runtime, struct err *err)
 {
     struct platform *p = &c->platform;
 
-    p->gpu_monitor = gpu_monitor_new(&(struct gpu_monitor_options){ 0 });
+    p->gpu_monitor = gpu_monitor_new(&(struct gpu_monitor_options){ .happened = gpu_is_bad, .data = c });
     log_info("control.gpus", "count=%d driver=%s why=%s", gpu_monitor_count(p->gpu_monitor),
              log_quote(c->arena, gpu_monitor_driver(p->gpu_monitor)),
              log_quote(c->arena, gpu_monitor_why(p->gpu_monitor)));
@@ -475,6 +496,7 @@ int main(int argc, char **argv)
     log_info("control.ready", "data=%s", argv[2]);
     loop_run(c->loop);
     commit(c);
+    gpu_monitor_free(c->platform.gpu_monitor);
     http_server_free(c->api);
     http_server_free(c->jobs);
     http_server_free(c->admin_server);
@@ -487,7 +509,6 @@ int main(int argc, char **argv)
     routes_free(c->platform.routes);
     pool_free(c->platform.pool);
     gpu_bank_free(c->platform.gpus);
-    gpu_monitor_free(c->platform.gpu_monitor);
     bodies_free(c->bodies);
     blobs_free(c->blobs);
     store_free(c->store);

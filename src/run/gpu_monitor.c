@@ -110,7 +110,7 @@ static void sample(struct gpu_monitor *m, struct gpus *g)
     }
 }
 
-static void wait_for_event(struct gpu_monitor *m, struct gpus *g, bool *deaf)
+static void wait_for_event(struct gpu_monitor *m, struct gpus *g, int64_t wait_ms, bool *deaf)
 {
     const struct timespec pause = { .tv_nsec = 50000000 };
     int64_t end_ms = 0;
@@ -128,7 +128,7 @@ static void wait_for_event(struct gpu_monitor *m, struct gpus *g, bool *deaf)
         *deaf = *deaf || event == GPU_EVENT_NEVER;
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (!end_ms)
-            end_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000 + WAIT_MS;
+            end_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000 + wait_ms;
         if (m->ending || now.tv_sec * 1000 + now.tv_nsec / 1000000 >= end_ms)
             return;
         /* A lost GPU ends each wait at once. */
@@ -144,8 +144,9 @@ static void *watch(void *data)
     bool deaf = false;
 
     publish(m, g);
-    while (m->count && !m->ending) {
-        wait_for_event(m, g, &deaf);
+    /* Who has seen a sample is told of every error from then on. */
+    for (int64_t wait_ms = 0; m->count && !m->ending; wait_ms = WAIT_MS) {
+        wait_for_event(m, g, wait_ms, &deaf);
         sample(m, g);
     }
     gpus_close(g);

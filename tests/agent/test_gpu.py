@@ -105,3 +105,45 @@ def test_a_machine_without_gpus_says_so(world):
     assert r['phases'][0]['message'].endswith('This machine has no GPU: the job runs on the CPU')
     assert world.server.lines(job.name) == [
         'sagebrush: ml.m5.large has 1 GPUs on AWS, and this machine has none: it runs on the CPU', 'hello']
+
+
+HOLD = 'import time; print("runs", flush=True); time.sleep(600)'
+
+
+def test_a_gpu_that_breaks_ends_the_job(world, driver):
+    job = world.train(HOLD, **limits(1, 2)).start()
+    job.until(lambda r: 'runs' in world.server.lines(job.name))
+    samples = lambda: [m for d in world.server.metrics.values() for m in d['data'] if m['name'].startswith('GPU')]
+    job.until(lambda r: samples())
+    assert {m['name']: m['value'] for m in samples()} == {'GPUUtilization': 100, 'GPUMemoryUtilization': 20}
+    assert samples()[0]['dimensions'] == {'Host': 'job/algo-1'}
+    driver.say('xid 0 79', 'xid 1 13', 'xid 2 63')  # another's, the program's own, one that was dealt with
+    job.until(lambda r: any('XID 63' in line for line in world.server.lines(job.name)))
+    assert job.report()['phase'] == 'Training' and 'gpu_fault' not in job.report()
+    driver.say('xid 2 79')
+    r = job.ended()
+    assert r['outcome'] == 'Failed'
+    assert r['failure_reason'] == ('InternalServerError: instance unhealthy: GPU 2 reported XID 79 (the GPU has fallen off the '
+                                   'bus). Start the job again.')
+    assert r['gpu_fault'] == {'index': 2, 'xid': 79, 'uuid': 'GPU-00000000-0000-0000-0000-000000000002', 'broken': True,
+                              'why': 'GPU 2 reported XID 79 (the GPU has fallen off the bus)'}
+    assert job.leftovers() == []
+
+
+def test_a_gpu_that_is_lost_without_a_word(world, driver):
+    job = world.train(HOLD, **limits(0)).start()
+    job.until(lambda r: 'runs' in world.server.lines(job.name))
+    driver.say('fail nvmlDeviceGetUtilizationRates 15 0', 'fail nvmlEventSetWait_v2 15')
+    r = job.ended()
+    assert r['failure_reason'].startswith('InternalServerError: instance unhealthy: GPU 0 is lost')
+    assert r['gpu_fault']['broken'] is True
+
+
+def test_an_instance_of_an_endpoint_with_a_broken_gpu_ends(world, driver):
+    i = world.train('import http.server; http.server.HTTPServer(("0.0.0.0", 8080), http.server.SimpleHTTPRequestHandler)'
+                    '.serve_forever()', work='serve', startup_timeout_s=60, port=8080, models=[],
+                    log_group='/aws/sagemaker/Endpoints/e', **limits(3)).start()
+    i.until(lambda r: r.get('phase') == 'Serving')
+    driver.say('xid 3 95')
+    r = i.ended()
+    assert r['outcome'] == 'Failed' and 'GPU 3 reported XID 95' in r['failure_reason']

@@ -1,13 +1,16 @@
 """GPUs of a fake driver (tests/fake/nvml.c) through the whole server: who gets which, who waits, what a restart keeps."""
 import os
 import pathlib
+import re
 import shutil
 import signal
+import subprocess
 import tempfile
+import urllib.request
 
 import pytest
 
-from conftest import BUILD, Server, wait_for
+from conftest import BUILD, SAGEBRUSH, Server, wait_for
 
 # SIGTERM ends a Python program that does not look at it.
 HOLD = "import glob, time; print('sees', *sorted(glob.glob('/dev/nvidia[0-9]*')), flush=True); time.sleep(3600)"
@@ -129,3 +132,32 @@ def test_each_job_has_its_own(machine):
     jobs.create("both", count=2)
     assert jobs.sees("both", 2) == ["/dev/nvidia0", "/dev/nvidia1"]
     jobs.end("both")
+
+
+def gpu(machine, *words):
+    return subprocess.run([SAGEBRUSH, "gpu", *words, "--data", machine.data], capture_output=True, text=True)
+
+
+def test_a_job_whose_gpu_breaks_starts_again_on_another(machine):
+    jobs = Jobs(machine)
+    jobs.create("one", RetryStrategy={"MaximumRetryAttempts": 1})
+    assert jobs.sees("one") == ["/dev/nvidia0"]
+    text = urllib.request.urlopen(f"http://127.0.0.1:{machine.port}/_sagebrush/metrics", timeout=10).read().decode()
+    assert re.search(r'^DCGM_FI_DEV_GPU_UTIL{gpu="1",UUID="GPU-0[-0-9]*1",device="nvidia1",modelName="NVIDIA Fake 40GB",'
+                     r'Hostname="[^"]+",DCGM_FI_DRIVER_VERSION="550.54.15"} 50$', text, re.M), text
+    machine.say("xid 0 79")
+    assert jobs.sees("one", 2) == ["/dev/nvidia0", "/dev/nvidia1"]
+    transitions = jobs.describe("one")["SecondaryStatusTransitions"]
+    again = next(t for t in transitions if t["Status"] == "Restarting")
+    assert "instance unhealthy: GPU 0 reported XID 79 (the GPU has fallen off the bus)" in again["StatusMessage"]
+
+    jobs.create("two")
+    assert jobs.waits("two") == "Waiting for 1 GPU: 1 of 2 are in use, 1 cordoned, and 0 came before this one"
+    listed = gpu(machine, "list").stdout
+    assert "cordoned" in listed and "GPU 0 reported XID 79" in listed
+    assert gpu(machine, "uncordon", "1").returncode != 0
+    done = gpu(machine, "uncordon", "0")
+    assert done.returncode == 0, done.stderr
+    assert jobs.sees("two") == ["/dev/nvidia0"]
+    for name in ("one", "two"):
+        jobs.end(name)

@@ -12,7 +12,9 @@
 #include "doc/json.h"
 #include "engine/bodies.h"
 #include "engine/gateway.h"
+#include "fleet/gpu_bank.h"
 #include "fleet/pool.h"
+#include "services/admin/gpu_metrics.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
@@ -132,6 +134,7 @@ static int metrics(struct request *q, struct err *err)
         "# HELP sagebrush_instances_running Instances that have a slot.\n# TYPE sagebrush_instances_running gauge\n"
         "sagebrush_instances_running %d\n",
         pool_used(platform->pool));
+    gpu_metrics(platform->gpu_monitor, &b);
     q->text = arena_strndup(q->arena, b.data, b.size);
     return 0;
 }
@@ -207,6 +210,49 @@ static int drill_spot(struct request *q, struct err *err)
     return training_job_interrupt(q->arena, q->admin->options.engine, job, err);
 }
 
+static int gpus_list(struct request *q, struct err *err)
+{
+    struct platform *platform = platform_of(q);
+    struct doc *list = doc_list(q->arena);
+
+    for (int i = 0; i < gpu_bank_count(platform->gpus); i++) {
+        const struct gpu_seat *seat = gpu_bank_seat(platform->gpus, i);
+        struct doc *gpu = doc_map(q->arena);
+
+        doc_set_integer(q->arena, gpu, "index", seat->index);
+        doc_set_string(q->arena, gpu, "name", seat->name);
+        doc_set_string(q->arena, gpu, "uuid", seat->uuid);
+        doc_set_string(q->arena, gpu, "instance", *seat->holder ? seat->holder : NULL);
+        doc_set_string(q->arena, gpu, "cordoned", seat->cordoned ? seat->why : NULL);
+        if (seat->cordoned)
+            doc_set_integer(q->arena, gpu, "cordoned_ms", seat->cordoned_ms);
+        doc_append(q->arena, list, gpu);
+    }
+    doc_set(q->arena, q->output, "gpus", list);
+    doc_set_string(q->arena, q->output, "why", gpu_monitor_why(platform->gpu_monitor));
+    return 0;
+}
+
+static int gpus_cordon(struct request *q, struct err *err)
+{
+    struct gpu_bank *bank = platform_of(q)->gpus;
+    struct engine *engine = q->admin->options.engine;
+    int index = (int)doc_int(q->body, "index", -1);
+
+    if (!doc_bool(q->body, "cordoned", false)) {
+        if (gpu_bank_uncordon(bank, index, err) < 0)
+            return -1;
+        if (*gpu_bank_next(bank))
+            engine_touch(engine, gpu_bank_next(bank));
+        return 0;
+    }
+    for (int i = 0; i < gpu_bank_count(bank); i++)
+        if (gpu_bank_seat(bank, i)->index == index)
+            return gpu_bank_cordon(bank, gpu_bank_seat(bank, i)->uuid, "by an administrator", engine_now_ms(engine),
+                                   err);
+    return fail(err, ERR_NOT_FOUND, "there is no GPU %d; sagebrush gpu list shows those of this machine", index);
+}
+
 /* --- For agents --- */
 
 static int poke(struct request *q, struct err *err)
@@ -236,6 +282,8 @@ static const struct handler handlers[] = {
     { "DELETE", "/_sagebrush/admin/v1/backup", false, backup_done },
     { "GET", "/_sagebrush/admin/v1/usage", false, usage },
     { "POST", "/_sagebrush/admin/v1/drill/spot", false, drill_spot },
+    { "GET", "/_sagebrush/admin/v1/gpus", false, gpus_list },
+    { "POST", "/_sagebrush/admin/v1/gpus", false, gpus_cordon },
     { "POST", "/_sagebrush/agent/v1/poke", false, poke },
     { "POST", "/_sagebrush/agent/v1/logs", false, agent_logs },
     { "POST", "/_sagebrush/agent/v1/metrics", false, agent_metrics },

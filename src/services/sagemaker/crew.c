@@ -78,6 +78,14 @@ const char *crew_lacks_gpus(struct pass *p, const struct resource *r, const stru
     return instance_gpus_take(p, &wish) ? NULL : instance_gpus_waits(p, &wish);
 }
 
+int crew_take_gpu_faults(struct pass *p, const struct crew *crew, struct err *err)
+{
+    for (int i = 0; i < crew->count; i++)
+        if (instance_gpus_fault(p, &crew->mates[i].report, err) < 0)
+            return -1;
+    return 0;
+}
+
 /* --- What was seen --- */
 
 const struct doc *mate_phase(const struct mate *m, const char *phase)

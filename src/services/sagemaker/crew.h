@@ -41,6 +41,9 @@ const struct doc *mate_phase(const struct mate *, const char *phase); /* in its 
 /* For those that are still to be started: all have their GPUs, or none. NULL: they have; else why they wait. */
 const char *crew_lacks_gpus(struct pass *, const struct resource *, const struct crew *, const char *instance_type);
 
+/* What one of them told of its GPUs is known to whoever gives them out. */
+int crew_take_gpu_faults(struct pass *, const struct crew *, struct err *err);
+
 /* The first that ended in this way, the first that is lost; NULL: none. */
 const struct mate *crew_first_ended_as(const struct crew *, const char *outcome);
 const struct mate *crew_first_lost(const struct crew *);

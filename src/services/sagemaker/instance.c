@@ -111,6 +111,7 @@ struct report report_read(const struct doc *d)
         DOC_BOOL(struct report, healthy, "healthy"),
         DOC_DOC(struct report, phases, "phases"),
         DOC_DOC(struct report, final_metrics, "final_metrics"),
+        DOC_DOC(struct report, gpu_fault, "gpu_fault"),
         {},
     };
     struct report r = { 0 };

@@ -31,7 +31,7 @@ struct report {
     const char *phase, *outcome, *failure_reason, *message, *exit_message, *model_artifacts, *address;
     int64_t started_ms, ended_ms, billable_ms, port;
     bool healthy;
-    const struct doc *phases, *final_metrics;
+    const struct doc *phases, *final_metrics, *gpu_fault;
 };
 
 struct report report_read(const struct doc *);

@@ -138,9 +138,9 @@ int instance_gpus_adopt(struct arena *a, struct platform *platform, struct runti
     return 0;
 }
 
-int instance_gpus_fault(struct pass *p, const struct doc *report, struct err *err)
+int instance_gpus_fault(struct pass *p, const struct report *report, struct err *err)
 {
-    const struct doc *fault = doc_get(report, "gpu_fault");
+    const struct doc *fault = report->gpu_fault;
 
     if (!fault || !doc_bool(fault, "broken", false))
         return 0;

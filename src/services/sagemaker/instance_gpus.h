@@ -6,6 +6,7 @@
 
 #include "engine/kind.h"
 #include "services/platform.h"
+#include "services/sagemaker/instance.h"
 
 /* Refuses, in AWS's words for a quota, what this machine can never give. 'usage' is "training job usage". */
 int instance_gpus_check(struct engine *, const char *instance_type, int64_t instances, const char *usage,
@@ -35,6 +36,6 @@ void instance_gpus_order(struct arena *, struct engine *, const char *agent, con
 int instance_gpus_adopt(struct arena *, struct platform *, struct runtime *, struct err *err);
 
 /* The agent has seen one of its GPUs go bad: it is cordoned. */
-int instance_gpus_fault(struct pass *, const struct doc *report, struct err *err);
+int instance_gpus_fault(struct pass *, const struct report *, struct err *err);
 
 #endif

@@ -192,7 +192,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     pool_take_all(platform->pool, r->row.uid, crew->count, true);
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
     *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
-    if (crew_take_usage(p, r, crew, usage_of(p->arena, r), err) < 0)
+    if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of(p->arena, r), err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew);
