@@ -318,7 +318,7 @@ try:
 except RuntimeError: end.set()
 print(count)
 ''').start()
-    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert job.ended(300)['outcome'] == 'Completed', job.log()  # a thread that starts waits for a core
     limit = json.load(open(f'{job.folder}/config.json'))['linux']['resources']['pids']['limit']
     assert 4096 <= limit <= max(4096, int(open('/proc/sys/kernel/pid_max').read()) // 8)
     assert limit - 100 < int(world.server.lines(job.name)[0]) < limit

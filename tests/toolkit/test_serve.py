@@ -170,7 +170,8 @@ def test_garbage_does_not_end_the_server(serve, garbage):
     with socket.create_connection(('127.0.0.1', server.port), timeout=10) as s:
         with contextlib.suppress(ConnectionError):
             s.sendall(garbage)
-            s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # who has hung up already is not connected
+                s.shutdown(socket.SHUT_WR)
             s.recv(65536)
     assert server.invoke(b'[1]')[0] == 200
 
