@@ -39,11 +39,12 @@ class Finder:
 
 
 def next_one():
-    """The machine's own sitecustomize, which this one stands before."""
+    """The machine's own sitecustomize, which this one stands before; those of two servers may stand before it."""
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
-    here = os.path.dirname(os.path.abspath(__file__))
-    spec = PathFinder.find_spec('sitecustomize', [p for p in sys.path if os.path.abspath(p or '.') != here])
+    ours = sys.__dict__.setdefault('_sagebrush_folders', set())
+    ours.add(os.path.dirname(os.path.abspath(__file__)))
+    spec = PathFinder.find_spec('sitecustomize', [p for p in sys.path if os.path.abspath(p or '.') not in ours])
     if spec is not None and spec.loader is not None:
         spec.loader.exec_module(module_from_spec(spec))
 

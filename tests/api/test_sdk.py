@@ -57,6 +57,8 @@ def test_xgboost_estimator(session, cancer, capsys):
     out = capsys.readouterr().out
     assert "train-auc" in out, "the logs came through"
     assert "Billable seconds" in out
+    attached = sagemaker.estimator.Estimator.attach(estimator.latest_training_job.name, sagemaker_session=session)
+    assert attached.model_data == estimator.model_data and attached.hyperparameters()["num_round"] == "20"
     curve = estimator.training_job_analytics.dataframe()
     assert set(curve["metric_name"]) == {"train:auc"} and all(0.5 < v <= 1 for v in curve["value"])
     predictor = estimator.deploy(1, "ml.m5.large", serializer=sagemaker.serializers.CSVSerializer(),

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -76,6 +77,11 @@ def test_pythonpath_is_kept_and_the_machines_sitecustomize_runs(place):
     other.mkdir()
     (other / 'sitecustomize.py').write_text('print("the other one")\n')
     said = shell(place, f'export PYTHONPATH={other}\n' + text, '/usr/bin/python3 -c "print(1)"')
+    assert said == 'the other one\n1\n'
+    # A shell that has had the environment of two servers.
+    second = place.folder / 'second'
+    shutil.copytree(ours, second)
+    said = shell(place, f'export PYTHONPATH={second}:{other}\n' + text, '/usr/bin/python3 -c "print(1)" 2>&1')
     assert said == 'the other one\n1\n'
 
 

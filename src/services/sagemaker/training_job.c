@@ -101,8 +101,8 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
     if (s->instance_count > pool_slots(platform->pool))
         return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
                          "The account-level service limit '%s for training job usage' is %d Instances, with current "
-                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. Please use AWS "
-                         "Service Quotas to request an increase for this quota. This machine runs no more at a time.",
+                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. This "
+                         "machine runs no more at a time.",
                          s->instance_type, pool_slots(platform->pool), s->instance_count);
     if (instance_gpus_check(c->engine, s->instance_type, s->instance_count, "training job usage", err) < 0)
         return -1;
@@ -162,9 +162,20 @@ static int create(struct call *c, struct resource *r, struct err *err)
 /* A job of one of AWS's own algorithms has its metrics without having been told. */
 static int describe(struct call *c, const struct resource *r, struct err *err)
 {
+    static const char *const switches[] = { "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption",
+                                            "EnableManagedSpotTraining" };
     struct training_spec s = training_spec_of(r->row.spec);
-    struct doc *algorithm;
+    struct doc *algorithm, *output = doc_copy(c->arena, doc_get(r->row.spec, "OutputDataConfig"));
 
+    /* AWS tells these of every job, and clients take them without looking: Estimator.attach() the key. */
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+        if (!doc_has(c->output, switches[i]))
+            doc_set_boolean(c->arena, c->output, switches[i], false);
+    if (!doc_has(output, "KmsKeyId"))
+        doc_set_string(c->arena, output, "KmsKeyId", "");
+    if (!doc_has(output, "CompressionType"))
+        doc_set_string(c->arena, output, "CompressionType", "GZIP");
+    doc_set(c->arena, c->output, "OutputDataConfig", output);
     if (!algorithm_of(s.image))
         return 0;
     algorithm = doc_copy(c->arena, doc_get(r->row.spec, "AlgorithmSpecification"));
