@@ -42,6 +42,11 @@ static int attempt_of(const char *name)
     return atoi(strrchr(name, '-') + 1);
 }
 
+static bool has_ended(const struct row *job)
+{
+    return doc_has(job->status, "TrainingEndTime") || doc_has(job->status, "ProcessingEndTime");
+}
+
 /* What the saved row says of a job that is being started. */
 static void check_start(const struct agent *x)
 {
@@ -55,11 +60,11 @@ static void check_start(const struct agent *x)
         broken("%s was started again, and its host had not lost it", x->name);
     if (store_row_by_uid(a, w.store, x->owner, &row, &err) < 0)
         broken("%s was started for a row that is not there: %s", x->name, err.text);
-    if (strcmp(row.kind, "TrainingJob") != 0)
+    if (strcmp(row.kind, "TrainingJob") != 0 && strcmp(row.kind, "ProcessingJob") != 0)
         return;
     if (doc_int(row.status, "_Attempt", 0) != attempt_of(x->name))
         broken("%s was started, and its job is at attempt %d", x->name, (int)doc_int(row.status, "_Attempt", 0));
-    if (doc_has(row.status, arena_printf(a, "_StartedMs.%s", x->host)) || doc_has(row.status, "TrainingEndTime"))
+    if (doc_has(row.status, arena_printf(a, "_StartedMs.%s", x->host)) || has_ended(&row))
         broken("%s was started, and its job was seen running before", x->name);
     for (int i = 0; i < w.agent_count; i++)
         if (strcmp(w.agents[i].owner, x->owner) == 0 && w.agents[i].there &&
@@ -139,7 +144,7 @@ static void check_end(const char *verb, const char *name)
         struct err err;
         struct row row;
 
-        if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_has(row.status, "TrainingEndTime") &&
+        if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !has_ended(&row) &&
             doc_int(row.status, "_Attempt", 0) <= attempt_of(name))
             broken("%s is forgotten, and how it ended is not saved", name);
     }

@@ -32,6 +32,9 @@ enum fault {
     F_ALL = 8191,
 };
 
+/* The jobs of this seed process; else they train. */
+#define PROCESSES (w.seed / 9 % 3 == 1)
+
 /* A job of this seed has so many instances; every other one in its place has one. */
 #define INSTANCES ((int)(w.seed / 3 % 3) + 1)
 

@@ -101,6 +101,17 @@ static void check_transitions(const struct noun *n, const struct doc *d)
         broken("%s shows another SecondaryStatus than its last transition", n->name);
 }
 
+static void check_processing(const struct noun *n, const struct doc *d)
+{
+    const char *state = doc_text(d, "ProcessingJobStatus");
+    bool over = is_state(state, "Completed Failed Stopped");
+
+    if (over != doc_has(d, "ProcessingEndTime"))
+        broken("%s is %s and %s ProcessingEndTime", n->name, state, over ? "has no" : "has a");
+    if (doc_has(d, "FailureReason") != (strcmp(state, "Failed") == 0) && strcmp(state, "Stopped") != 0)
+        broken("%s is %s with the FailureReason '%s'", n->name, state, doc_text(d, "FailureReason"));
+}
+
 static void described(void *context, const struct doc *output, const struct err *err)
 {
     struct noun *n = context;
@@ -123,12 +134,14 @@ static void described(void *context, const struct doc *output, const struct err 
         broken("%s was told to stop, and is InProgress", n->name);
     if (n->delete_answered && strcmp(state, "Deleting") != 0)
         broken("%s was deleted, and is %s", n->name, state);
-    if (n->kind == &training_job) {
+    if (n->kind != &endpoint) {
         if (is_state(n->last, "Completed Failed Stopped") && strcmp(state, n->last) != 0 &&
             strcmp(state, "Deleting") != 0)
             broken("%s was %s, and is %s", n->name, n->last, state);
-        if (strcmp(state, "Deleting") != 0)
+        if (strcmp(state, "Deleting") != 0 && n->kind == &training_job)
             check_transitions(n, output);
+        if (strcmp(state, "Deleting") != 0 && n->kind == &processing_job)
+            check_processing(n, output);
     }
     snprintf(n->last, sizeof n->last, "%s", state);
     n->exists = SURE;
@@ -158,6 +171,22 @@ static struct doc *job_input(struct arena *a, void *of)
     }
     if (n->retries)
         doc_set_integer(a, doc_member(a, d, "RetryStrategy", DOC_MAP), "MaximumRetryAttempts", n->retries);
+    return d;
+}
+
+static struct doc *processing_input(struct arena *a, void *of)
+{
+    struct noun *n = of;
+    struct doc *d = by_name(a, n), *m;
+
+    m = doc_member(a, d, "AppSpecification", DOC_MAP);
+    doc_set_string(a, m, "ImageUri", "sagemaker-base-python");
+    doc_append(a, doc_member(a, m, "ContainerEntrypoint", DOC_LIST), doc_string(a, "python3"));
+    doc_set_string(a, d, "RoleArn", "arn:aws:iam::111122223333:role/train-it-well");
+    m = doc_member(a, doc_member(a, d, "ProcessingResources", DOC_MAP), "ClusterConfig", DOC_MAP);
+    doc_set_string(a, m, "InstanceType", "ml.m5.large");
+    doc_set_integer(a, m, "InstanceCount", n->instances);
+    doc_set_integer(a, m, "VolumeSizeInGB", 1);
     return d;
 }
 
@@ -207,9 +236,9 @@ static struct doc *endpoint_input(struct arena *a, void *of)
 void user_begin(void)
 {
     for (int i = 0; i < JOBS; i++) {
-        w.jobs[i] = (struct noun){ .kind = &training_job,
+        w.jobs[i] = (struct noun){ .kind = PROCESSES ? &processing_job : &training_job,
                                    .instances = i % 2 == 0 ? 1 : INSTANCES,
-                                   .spot = i % 2 == 1,
+                                   .spot = i % 2 == 1 && !PROCESSES,
                                    .patient = w.seed % 5 != 0,
                                    .retries = (int)(w.seed + (unsigned)i) % 3 };
         snprintf(w.jobs[i].name, sizeof w.jobs[i].name, "job-%d", i);
@@ -220,18 +249,25 @@ void user_begin(void)
     }
 }
 
+static void describe_job(struct noun *n)
+{
+    control_call(n->kind == &training_job ? "DescribeTrainingJob" : "DescribeProcessingJob", by_name, n, described, n);
+}
+
 static void ask_about_job(struct noun *n)
 {
+    bool trains = n->kind == &training_job;
     unsigned what = roll(100);
 
     if (n->exists != SURE && what < 30)
-        control_call("CreateTrainingJob", job_input, n, created, n);
+        control_call(trains ? "CreateTrainingJob" : "CreateProcessingJob", trains ? job_input : processing_input, n,
+                     created, n);
     else if (what < 80)
-        control_call("DescribeTrainingJob", by_name, n, described, n);
+        describe_job(n);
     else if (what < 92 && chance(F_USER, 500))
-        control_call("StopTrainingJob", by_name, n, stopped, n);
+        control_call(trains ? "StopTrainingJob" : "StopProcessingJob", by_name, n, stopped, n);
     else if (chance(F_USER, 500))
-        control_call("DeleteTrainingJob", by_name, n, deleted, n);
+        control_call(trains ? "DeleteTrainingJob" : "DeleteProcessingJob", by_name, n, deleted, n);
 }
 
 static void ask_about_endpoint(struct noun *n)
@@ -265,7 +301,7 @@ void user_move(void)
     if (w.calm) {
         for (int i = 0; i < JOBS; i++)
             if (w.jobs[i].exists != NOTHING && roll(4) == 0)
-                control_call("DescribeTrainingJob", by_name, &w.jobs[i], described, &w.jobs[i]);
+                describe_job(&w.jobs[i]);
         return;
     }
     take_capacity_back();
@@ -343,7 +379,8 @@ static void check_rows(struct arena *a)
     for (int i = 0; i < count; i++) {
         const struct row *r = &rows[i];
 
-        if (strcmp(r->kind, "TrainingJob") == 0 && !is_state(r->state, "Completed Failed Stopped"))
+        if ((strcmp(r->kind, "TrainingJob") == 0 || strcmp(r->kind, "ProcessingJob") == 0) &&
+            !is_state(r->state, "Completed Failed Stopped"))
             broken("%s did not end: it is %s", r->name, r->state);
         if (strcmp(r->kind, "Endpoint") == 0 && !is_state(r->state, "InService Failed"))
             broken("%s did not settle: it is %s", r->name, r->state);
@@ -399,7 +436,7 @@ void user_check_all(void)
     check_usage(a);
     for (int i = 0; i < JOBS; i++)
         if (w.jobs[i].exists == SURE)
-            control_call("DescribeTrainingJob", by_name, &w.jobs[i], described, &w.jobs[i]);
+            describe_job(&w.jobs[i]);
     for (int i = 0; i < ENDPOINTS; i++)
         if (w.endpoints[i].exists == SURE)
             control_call("DescribeEndpoint", by_name, &w.endpoints[i], described, &w.endpoints[i]);

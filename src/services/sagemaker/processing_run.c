@@ -111,6 +111,8 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
     const char *overran_text = "Job runtime exceeded MaxRuntimeInSeconds";
     int64_t at_ms = 0;
 
+    if (!stopped)
+        stopped = crew_first_ended_as(crew, "Interrupted");
     for (int i = 0; i < crew->count; i++)
         if (mate_ended_ms(p, &crew->mates[i]) > at_ms)
             at_ms = mate_ended_ms(p, &crew->mates[i]);
