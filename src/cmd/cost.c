@@ -168,8 +168,8 @@ const struct command cost_command = {
     .about =
         "Adds up what instances of jobs and endpoints were used for how long, the dearest first: from the moment the "
         "data come down until the results are saved, measured on the machine, to the millisecond. What still runs "
-        "counts until now. Prices are SageMaker's own, of us-east-1, on demand, or spot for managed spot; an hour of an "
-        "instance type without a public price costs nothing here, and the line says so.",
+        "counts until now. Prices are SageMaker's own, of us-east-1, on demand, or spot for managed spot; an hour of "
+        "an instance type without a public price costs nothing here, and the line says so.",
     .options = options,
     .run = run,
 };
