@@ -1,5 +1,5 @@
-/* api.h - the AWS API inside a container: its endpoint on 127.0.0.1:8090, its role's credentials on 169.254.170.2:80 and
- * the metadata of its instance on 169.254.169.254:80, all bound in the container's own network. */
+/* api.h - the AWS API inside a container: its endpoint on 127.0.0.1:8090, its role's credentials on 169.254.170.2:80
+ * and the metadata of its instance on 169.254.169.254:80, all bound in the container's own network. */
 #ifndef AGENT_API_H
 #define AGENT_API_H
 

@@ -1,8 +1,9 @@
-/* metadata.h - the instance metadata service of a container, at EC2's address and in its words: with a token (IMDSv2) or
- * without. What spot tools look for is there: spot/instance-action and events/recommendations/rebalance, from the moment
- * the capacity is taken back; before it they are not found.
+/* metadata.h - the instance metadata service of a container, at EC2's address and in its words: with a token (IMDSv2)
+ * or without. What spot tools look for is there: spot/instance-action and events/recommendations/rebalance, from the
+ * moment the capacity is taken back; before it they are not found.
  *
- * Source of paths and forms: "Instance metadata categories" and "Spot Instance interruption notices" in the EC2 guide. */
+ * Source of paths and forms: "Instance metadata categories" and "Spot Instance interruption notices" in the EC2
+ * guide. */
 #ifndef AGENT_METADATA_H
 #define AGENT_METADATA_H
 

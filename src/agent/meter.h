@@ -1,4 +1,5 @@
-/* meter.h - what an instance uses of its cores, memory, disk and GPUs: soon after the start, each minute, and at the end. */
+/* meter.h - what an instance uses of its cores, memory, disk and GPUs: soon after the start, each minute, and at the
+ * end. */
 #ifndef AGENT_METER_H
 #define AGENT_METER_H
 
