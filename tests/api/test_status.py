@@ -25,8 +25,9 @@ def test_what_there_is_is_counted(server, aws, unique):
     wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["TrainingJobStatus"] == "Failed", 60, "its end", 0.1)
     found = json.loads(status(server, "--json"))
     told = found["server"]
-    assert told["resources"]["Model"] == before.get("Model", 0) + 1
-    assert told["resources"]["TrainingJob"]["Failed"] == before.get("TrainingJob", {}).get("Failed", 0) + 1
+    # A job of a test before may have ended meanwhile.
+    assert told["resources"]["Model"] > before.get("Model", 0)
+    assert told["resources"]["TrainingJob"]["Failed"] > before.get("TrainingJob", {}).get("Failed", 0)
     assert 0 < told["disk_free_bytes"] < told["disk_bytes"] and told["uptime_s"] >= 0 and told["instances_waiting"] == 0
     text = status(server)
     assert "training jobs      " in text and f"{told['resources']['TrainingJob']['Failed']} Failed" in text
