@@ -275,7 +275,7 @@ for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6): socket.socket(f
 socket.if_nameindex()
 with multiprocessing.Pool(2) as pool: print(sum(pool.map(abs, range(10))))
 threads = [threading.Thread(target=print, args=("thread",)) for _ in range(2)]
-[t.start() for t in threads]; [t.join() for t in threads]
+[(t.start(), t.join()) for t in threads]
 ''').start()
     assert job.ended()['outcome'] == 'Completed', job.log()
     assert world.server.lines(job.name) == [
