@@ -17,7 +17,7 @@
 
 enum {
     BUSY_STEPS = 120,
-    CALM_STEPS = 2000,
+    CALM_STEPS = 4000, /* an update waits half an hour for room, about a second a step */
     SETTLED_MS = 11 * 60 * 1000, /* longer than the longest pause, which is that between two looks for orphans */
 };
 
