@@ -29,11 +29,11 @@ def archive(folder, data):
         blobs[digest] = data
         return {"mediaType": f"application/vnd.oci.image.{media}", "digest": f"sha256:{digest}", "size": len(data)}
 
-    data = layer.getvalue()
+    content = layer.getvalue()
     config = {"architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/container"]},
-              "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(data).hexdigest()]}}
+              "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(content).hexdigest()]}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "config": blob(json.dumps(config).encode(), "config.v1+json"), "layers": [blob(data, "layer.v1.tar")]}
+                "config": blob(json.dumps(config).encode(), "config.v1+json"), "layers": [blob(content, "layer.v1.tar")]}
     index = {"schemaVersion": 2, "manifests": [blob(json.dumps(manifest).encode(), "manifest.v1+json")]}
     path = pathlib.Path(data) / "images" / "archives" / "container.tar"
     with tarfile.open(path, "w") as tar:
