@@ -38,6 +38,12 @@ bool mate_has_ended(const struct mate *);
 int64_t mate_ended_ms(const struct pass *, const struct mate *); /* of one that is lost: now */
 const struct doc *mate_phase(const struct mate *, const char *phase); /* in its report; NULL: it had none, or not yet */
 
+/* Where a job may go: training and processing alike. */
+extern const char *const job_states[][2];
+
+/* Asks those that run to end; again is fine. */
+int crew_stop(struct pass *, const struct crew *, const char *reason, struct err *err);
+
 /* For those that are still to be started: all have their GPUs, or none. NULL: they have; else why they wait. */
 const char *crew_lacks_gpus(struct pass *, const struct resource *, const struct crew *, const char *instance_type);
 

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "fleet/pool.h"
+#include "services/sagemaker/crew.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
@@ -190,16 +191,6 @@ static int remove_job(struct call *c, struct resource *r, bool *ret_row_goes, st
     return 0;
 }
 
-static const char *const states[][2] = {
-    { "InProgress", "Completed Failed Stopping Stopped" },
-    { "Stopping", "Stopped Failed Completed" },
-    { "Completed", "Deleting" },
-    { "Failed", "Deleting" },
-    { "Stopped", "Deleting" },
-    { "Deleting", "" },
-    {},
-};
-
 const struct kind processing_job = {
     .name = "ProcessingJob",
     .service = "sagemaker",
@@ -207,7 +198,7 @@ const struct kind processing_job = {
     .name_member = "ProcessingJobName",
     .arn_member = "ProcessingJobArn",
     .state_member = "ProcessingJobStatus",
-    .states = states,
+    .states = job_states,
     .exists_text = "Processing job names must be unique within an AWS account and region, and a processing job with "
                    "this name already exists (%s)",
     .create = create,

@@ -20,7 +20,6 @@
 #include "services/sagemaker/processing.h"
 
 enum {
-    GRACE_S = 120,  /* SIGTERM to SIGKILL, as for training */
     LOOK_MS = 1000, /* an agent pokes us; this is for the poke that was lost */
     LOOK_LATER_MS = 15000,
     MESSAGE_MAX = 1024, /* of ExitMessage, in the API's model */
@@ -177,15 +176,6 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 /* --- A job that runs --- */
 
-static int stop_all(struct pass *p, const struct crew *crew, const char *reason, struct err *err)
-{
-    for (int i = 0; i < crew->count; i++)
-        if (crew->mates[i].there && !mate_has_ended(&crew->mates[i]) &&
-            runtime_stop(p->runtime, crew->mates[i].agent, GRACE_S, reason, err) < 0)
-            return -1;
-    return 0;
-}
-
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     struct platform *platform = engine_context(p->engine);
@@ -200,7 +190,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return conclude(p, r, crew);
     if (!ending)
         return lacks_gpus(p, r, crew) ? 0 : start_missing(p, r, crew, err);
-    return stop_all(p, crew, is_stopped(r) ? "StopProcessingJob" : "another instance ended", err);
+    return crew_stop(p, crew, is_stopped(r) ? "StopProcessingJob" : "another instance ended", err);
 }
 
 /* Everything is saved: what the agents left on the machine can go. */

@@ -7,6 +7,7 @@
 #include "aws/pattern.h"
 #include "engine/engine.h"
 #include "fleet/pool.h"
+#include "services/sagemaker/crew.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
@@ -213,16 +214,6 @@ static int remove_job(struct call *c, struct resource *r, bool *ret_row_goes, st
     return 0;
 }
 
-static const char *const states[][2] = {
-    { "InProgress", "Completed Failed Stopping Stopped" },
-    { "Stopping", "Stopped Failed Completed" },
-    { "Completed", "Deleting" },
-    { "Failed", "Deleting" },
-    { "Stopped", "Deleting" },
-    { "Deleting", "" },
-    {},
-};
-
 const struct kind training_job = {
     .name = "TrainingJob",
     .service = "sagemaker",
@@ -230,7 +221,7 @@ const struct kind training_job = {
     .name_member = "TrainingJobName",
     .arn_member = "TrainingJobArn",
     .state_member = "TrainingJobStatus",
-    .states = states,
+    .states = job_states,
     .exists_text = "Training job names must be unique within an AWS account and region, and a training job with this "
                    "name already exists (%s)",
     .create = create,

@@ -26,7 +26,6 @@
 #include "services/sagemaker/training_crew.h"
 
 enum {
-    GRACE_S = 120, /* SIGTERM to SIGKILL, "How SageMaker stops a training job" in the developer guide */
     LOOK_MS = 1000, /* an agent pokes us; this is for the poke that was lost */
     LOOK_LATER_MS = 15000,
 };
@@ -299,15 +298,6 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 /* --- An attempt that runs --- */
 
-static int stop_all(struct pass *p, const struct crew *crew, const char *reason, struct err *err)
-{
-    for (int i = 0; i < crew->count; i++)
-        if (crew->mates[i].there && !mate_has_ended(&crew->mates[i]) &&
-            runtime_stop(p->runtime, crew->mates[i].agent, GRACE_S, reason, err) < 0)
-            return -1;
-    return 0;
-}
-
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     struct platform *platform = engine_context(p->engine);
@@ -328,12 +318,12 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type)
                    ? 0 : start_missing(p, r, crew, err);
     if (is_stopped(r))
-        return stop_all(p, crew, "StopTrainingJob", err);
+        return crew_stop(p, crew, "StopTrainingJob", err);
     if (waited) {
         doc_set_integer(p->arena, r->status, "_Waited", 1);
-        return stop_all(p, crew, "MaxWaitTimeInSeconds", err);
+        return crew_stop(p, crew, "MaxWaitTimeInSeconds", err);
     }
-    return stop_all(p, crew, STOP_TAKEN_BACK, err);
+    return crew_stop(p, crew, STOP_TAKEN_BACK, err);
 }
 
 /* --- After the end --- */
