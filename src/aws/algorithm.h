@@ -20,7 +20,8 @@ extern const struct algorithm algorithm_xgboost;
 const struct algorithm *algorithm_of(const char *image);
 
 /* MetricDefinitions of a job: what it brings itself ('given', NULL for nothing), then those of the image's algorithm
- * whose names are not among them. NULL: there are none. */
-struct doc *algorithm_metrics(struct arena *, const char *image, const struct doc *given);
+ * whose names are not among them. NULL or empty: there are none. It lives as
+ * long as the arena and 'given', and is not to be changed: most jobs share one. */
+const struct doc *algorithm_metrics(struct arena *, const char *image, const struct doc *given);
 
 #endif

@@ -518,6 +518,16 @@ void wire_encode(struct arena *a, const struct wire_match *match, const struct d
         ret->length = (int64_t)ret->body.size;
 }
 
+void wire_encode_printed(struct arena *a, const struct wire_match *match, struct str body, const char *request_id,
+                         struct wire_response *ret)
+{
+    assert(match->protocol == PROTOCOL_JSON);
+    *ret = (struct wire_response){ .status = match->operation->http_status, .length = (int64_t)body.size };
+    put_ids(a, match, request_id, ret);
+    wire_add_header(a, ret, "Content-Type", str_of(content_type_of(match)));
+    buf_append(&ret->body, body.data, body.size);
+}
+
 /* An error without a code: the protocol's usual one for its kind. */
 static const char *code_of_kind(const struct wire_match *match, enum err_kind kind)
 {

@@ -73,6 +73,11 @@ struct wire_response {
 void wire_encode(struct arena *, const struct wire_match *, const struct doc *output, int status,
                  const char *request_id, struct wire_response *ret);
 
+/* The same for an output that was printed before: 'body' is what wire_encode() made of it, in PROTOCOL_JSON. In other
+ * protocols the body names the request, or is not all of the answer. */
+void wire_encode_printed(struct arena *, const struct wire_match *, struct str body, const char *request_id,
+                         struct wire_response *ret);
+
 /* 'details' are further members of the exception's shape (ModelError's OriginalStatusCode), NULL: none. An error
  * without a code gets the protocol's usual one for its kind. */
 void wire_encode_error(struct arena *, const struct wire_match *, const struct err *, const struct doc *details,

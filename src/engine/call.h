@@ -66,6 +66,9 @@ struct call {
     struct doc *output;        /* an empty map to fill */
     const struct upload *upload; /* of an operation with a streaming input, NULL otherwise */
     struct download *download;   /* to fill for a streaming output */
+    /* The output tells of this row at this revision and of nothing else. NULL: it may depend on more. */
+    const char *answer_uid;
+    int64_t answer_revision;
     int http_status;             /* 0: the model's; for 206, 304 and the like */
     struct doc *extra_headers;   /* map of response headers that the model does not have; NULL: none */
     const struct doc *request_headers; /* of S3: map, lower-case names, for what the model lacks; NULL: none */

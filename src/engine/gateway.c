@@ -9,6 +9,7 @@
 #include "aws/wire.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "engine/answers.h"
 #include "engine/bodies.h"
 #include "engine/download.h"
 #include "engine/engine.h"
@@ -19,6 +20,7 @@
 
 enum {
     BODY_MAX_BYTES = 16 << 20, /* of a document: the largest of AWS's are a few MB */
+    ANSWERS_MAX_BYTES = 16 << 20, /* a thousand jobs with all the metrics of an algorithm */
 };
 
 struct counter { /* of one service */
@@ -29,6 +31,7 @@ struct counter { /* of one service */
 struct gateway {
     struct gateway_options options;
     struct sigv4_cache *signatures;
+    struct answers *answers;
     struct list held; /* exchanges whose answer waits for the commit */
     struct counter counters[32];
     int counter_count;
@@ -232,6 +235,23 @@ static void add_extra_headers(struct passage *g)
         wire_add_header(g->arena, &g->response, extra->members[i].key, extra->members[i].value->text);
 }
 
+static void encode(struct passage *g)
+{
+    struct answers *answers = g->gateway->answers;
+    const struct call *c = &g->call;
+    bool kept = c->answer_uid && g->match.protocol == PROTOCOL_JSON && !c->http_status;
+    struct str body;
+
+    if (kept && answers_find(answers, c->operation, c->answer_uid, c->answer_revision, &body)) {
+        wire_encode_printed(g->arena, &g->match, body, c->request_id, &g->response);
+        return;
+    }
+    wire_encode(g->arena, &g->match, c->output, c->http_status, c->request_id, &g->response);
+    if (kept)
+        answers_keep(answers, c->operation, c->answer_uid, c->answer_revision,
+                     (struct str){ g->response.body.data, g->response.body.size });
+}
+
 static void run(struct passage *g, struct str body, const struct upload *upload)
 {
     struct gateway *gw = g->gateway;
@@ -262,7 +282,7 @@ static void run(struct passage *g, struct str body, const struct upload *upload)
 
         g->download = download_new(gw->options.loop, gw->options.bodies, g->call.download, &events, g);
     }
-    wire_encode(g->arena, &g->match, g->call.output, g->call.http_status, g->call.request_id, &g->response);
+    encode(g);
     add_extra_headers(g);
     hold(g);
 }
@@ -615,6 +635,8 @@ void gateway_flush(struct gateway *gw, const struct err *failure)
 {
     struct list held;
 
+    if (failure)
+        answers_forget(gw->answers);
     if (list_empty(&gw->held))
         return;
     /* An answer may bring the next request of its connection at once: that one belongs to the next turn. */
@@ -672,6 +694,7 @@ struct gateway *gateway_new(const struct gateway_options *options)
     assert(gw && "out of memory");
     gw->options = *options;
     gw->signatures = sigv4_cache_new();
+    gw->answers = answers_new(ANSWERS_MAX_BYTES);
     list_init(&gw->held);
     return gw;
 }
@@ -681,5 +704,6 @@ void gateway_free(struct gateway *gw)
     if (!gw)
         return;
     sigv4_cache_free(gw->signatures);
+    answers_free(gw->answers);
     free(gw);
 }

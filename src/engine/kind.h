@@ -47,6 +47,7 @@ struct kind {
     int (*remove)(struct call *, struct resource *, bool *ret_row_goes, struct err *);
     /* Describe: add to the output what neither spec nor status holds. NULL: nothing. */
     int (*describe)(struct call *, const struct resource *, struct err *);
+    bool describes_row_alone; /* what it adds depends on the row and on nothing else: not on the time, not on others */
     /* List: whether this row passes the request's special filters. NULL: it does. */
     bool (*listed)(struct call *, const struct resource *);
 

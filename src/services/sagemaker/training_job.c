@@ -180,7 +180,8 @@ static int describe(struct call *c, const struct resource *r, struct err *err)
     if (!algorithm_of(s.image))
         return 0;
     algorithm = doc_copy(c->arena, doc_get(r->row.spec, "AlgorithmSpecification"));
-    doc_set(c->arena, algorithm, "MetricDefinitions", algorithm_metrics(c->arena, s.image, s.metrics));
+    /* It is only printed from here on. */
+    doc_set(c->arena, algorithm, "MetricDefinitions", (struct doc *)algorithm_metrics(c->arena, s.image, s.metrics));
     doc_set(c->arena, c->output, "AlgorithmSpecification", algorithm);
     return 0;
 }
@@ -228,6 +229,7 @@ const struct kind training_job = {
     .stop = stop,
     .remove = remove_job,
     .describe = describe,
+    .describes_row_alone = true,
     .reconcile = training_reconcile,
     .owns = training_owns,
 };

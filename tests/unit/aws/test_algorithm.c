@@ -35,7 +35,8 @@ static void an_image_that_is_nobodys_has_what_is_given(void **state)
 static void what_is_given_comes_first_and_wins(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    struct doc *given, *all, *first = algorithm_metrics(a, "xgboost:1", NULL);
+    struct doc *given;
+    const struct doc *all, *first = algorithm_metrics(a, "xgboost:1", NULL);
     struct err err;
 
     assert_int_equal(json_parse(a, STR("[{\"Name\":\"validation:auc\",\"Regex\":\"mine\"},{\"Name\":\"x\","
