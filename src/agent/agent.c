@@ -121,16 +121,17 @@ static void folder_due(struct loop_timer *timer)
     loop_stop(g->loop);
 }
 
-/* An order that cannot be understood ends all the same: the report says why. */
-static int refuse(struct arena *a, const char *folder, const char *why, struct err *err)
+/* An order that cannot be understood ends all the same: the report says why. It is ours, and no fault of the user's. */
+static int refuse(struct arena *a, const char *folder, struct err *err)
 {
     struct report *r = report_new(NULL);
     int64_t now_ms = clock_wall_ms(clock_system());
     int result;
 
+    err->kind = ERR_INTERNAL;
     report_enter(r, "Starting", "", now_ms);
     report_set_text(r, "outcome", "Failed");
-    report_set_text(r, "failure_reason", arena_printf(a, "InternalServerError: %s", why));
+    report_set_text(r, "failure_reason", report_blame(a, err));
     report_set_int(r, "ended_ms", now_ms);
     report_enter(r, "Ended", "", now_ms);
     result = folder_write(a, folder, FOLDER_REPORT, report_next(r), true, err);
@@ -156,7 +157,7 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
     if (doc_is(before, "phase", "Ended"))
         return 0;
     if (order_read(order, &g->order, err) < 0)
-        return refuse(a, folder, err->text, err);
+        return refuse(a, folder, err);
     fresh = !before || doc_is(before, "phase", "Starting") || doc_is(before, "phase", "Downloading");
     if (loop_new(&g->loop, err) < 0)
         return -1;

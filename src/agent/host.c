@@ -1,65 +1,38 @@
-/* host.c - what takes time runs on a thread of its own, one for each task, and tells the loop when it is done. */
+/* host.c - the world of a real agent: what takes time runs on threads of its own and tells the loop when it is done. */
 #include "agent/host.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/api.h"
-#include "agent/cause.h"
-#include "agent/fastfile.h"
+#include "agent/cargo.h"
 #include "agent/feeder.h"
-#include "agent/filesystem.h"
 #include "agent/handover.h"
+#include "agent/last_words.h"
+#include "agent/launch.h"
 #include "agent/logs.h"
 #include "agent/meter.h"
 #include "agent/ml.h"
-#include "agent/outputs.h"
-#include "agent/source.h"
-#include "agent/syncer.h"
-#include "agent/transfer.h"
+#include "agent/pinger.h"
+#include "agent/uplink.h"
 #include "agent/volume.h"
+#include "agent/worker.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/program.h"
-#include "base/rand.h"
-#include "doc/json.h"
-#include "net/http_client.h"
 #include "run/agents.h"
 #include "run/cgroup.h"
 #include "run/folder.h"
-#include "run/gpu_files.h"
 #include "run/gpu_monitor.h"
 #include "run/runtime.h"
 
 enum {
-    PING_MS = 2000,
     FEEDER_MS = 500,
-    CHANNELS_MAX = 20,
-    FAILURE_MAX = 8192,
-    MESSAGE_MAX = 1024,
-    TAIL_BYTES = 8192,
     RESERVE_BYTES = 256 << 10,
-};
-
-struct work {
-    struct host *host;
-    enum task task;
-    enum task_state state;
-    struct err err;
-    pthread_t thread;
-    bool joinable;
-    int cancel; /* eventfd */
-    int result; /* of the function that did it */
 };
 
 struct host {
@@ -74,34 +47,15 @@ struct host {
     struct box box;
     const char *folder, *ml, *reserve;
     bool process;
-    struct image image;     /* by TASK_PREPARE */
-    struct network network; /* by start or attach */
-    const char *const *peer_lines; /* of /etc/hosts */
-    int peer_count;
-    struct early {
-        pthread_t thread;
-        bool running;
-        struct arena *arena;
-        int result;
-        struct network network;
-        struct err err;
-    } early; /* the network, made while the rest is prepared */
-    bool networked;
-    int port;
+    struct image image; /* by TASK_PREPARE */
+    struct uplink uplink;
+    struct cargo cargo;
+    struct worker prepare, save;
+    enum task_state drain;
     struct api *api;
     struct logs *logs;
     struct loop_watch *watch, *handover_watch; /* of box/, of handover/ */
-    struct work work[TASK_COUNT];
-
-    enum saving saving;
-    const char *model; /* by TASK_SAVE */
-    char model_text[2048];
-
-    struct http_upstream *upstream;
-    struct http_call *call;
-    enum ping ping;
-    char ping_words[128];
-    struct buf ping_request; /* lent to the call */
+    struct pinger *pinger;
 
     struct feeder *feeder; /* of pipes and FastFile channels, from the container's start on */
     struct loop_timer feeder_timer;
@@ -109,8 +63,6 @@ struct host {
     struct meter *meter;   /* while a container runs */
     struct gpu_fault gpu_fault; /* why the container has to end; no words: it need not */
     struct gpu_monitor *gpus; /* of those it was given, while the container runs; NULL: none */
-    struct syncer *syncer; /* of the checkpoints, from the container's start on */
-    struct outputs *outputs; /* of a processing job, from the container's start on */
     bool closing; /* nothing is told any more */
 };
 
@@ -129,31 +81,21 @@ static int64_t host_boot_ms(struct world *w)
     return clock_boot_ms(host_of(w)->clock);
 }
 
-static void tell(struct host *h)
+static void tell(void *data)
 {
+    struct host *h = data;
+
     if (!h->closing)
         h->happened(h->data);
 }
 
-static struct transfer transfer_of(struct host *h, int cancel)
+/* For those that notice something on a thread of their own. */
+static void post(void *data)
 {
-    return (struct transfer) {
-        .order = h->order, .folder = h->folder, .ml = h->ml, .clock = h->clock, .cancel_fd = cancel
-    };
+    loop_post(((struct host *)data)->loop, tell, data);
 }
 
 /* --- Tasks --- */
-
-static void work_done(void *data)
-{
-    struct work *k = data;
-
-    k->state = k->result == 0 ? TASK_DONE : TASK_FAILED;
-    if (k->joinable)
-        pthread_join(k->thread, NULL);
-    k->joinable = false;
-    tell(k->host);
-}
 
 static int find_image(struct host *h, struct err *err)
 {
@@ -162,117 +104,24 @@ static int find_image(struct host *h, struct err *err)
     return image_find(h->arena, &places, h->order->image, order_has_script(h->order->doc), &h->image, err);
 }
 
-static const char *checkpoints_of(struct host *h, struct arena *a)
+static int prepare(void *data, int cancel_fd, struct err *err)
 {
-    return arena_printf(a, "%s/checkpoints", h->ml);
+    struct host *h = data;
+
+    return find_image(h, err) < 0 ? -1 : cargo_bring(&h->cargo, &h->image, cancel_fd, err);
 }
 
-static int restore_checkpoints(struct host *h, const struct transfer *t, struct err *err)
+static int save(void *data, int cancel_fd, struct err *err)
 {
-    _cleanup_arena_ struct arena *a = arena_new();
-
-    return *h->order->checkpoint_s3_uri ? syncer_restore(t, checkpoints_of(h, a), err) : 0;
+    return cargo_save(&((struct host *)data)->cargo, cancel_fd, err);
 }
 
-static int need_outputs(struct host *h, struct err *err)
-{
-    struct transfer t = transfer_of(h, -1);
-
-    return h->outputs ? 0 : outputs_new(&t, &h->outputs, err);
-}
-
-static int need_syncer(struct host *h, struct err *err)
-{
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct transfer t = transfer_of(h, -1);
-
-    return h->syncer ? 0 : syncer_new(&t, checkpoints_of(h, a), &h->syncer, err);
-}
-
-/* The rest of the checkpoints. A container that was ended by force has left half files. */
-static int finish_checkpoints(struct host *h, const struct work *k, struct err *err)
-{
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct exit_record record;
-    bool whole = box_look(a, &h->box, &record, err) == 0 && record.state == EXIT_ENDED && record.exit_code < 128;
-
-    if (!*h->order->checkpoint_s3_uri)
-        return 0;
-    if (need_syncer(h, err) < 0)
-        return -1;
-    return syncer_finish(h->syncer, whole ? CHECKPOINT_ENDED : CHECKPOINT_KILLED, k->cancel, err);
-}
-
-/* The result is what is returned: the err of a call that was tried again and then succeeded is not empty. */
-static int run_prepare(struct host *h, struct work *k)
-{
-    struct transfer t = transfer_of(h, k->cancel);
-
-    if (find_image(h, &k->err) < 0 || (order_ends(h->order) && transfer_check_targets(&t, &k->err) < 0))
-        return -1;
-    if (h->image.kind == IMAGE_HOST && source_wanted(h->order) && source_fetch(&t, &k->err) < 0)
-        return -1;
-    if (order_ends(h->order) ? transfer_channels(&t, &k->err) == 0 && restore_checkpoints(h, &t, &k->err) == 0
-                             : transfer_models(&t, &k->err) == 0)
-        return 0;
-    if (k->err.kind == ERR_CONFLICT || k->err.kind == ERR_INTERNAL || !order_ends(h->order))
-        return -1;
-    return fail(&k->err, k->err.kind, "Data download failed: %s", k->err.text);
-}
-
-static int save_results(const struct transfer *t, struct arena *a, bool with_model, const char **ret_model,
-                        struct err *err)
-{
-    *ret_model = "";
-    if (ml_check_results(a, t->ml, with_model, err) < 0)
-        return -1;
-    if (!handover_leads(t->order))
-        return handover_give(t->order, t->ml, with_model, err);
-    if (with_model && handover_take(t->order, t->ml, err) < 0)
-        return -1;
-    return transfer_results(t, a, with_model, ret_model, err);
-}
-
-static int run_save(struct host *h, struct work *k)
-{
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct transfer t = transfer_of(h, k->cancel);
-    struct err err = { 0 };
-    const char *model = "";
-    int r;
-
-    if (order_processes(h->order))
-        return need_outputs(h, &k->err) < 0 ? -1 : outputs_finish(h->outputs, k->cancel, &k->err);
-    /* Checkpoints first: they are what a next attempt starts from. When they cannot be saved, the results still can. */
-    r = finish_checkpoints(h, k, &k->err);
-    if (h->saving != SAVE_CHECKPOINTS && !(r < 0 && k->err.kind == ERR_CONFLICT) &&
-        save_results(&t, a, h->saving == SAVE_MODEL, &model, &err) < 0) {
-        if (r == 0)
-            k->err = err;
-        r = -1;
-    }
-    snprintf(h->model_text, sizeof h->model_text, "%s", model);
-    h->model = h->model_text;
-    return r;
-}
-
-static void *work_thread(void *data)
-{
-    struct work *k = data;
-
-    k->result = k->task == TASK_PREPARE ? run_prepare(k->host, k) : run_save(k->host, k);
-    loop_post(k->host->loop, work_done, k);
-    return NULL;
-}
-
-static bool needs_thread(struct host *h, enum task task)
+/* Nothing to fetch and nothing to unpack: the start does not wait for a thread. */
+static bool preparing_takes_time(struct host *h)
 {
     struct image image;
 
-    /* Nothing to fetch and nothing to unpack: the start does not wait for a thread. */
-    return task != TASK_PREPARE || list_count(h->order->channels) || list_count(h->order->models) ||
-           *h->order->checkpoint_s3_uri || *h->order->output_s3_uri || list_count(h->order->outputs) ||
-           source_wanted(h->order) ||
+    return cargo_waits(&h->cargo) ||
            !image_is_hosted(h->arena, h->order->image, order_has_script(h->order->doc), &image);
 }
 
@@ -283,53 +132,51 @@ static void end_volume(struct host *h)
     h->volume = NULL;
 }
 
+static void drain(struct host *h)
+{
+    if (h->drain != TASK_NONE)
+        return;
+    logs_end(h->logs);
+    h->drain = TASK_BUSY;
+}
+
 static void host_begin(struct world *w, enum task task)
 {
     struct host *h = host_of(w);
-    struct work *k = &h->work[task];
-    int r;
 
-    if (k->state != TASK_NONE)
-        return;
-    k->state = TASK_BUSY;
-    k->err = (struct err){ 0 };
-    /* Both come after the container. */
-    if (task != TASK_PREPARE) {
-        meter_end(h->meter);
-        end_volume(h);
-    }
-    if (task == TASK_DRAIN) {
-        logs_end(h->logs);
+    if (task == TASK_PREPARE) {
+        worker_begin(&h->prepare, preparing_takes_time(h));
         return;
     }
-    if (!needs_thread(h, task)) {
-        k->state = run_prepare(h, k) == 0 ? TASK_DONE : TASK_FAILED;
-        return;
-    }
-    r = pthread_create(&k->thread, NULL, work_thread, k);
-    assert(r == 0);
-    k->joinable = true;
+    /* The others come after the container. */
+    meter_end(h->meter);
+    end_volume(h);
+    if (task == TASK_SAVE)
+        worker_begin(&h->save, true);
+    else
+        drain(h);
 }
 
 static enum task_state host_task(struct world *w, enum task task, struct err *err)
 {
     struct host *h = host_of(w);
-    struct work *k = &h->work[task];
+    const struct worker *k = task == TASK_PREPARE ? &h->prepare : &h->save;
 
-    if (task == TASK_DRAIN && k->state == TASK_BUSY && logs_done(h->logs))
-        k->state = TASK_DONE;
+    if (task == TASK_DRAIN) {
+        if (h->drain == TASK_BUSY && logs_done(h->logs))
+            h->drain = TASK_DONE;
+        return h->drain;
+    }
     if (k->state == TASK_FAILED)
         *err = k->err;
     return k->state;
 }
 
+/* The log's rest goes to the server as long as there is an agent. */
 static void host_cancel(struct world *w, enum task task)
 {
-    struct work *k = &host_of(w)->work[task];
-    uint64_t one = 1;
-
-    if (k->state == TASK_BUSY && write(k->cancel, &one, sizeof one) < 0)
-        log_warning("task.not_cancelled", "task=%d", (int)task);
+    if (task != TASK_DRAIN)
+        worker_cancel(task == TASK_PREPARE ? &host_of(w)->prepare : &host_of(w)->save);
 }
 
 /* --- The container --- */
@@ -345,87 +192,9 @@ static int host_look(struct world *w, struct exit_record *ret, struct err *err)
     return box_look(a, &h->box, ret, err);
 }
 
-static enum network_mode mode_of(const struct order *o)
-{
-    if (!o->isolated)
-        return NETWORK_OUT;
-    if (!order_ends(o))
-        return NETWORK_LOCAL;
-    return o->peers ? NETWORK_PEERS : NETWORK_NONE;
-}
-
-static void *early_thread(void *data)
-{
-    struct host *h = data;
-    struct early *e = &h->early;
-
-    e->result = network_setup(e->arena, h->order->run_folder, h->order->name, mode_of(h->order), &e->network, &e->err);
-    return NULL;
-}
-
-static void early_begin(struct host *h)
-{
-    h->early.arena = arena_new();
-    h->early.result = -1;
-    h->early.running = pthread_create(&h->early.thread, NULL, early_thread, h) == 0;
-}
-
-/* What cannot be had early is tried again, and then told, when it is needed. */
-static void early_end(struct host *h)
-{
-    if (!h->early.running)
-        return;
-    pthread_join(h->early.thread, NULL);
-    h->early.running = false;
-    if (h->early.result == 0)
-        h->network = h->early.network;
-}
-
-static int free_port(struct arena *a, const char *folder, int *ret, struct err *err)
-{
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof to;
-    const struct doc *before;
-    struct doc *d = doc_map(a);
-    _cleanup_fd_ int fd = -1;
-
-    if (folder_read(a, folder, "port.json", &before, err) < 0)
-        return -1;
-    if (doc_int(before, "port", 0)) {
-        *ret = (int)doc_int(before, "port", 0);
-        return 0;
-    }
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || getsockname(fd, (struct sockaddr *)&to, &size) < 0)
-        return fail_errno(err, errno, "find a free port");
-    *ret = ntohs(to.sin_port);
-    doc_set_integer(a, d, "port", *ret);
-    return folder_write(a, folder, "port.json", d, false, err);
-}
-
 static void box_changed(void *data, const char *name)
 {
-    struct host *h = data;
-
-    tell(h);
-}
-
-
-static void happened(void *data)
-{
     tell(data);
-}
-
-/* From the GPUs' thread. */
-static void gpu_is_bad(void *data)
-{
-    loop_post(((struct host *)data)->loop, happened, data);
-}
-
-/* From the volume's thread. */
-static void volume_is_full(void *data)
-{
-    loop_post(((struct host *)data)->loop, happened, data);
 }
 
 /* Is it alive, and can it go on? */
@@ -450,143 +219,54 @@ static int start_feeder(struct host *h, bool started, struct err *err)
     return 0;
 }
 
-/* The other hosts of the job have their addresses from now on, whenever they come. */
-static int join_peers(struct host *h, struct err *err)
+static int watch_folder(struct host *h, const char *name, struct loop_watch **watch, struct err *err)
 {
-    const struct doc *peers = h->order->peers;
-    const char **names, **hosts, **lines;
-    int count = 0;
+    const char *folder = arena_printf(h->arena, "%s/%s", h->folder, name);
 
-    if (!peers || h->peer_lines)
+    if (*watch)
         return 0;
-    names = arena_array_of(h->arena, const char *, peers->count);
-    hosts = arena_array_of(h->arena, const char *, peers->count);
-    lines = arena_array_of(h->arena, const char *, peers->count);
-    for (uint32_t i = 0; i < peers->count; i++)
-        if (strcmp(doc_value_text(peers->members[i].value), h->order->name) != 0) {
-            hosts[count] = peers->members[i].key;
-            names[count++] = doc_value_text(peers->members[i].value);
-        }
-    if (network_join(h->arena, h->order->run_folder, h->order->name, names, count, lines, err) < 0)
-        return -1;
-    for (int i = 0; i < count; i++)
-        lines[i] = arena_printf(h->arena, "%s %s", lines[i], hosts[i]);
-    h->peer_lines = lines;
-    h->peer_count = count;
-    return 0;
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return fail_errno(err, errno, "mkdir %s", folder);
+    return loop_watch_new(h->loop, folder, box_changed, h, watch, err);
 }
 
-/* Network, listeners and watches: what belongs to a running container and not to its files. */
-static int set_up(struct host *h, bool started, struct err *err)
+/* The GPUs, the disk, and what is used of them. */
+static void begin_measuring(struct host *h)
 {
-    struct arena *a = h->arena;
-    const char *folder = arena_printf(a, "%s/box", h->folder);
-
-    if (!h->networked && h->process && !order_ends(h->order)) {
-        if (free_port(a, h->folder, &h->port, err) < 0)
-            return -1;
-        h->network.address = "127.0.0.1";
-    } else if (!h->networked && !h->process) {
-        early_end(h);
-        if (!h->network.namespace_path &&
-            network_setup(a, h->order->run_folder, h->order->name, mode_of(h->order), &h->network, err) < 0)
-            return -1;
-        h->port = (int)h->order->port;
-        if (join_peers(h, err) < 0)
-            return -1;
-    }
-    h->networked = true;
-    if (!h->process && !h->order->isolated && !h->api && *h->order->api_socket &&
-        api_new(h->loop, h->clock, h->order, h->folder, &h->network, &h->api, err) < 0)
-        return -1;
-    if (!h->watch) {
-        if (mkdir(folder, 0700) < 0 && errno != EEXIST)
-            return fail_errno(err, errno, "mkdir %s", folder);
-        if (loop_watch_new(h->loop, folder, box_changed, h, &h->watch, err) < 0)
-            return -1;
-    }
-    if (order_trains(h->order) && h->order->peers && handover_leads(h->order) && !h->handover_watch) {
-        folder = arena_printf(a, "%s/handover", h->folder);
-        if (mkdir(folder, 0700) < 0 && errno != EEXIST)
-            return fail_errno(err, errno, "mkdir %s", folder);
-        if (loop_watch_new(h->loop, folder, box_changed, h, &h->handover_watch, err) < 0)
-            return -1;
-    }
     if (!h->volume && order_ends(h->order))
         h->volume = volume_new(&(struct volume_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
-                                                         .full = volume_is_full, .data = h });
+                                                         .full = post, .data = h });
     if (!h->gpus && order_gpus(h->order))
-        h->gpus = gpu_monitor_new(&(struct gpu_monitor_options){ .only = order_gpus(h->order), .happened = gpu_is_bad,
+        h->gpus = gpu_monitor_new(&(struct gpu_monitor_options){ .only = order_gpus(h->order), .happened = post,
                                                                  .data = h });
     if (!h->meter && !h->process)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
                                                       .folder = h->folder, .logs = h->logs, .volume = h->volume,
                                                       .gpus = h->gpus });
+}
+
+/* Network, listeners and watches: what belongs to a running container and not to its files. */
+static int set_up(struct host *h, bool started, struct err *err)
+{
+    if (uplink_connect(&h->uplink, err) < 0)
+        return -1;
+    if (!h->process && !h->order->isolated && !h->api && *h->order->api_socket &&
+        api_new(h->loop, h->clock, h->order, h->folder, &h->uplink.network, &h->api, err) < 0)
+        return -1;
+    if (watch_folder(h, "box", &h->watch, err) < 0)
+        return -1;
+    if (order_trains(h->order) && h->order->peers && handover_leads(h->order) &&
+        watch_folder(h, "handover", &h->handover_watch, err) < 0)
+        return -1;
+    begin_measuring(h);
     if (!h->feeder && feeder_wanted(h->order) && start_feeder(h, started, err) < 0)
         return -1;
-    if (order_processes(h->order)) {
-        if (need_outputs(h, err) < 0)
-            return -1;
-        outputs_run(h->outputs);
-    }
-    if (!*h->order->checkpoint_s3_uri)
-        return 0;
-    if (need_syncer(h, err) < 0)
-        return -1;
-    syncer_run(h->syncer);
-    return 0;
+    return cargo_follow(&h->cargo, err);
 }
 
 static int host_attach(struct world *w, struct err *err)
 {
     return set_up(host_of(w), true, err);
-}
-
-static const char *const *host_lines(struct host *h, struct arena *a)
-{
-    const char **lines = arena_array_of(a, const char *, (size_t)h->peer_count + 2);
-    const char *address = h->network.address && *h->network.address ? h->network.address : "127.0.1.1";
-
-    lines[0] = arena_printf(a, "%s %s", address, h->order->host_name);
-    for (int i = 0; i < h->peer_count; i++)
-        lines[i + 1] = h->peer_lines[i];
-    return lines;
-}
-
-/* The channels that are no folders of /opt/ml: FastFile mounts and directories of file systems. */
-static int mount_channels(struct host *h, struct arena *a, struct box_order *o, struct bundle_mount *mounts,
-                          struct err *err)
-{
-    for (size_t i = 0; i < list_count(h->order->channels) && i < CHANNELS_MAX; i++) {
-        struct bundle_mount m = { 0 };
-        struct channel c;
-
-        if (channel_read(a, h->order, h->order->channels->items[i], &c, err) < 0)
-            return -1;
-        if (c.mode == CHANNEL_FAST)
-            m.source = fastfile_folder(a, h->folder, c.name);
-        else if (c.mode == CHANNEL_FOLDER && filesystem_mount(a, h->folder, &c, &m.source, err) < 0)
-            return -1;
-        if (!m.source)
-            continue;
-        m.at = arena_printf(a, "/opt/ml/input/data/%s", c.name);
-        m.read_only = c.mode == CHANNEL_FAST || c.read_only;
-        mounts[o->mount_count++] = m;
-    }
-    return 0;
-}
-
-static int find_gpus(struct host *h, struct arena *a, struct gpu_files *ret, struct err *err)
-{
-    int minors[GPU_MOST], count = gpu_monitor_count(h->gpus);
-
-    if (count < (int)list_count(h->order->gpus))
-        return fail(err, ERR_INTERNAL, "%zu GPUs were granted, and the driver tells of %d of them%s%s",
-                    list_count(h->order->gpus), count, *gpu_monitor_why(h->gpus) ? ": " : "",
-                    gpu_monitor_why(h->gpus));
-    for (int i = 0; i < count; i++)
-        minors[i] = gpu_monitor_gpu(h->gpus, i)->minor;
-    return gpu_files_find(a, minors, count, gpu_monitor_library(h->gpus), ret, err);
 }
 
 /* The start says what a user of AWS would not expect. */
@@ -601,53 +281,16 @@ static int host_start(struct world *w, struct err *err)
 {
     struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
-    struct bundle_mount mounts[4 + CHANNELS_MAX + GPU_FILES_MOST];
-    struct gpu_files *gpus = arena_new_of(a, struct gpu_files);
-    const char *program = NULL;
-    struct box_order o = { .image = &h->image, .network = &h->network, .mounts = mounts,
-                           .host_name = h->order->host_name, .memory_bytes = h->order->memory_bytes,
-                           .cpu_weight = h->order->cpu_weight };
 
     /* The image is found again by an agent that came after the one that prepared. */
     if (!h->image.title && find_image(h, err) < 0)
         return -1;
     if (set_up(h, false, err) < 0)
         return -1;
-    if (h->image.kind == IMAGE_HOST && h->process) {
-        if (program_path(a, h->image.program, &program, err) < 0)
-            return -1;
-    } else if (h->image.kind == IMAGE_HOST) {
-        program = arena_printf(a, "/opt/sagebrush/%s", h->image.program);
-    }
-    mounts[o.mount_count++] = (struct bundle_mount){ .source = h->ml, .at = "/opt/ml" };
-    if (mount_channels(h, a, &o, mounts, err) < 0)
-        return -1;
-    if (*h->order->checkpoint_s3_uri && !h->process && strcmp(h->order->checkpoint_path, "/opt/ml/checkpoints") != 0 &&
-        strcmp(h->order->checkpoint_path, "/opt/ml/checkpoints/") != 0)
-        mounts[o.mount_count++] =
-            (struct bundle_mount){ .source = checkpoints_of(h, a), .at = h->order->checkpoint_path };
-    if (!h->process && !h->order->isolated) {
-        const char *folder = arena_printf(a, "%s/images/botocore", h->order->data_folder);
-
-        if (api_write_endpoints(a, folder, err) < 0)
-            return -1;
-        mounts[o.mount_count++] =
-            (struct bundle_mount){ .source = folder, .at = "/run/sagebrush/botocore", .read_only = true };
-    }
-    if (list_count(h->order->gpus) && find_gpus(h, a, gpus, err) < 0)
-        return -1;
-    for (int i = 0; i < gpus->mount_count; i++)
-        mounts[o.mount_count++] = gpus->mounts[i];
-    o.devices = gpus->devices;
-    o.device_count = gpus->device_count;
     say_no_gpu(h, a);
-    if (h->order->cpus > 0 && h->order->cpus < sysconf(_SC_NPROCESSORS_ONLN))
-        o.cpus = (double)h->order->cpus;
-    o.arguments = ml_command(a, h->order, &h->image, program);
-    o.environment = ml_environment(a, h->order, &h->image, h->process ? h->ml : NULL,
-                                   h->process && !order_ends(h->order) ? h->port : 0);
-    o.hosts = host_lines(h, a);
-    return box_start(a, &h->box, &o, err);
+    return launch(a, &(struct launch){ .order = h->order, .folder = h->folder, .ml = h->ml, .process = h->process,
+                                       .checkpoints = h->cargo.checkpoints, .image = &h->image, .uplink = &h->uplink,
+                                       .gpus = h->gpus }, &h->box, err);
 }
 
 static int host_kill(struct world *w, enum box_signal what, struct err *err)
@@ -655,12 +298,7 @@ static int host_kill(struct world *w, enum box_signal what, struct err *err)
     struct host *h = host_of(w);
     _cleanup_arena_ struct arena *a = arena_new();
 
-    if (h->syncer && what == BOX_TERMINATE)
-        syncer_hurry(h->syncer);
-    if (h->outputs)
-        outputs_hurry(h->outputs);
-    if (h->syncer && what == BOX_KILL)
-        syncer_before_kill(h->syncer);
+    cargo_hurry(&h->cargo, what);
     return box_signal(a, &h->box, what, err);
 }
 
@@ -678,87 +316,28 @@ static int host_clear(struct world *w, struct err *err)
 
 /* --- Health --- */
 
-static void ping_head(void *owner, const struct http_head *head)
-{
-    struct host *h = owner;
-
-    h->ping = head->status == 200 ? PING_HEALTHY : PING_BAD;
-    snprintf(h->ping_words, sizeof h->ping_words, "HTTP %d", head->status);
-}
-
-static void ping_body(void *owner, const char *data, size_t size)
-{
-}
-
-static void ping_end(void *owner)
-{
-    struct host *h = owner;
-
-    h->call = NULL;
-    tell(h);
-}
-
-static void ping_failed(void *owner, enum http_failure failure, const char *why)
-{
-    struct host *h = owner;
-
-    h->ping = PING_BAD;
-    if (failure == HTTP_TIMED_OUT)
-        why = "no answer within 2 s";
-    snprintf(h->ping_words, sizeof h->ping_words, "%s", why);
-    ping_end(owner);
-}
-
-static const struct http_call_events ping_events = {
-    .head = ping_head, .body = ping_body, .end = ping_end, .failed = ping_failed
-};
-
 static void host_ping(struct world *w)
 {
     struct host *h = host_of(w);
-    char name[64];
 
-    if (h->call || !h->network.address)
-        return;
-    if (!h->upstream)
-        h->upstream = http_upstream_new(&(struct http_upstream_options){ .loop = h->loop,
-                                                                          .address = h->network.address,
-                                                                          .port = h->port,
-                                                                          .max_idle = 1,
-                                                                          .idle_ms = 1,
-                                                                          .connect_ms = 250 });
-    snprintf(name, sizeof name, "%s:%d", h->network.address, h->port);
-    buf_clear(&h->ping_request);
-    http_write_request(&h->ping_request, STR("GET"), STR("/ping"));
-    http_write_header(&h->ping_request, STR("Host"), str_of(name));
-    http_write_end(&h->ping_request);
-    h->ping = PING_BUSY;
-    h->call = http_call_start(h->upstream,
-                              &(struct http_call_options){ .head = { h->ping_request.data, h->ping_request.size },
-                                                            .answer_ms = PING_MS,
-                                                            .events = &ping_events,
-                                                            .owner = h });
+    if (h->uplink.network.address)
+        pinger_ask(h->pinger, h->uplink.network.address, h->uplink.port);
 }
 
 static enum ping host_pinged(struct world *w)
 {
-    struct host *h = host_of(w);
-    enum ping p = h->call ? PING_BUSY : h->ping;
-
-    if (!h->call)
-        h->ping = PING_NONE;
-    return p;
+    return pinger_answer(host_of(w)->pinger);
 }
 
 static const char *host_ping_words(struct world *w)
 {
-    return host_of(w)->ping_words;
+    return pinger_words(host_of(w)->pinger);
 }
 
 static void host_address(struct world *w, const char **ret_address, int *ret_port)
 {
-    *ret_address = host_of(w)->network.address;
-    *ret_port = host_of(w)->port;
+    *ret_address = host_of(w)->uplink.network.address;
+    *ret_port = host_of(w)->uplink.port;
 }
 
 /* --- Reports and facts --- */
@@ -862,83 +441,23 @@ static void host_say(struct world *w, const char *line)
     logs_line(host_of(w)->logs, line);
 }
 
-/* A file of the job's: only a regular one, never through a link, never a pipe that would make us wait. */
-static int open_theirs(const char *path)
+static struct last_words words_of(struct host *h)
 {
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    struct stat st;
-
-    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
-        fd_cleanup(&fd);
-    return fd;
-}
-
-static const char *printable(struct arena *a, const char *data, size_t size)
-{
-    char *text = arena_strndup(a, data, size);
-
-    for (char *p = text; p < text + size; p++)
-        if ((unsigned char)*p < ' ' && *p != '\n' && *p != '\t')
-            *p = ' ';
-    return utf8_valid(str_of(text)) ? text : arena_strdup(a, "(its text is no UTF-8)");
+    return (struct last_words) { .folder = h->folder, .ml = h->ml, .reason_file = order_reason_file(h->order) };
 }
 
 static const char *host_words(struct world *w, struct arena *a)
 {
-    struct host *h = host_of(w);
-    _cleanup_fd_ int failure = -1, output = -1;
-    char text[TAIL_BYTES];
-    struct err none;
-    struct stat st;
-    struct str cause;
-    ssize_t n;
+    struct last_words l = words_of(host_of(w));
 
-    if (file_open_beneath(h->ml, arena_printf(a, "output/%s", order_reason_file(h->order)), &failure, &none) == 0) {
-        n = read(failure, text, FAILURE_MAX);
-        /* Cut where a character ends; the verdict shortens it to what AWS shows. */
-        while (n == FAILURE_MAX && n > FAILURE_MAX - 4 && ((unsigned char)text[n - 1] & 0x80))
-            n--;
-        if (n > 0)
-            return printable(a, text, (size_t)n);
-    }
-    output = open_theirs(arena_printf(a, "%s/" FOLDER_OUTPUT, h->folder));
-    if (output < 0 || fstat(output, &st) < 0)
-        return "";
-    n = pread(output, text, sizeof text, st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0);
-    if (n <= 0)
-        return "";
-    cause = cause_in((struct str){ text, (size_t)n });
-    return printable(a, cause.data, cause.size);
+    return last_words(a, &l);
 }
 
-/* How many of the bytes are whole characters, of a text that goes on behind them. */
-static size_t utf8_cut(const char *text, size_t size)
-{
-    while (size && ((unsigned char)text[size] & 0xc0) == 0x80)
-        size--;
-    return size;
-}
-
-/* The first kilobyte, cut where a character ends. */
 static int host_exit_message(struct world *w, struct arena *a, const char **ret, struct err *err)
 {
-    char text[MESSAGE_MAX + 1];
-    _cleanup_fd_ int fd = -1;
-    struct str message;
-    struct err ignored;
-    ssize_t n;
+    struct last_words l = words_of(host_of(w));
 
-    *ret = "";
-    if (file_open_beneath(host_of(w)->ml, "output/message", &fd, &ignored) < 0)
-        return 0;
-    n = read(fd, text, sizeof text);
-    if (n <= 0)
-        return 0;
-    message = (struct str){ text, n > MESSAGE_MAX ? utf8_cut(text, MESSAGE_MAX) : (size_t)n };
-    if (memchr(text, 0, message.size) || !utf8_valid(message))
-        return fail(err, ERR_INVALID, "what the job wrote to /opt/ml/output/message is no UTF-8 text");
-    *ret = str_dup(a, message);
-    return 0;
+    return last_words_message(a, &l, ret, err);
 }
 
 static bool host_out_of_memory(struct world *w)
@@ -953,11 +472,6 @@ static bool host_out_of_memory(struct world *w)
     return u.oom_kills > 0;
 }
 
-static const char *host_model_artifacts(struct world *w)
-{
-    return host_of(w)->model ? host_of(w)->model : "";
-}
-
 static bool host_others_saved(struct world *w)
 {
     const struct order *o = host_of(w)->order;
@@ -965,18 +479,23 @@ static bool host_others_saved(struct world *w)
     return !order_trains(o) || !handover_leads(o) || handover_complete(o);
 }
 
+static struct doc *host_final_metrics(struct world *w, struct arena *a)
+{
+    return logs_final_metrics(host_of(w)->logs, a);
+}
+
+static const char *host_model_artifacts(struct world *w)
+{
+    return host_of(w)->cargo.model;
+}
+
 static void host_to_save(struct world *w, enum saving saving)
 {
     struct host *h = host_of(w);
 
     /* Its thread reads it. */
-    if (h->work[TASK_SAVE].state == TASK_NONE)
-        h->saving = saving;
-}
-
-static struct doc *host_final_metrics(struct world *w, struct arena *a)
-{
-    return logs_final_metrics(host_of(w)->logs, a);
+    if (h->save.state == TASK_NONE)
+        h->cargo.saving = saving;
 }
 
 static int end_feeder(struct host *h, struct err *err)
@@ -998,7 +517,7 @@ static int host_tidy(struct world *w, struct err *err)
     loop_watch_free(h->watch);
     loop_watch_free(h->handover_watch);
     h->watch = h->handover_watch = NULL;
-    early_end(h);
+    uplink_wait(&h->uplink);
     if (box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
         return -1;
     unlink(h->reserve);
@@ -1009,12 +528,6 @@ static int host_tidy(struct world *w, struct err *err)
 }
 
 /* --- Making and ending --- */
-
-/* From the logs' thread. */
-static void logs_changed(void *data)
-{
-    loop_post(((struct host *)data)->loop, happened, data);
-}
 
 int host_new(const struct host_options *options, struct host **ret, struct err *err)
 {
@@ -1067,10 +580,15 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
                            .run_folder = h->order->run_folder,
                            .images = arena_printf(h->arena, "%s/images", h->order->data_folder),
                            .process = h->process };
-    for (int i = 0; i < TASK_COUNT; i++) {
-        h->work[i] = (struct work){ .host = h, .task = (enum task)i, .cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
-        assert(h->work[i].cancel >= 0);
-    }
+    h->uplink = (struct uplink){ .order = h->order, .folder = h->folder, .process = h->process };
+    h->cargo = (struct cargo){ .order = h->order, .folder = h->folder, .ml = h->ml, .clock = h->clock, .box = &h->box,
+                               .checkpoints = arena_printf(h->arena, "%s/checkpoints", h->ml) };
+    h->prepare = (struct worker){ .loop = h->loop, .run = prepare, .done = tell, .data = h };
+    h->save = (struct worker){ .loop = h->loop, .run = save, .done = tell, .data = h };
+    uplink_init(&h->uplink);
+    worker_init(&h->prepare);
+    worker_init(&h->save);
+    h->pinger = pinger_new(h->loop, tell, h);
     /* There from the start, so that it can be watched. */
     fd = open(arena_printf(h->arena, "%s/" FOLDER_OUTPUT, h->folder),
               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -1081,8 +599,8 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     }
     close(fd);
     keep_room(h);
-    if (options->fresh && !h->process)
-        early_begin(h);
+    if (options->fresh)
+        uplink_early(&h->uplink);
     /* Once the container was started these folders are its own, and it may have put links there. */
     if (box_look(h->arena, &h->box, &record, err) < 0 ||
         (record.state == EXIT_NONE && ml_make(h->arena, h->order, h->ml, err) < 0)) {
@@ -1090,7 +608,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         return -1;
     }
     h->logs = logs_new(&(struct logs_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
-                                               .changed = logs_changed, .data = h });
+                                               .changed = post, .data = h });
     *ret = h;
     return 0;
 }
@@ -1100,31 +618,23 @@ void host_free(struct host *h)
     if (!h)
         return;
     h->closing = true;
-    early_end(h);
-    for (int i = 0; i < TASK_COUNT; i++) {
-        host_cancel(&h->world, (enum task)i);
-        if (h->work[i].joinable)
-            pthread_join(h->work[i].thread, NULL);
-        h->work[i].joinable = false;
-        fd_cleanup(&h->work[i].cancel);
-    }
-    syncer_free(h->syncer);
-    outputs_free(h->outputs);
+    uplink_wait(&h->uplink);
+    worker_stop(&h->prepare);
+    worker_stop(&h->save);
+    cargo_end(&h->cargo);
     loop_timer_stop(h->loop, &h->feeder_timer);
     feeder_free(h->feeder);
     meter_free(h->meter);
     volume_free(h->volume);
     gpu_monitor_free(h->gpus);
-    http_call_cancel(h->call);
-    http_upstream_free(h->upstream);
-    buf_free(&h->ping_request);
+    pinger_free(h->pinger);
     logs_free(h->logs);
     api_free(h->api);
     loop_watch_free(h->watch);
     loop_watch_free(h->handover_watch);
     /* What the threads had posted before they ended still points here. */
     loop_turn(h->loop, false);
-    arena_free(h->early.arena);
+    uplink_end(&h->uplink);
     arena_free(h->arena);
     free(h);
 }
@@ -1133,7 +643,7 @@ int host_abandon(struct host *h, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
 
-    early_end(h);
+    uplink_wait(&h->uplink);
     if (box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
         return -1;
     /* What a removal could not reach below the mounts. */

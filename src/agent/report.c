@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/str.h"
+
+enum { REASON_MAX = 900 }; /* of the 1,024 that FailureReason has, with the prefix */
 
 struct report {
     struct arena *arena;
@@ -112,7 +115,8 @@ const char *report_blame(struct arena *a, const struct err *err)
 
     if (err_hide_paths(&told))
         log_error("instance.failed", "why=%s", log_quote(a, err->text));
-    return arena_printf(a, "%s: %s",
+    return arena_printf(a, "%s: %.*s",
                         err->kind == ERR_INTERNAL || err->kind == ERR_UNAVAILABLE ? "InternalServerError"
-                                                                                  : "ClientError", told.text);
+                                                                                  : "ClientError",
+                        STR_ARG(utf8_first(str_of(told.text), REASON_MAX)));
 }

@@ -29,7 +29,8 @@ bool report_changed(const struct report *);
 const struct doc *report_next(struct report *); /* to be saved: its sequence has grown */
 void report_saved(struct report *);             /* it was */
 
-/* Whose fault it is, in AWS's words, for FailureReason. What is told of our own files goes to the log. */
+/* Whose fault it is, in AWS's words, for FailureReason and no longer than it shows. What is told of our own files goes
+ * to the log. */
 const char *report_blame(struct arena *, const struct err *);
 
 #endif

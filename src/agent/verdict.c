@@ -10,14 +10,7 @@ enum { WORDS_MAX = 1024 };
 /* At most 1024 bytes of it, not cut in the middle of a character. */
 static const char *shorten(struct arena *a, const char *words)
 {
-    struct str s = str_trim(str_of(words));
-
-    if (s.size > WORDS_MAX) {
-        s.size = WORDS_MAX;
-        while (s.size && ((unsigned char)s.data[s.size] & 0xc0) == 0x80)
-            s.size--;
-    }
-    return str_dup(a, s);
+    return str_dup(a, utf8_first(str_trim(str_of(words)), WORDS_MAX));
 }
 
 /* In AWS's form. A program of an algorithm's may itself say whose fault it was; a sentence's full stop goes before the

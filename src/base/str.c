@@ -285,3 +285,12 @@ bool utf8_valid(struct str s)
     }
     return true;
 }
+
+struct str utf8_first(struct str s, size_t most)
+{
+    if (s.size <= most)
+        return s;
+    while (most && ((unsigned char)s.data[most] & 0xc0) == 0x80)
+        most--;
+    return (struct str){ s.data, most };
+}

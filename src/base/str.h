@@ -51,5 +51,6 @@ struct str uri_decode(struct arena *, struct str, bool plus_is_space);
 bool uri_escapes_good(struct str); /* two hex digits behind each '%' */
 
 bool utf8_valid(struct str);
+struct str utf8_first(struct str, size_t most); /* at most so many bytes of it, cut where a character ends */
 
 #endif

@@ -1,0 +1,90 @@
+/* last_words.c - the container may have made of these files whatever it likes: they are opened with care, read up to a
+ * limit, and quoted only where they are text. */
+#include "agent/last_words.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/cause.h"
+#include "base/fd.h"
+#include "base/str.h"
+#include "run/folder.h"
+
+enum {
+    REASON_MAX = 8192,
+    MESSAGE_MAX = 1024,
+    TAIL_BYTES = 8192,
+};
+
+static_assert((int)TAIL_BYTES <= (int)REASON_MAX, "one buffer for both");
+
+/* A file of the job's: only a regular one, never through a link, never a pipe that would make us wait. */
+static int open_theirs(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    struct stat st;
+
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+        fd_cleanup(&fd);
+    return fd;
+}
+
+static const char *printable(struct arena *a, const char *data, size_t size)
+{
+    char *text = arena_strndup(a, data, size);
+
+    for (char *p = text; p < text + size; p++)
+        if ((unsigned char)*p < ' ' && *p != '\n' && *p != '\t')
+            *p = ' ';
+    return utf8_valid(str_of(text)) ? text : arena_strdup(a, "(its text is no UTF-8)");
+}
+
+const char *last_words(struct arena *a, const struct last_words *w)
+{
+    _cleanup_fd_ int reason = -1, output = -1;
+    char text[REASON_MAX + 1];
+    struct err none;
+    struct stat st;
+    struct str words = { 0 };
+    ssize_t n;
+
+    if (file_open_beneath(w->ml, arena_printf(a, "output/%s", w->reason_file), &reason, &none) == 0) {
+        n = read(reason, text, sizeof text);
+        /* The verdict shortens it to what AWS shows. */
+        words = n > 0 ? utf8_first((struct str){ text, (size_t)n }, REASON_MAX) : words;
+        if (words.size)
+            return printable(a, words.data, words.size);
+    }
+    output = open_theirs(arena_printf(a, "%s/" FOLDER_OUTPUT, w->folder));
+    if (output < 0 || fstat(output, &st) < 0)
+        return "";
+    n = pread(output, text, TAIL_BYTES, st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0);
+    if (n <= 0)
+        return "";
+    words = cause_in((struct str){ text, (size_t)n });
+    return printable(a, words.data, words.size);
+}
+
+int last_words_message(struct arena *a, const struct last_words *w, const char **ret, struct err *err)
+{
+    char text[MESSAGE_MAX + 1];
+    _cleanup_fd_ int fd = -1;
+    struct str message;
+    struct err ignored;
+    ssize_t n;
+
+    *ret = "";
+    if (file_open_beneath(w->ml, "output/message", &fd, &ignored) < 0)
+        return 0;
+    n = read(fd, text, sizeof text);
+    if (n <= 0)
+        return 0;
+    message = utf8_first((struct str){ text, (size_t)n }, MESSAGE_MAX);
+    if (memchr(text, 0, message.size) || !utf8_valid(message))
+        return fail(err, ERR_INVALID, "what the job wrote to /opt/ml/output/message is no UTF-8 text");
+    *ret = str_dup(a, message);
+    return 0;
+}

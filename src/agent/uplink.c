@@ -1,0 +1,150 @@
+/* uplink.c - an instance's network is its own namespace, or with the process driver a free port of this machine. */
+#include "agent/uplink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "run/folder.h"
+
+void uplink_init(struct uplink *u)
+{
+    u->arena = arena_new();
+}
+
+static enum network_mode mode_of(const struct order *o)
+{
+    if (!o->isolated)
+        return NETWORK_OUT;
+    if (!order_ends(o))
+        return NETWORK_LOCAL;
+    return o->peers ? NETWORK_PEERS : NETWORK_NONE;
+}
+
+static void *early_thread(void *data)
+{
+    struct uplink *u = data;
+    struct early *e = &u->early;
+
+    e->result = network_setup(e->arena, u->order->run_folder, u->order->name, mode_of(u->order), &e->network, &e->err);
+    return NULL;
+}
+
+void uplink_early(struct uplink *u)
+{
+    if (u->process)
+        return;
+    u->early.arena = arena_new();
+    u->early.result = -1;
+    u->early.running = pthread_create(&u->early.thread, NULL, early_thread, u) == 0;
+}
+
+/* What cannot be had early is tried again, and then told, when it is needed. */
+void uplink_wait(struct uplink *u)
+{
+    if (!u->early.running)
+        return;
+    pthread_join(u->early.thread, NULL);
+    u->early.running = false;
+    if (u->early.result == 0)
+        u->network = u->early.network;
+}
+
+static int free_port(struct arena *a, const char *folder, int *ret, struct err *err)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof to;
+    const struct doc *before;
+    struct doc *d = doc_map(a);
+    _cleanup_fd_ int fd = -1;
+
+    if (folder_read(a, folder, "port.json", &before, err) < 0)
+        return -1;
+    if (doc_int(before, "port", 0)) {
+        *ret = (int)doc_int(before, "port", 0);
+        return 0;
+    }
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || getsockname(fd, (struct sockaddr *)&to, &size) < 0)
+        return fail_errno(err, errno, "find a free port");
+    *ret = ntohs(to.sin_port);
+    doc_set_integer(a, d, "port", *ret);
+    return folder_write(a, folder, "port.json", d, false, err);
+}
+
+/* The other hosts of the job have their addresses from now on, whenever they come. */
+static int join_peers(struct uplink *u, struct err *err)
+{
+    const struct doc *peers = u->order->peers;
+    const char **names, **hosts, **lines;
+    int count = 0;
+
+    if (!peers || u->peer_lines)
+        return 0;
+    names = arena_array_of(u->arena, const char *, peers->count);
+    hosts = arena_array_of(u->arena, const char *, peers->count);
+    lines = arena_array_of(u->arena, const char *, peers->count);
+    for (uint32_t i = 0; i < peers->count; i++)
+        if (strcmp(doc_value_text(peers->members[i].value), u->order->name) != 0) {
+            hosts[count] = peers->members[i].key;
+            names[count++] = doc_value_text(peers->members[i].value);
+        }
+    if (network_join(u->arena, u->order->run_folder, u->order->name, names, count, lines, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        lines[i] = arena_printf(u->arena, "%s %s", lines[i], hosts[i]);
+    u->peer_lines = lines;
+    u->peer_count = count;
+    return 0;
+}
+
+static int connect_process(struct uplink *u, struct err *err)
+{
+    if (order_ends(u->order))
+        return 0;
+    if (free_port(u->arena, u->folder, &u->port, err) < 0)
+        return -1;
+    u->network.address = "127.0.0.1";
+    return 0;
+}
+
+static int connect_container(struct uplink *u, struct err *err)
+{
+    uplink_wait(u);
+    if (!u->network.namespace_path &&
+        network_setup(u->arena, u->order->run_folder, u->order->name, mode_of(u->order), &u->network, err) < 0)
+        return -1;
+    u->port = (int)u->order->port;
+    return join_peers(u, err);
+}
+
+int uplink_connect(struct uplink *u, struct err *err)
+{
+    if (u->connected)
+        return 0;
+    if ((u->process ? connect_process(u, err) : connect_container(u, err)) < 0)
+        return -1;
+    u->connected = true;
+    return 0;
+}
+
+const char *const *uplink_hosts(const struct uplink *u, struct arena *a)
+{
+    const char **lines = arena_array_of(a, const char *, (size_t)u->peer_count + 2);
+    const char *address = u->network.address && *u->network.address ? u->network.address : "127.0.1.1";
+
+    lines[0] = arena_printf(a, "%s %s", address, u->order->host_name);
+    for (int i = 0; i < u->peer_count; i++)
+        lines[i + 1] = u->peer_lines[i];
+    return lines;
+}
+
+void uplink_end(struct uplink *u)
+{
+    uplink_wait(u);
+    arena_free(u->early.arena);
+    arena_free(u->arena);
+}
