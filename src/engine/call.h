@@ -69,6 +69,7 @@ struct call {
     /* The output tells of this row at this revision and of nothing else. NULL: it may depend on more. */
     const char *answer_uid;
     int64_t answer_revision;
+    bool varies; /* the output has what no row says, and must not be kept */
     int http_status;             /* 0: the model's; for 206, 304 and the like */
     struct doc *extra_headers;   /* map of response headers that the model does not have; NULL: none */
     const struct doc *request_headers; /* of S3: map, lower-case names, for what the model lacks; NULL: none */

@@ -45,9 +45,9 @@ struct kind {
     int (*stop)(struct call *, struct resource *, struct err *);
     int (*update)(struct call *, struct resource *, struct err *);
     int (*remove)(struct call *, struct resource *, bool *ret_row_goes, struct err *);
-    /* Describe: add to the output what neither spec nor status holds. NULL: nothing. */
+    /* Describe: add to the output what neither spec nor status holds. What comes from elsewhere than the row, as from
+     * the clock, sets call.varies: else the answer is printed once and kept until the row changes. NULL: nothing. */
     int (*describe)(struct call *, const struct resource *, struct err *);
-    bool describes_row_alone; /* what it adds depends on the row and on nothing else: not on the time, not on others */
     /* List: whether this row passes the request's special filters. NULL: it does. */
     bool (*listed)(struct call *, const struct resource *);
 

@@ -271,7 +271,7 @@ static int describe(struct call *c, const struct kind *k, struct err *err)
 
     if (named(c, k, &r, err) < 0 || (k->describe && k->describe(c, &r, err) < 0))
         return -1;
-    if (!k->describe || k->describes_row_alone) {
+    if (!c->varies) {
         c->answer_uid = r.row.uid;
         c->answer_revision = r.row.revision;
     }

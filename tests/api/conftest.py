@@ -158,3 +158,28 @@ def aws(server, monkeypatch):
 def unique():
     """A name that no other test has."""
     return "t-" + uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+def role(aws):
+    """The role that every server has."""
+    return aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+
+
+@pytest.fixture
+def bucket(aws, unique):
+    s3 = aws("s3")
+    s3.create_bucket(Bucket=unique, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    return unique
+
+
+@pytest.fixture
+def session(aws, monkeypatch):
+    """The SDK as it is, but for the 10 and 30 seconds that it sleeps between two looks."""
+    import types
+
+    import sagemaker
+
+    impatient = types.SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.5))})
+    monkeypatch.setattr(sagemaker.session, "time", impatient)
+    return sagemaker.Session()

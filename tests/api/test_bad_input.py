@@ -13,17 +13,6 @@ NOBODY = "111122223333.dkr.ecr.us-east-1.amazonaws.com/nobody/has-this:1"
 
 
 @pytest.fixture
-def role(aws):
-    return aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
-
-
-@pytest.fixture
-def bucket(aws, unique):
-    aws("s3").create_bucket(Bucket=unique)
-    return unique
-
-
-@pytest.fixture
 def fails(aws, role, bucket, unique):
     """The FailureReason of a job."""
     def run(image=SKLEARN, **more):

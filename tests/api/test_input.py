@@ -19,16 +19,6 @@ SCRIPTS = str(pathlib.Path(__file__).parent / "scripts")
 
 
 @pytest.fixture
-def session(aws, monkeypatch):
-    """The SDK as it is, but for the 10 and 30 seconds that it sleeps between two looks."""
-    import types
-
-    impatient = types.SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.5))})
-    monkeypatch.setattr(sagemaker.session, "time", impatient)
-    return sagemaker.Session()
-
-
-@pytest.fixture
 def parts(session, unique):
     """Five objects below a prefix of their own."""
     texts = {f"{i}.txt": f"line {i}\n" * (i + 1) for i in range(5)}

@@ -22,17 +22,6 @@ def data(rows=200):
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture
-def role(aws):
-    return aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
-
-
-@pytest.fixture
-def bucket(aws, unique):
-    aws("s3").create_bucket(Bucket=unique)
-    return unique
-
-
 def training(name, role, bucket, **changes):
     request = dict(
         TrainingJobName=name, RoleArn=role,

@@ -10,17 +10,6 @@ SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 
 
-@pytest.fixture
-def role(aws):
-    return aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
-
-
-@pytest.fixture
-def bucket(aws, unique):
-    aws("s3").create_bucket(Bucket=unique, CreateBucketConfiguration={"LocationConstraint": aws("s3").meta.region_name})
-    return unique
-
-
 def s3_input(name, uri, folder, **more):
     return {"InputName": name, "S3Input": {"S3Uri": uri, "LocalPath": f"/opt/ml/processing/{folder}", "S3DataType": "S3Prefix",
                                            "S3InputMode": "File", **more}}

@@ -11,17 +11,6 @@ sagemaker = pytest.importorskip("sagemaker")
 SCRIPTS = str(pathlib.Path(__file__).parent / "scripts")
 
 
-@pytest.fixture
-def session(aws, monkeypatch):
-    """The SDK as it is, but for the 10 and 30 seconds that it sleeps between two looks."""
-    import time
-    import types
-
-    impatient = types.SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.5))})
-    monkeypatch.setattr(sagemaker.session, "time", impatient)
-    return sagemaker.Session()
-
-
 def csv_of(rows):
     out = io.StringIO()
     numpy.savetxt(out, rows, delimiter=",", fmt="%g")

@@ -229,7 +229,6 @@ const struct kind training_job = {
     .stop = stop,
     .remove = remove_job,
     .describe = describe,
-    .describes_row_alone = true,
     .reconcile = training_reconcile,
     .owns = training_owns,
 };
