@@ -311,6 +311,12 @@ static bool finish(struct serve *s, struct arena *a, int64_t *next_ms)
     const struct doc *d = report_doc(s->report);
     struct err err = { 0 };
 
+    /* What the instance is paid for ends here: a server that is away when the rest of the log is to be told makes it no
+     * dearer. */
+    if (!member(s, "_over_ms")) {
+        report_set_int(s->report, "_over_ms", w->wall_ms(w));
+        save(s, false);
+    }
     w->begin(w, TASK_DRAIN);
     /* Not after the drain: the container's files may be what fills the disk on which the server is to keep the log. */
     if (!s->tidied && w->tidy(w, &err) < 0) {
@@ -321,7 +327,7 @@ static bool finish(struct serve *s, struct arena *a, int64_t *next_ms)
     s->tidied = true;
     if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
         return false;
-    ended_ms = w->wall_ms(w); /* now: no line of the log is later than the end */
+    ended_ms = member(s, "_over_ms");
     report_set_text(s->report, "failure_reason", doc_text(d, "_reason"));
     report_set_int(s->report, "ended_ms", ended_ms);
     report_set_int(s->report, "billable_ms", started_ms && ended_ms > started_ms ? ended_ms - started_ms : 0);
@@ -329,7 +335,7 @@ static bool finish(struct serve *s, struct arena *a, int64_t *next_ms)
     enter(s, "Ended", "");
     if (w->save(w, s->report, true))
         return true;
-    sooner(next_ms, ended_ms + RETRY_MS);
+    sooner(next_ms, w->wall_ms(w) + RETRY_MS);
     return false;
 }
 

@@ -50,13 +50,21 @@ static bool concluded(const struct train *t)
     return *doc_text(report_doc(t->report), "_outcome") != '\0';
 }
 
+/* Container and upload are over, and so is what the instance is paid for: a server that is away when the rest of the
+ * log is to be told makes no job longer. */
+static void note_saved(struct train *t)
+{
+    report_set_bool(t->report, "_saved", true);
+    report_set_int(t->report, "_over_ms", t->world->wall_ms(t->world));
+}
+
 /* Without a container having run, or with nothing of it to be saved. */
 static void conclude_early(struct train *t, const char *outcome, const char *reason)
 {
     struct verdict v = { .outcome = outcome, .reason = reason };
 
     conclude(t, &v);
-    report_set_bool(t->report, "_saved", true);
+    note_saved(t);
 }
 
 static void enter(struct train *t, const char *phase, const char *message)
@@ -353,7 +361,7 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
             report_set_text(t->report, "model_artifacts", w->model_artifacts(w));
         break;
     }
-    report_set_bool(t->report, "_saved", true);
+    note_saved(t);
 }
 
 /* The traces, the rest of the log, the last report. */
@@ -374,7 +382,7 @@ static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
     t->tidied = true;
     if (w->task(w, TASK_DRAIN, &err) == TASK_BUSY)
         return false;
-    ended_ms = w->wall_ms(w); /* now: no line of the log is later than the end */
+    ended_ms = member(t, "_over_ms") ? member(t, "_over_ms") : w->wall_ms(w); /* an older agent did not note it */
     report_set_doc(t->report, "final_metrics", w->final_metrics(w, a));
     report_set_text(t->report, "failure_reason", doc_text(d, "_reason"));
     report_set_int(t->report, "ended_ms", ended_ms);
@@ -384,7 +392,7 @@ static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
     if (w->save(w, t->report, true))
         return true;
     /* Not said, so not over: the disk may have room again. */
-    *next_ms = ended_ms + RETRY_MS;
+    *next_ms = w->wall_ms(w) + RETRY_MS;
     return false;
 }
 
