@@ -72,6 +72,7 @@ const char *resource_arn(struct arena *, const struct kind *, const char *region
 int usage_open(struct engine *, const char *uid, int64_t at_ms, const struct doc *attributes, struct err *err);
 int usage_close(struct engine *, const char *uid, int64_t at_ms, struct err *err);
 int usage_is_open(struct engine *, const char *uid, bool *ret, struct err *err);
+int usage_length(struct engine *, const char *uid, int64_t *ret_ms, struct err *err); /* an open one ends now */
 
 /* Intervals that have a part in from <= t < to: a list of the attributes with "uid", "from_ms", "to_ms" and "open"; an
  * open one ends now. */

@@ -239,6 +239,17 @@ int usage_is_open(struct engine *e, const char *uid, bool *ret, struct err *err)
     return 0;
 }
 
+int usage_length(struct engine *e, const char *uid, int64_t *ret_ms, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *interval;
+
+    if (load(a, e, uid, &interval, err) < 0)
+        return -1;
+    *ret_ms = doc_int(interval, "to_ms", end_of(e, interval, engine_now_ms(e))) - doc_int(interval, "from_ms", 0);
+    return 0;
+}
+
 static void append(struct arena *a, struct doc *list, const char *uid, const struct doc *interval, int64_t to_ms,
                    bool open)
 {

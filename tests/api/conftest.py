@@ -102,6 +102,10 @@ class Server:
         for page in sm.get_paginator("list_processing_jobs").paginate(StatusEquals="InProgress"):
             for job in page["ProcessingJobSummaries"]:
                 sm.stop_processing_job(ProcessingJobName=job["ProcessingJobName"])
+        for page in sm.get_paginator("list_training_jobs").paginate(WarmPoolStatusEquals="Available"):
+            for job in page["TrainingJobSummaries"]:
+                sm.update_training_job(TrainingJobName=job["TrainingJobName"],
+                                       ResourceConfig={"KeepAlivePeriodInSeconds": 0})
         wait_for(lambda: not list((self.data / "agents").iterdir()), 60, "the end of every instance")
 
     def stop(self):

@@ -74,6 +74,36 @@ static void check_start(const struct agent *x)
         broken("%s was started again after a report of it was saved", x->name);
 }
 
+static int64_t kept_s(const struct row *job)
+{
+    return doc_int(job->want, "KeepAlive.Seconds", doc_int(job->spec, "ResourceConfig.KeepAlivePeriodInSeconds", 0));
+}
+
+/* What a warm pool keeps runs nothing, and is nobody else's all the same. */
+static void check_room(const struct agent *x)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct row_filter jobs = { .kind = training_job.name, .limit = 1000 };
+    const char *after;
+    struct row *rows;
+    struct err err;
+    int count, taken = 0;
+
+    /* One that was restarted only learns who runs, row by row. */
+    if (x->orphan || w.deaths > 0)
+        return;
+    if (store_row_list(a, w.store, &jobs, &rows, &count, &after, &err) < 0)
+        broken("jobs cannot be listed: %s", err.text);
+    for (int i = 0; i < count; i++)
+        if (doc_is(rows[i].status, "WarmPoolStatus.Status", "Available") && !doc_has(rows[i].want, "Reused") &&
+            w.wall_ms < doc_int(rows[i].status, "_Pool.SinceMs", 0) + kept_s(&rows[i]) * 1000)
+            taken += (int)doc_int(rows[i].spec, "ResourceConfig.InstanceCount", 0);
+    for (int i = 0; i < w.agent_count; i++)
+        taken += w.agents[i].there && !w.agents[i].ended && !w.agents[i].orphan;
+    if (taken > pool_slots(w.platform.pool))
+        broken("%s was started, and there is room for %d, not %d", x->name, pool_slots(w.platform.pool), taken);
+}
+
 static void started(const char *name)
 {
     struct agent *x = agent_find(name);
@@ -95,6 +125,7 @@ static void started(const char *name)
     x->there = true;
     x->lost = x->ended = x->stopping = false;
     x->phase = 0;
+    check_room(x);
 }
 
 static bool has_waited(const struct row *job)

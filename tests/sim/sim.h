@@ -61,6 +61,7 @@ struct noun {
     int instances;
     bool spot, patient; /* of a job: may be interrupted; waits and runs as long as it takes */
     int retries;
+    int keep_s; /* of a job: its instances are kept for the next one */
 };
 
 struct world {

@@ -4,6 +4,10 @@
 
 #include "sim.h"
 
+enum { KEEP_MOST_S = 100 };
+
+#define KEPT_SUFFIX "-warm"
+
 static struct doc *text_input(struct arena *a, const char *key, const char *value)
 {
     struct doc *d = doc_map(a);
@@ -163,6 +167,8 @@ static struct doc *job_input(struct arena *a, void *of)
     doc_set_string(a, m, "InstanceType", "ml.m5.large");
     doc_set_integer(a, m, "InstanceCount", n->instances);
     doc_set_integer(a, m, "VolumeSizeInGB", 1);
+    if (n->keep_s)
+        doc_set_integer(a, m, "KeepAlivePeriodInSeconds", n->keep_s);
     m = doc_member(a, d, "StoppingCondition", DOC_MAP);
     doc_set_integer(a, m, "MaxRuntimeInSeconds", n->patient ? 3600 : 60);
     if (n->spot) {
@@ -171,6 +177,16 @@ static struct doc *job_input(struct arena *a, void *of)
     }
     if (n->retries)
         doc_set_integer(a, doc_member(a, d, "RetryStrategy", DOC_MAP), "MaximumRetryAttempts", n->retries);
+    return d;
+}
+
+/* Longer, shorter or at once. */
+static struct doc *keep_input(struct arena *a, void *of)
+{
+    struct doc *d = by_name(a, of);
+
+    doc_set_integer(a, doc_member(a, d, "ResourceConfig", DOC_MAP), "KeepAlivePeriodInSeconds",
+                    roll(3) * (KEEP_MOST_S / 2));
     return d;
 }
 
@@ -235,10 +251,15 @@ static struct doc *endpoint_input(struct arena *a, void *of)
 
 void user_begin(void)
 {
+    bool kept = w.seed % 7 < 4 && !PROCESSES;
+
     for (int i = 0; i < JOBS; i++) {
+        bool spot = i % 2 == 1 && !PROCESSES && w.seed % 7 != 0;
+
         w.jobs[i] = (struct noun){ .kind = PROCESSES ? &processing_job : &training_job,
                                    .instances = i % 2 == 0 ? 1 : INSTANCES,
-                                   .spot = i % 2 == 1 && !PROCESSES,
+                                   .spot = spot,
+                                   .keep_s = kept && !spot ? 1 + (int)(w.seed % KEEP_MOST_S) : 0,
                                    .patient = w.seed % 5 != 0,
                                    .retries = (int)(w.seed + (unsigned)i) % 3 };
         snprintf(w.jobs[i].name, sizeof w.jobs[i].name, "job-%d", i);
@@ -264,6 +285,8 @@ static void ask_about_job(struct noun *n)
                      created, n);
     else if (what < 80)
         describe_job(n);
+    else if (what < 84 && n->keep_s && chance(F_USER, 500))
+        control_call("UpdateTrainingJob", keep_input, n, updated, n);
     else if (what < 92 && chance(F_USER, 500))
         control_call(trains ? "StopTrainingJob" : "StopProcessingJob", by_name, n, stopped, n);
     else if (chance(F_USER, 500))
@@ -333,6 +356,32 @@ static bool is_routed(const char *agent)
     return plane_may_ask(agent);
 }
 
+/* Of instances that were kept: as long as their job says, and no longer than was asked. */
+static void check_kept(const struct doc *interval, const struct agent *x)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    int64_t kept_ms = doc_int(interval, "to_ms", 0) - doc_int(interval, "from_ms", 0);
+    struct err err;
+    struct row row;
+
+    if (doc_bool(interval, "open", false))
+        broken("the instance of %s is still kept", x->name);
+    if (!w.jumped && kept_ms > KEEP_MOST_S * 1000)
+        broken("the instance of %s was kept for %lld ms", x->name, (long long)kept_ms);
+    if (store_row_by_uid(a, w.store, x->owner, &row, &err) < 0)
+        return;
+    if (!is_state(doc_text(row.status, "WarmPoolStatus.Status"), "Reused Terminated"))
+        broken("the pool of %s is %s", row.name, doc_text(row.status, "WarmPoolStatus.Status"));
+    if (doc_int(row.status, "WarmPoolStatus.ResourceRetainedBillableTimeInSeconds", -1) != (kept_ms + 999) / 1000)
+        broken("the pool of %s was kept for %lld ms, and says something else", row.name, (long long)kept_ms);
+}
+
+/* The agent's name, also of the interval in which its instance was kept. */
+static const struct agent *agent_of(struct arena *a, const char *uid)
+{
+    return agent_find(text_ends(uid, KEPT_SUFFIX) ? arena_strndup(a, uid, strlen(uid) - strlen(KEPT_SUFFIX)) : uid);
+}
+
 static void check_usage(struct arena *a)
 {
     struct doc *list;
@@ -343,7 +392,7 @@ static void check_usage(struct arena *a)
     for (uint32_t i = 0; i < list->count; i++) {
         const char *uid = doc_text(list->items[i], "uid");
         int64_t billed_ms = doc_int(list->items[i], "to_ms", 0) - doc_int(list->items[i], "from_ms", 0), ran_ms;
-        const struct agent *x = agent_find(uid);
+        const struct agent *x = agent_of(a, uid);
 
         for (int j = 0; j < w.agent_count && !x; j++)
             if (strcmp(w.agents[j].owner, uid) == 0)
@@ -353,6 +402,10 @@ static void check_usage(struct arena *a)
         for (uint32_t j = 0; j < i; j++)
             if (doc_is(list->items[j], "uid", uid))
                 broken("%s has two intervals", uid);
+        if (text_ends(uid, KEPT_SUFFIX)) {
+            check_kept(list->items[i], x);
+            continue;
+        }
         if (doc_bool(list->items[i], "open", false)) {
             if (!x->serves || !x->there)
                 broken("the interval of %s was never closed", uid);

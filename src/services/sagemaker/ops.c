@@ -11,6 +11,7 @@
 static const struct op ops[] = {
     VERBS("TrainingJob", training_job),
     { "StopTrainingJob", NULL, OP_STOP, &training_job, OP_WRITES },
+    { "UpdateTrainingJob", NULL, OP_UPDATE, &training_job, OP_WRITES },
     VERBS("ProcessingJob", processing_job),
     { "StopProcessingJob", NULL, OP_STOP, &processing_job, OP_WRITES },
     VERBS("Model", model),

@@ -36,6 +36,9 @@ const char *training_agent(struct arena *, const struct resource *, int instance
 int training_order(struct pass *, const struct resource *, int instance, int64_t since_ms, int64_t left_s,
                    struct doc **ret, struct err *err);
 
+/* What is known of an interval of one of its instances, to price it. */
+struct doc *training_usage(struct arena *, const struct resource *);
+
 /* InputDataConfig, and what the agent is told of it. */
 int training_check_channels(struct call *, const struct training_spec *, struct err *err);
 struct doc *training_channels(struct arena *, const struct platform *, const struct training_spec *);

@@ -13,6 +13,7 @@
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
 #include "services/sagemaker/training.h"
+#include "services/sagemaker/warm_pool.h"
 
 enum { DEFAULT_RUNTIME_S = 86400 }; /* StoppingCondition's default in the API reference */
 
@@ -119,7 +120,8 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
                          "MaxRuntimeInSeconds");
     if (!text_starts(s->output_uri, "s3://"))
         return fail_code(err, ERR_INVALID, "ValidationException", "S3OutputPath must be an S3 URI: %s", s->output_uri);
-    if (check_metrics(s, err) < 0 || local_path_check_checkpoints(s->checkpoint_path, err) < 0)
+    if (warm_pool_check(c->input, s, err) < 0 || check_metrics(s, err) < 0 ||
+        local_path_check_checkpoints(s->checkpoint_path, err) < 0)
         return -1;
     return training_check_channels(c, s, err);
 }
@@ -177,6 +179,7 @@ static int describe(struct call *c, const struct resource *r, struct err *err)
     if (!doc_has(output, "CompressionType"))
         doc_set_string(c->arena, output, "CompressionType", "GZIP");
     doc_set(c->arena, c->output, "OutputDataConfig", output);
+    warm_pool_describe(c, r);
     if (!algorithm_of(s.image))
         return 0;
     algorithm = doc_copy(c->arena, doc_get(r->row.spec, "AlgorithmSpecification"));
@@ -209,6 +212,10 @@ static int remove_job(struct call *c, struct resource *r, bool *ret_row_goes, st
     if (!may_become(r, "Deleting"))
         return fail_code(err, ERR_CONFLICT, "ResourceInUse", "Training job %s is in status %s; stop it first.",
                          r->row.arn, state);
+    if (warm_pool_is_kept(r))
+        return fail_code(err, ERR_CONFLICT, "ResourceInUse",
+                         "Training job %s retains an Available warm pool; update its KeepAlivePeriodInSeconds to 0 "
+                         "first.", r->row.arn);
     *ret_row_goes = doc_bool(r->status, "_Swept", false);
     set_state(r, "Deleting");
     r->row.next_at_ms = c->now_ms;
@@ -227,8 +234,10 @@ const struct kind training_job = {
                    "name already exists (%s)",
     .create = create,
     .stop = stop,
+    .update = warm_pool_update,
     .remove = remove_job,
     .describe = describe,
+    .listed = warm_pool_listed,
     .reconcile = training_reconcile,
     .owns = training_owns,
 };

@@ -24,6 +24,7 @@
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/training_crew.h"
+#include "services/sagemaker/warm_pool.h"
 
 enum {
     LOOK_MS = 1000, /* an agent pokes us; this is for the poke that was lost */
@@ -85,8 +86,7 @@ static double price_share(const struct resource *r, const struct training_spec *
     return s->spot ? instance_spot_share(s->instance_type, r->row.region) : 1;
 }
 
-/* What is known of an interval of an instance, to price it. */
-static const struct doc *usage_of(struct arena *a, const struct resource *r)
+struct doc *training_usage(struct arena *a, const struct resource *r)
 {
     struct training_spec s = training_spec_of(r->row.spec);
     const struct instance_type *type = instance_type(s.instance_type);
@@ -104,10 +104,9 @@ static const struct doc *usage_of(struct arena *a, const struct resource *r)
 
 /* --- Ends --- */
 
-/* The present attempt is over: its time is counted, its slots are free. */
-static void close_attempt(struct pass *p, struct resource *r, int64_t at_ms)
+/* The present attempt is over. */
+static void count_time(struct pass *p, struct resource *r, int64_t at_ms)
 {
-    struct platform *platform = engine_context(p->engine);
     const struct doc *starts = doc_get(r->status, "_StartedMs");
     int64_t first_ms = INT64_MAX;
 
@@ -115,6 +114,12 @@ static void close_attempt(struct pass *p, struct resource *r, int64_t at_ms)
         first_ms = least(first_ms, starts->members[i].value->integer);
     if (at_ms > first_ms)
         doc_set_integer(p->arena, r->status, "_RanMs", noted(r, "_RanMs") + at_ms - first_ms);
+}
+
+static void give_capacity(struct pass *p, const struct resource *r)
+{
+    struct platform *platform = engine_context(p->engine);
+
     for (int i = 0; i < training_instances(r); i++)
         instance_gpus_give(p, training_agent(p->arena, r, i, training_attempt(r)));
     engine_touch(p->engine, pool_give(platform->pool, r->row.uid));
@@ -125,7 +130,12 @@ static void close_attempt(struct pass *p, struct resource *r, int64_t at_ms)
 static int end(struct pass *p, struct resource *r, const char *state, const char *secondary, const char *message,
                int64_t at_ms)
 {
-    close_attempt(p, r, at_ms);
+    /* A fault of the machine's or of ours leaves nothing that the next job should start on. */
+    bool healthy = strcmp(state, "Failed") != 0 || !text_starts(message, "InternalServerError");
+
+    count_time(p, r, at_ms);
+    if (!warm_pool_keep(p, r, healthy, at_ms))
+        give_capacity(p, r);
     if (strcmp(state, "Failed") == 0)
         doc_set_string(p->arena, r->status, "FailureReason", message);
     if (strcmp(state, "Stopped") == 0)
@@ -151,7 +161,8 @@ static int begin_again(struct pass *p, struct resource *r, const char *secondary
     static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs" };
     int64_t since_ms = doc_int(r->status, "_SinceMs", r->row.created_ms);
 
-    close_attempt(p, r, at_ms);
+    count_time(p, r, at_ms);
+    give_capacity(p, r);
     training_enter(p->arena, r->status, secondary, message, at_ms);
     for (size_t i = 0; i < sizeof of_the_attempt / sizeof *of_the_attempt; i++)
         doc_set(p->arena, r->status, of_the_attempt[i], NULL);
@@ -269,6 +280,7 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 {
     struct platform *platform = engine_context(p->engine);
     const char *lacks;
+    bool found;
 
     if (is_stopped(r))
         return end(p, r, "Stopped", "Stopped", "Training job stopped", p->now_ms);
@@ -278,15 +290,22 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
     if (left_ms(r) <= 0)
         return end(p, r, "Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds",
                    p->now_ms);
+    if (warm_pool_claim(p, r, &found, err) < 0)
+        return -1;
+    if (found) {
+        *ret_next_ms = p->now_ms; /* saved first: nobody else may have it once something runs there */
+        return 0;
+    }
     /* GPUs first, always: so nobody holds what the other waits for. */
     lacks = crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type);
-    if (!lacks && !pool_take_all(platform->pool, r->row.uid, crew->count, false))
+    if (!lacks && !pool_take_all(platform->pool, r->row.uid, crew->count, warm_pool_claimed(r)))
         lacks = no_slots(p, r);
     if (lacks) {
         wait_in_line(p, r, lacks, ret_next_ms);
         return 0;
     }
     *ret_next_ms = p->now_ms + LOOK_MS;
+    warm_pool_begin(p->arena, r);
     if (start_missing(p, r, crew, err) == 0)
         return 0;
     if (err->kind != ERR_INVALID)
@@ -310,7 +329,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         *ret_next_ms = least(*ret_next_ms, waits_until_ms(r));
     crew_take_starts(p->arena, r, crew, "TrainingStartTime");
     crew_take_phases(p->arena, r, crew);
-    if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of(p->arena, r), err) < 0)
+    if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, training_usage(p->arena, r), err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew);
@@ -335,7 +354,8 @@ static int forget_all(struct pass *p, const struct resource *r, int attempt, str
 
         if (runtime_forget(p->runtime, agent, err) < 0)
             return -1;
-        instance_gpus_give(p, agent);
+        if (!warm_pool_is_kept(r))
+            instance_gpus_give(p, agent);
     }
     return 0;
 }
@@ -372,7 +392,7 @@ int training_reconcile(struct pass *p, struct resource *r, int64_t *ret_next_ms,
     if (sweep_retired(p, r, err) < 0)
         return -1;
     if (strcmp(get_state(r), "InProgress") != 0 && strcmp(get_state(r), "Stopping") != 0)
-        return sweep(p, r, ret_row_goes, err);
+        return warm_pool_step(p, r, ret_next_ms, err) < 0 ? -1 : sweep(p, r, ret_row_goes, err);
     if (crew_look(p, r, &(struct crew_of){ training_instances(r), present_agent }, &crew, err) < 0)
         return -1;
     for (int i = 0; i < crew.count; i++)

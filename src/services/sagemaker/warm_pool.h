@@ -1,0 +1,33 @@
+/* warm_pool.h - the instances of a training job that has ended, kept for the next job like it.
+ *
+ * A pool is no row of its own: it is a state of the row of the job that ended, its WarmPoolStatus. Any job whose
+ * ResourceConfig, role and network are the same may take it; its instances are paid for as long as they are kept. */
+#ifndef SERVICES_SAGEMAKER_WARM_POOL_H
+#define SERVICES_SAGEMAKER_WARM_POOL_H
+
+#include "services/sagemaker/training.h"
+
+/* --- The API's side --- */
+
+int warm_pool_check(const struct doc *input, const struct training_spec *, struct err *err); /* of a Create */
+int warm_pool_update(struct call *, struct resource *, struct err *err);
+void warm_pool_describe(struct call *, const struct resource *);
+bool warm_pool_listed(struct call *, const struct resource *);
+bool warm_pool_is_kept(const struct resource *); /* neither taken nor ended: its job cannot be deleted */
+
+/* --- The world's side --- */
+
+/* Before the first attempt: takes the pool of a job like this one, if there is one. That is to be saved before anything
+ * is started. */
+int warm_pool_claim(struct pass *, struct resource *, bool *ret_found, struct err *err);
+bool warm_pool_claimed(const struct resource *); /* its first attempt has the instances of a pool */
+void warm_pool_begin(struct arena *, struct resource *); /* its instances start */
+
+/* The job ends, 'healthy' as far as its instances are concerned. True: they are kept, and what they hold is not to be
+ * given back. */
+bool warm_pool_keep(struct pass *, struct resource *, bool healthy, int64_t at_ms);
+
+/* In every pass after the end. */
+int warm_pool_step(struct pass *, struct resource *, int64_t *ret_next_ms, struct err *err);
+
+#endif
