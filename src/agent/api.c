@@ -195,7 +195,8 @@ static const char endpoints[] = "{\"version\":3,\"partitions\":[{\"partition\":\
 int api_write_endpoints(struct arena *a, const char *folder, struct err *err)
 {
     static const char *const services[] = { "api.sagemaker", "runtime.sagemaker", "featurestore-runtime.sagemaker",
-                                            "metrics.sagemaker", "s3", "sts", "iam", "logs", "monitoring", "ec2" };
+                                            "metrics.sagemaker", "s3", "sts", "iam", "logs", "monitoring", "events",
+                                            "fis", "ec2" };
     _cleanup_buf_ struct buf list = { 0 };
     const char *text, *path;
     struct err ignored;

@@ -57,8 +57,8 @@ static struct doc *endpoints_document(struct arena *a, const struct settings *s)
     doc_set(a, defaults, "signatureVersions", words(a, "v4", NULL));
     doc_set(a, defaults, "variants", doc_list(a));
 
-    for (const char *const *name =
-             (const char *const[]) { "api.sagemaker", "runtime.sagemaker", "sts", "logs", "monitoring", NULL };
+    for (const char *const *name = (const char *const[]) { "api.sagemaker", "runtime.sagemaker", "sts", "logs",
+                                                           "monitoring", "events", "fis", NULL };
          *name; name++) {
         struct doc *service = doc_map(a);
 

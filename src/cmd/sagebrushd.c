@@ -27,6 +27,7 @@
 #include "run/gpu_monitor.h"
 #include "run/runtime.h"
 #include "services/admin/admin.h"
+#include "services/events/events.h"
 #include "services/iam/identity.h"
 #include "services/platform.h"
 #include "services/routes.h"
@@ -63,6 +64,7 @@ struct control {
     int64_t identities; /* the revision that the snapshot has */
     int64_t publish_again_ms; /* after one that failed */
     int64_t commit_told_ms;   /* when a commit that failed was logged last */
+    int64_t deliver_again_ms; /* after a delivery that failed */
     bool posted;
     int draining; /* servers that still drain */
 };
@@ -113,6 +115,8 @@ static int commit(struct control *c)
         log_error("control.commit", "error=\"%s\"", err.text);
         c->commit_told_ms = loop_now_ms(c->loop);
     }
+    if (result < 0)
+        c->platform.events_delivered = false; /* as far as this turn carried them out, it did not */
     gateway_flush(c->gateway, result < 0 ? &err : NULL);
     admin_flush(c->admin, result < 0 ? &err : NULL);
     bodies_sweep(c->bodies);
@@ -160,12 +164,32 @@ static void publish(struct control *c)
     }
 }
 
+/* Between a commit and what is written next: only what is saved is told. */
+static void deliver(struct control *c)
+{
+    struct err err;
+
+    if (loop_now_ms(c->loop) >= c->deliver_again_ms && events_deliver(c->engine, &err) < 0) {
+        log_error("control.events", "error=\"%s\"", err.text);
+        c->deliver_again_ms = loop_now_ms(c->loop) + TELL_MS;
+    }
+}
+
+static int64_t deliveries_due(const struct control *c, int64_t next_ms)
+{
+    int64_t wait_ms = c->deliver_again_ms - loop_now_ms(c->loop);
+    int64_t due_ms = clock_wall_ms(clock_system()) + (wait_ms > 0 ? wait_ms : 0);
+
+    return due_ms < next_ms ? due_ms : next_ms;
+}
+
 static void turn(struct loop_hook *hook)
 {
     struct control *c = (struct control *)(void *)((char *)hook - offsetof(struct control, hook));
     int64_t next_ms = INT64_MAX;
 
-    commit(c);
+    if (commit(c) == 0)
+        deliver(c);
     publish(c);
     engine_reconcile(c->engine, STEPS_A_TURN, &next_ms);
     if (store_dirty(c->store) && next_ms > clock_wall_ms(clock_system())) {
@@ -173,6 +197,8 @@ static void turn(struct loop_hook *hook)
             next_ms = clock_wall_ms(clock_system()) + 1000;
         publish(c);
     }
+    if (!c->platform.events_delivered)
+        next_ms = deliveries_due(c, next_ms);
     set_due(c, next_ms);
 }
 
@@ -414,6 +440,7 @@ static int start(struct control *c, const char *data, struct err *err)
         .default_region = c->platform.default_region,
         .account = c->platform.account,
         .boot_id = str_dup(c->arena, str_trim(boot_id)),
+        .changed = events_of_change,
         .context = &c->platform,
     };
     if (new_runtime(c, config, &world.runtime, err) < 0 || find_gpus(c, world.runtime, err) < 0 ||

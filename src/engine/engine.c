@@ -437,17 +437,16 @@ static bool is_in_trouble(struct engine *e, const char *uid)
 
 /* --- Reconcile --------------------------------------------------------------------------------------------------- */
 
-static int save_pass(struct engine *e, struct arena *a, struct resource *r, int64_t now_ms, int64_t next_ms,
-                     struct err *err)
+static int save_pass(struct engine *e, struct arena *a, struct resource *r, const struct row *before, int64_t now_ms,
+                     int64_t next_ms, struct err *err)
 {
-    const struct doc *before = r->row.status;
     bool changed, later;
 
     if (r->kind->state_member)
         doc_set_string(a, r->status, r->kind->state_member, r->row.state);
     if (next_ms < now_ms)
         next_ms = now_ms;
-    changed = !doc_equal(r->status, before);
+    changed = !doc_equal(r->status, before->status);
     later = next_ms != r->row.next_at_ms || r->row.observed_generation != r->row.generation;
     if (!changed && !later)
         return 0;
@@ -456,7 +455,9 @@ static int save_pass(struct engine *e, struct arena *a, struct resource *r, int6
     r->row.status = r->status;
     r->row.next_at_ms = next_ms;
     r->row.observed_generation = r->row.generation;
-    return store_row_observe(e->world.store, &r->row, err);
+    if (store_row_observe(e->world.store, &r->row, err) < 0)
+        return -1;
+    return changed ? resource_changed(e, a, before, &r->row, err) : 0;
 }
 
 static int look(struct engine *e, struct arena *a, const char *uid, struct err *err)
@@ -464,21 +465,21 @@ static int look(struct engine *e, struct arena *a, const char *uid, struct err *
     struct pass pass = { e, a, e->world.runtime, engine_now_ms(e) };
     int64_t next_ms = INT64_MAX;
     struct resource r;
-    const char *before;
+    struct row before;
     bool goes = false;
 
     if (resource_load(a, e, uid, &r, err) < 0)
         return err->kind == ERR_NOT_FOUND ? 0 : -1;
     if (!r.kind->reconcile)
         return 0;
-    before = r.row.state;
+    before = r.row;
     if (r.kind->reconcile(&pass, &r, &next_ms, &goes, err) < 0)
         return -1;
     if (goes)
         return resource_remove(e, &r.row, err);
-    if (save_pass(e, a, &r, pass.now_ms, next_ms, err) < 0)
+    if (save_pass(e, a, &r, &before, pass.now_ms, next_ms, err) < 0)
         return -1;
-    if (strcmp(before, r.row.state) != 0)
+    if (strcmp(before.state, r.row.state) != 0)
         engine_touch(e, r.row.parent_uid);
     return 0;
 }

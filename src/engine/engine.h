@@ -22,6 +22,9 @@ struct engine_world {
     const struct kind *const *kinds;           /* NULL-terminated: every kind with a reconcile */
     const char *default_region;
     const char *account;
+    /* Told of each saved change of a row, in the transaction that saves it: 'before' NULL: it is new, 'after' NULL: it
+     * goes. -1 undoes the change. NULL: nobody listens. */
+    int (*changed)(struct engine *, struct arena *, const struct row *before, const struct row *after, struct err *);
     const char *boot_id; /* of the running kernel: boot times are compared within one; NULL: only within this process */
     void *context; /* what the services of this program share: engine_context() */
 };
@@ -60,6 +63,9 @@ void engine_touch(struct engine *, const char *uid);
  * words. */
 int resource_find(struct call *, const struct kind *, const char *name, struct resource *ret, struct err *err);
 int resource_load(struct arena *, struct engine *, const char *uid, struct resource *ret, struct err *err);
+
+/* A row that no generic Create makes. */
+int resource_insert(struct arena *, struct engine *, const struct row *, struct err *err);
 
 /* Saves what the house itself wants of a row, as an operation on it would. */
 int resource_want(struct engine *, struct resource *, struct err *err);

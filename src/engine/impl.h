@@ -42,6 +42,8 @@ struct doc *without_nulls(struct arena *, const struct doc *);
 int resource_missing(struct call *, const struct kind *, const char *arn, struct err *err);
 int resource_save(struct call *, struct resource *, struct err *err);   /* the API's side */
 int resource_remove(struct engine *, const struct row *, struct err *err); /* the row and what goes with it */
+int resource_changed(struct engine *, struct arena *, const struct row *before, const struct row *after,
+                     struct err *err); /* tells whoever listens */
 struct resource resource_of(const struct kind *, const struct row *); /* may change the row's want and status */
 
 /* usage.c */

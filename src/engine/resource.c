@@ -129,14 +129,26 @@ int resource_load(struct arena *a, struct engine *e, const char *uid, struct res
     return 0;
 }
 
+int resource_changed(struct engine *e, struct arena *a, const struct row *before, const struct row *after,
+                     struct err *err)
+{
+    return e->world.changed ? e->world.changed(e, a, before, after, err) : 0;
+}
+
 static int save_want(struct engine *e, int64_t now_ms, struct resource *r, struct err *err)
 {
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct row before;
+
+    /* An operation changes the status that it read in place. */
+    if (e->world.changed && store_row_by_uid(a, e->world.store, r->row.uid, &before, err) < 0)
+        return -1;
     r->row.want = r->want;
     r->row.status = r->status;
     r->row.modified_ms = now_ms;
     if (r->kind->reconcile)
         r->row.next_at_ms = now_ms; /* a touch is forgotten by a crash, this is not */
-    if (store_row_want(e->world.store, &r->row, err) < 0)
+    if (store_row_want(e->world.store, &r->row, err) < 0 || resource_changed(e, a, &before, &r->row, err) < 0)
         return -1;
     engine_touch(e, r->row.uid);
     return 0;
@@ -154,9 +166,21 @@ int resource_want(struct engine *e, struct resource *r, struct err *err)
     return save_want(e, engine_now_ms(e), r, err);
 }
 
+int resource_insert(struct arena *a, struct engine *e, const struct row *row, struct err *err)
+{
+    if (store_row_insert(e->world.store, row, err) < 0)
+        return -1;
+    engine_touch(e, row->uid);
+    return resource_changed(e, a, NULL, row, err);
+}
+
 int resource_remove(struct engine *e, const struct row *row, struct err *err)
 {
-    if (tags_remove_all(e, row->uid, err) < 0 || store_row_delete(e->world.store, row->uid, engine_now_ms(e), err) < 0)
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    /* While it can still be described. */
+    if (resource_changed(e, a, row, NULL, err) < 0 || tags_remove_all(e, row->uid, err) < 0 ||
+        store_row_delete(e->world.store, row->uid, engine_now_ms(e), err) < 0)
         return -1;
     engine_touch(e, row->parent_uid);
     return 0;

@@ -250,10 +250,9 @@ static int create(struct call *c, const struct kind *k, struct err *err)
     r.row.want = r.want;
     if (k->state_member)
         doc_set_string(c->arena, r.status, k->state_member, r.row.state);
-    if (store_row_insert(store, &r.row, err) < 0 ||
-        tags_set(c->engine, r.row.uid, r.row.arn, doc_get(c->input, "Tags"), err) < 0)
+    if (tags_set(c->engine, r.row.uid, r.row.arn, doc_get(c->input, "Tags"), err) < 0 ||
+        resource_insert(c->arena, c->engine, &r.row, err) < 0)
         return -1;
-    engine_touch(c->engine, r.row.uid);
     fill(c->arena, c->output, c->operation->output, &r);
     return token_save(c, token, err);
 }

@@ -23,6 +23,7 @@ struct platform {
     struct routes *routes;
     unsigned char session_key[SEAL_KEY_SIZE]; /* seals and opens session tokens */
     struct identity_cache *identity_cache;    /* of services/iam, which makes it when it is NULL */
+    bool events_delivered;                    /* nothing waits: see services/events/events.h */
 };
 
 #endif

@@ -13,6 +13,7 @@
 #include "doc/json.h"
 #include "engine/engine.h"
 #include "services/cloudwatch/cloudwatch.h"
+#include "services/events/events.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
 #include "services/platform.h"
@@ -44,7 +45,8 @@ static int64_t world_now(struct clock *c)
 
 static int world_new(void **state)
 {
-    static const struct service_ops *const services[] = { &iam_ops, &sts_ops, &logs_ops, &cloudwatch_ops, NULL };
+    static const struct service_ops *const services[] = { &iam_ops, &sts_ops, &logs_ops, &cloudwatch_ops,
+                                                          &events_ops, NULL };
     static const struct kind *const kinds[] = { NULL };
 
     w = (struct world) { .clock = { world_now, world_now },
@@ -63,6 +65,7 @@ static int world_new(void **state)
                                                .kinds = kinds,
                                                .default_region = "eu-west-1",
                                                .account = ACCOUNT,
+                                               .changed = events_of_change,
                                                .context = &w.platform },
                       &w.engine, &w.err);
 }

@@ -1,0 +1,128 @@
+/* Event patterns: what fits, what does not, and which are wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "doc/json.h"
+#include "services/events/pattern.h"
+
+#include <cmocka.h>
+
+static const char event[] =
+    "{'source':'aws.sagemaker','detail-type':'SageMaker Training Job State Change','resources':['arn:a','arn:b'],"
+    "'detail':{'TrainingJobStatus':'Failed','Count':3,'Ratio':0.25,'Whole':300.0,'Empty':[],'Nothing':null,'On':true,"
+    "'path':'dir/file.PNG','star':'a*b','address':'10.0.0.255','six':'2001:db8::1',"
+    "'list':[{'x':1,'y':2},{'x':3,'y':4}],'deep':[[1,[2]],3],'$or':['plain']}}";
+
+static struct str quoted(struct arena *a, const char *text)
+{
+    char *copy = arena_strdup(a, text);
+
+    for (char *p = copy; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    return str_of(copy);
+}
+
+static bool fits(const char *pattern)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *p, *e;
+    struct err err;
+
+    assert_int_equal(json_parse(a, quoted(a, event), &e, &err), 0);
+    if (event_pattern_parse(a, quoted(a, pattern), &p, &err) < 0)
+        fail_msg("%s: %s", pattern, err.text);
+    return event_pattern_matches(p, e);
+}
+
+static void test_what_fits(void **state)
+{
+    static const struct {
+        const char *pattern;
+        bool fits;
+    } cases[] = {
+        { "{'source':['aws.sagemaker']}", true },
+        { "{'source':['aws.ec2']}", false },
+        { "{'source':['aws.ec2','aws.sagemaker']}", true },
+        { "{'source':['aws.sagemaker'],'detail':{'TrainingJobStatus':['Completed']}}", false },
+        { "{'resources':['arn:b']}", true },
+        { "{'resources':[{'prefix':'arn:'}],'detail':{'Count':[3]}}", true },
+        { "{'detail':{'Whole':[300]}}", true },
+        { "{'detail':{'Count':['3']}}", false },
+        { "{'detail':{'On':[true],'Nothing':[null]}}", true },
+        { "{'detail':{'absent':[null]}}", false },
+        { "{'detail':{'TrainingJobStatus':[{'prefix':'Fa'}]}}", true },
+        { "{'detail':{'TrainingJobStatus':[{'prefix':{'equals-ignore-case':'FA'}}]}}", true },
+        { "{'detail':{'path':[{'suffix':'.png'}]}}", false },
+        { "{'detail':{'path':[{'suffix':{'equals-ignore-case':'.png'}}]}}", true },
+        { "{'detail':{'TrainingJobStatus':[{'equals-ignore-case':'FAILED'}]}}", true },
+        { "{'detail':{'TrainingJobStatus':[{'anything-but':'Failed'}]}}", false },
+        { "{'detail':{'TrainingJobStatus':[{'anything-but':['Completed','Stopped']}]}}", true },
+        { "{'detail':{'TrainingJobStatus':[{'anything-but':{'prefix':'Fa'}}]}}", false },
+        { "{'detail':{'TrainingJobStatus':[{'anything-but':{'suffix':['x','ed']}}]}}", false },
+        { "{'detail':{'TrainingJobStatus':[{'anything-but':{'wildcard':'C*'}}]}}", true },
+        { "{'detail':{'absent':[{'anything-but':'x'}]}}", false },
+        { "{'resources':[{'anything-but':'arn:a'}]}", true },
+        { "{'detail':{'Count':[{'anything-but':[1,2]}]}}", true },
+        { "{'detail':{'Count':[{'numeric':['>',0,'<=',3]}]}}", true },
+        { "{'detail':{'Count':[{'numeric':['>',3]}]}}", false },
+        { "{'detail':{'Ratio':[{'numeric':['=',0.25]}]}}", true },
+        { "{'detail':{'path':[{'numeric':['>',0]}]}}", false },
+        { "{'detail':{'Count':[{'exists':true}],'absent':[{'exists':false}]}}", true },
+        { "{'detail':{'Count':[{'exists':false}]}}", false },
+        { "{'detail':{'Empty':[{'exists':true}]}}", false },
+        { "{'absent':{'below':[{'exists':false}]}}", true },
+        { "{'detail':[{'exists':true}]}", false }, /* an object is no value */
+        { "{'detail':{'path':[{'wildcard':'dir/*.PNG'}]}}", true },
+        { "{'detail':{'path':[{'wildcard':'*f*e*'}]}}", true },
+        { "{'detail':{'path':[{'wildcard':'*x*'}]}}", false },
+        { "{'detail':{'path':[{'wildcard':'dir/file'}]}}", false },
+        { "{'detail':{'star':[{'wildcard':'a\\\\*b'}],'path':[{'anything-but':{'wildcard':'*\\\\**'}}]}}", true },
+        { "{'detail':{'address':[{'cidr':'10.0.0.0/24'}],'six':[{'cidr':'2001:db8::/32'}]}}", true },
+        { "{'detail':{'address':[{'cidr':'10.0.1.0/24'}]}}", false },
+        { "{'$or':[{'source':['x']},{'detail':{'Count':[3]}}]}", true },
+        { "{'source':['x'],'$or':[{'source':['aws.sagemaker']},{'detail':{'Count':[3]}}]}", false },
+        { "{'detail':{'$or':[{'Count':[1]},{'Ratio':[{'numeric':['<',0.2]}]}]}}", false },
+        { "{'detail':{'$or':['plain']}}", true },
+        { "{'detail':{'list':{'x':[1],'y':[2]}}}", true },
+        { "{'detail':{'list':{'x':[1],'y':[4]}}}", false }, /* of two different objects */
+        { "{'detail':{'deep':[2]}}", true },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (fits(cases[i].pattern) != cases[i].fits)
+            fail_msg("%s: %s", cases[i].pattern, cases[i].fits ? "does not fit" : "fits");
+}
+
+static void test_what_is_wrong(void **state)
+{
+    static const char *const wrong[] = {
+        "", "[]", "{", "{}", "{'source':'aws.ec2'}", "{'source':[]}", "{'source':[['a']]}", "{'detail':{}}",
+        "{'source':[{}]}", "{'source':[{'prefix':'a','suffix':'b'}]}", "{'source':[{'like':'a'}]}",
+        "{'source':[{'prefix':1}]}", "{'source':[{'prefix':{'prefix':'a'}}]}", "{'source':[{'wildcard':'a**'}]}",
+        "{'source':[{'numeric':[]}]}", "{'source':[{'numeric':['>']}]}", "{'source':[{'numeric':['~',1]}]}",
+        "{'source':[{'numeric':['>','1']}]}", "{'source':[{'exists':1}]}", "{'source':[{'anything-but':[]}]}",
+        "{'source':[{'anything-but':[null]}]}", "{'source':[{'anything-but':{'exists':true}}]}",
+        "{'source':[{'anything-but':{'prefix':[]}}]}", "{'source':[{'cidr':'10.0.0.0'}]}",
+        "{'source':[{'cidr':'10.0.0.0/33'}]}", "{'$or':[{'a':['x']},{}]}", "{'$or':'x'}",
+    };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        _cleanup_arena_ struct arena *a = arena_new();
+        struct doc *p;
+        struct err err;
+
+        if (event_pattern_parse(a, quoted(a, wrong[i]), &p, &err) == 0)
+            fail_msg("%s is taken", wrong[i]);
+        assert_string_equal(err.code, "InvalidEventPatternException");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_what_fits), cmocka_unit_test(test_what_is_wrong) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
