@@ -65,13 +65,13 @@ static struct doc *add_own(struct arena *a, const struct algorithm *g, struct do
 
 /* Of a job that defines none itself, as nearly all do. Made once, never freed. */
 static const struct doc *own[sizeof algorithms / sizeof *algorithms];
+static struct arena *of_own;
 
 static void make_own(void)
 {
-    struct arena *a = arena_new();
-
+    of_own = arena_new();
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        own[i] = add_own(a, algorithms[i], doc_list(a));
+        own[i] = add_own(of_own, algorithms[i], doc_list(of_own));
 }
 
 const struct doc *algorithm_metrics(struct arena *a, const char *image, const struct doc *given)
