@@ -11,8 +11,8 @@
 #include "base/str.h"
 #include "doc/json.h"
 #include "run/folder.h"
+#include "run/instance_id.h"
 #include "run/runtime.h"
-#include "sign/digest.h"
 
 enum { TOKEN_SIZE = 56, TTL_MAX_S = 21600 };
 
@@ -59,11 +59,18 @@ static const char *termination_time(const struct metadata *m, struct arena *a)
     return at_ms ? time_iso8601(a, at_ms + grace_s * 1000, false) : NULL;
 }
 
+/* It may come long before the notice, which is one itself. */
 static const char *rebalance(const struct metadata *m, struct arena *a)
 {
-    int64_t grace_s, at_ms = noticed_ms(m, a, &grace_s);
+    const struct doc *told;
+    struct err ignored;
+    int64_t grace_s, at_ms = 0;
     struct doc *d = doc_map(a);
 
+    if (folder_read(a, m->folder, FOLDER_REBALANCE, &told, &ignored) == 0)
+        at_ms = doc_int(told, "at_ms", 0);
+    if (!at_ms)
+        at_ms = noticed_ms(m, a, &grace_s);
     if (!at_ms)
         return NULL;
     doc_set_string(a, d, "noticeTime", time_iso8601(a, at_ms, false));
@@ -72,17 +79,9 @@ static const char *rebalance(const struct metadata *m, struct arena *a)
 
 /* --- The instance --- */
 
-static const char *instance_id(const struct metadata *m, struct arena *a)
+static const char *id(const struct metadata *m, struct arena *a)
 {
-    unsigned char sum[SHA256_SIZE];
-    char *id = arena_alloc(a, 20);
-
-    sha256(sum, m->order->name, strlen(m->order->name));
-    memcpy(id, "i-", 2);
-    for (int i = 0; i < 17; i++)
-        id[2 + i] = "0123456789abcdef"[sum[i] % 16];
-    id[19] = '\0';
-    return id;
+    return instance_id(a, m->order->name);
 }
 
 static const char *instance_type(const struct metadata *m, struct arena *a)
@@ -107,7 +106,7 @@ static const char *region(const struct metadata *m, struct arena *a)
 
 static const char *zone(const struct metadata *m, struct arena *a)
 {
-    return arena_printf(a, "%sa", m->order->region);
+    return instance_zone(a, m->order->region);
 }
 
 static const char *host_name(const struct metadata *m, struct arena *a)
@@ -128,7 +127,7 @@ static const char *identity(const struct metadata *m, struct arena *a)
 
     doc_set_string(a, d, "accountId", m->order->account);
     doc_set_string(a, d, "availabilityZone", zone(m, a));
-    doc_set_string(a, d, "instanceId", instance_id(m, a));
+    doc_set_string(a, d, "instanceId", id(m, a));
     doc_set_string(a, d, "instanceType", instance_type(m, a));
     doc_set_string(a, d, "privateIp", m->network->address);
     doc_set_string(a, d, "region", m->order->region);
@@ -149,7 +148,7 @@ static const struct {
     { "/latest/meta-data/", categories },
     { "/latest/meta-data/events/recommendations/rebalance", rebalance },
     { "/latest/meta-data/hostname", host_name },
-    { "/latest/meta-data/instance-id", instance_id },
+    { "/latest/meta-data/instance-id", id },
     { "/latest/meta-data/instance-life-cycle", life_cycle },
     { "/latest/meta-data/instance-type", instance_type },
     { "/latest/meta-data/local-hostname", host_name },

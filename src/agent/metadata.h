@@ -1,6 +1,6 @@
 /* metadata.h - the instance metadata service of a container, at EC2's address and in its words: with a token (IMDSv2)
  * or without. What spot tools look for is there: spot/instance-action and events/recommendations/rebalance, from the
- * moment the capacity is taken back; before it they are not found.
+ * moment the capacity is taken back (a recommendation may come before); until then they are not found.
  *
  * Source of paths and forms: "Instance metadata categories" and "Spot Instance interruption notices" in the EC2
  * guide. */

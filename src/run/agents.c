@@ -255,6 +255,19 @@ static int agents_stop(struct runtime *rt, const char *name, int64_t grace_s, co
     return lock_signal(agent_lock(a, folder), SIGUSR1, err);
 }
 
+static int agents_recommend(struct runtime *rt, const char *name, int64_t at_ms, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *folder = folder_of(a, agents_of(rt), name);
+    struct doc *d = doc_map(a);
+
+    if (!name_is_good(name) || !path_exists(folder))
+        return 0;
+    doc_set_integer(a, d, "version", 1);
+    doc_set_integer(a, d, "at_ms", at_ms);
+    return folder_write(a, folder, FOLDER_REBALANCE, d, false, err);
+}
+
 static int agents_forget(struct runtime *rt, const char *name, struct err *err)
 {
     struct agents *g = agents_of(rt);
@@ -458,6 +471,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
                                  .start = agents_start,
                                  .inspect = agents_inspect,
                                  .stop = agents_stop,
+                                 .recommend = agents_recommend,
                                  .forget = agents_forget,
                                  .list = agents_list,
                                  .order = agents_order,

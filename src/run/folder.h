@@ -10,6 +10,7 @@
 
 #define FOLDER_ORDER  "order.json"
 #define FOLDER_STOP   "stop.json"
+#define FOLDER_REBALANCE "rebalance.json"
 #define FOLDER_REPORT "report.json"
 #define FOLDER_AGENT  "agent.pid" /* locked by the agent as long as it lives */
 #define FOLDER_LOG    "agent.log"

@@ -25,6 +25,8 @@ struct runtime {
     int (*inspect)(struct runtime *, struct arena *, const char *name, enum runtime_state *ret_state,
                    const struct doc **ret_report, struct err *err);
     int (*stop)(struct runtime *, const char *name, int64_t grace_s, const char *reason, struct err *err);
+    /* NULL: nobody there looks */
+    int (*recommend)(struct runtime *, const char *name, int64_t at_ms, struct err *err);
     int (*forget)(struct runtime *, const char *name, struct err *err);
     int (*list)(struct runtime *, struct arena *, const char *const **ret_names, int *ret_count, struct err *err);
     int (*order)(struct runtime *, struct arena *, const char *name, const struct doc **ret_order, struct err *err);
@@ -56,6 +58,13 @@ static inline int runtime_stop(struct runtime *rt, const char *name, int64_t gra
                                struct err *err)
 {
     return rt->stop(rt, name, grace_s, reason, err);
+}
+
+/* Tells the instance that its capacity may be taken back soon: its metadata service shows a rebalance recommendation of
+ * that time, and nothing ends. Again, or nothing of that name: fine. */
+static inline int runtime_recommend(struct runtime *rt, const char *name, int64_t at_ms, struct err *err)
+{
+    return rt->recommend ? rt->recommend(rt, name, at_ms, err) : 0;
 }
 
 /* Removes what is left: container, mounts, cgroup, network, folder. ERR_CONFLICT while it still runs; nothing of that

@@ -205,10 +205,14 @@ void control_interrupt(const struct noun *n)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct err err = { 0 }, ignored;
+    struct interruption i = { 0 }; /* at once, or some time after a recommendation */
 
+    if (rand_below(&w.dice, 2))
+        i = (struct interruption){ w.wall_ms, w.wall_ms + (int64_t)rand_below(&w.dice, 120000) };
     if (!w.engine || store_begin(w.store, &err) < 0)
         return;
-    if (training_job_interrupt(a, w.engine, resource_arn(a, n->kind, "us-east-1", "111122223333", n->name), &err) < 0)
+    if (training_job_interrupt(a, w.engine, resource_arn(a, n->kind, "us-east-1", "111122223333", n->name),
+                               &i, &err) < 0)
         store_drop(w.store);
     else if (store_keep(w.store, &ignored) == 0)
         tell("%s is to be interrupted", n->name);

@@ -12,6 +12,7 @@
 #include "services/platform.h"
 #include "services/routes.h"
 #include "services/sagemaker/kinds.h"
+#include "services/sagemaker/training_interrupt.h"
 #include "store/store.h"
 
 /* Each is on in half of the stories. */

@@ -20,6 +20,7 @@
 #include "services/logs/logs.h"
 #include "services/platform.h"
 #include "services/sagemaker/kinds.h"
+#include "services/sagemaker/training_interrupt.h"
 
 enum { BODY_MAX_BYTES = 8 << 20 };
 
@@ -207,7 +208,7 @@ static int drill_spot(struct request *q, struct err *err)
 
     if (!text_starts(job, "arn:"))
         job = resource_arn(q->arena, &training_job, world->default_region, world->account, job);
-    return training_job_interrupt(q->arena, q->admin->options.engine, job, err);
+    return training_job_interrupt(q->arena, q->admin->options.engine, job, &(struct interruption){ 0 }, err);
 }
 
 static int gpus_list(struct request *q, struct err *err)

@@ -9,10 +9,6 @@ extern const struct kind *const sagemaker_kinds[]; /* NULL-terminated */
 
 extern const struct kind training_job, processing_job, model, endpoint_config, endpoint;
 
-/* The spot capacity of a job is taken back: SIGTERM, 120 s, its checkpoints saved; it goes on when there is capacity
- * again. ERR_INVALID: not a spot job. ERR_CONFLICT: it has no instance at the moment. */
-int training_job_interrupt(struct arena *, struct engine *, const char *arn, struct err *err);
-
 /* What an endpoint needs of the other two, so that they may be deleted under it: a map with EndpointConfigName and
  * Variants [{VariantName, ModelName, InstanceType, InstanceCount, Weight, StartupSeconds, RoleArn, Isolated, Image,
  * ModelDataUrl, ModelDataSource, Environment}]. */

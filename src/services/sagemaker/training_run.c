@@ -24,6 +24,7 @@
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/training_crew.h"
+#include "services/sagemaker/training_interrupt.h"
 #include "services/sagemaker/warm_pool.h"
 
 enum {
@@ -54,12 +55,6 @@ const char *training_agent(struct arena *a, const struct resource *r, int instan
 static const char *present_agent(struct arena *a, const struct resource *r, int instance)
 {
     return training_agent(a, r, instance, training_attempt(r));
-}
-
-/* What was asked of the present attempt by training_job_interrupt(); one that is over has been heard. */
-static bool is_interrupted(const struct resource *r)
-{
-    return doc_int(r->row.want, "Interrupt.Attempt", -1) == training_attempt(r);
 }
 
 static bool is_stopped(const struct resource *r)
@@ -194,6 +189,12 @@ static const char *ended_message(struct arena *a, const char *usual, const struc
     return *report->message ? arena_printf(a, "%s. %s", usual, report->message) : usual;
 }
 
+/* One that is to come may have been told before a death, by a clock that has gone back since. */
+static bool was_interrupted(const struct pass *p, const struct resource *r, bool otherwise_explained)
+{
+    return training_is_taken_back(r, p->now_ms) || (training_taken_back_ms(r) != INT64_MAX && !otherwise_explained);
+}
+
 /* No instance runs any more. */
 static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
 {
@@ -210,7 +211,7 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
             at_ms = mate_ended_ms(p, &crew->mates[i]);
     crew_take_metrics(p->arena, r, crew);
     /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
-    if (stopped && is_interrupted(r) && !is_stopped(r) && !noted(r, "_Waited"))
+    if (stopped && was_interrupted(p, r, failed || lost) && !is_stopped(r) && !noted(r, "_Waited"))
         return begin_again(p, r, "Interrupted",
                            "Training job interrupted: its spot capacity was taken back. It goes on from its "
                            "checkpoints when there is capacity again",
@@ -321,18 +322,23 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
 {
     struct platform *platform = engine_context(p->engine);
     bool waited = p->now_ms >= waits_until_ms(r);
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || is_interrupted(r);
+    bool taken_back = training_is_taken_back(r, p->now_ms);
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back;
 
     pool_take_all(platform->pool, r->row.uid, crew->count, true);
     *ret_next_ms = p->now_ms + (noted(r, "_Phases") == 0 ? LOOK_MS : LOOK_LATER_MS);
     if (!waited)
         *ret_next_ms = least(*ret_next_ms, waits_until_ms(r));
+    if (!taken_back)
+        *ret_next_ms = least(*ret_next_ms, training_taken_back_ms(r));
     crew_take_starts(p->arena, r, crew, "TrainingStartTime");
     crew_take_phases(p->arena, r, crew);
     if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, training_usage(p->arena, r), err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew);
+    if (!ending && training_recommend(p, r, crew, err) < 0)
+        return -1;
     if (!ending)
         return crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type)
                    ? 0 : start_missing(p, r, crew, err);
@@ -342,7 +348,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         doc_set_integer(p->arena, r->status, "_Waited", 1);
         return crew_stop(p, crew, "MaxWaitTimeInSeconds", err);
     }
-    return crew_stop(p, crew, STOP_TAKEN_BACK, err);
+    return taken_back ? training_take_back(p, r, crew, err) : crew_stop(p, crew, STOP_TAKEN_BACK, err);
 }
 
 /* --- After the end --- */
@@ -415,29 +421,4 @@ bool training_owns(struct arena *a, const struct resource *r, const char *agent)
             return doc_bool(r->status, "_Retired", false);
     }
     return false;
-}
-
-/* --- Interruption --- */
-
-int training_job_interrupt(struct arena *a, struct engine *e, const char *arn, struct err *err)
-{
-    struct store *store = engine_world_of(e)->store;
-    struct resource r;
-    struct row row;
-
-    if (store_row_by_arn(a, store, arn, &row, err) < 0)
-        return err->kind == ERR_NOT_FOUND ? fail(err, ERR_NOT_FOUND, "there is no training job %s", arn) : -1;
-    if (strcmp(row.kind, training_job.name) != 0 || resource_load(a, e, row.uid, &r, err) < 0)
-        return fail(err, ERR_INVALID, "%s is no training job", arn);
-    if (!training_spec_of(r.row.spec).spot)
-        return fail(err, ERR_INVALID,
-                    "%s is no spot job: only what was created with EnableManagedSpotTraining can be interrupted",
-                    r.row.name);
-    if (strcmp(get_state(&r), "InProgress") != 0)
-        return fail(err, ERR_CONFLICT, "%s is %s: there is nothing to interrupt", r.row.name, get_state(&r));
-    if (!doc_has(r.status, "_Seen"))
-        return fail(err, ERR_CONFLICT, "%s has no instance at the moment: it is %s", r.row.name,
-                    doc_text(r.status, "SecondaryStatus"));
-    doc_set_integer(a, doc_member(a, r.want, "Interrupt", DOC_MAP), "Attempt", training_attempt(&r));
-    return resource_want(e, &r, err);
 }
