@@ -18,6 +18,8 @@ _Static_assert(sizeof(MD5_CTX) <= sizeof((struct digest *)0)->state, "the state 
 _Static_assert(sizeof(SHA_CTX) <= sizeof((struct digest *)0)->state, "the state is too small");
 _Static_assert(sizeof(SHA256_CTX) <= sizeof((struct digest *)0)->state, "the state is too small");
 
+enum { HKDF_INFO_MOST = 256 };
+
 void digest_start(struct digest *d, enum digest_kind kind)
 {
     void *state = d->state;
@@ -135,6 +137,29 @@ void hmac_sha1(unsigned char ret[static SHA1_SIZE], const void *key, size_t key_
 void hmac_sha256(unsigned char ret[static SHA256_SIZE], const void *key, size_t key_size, const void *data, size_t size)
 {
     hmac(DIGEST_SHA256, SHA256_SIZE, ret, key, key_size, data, size);
+}
+
+void hkdf_sha256(void *ret, size_t ret_size, struct str key, struct str salt, struct str info)
+{
+    unsigned char extracted[SHA256_SIZE], block[SHA256_SIZE], message[SHA256_SIZE + HKDF_INFO_MOST + 1];
+    size_t before = 0, done = 0;
+
+    assert(info.size <= HKDF_INFO_MOST && ret_size <= 255 * SHA256_SIZE);
+    hmac_sha256(extracted, salt.data, salt.size, key.data, key.size);
+    for (unsigned char i = 1; done < ret_size; i++) {
+        size_t part = ret_size - done < sizeof block ? ret_size - done : sizeof block;
+
+        memcpy(message, block, before);
+        memcpy(message + before, info.data, info.size);
+        message[before + info.size] = i;
+        hmac_sha256(block, extracted, sizeof extracted, message, before + info.size + 1);
+        memcpy((unsigned char *)ret + done, block, part);
+        done += part;
+        before = sizeof block;
+    }
+    OPENSSL_cleanse(extracted, sizeof extracted);
+    OPENSSL_cleanse(block, sizeof block);
+    OPENSSL_cleanse(message, sizeof message);
 }
 
 bool secret_equal(const void *a, const void *b, size_t size)

@@ -34,6 +34,9 @@ void hmac_sha1(unsigned char ret[static SHA1_SIZE], const void *key, size_t key_
 void hmac_sha256(unsigned char ret[static SHA256_SIZE], const void *key, size_t key_size, const void *data,
                  size_t size);
 
+/* RFC 5869: as many bytes as are wanted (at most 255 times the hash's), for one purpose, which 'info' names. */
+void hkdf_sha256(void *ret, size_t ret_size, struct str key, struct str salt, struct str info);
+
 /* Equal, in a time that depends on the size only. */
 bool secret_equal(const void *, const void *, size_t size);
 

@@ -54,6 +54,26 @@ static void test_hmac(void **state)
     assert_string_equal(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+/* RFC 5869, A.1 and A.3. */
+static void test_hkdf(void **state)
+{
+    unsigned char key[22], salt[13], info[10], out[42];
+    char hex[85];
+
+    memset(key, 0x0b, sizeof key);
+    for (size_t i = 0; i < sizeof salt; i++)
+        salt[i] = (unsigned char)i;
+    for (size_t i = 0; i < sizeof info; i++)
+        info[i] = (unsigned char)(0xf0 + i);
+    hkdf_sha256(out, sizeof out, (struct str){ (char *)key, sizeof key }, (struct str){ (char *)salt, sizeof salt },
+                (struct str){ (char *)info, sizeof info });
+    hex_encode(hex, out, sizeof out);
+    assert_string_equal(hex, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    hkdf_sha256(out, sizeof out, (struct str){ (char *)key, sizeof key }, STR(""), STR(""));
+    hex_encode(hex, out, sizeof out);
+    assert_string_equal(hex, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+}
+
 static void test_seal(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -83,7 +103,7 @@ static void test_seal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_known), cmocka_unit_test(test_hmac),
-                                        cmocka_unit_test(test_seal) };
+                                        cmocka_unit_test(test_hkdf), cmocka_unit_test(test_seal) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
