@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -16,15 +14,13 @@
 
 #include "agent/fastfile.h"
 #include "agent/fuse.h"
+#include "agent/helper.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/program.h"
 #include "run/exitrecord.h"
 #include "run/folder.h"
 
-extern char **environ;
-
-enum { MOUNTS_MAX = 20, HIGH_FD = 100, GONE_MS = 5000 };
+enum { MOUNTS_MAX = 20, HIGH_FD = 100 };
 
 struct mounted {
     const char *channel, *at;
@@ -120,36 +116,12 @@ static int take_mounts(struct feeder *f, pid_t running, bool started, struct err
 
 static int start(struct feeder *f, struct err *err)
 {
-    const char *program, *log = arena_printf(f->arena, "%s/" FOLDER_LOG, f->folder);
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    int r;
+    int fds[MOUNTS_MAX];
 
-    if (program_path(f->arena, "sagebrush-data", &program, err) < 0)
-        return -1;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    posix_spawn_file_actions_adddup2(&actions, 1, 2);
     for (int i = 0; i < f->count; i++)
-        posix_spawn_file_actions_adddup2(&actions, f->mounts[i].fd, FEEDER_FD + i);
-    posix_spawn_file_actions_addclosefrom_np(&actions, FEEDER_FD + f->count);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    r = posix_spawn(&f->child, program, &actions, &attributes, (char *[]){ (char *)program, (char *)f->folder, NULL },
-                    environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    if (r) {
-        f->child = 0;
-        return fail_errno(err, r, "start %s", program);
-    }
-    return 0;
+        fds[i] = f->mounts[i].fd;
+    return helper_start(&(struct helper){ .program = "sagebrush-data", .folder = f->folder, .fds = fds,
+                                          .count = f->count, .first_fd = FEEDER_FD }, &f->child, err);
 }
 
 int feeder_new(const struct order *o, const char *folder, bool started, struct feeder **ret, struct err *err)
@@ -217,16 +189,6 @@ const char *feeder_failed(struct arena *a, const char *folder)
 int feeder_remove(const char *folder, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    const char *lock = lock_of(a, folder);
-    pid_t pid = 1;
 
-    if (lock_signal(lock, SIGKILL, err) < 0)
-        return -1;
-    for (int waited_ms = 0; pid && waited_ms < GONE_MS; waited_ms += 5) {
-        if (lock_holder(lock, &pid, err) < 0)
-            return -1;
-        if (pid)
-            usleep(5000);
-    }
-    return 0;
+    return helper_end(lock_of(a, folder), err);
 }

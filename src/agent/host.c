@@ -19,6 +19,7 @@
 #include "agent/meter.h"
 #include "agent/ml.h"
 #include "agent/pinger.h"
+#include "agent/tunnel.h"
 #include "agent/uplink.h"
 #include "agent/volume.h"
 #include "agent/worker.h"
@@ -59,6 +60,7 @@ struct host {
 
     struct feeder *feeder; /* of pipes and FastFile channels, from the container's start on */
     struct loop_timer feeder_timer;
+    struct tunnel *tunnel; /* to the other instances, from the container's start on; NULL: none */
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
     struct gpu_fault gpu_fault; /* why the container has to end; no words: it need not */
@@ -219,6 +221,15 @@ static int start_feeder(struct host *h, bool started, struct err *err)
     return 0;
 }
 
+static int start_tunnel(struct host *h, struct err *err)
+{
+    const struct tunnel_options options = { .loop = h->loop, .order = h->order, .folder = h->folder,
+                                            .network = &h->uplink.network, .peers = h->uplink.peers,
+                                            .count = h->uplink.peer_count, .died = tell, .data = h };
+
+    return h->tunnel || !tunnel_wanted(h->order) ? 0 : tunnel_new(&options, &h->tunnel, err);
+}
+
 static int watch_folder(struct host *h, const char *name, struct loop_watch **watch, struct err *err)
 {
     const char *folder = arena_printf(h->arena, "%s/%s", h->folder, name);
@@ -248,7 +259,7 @@ static void begin_measuring(struct host *h)
 /* Network, listeners and watches: what belongs to a running container and not to its files. */
 static int set_up(struct host *h, bool started, struct err *err)
 {
-    if (uplink_connect(&h->uplink, err) < 0)
+    if (uplink_connect(&h->uplink, err) < 0 || start_tunnel(h, err) < 0)
         return -1;
     if (!h->process && !h->order->isolated && !h->api && *h->order->api_socket &&
         api_new(h->loop, h->clock, h->order, h->folder, &h->uplink.network, &h->api, err) < 0)
@@ -385,6 +396,8 @@ static const char *host_overfull(struct world *w, struct arena *a)
     if (*h->gpu_fault.words)
         return arena_printf(a, "InternalServerError: instance unhealthy: %s. Start the job again.",
                             h->gpu_fault.words);
+    if (*tunnel_failed(h->tunnel))
+        return tunnel_failed(h->tunnel);
     return *why ? why : volume_full(h->volume, a);
 }
 
@@ -506,6 +519,14 @@ static int end_feeder(struct host *h, struct err *err)
     return feeder_wanted(h->order) ? feeder_remove(h->folder, err) : 0;
 }
 
+/* Before the container's addresses are given back: its socket is bound to one of them. */
+static int end_tunnel(struct host *h, struct err *err)
+{
+    tunnel_free(h->tunnel);
+    h->tunnel = NULL;
+    return tunnel_wanted(h->order) ? tunnel_remove(h->folder, err) : 0;
+}
+
 static int host_tidy(struct world *w, struct err *err)
 {
     struct host *h = host_of(w);
@@ -518,7 +539,7 @@ static int host_tidy(struct world *w, struct err *err)
     loop_watch_free(h->handover_watch);
     h->watch = h->handover_watch = NULL;
     uplink_wait(&h->uplink);
-    if (box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
+    if (end_tunnel(h, err) < 0 || box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
         return -1;
     unlink(h->reserve);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
@@ -624,6 +645,7 @@ void host_free(struct host *h)
     cargo_end(&h->cargo);
     loop_timer_stop(h->loop, &h->feeder_timer);
     feeder_free(h->feeder);
+    tunnel_free(h->tunnel);
     meter_free(h->meter);
     volume_free(h->volume);
     gpu_monitor_free(h->gpus);
@@ -644,7 +666,7 @@ int host_abandon(struct host *h, struct err *err)
     _cleanup_arena_ struct arena *a = arena_new();
 
     uplink_wait(&h->uplink);
-    if (box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
+    if (end_tunnel(h, err) < 0 || box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
         return -1;
     /* What a removal could not reach below the mounts. */
     return tree_remove(h->folder, err);

@@ -37,6 +37,7 @@ static const struct doc_field fields[] = {
     DOC_DOC(struct order, environment, "environment"),
     DOC_DOC(struct order, hosts, "hosts"),
     DOC_DOC(struct order, peers, "peers"),
+    DOC_TEXT(struct order, tunnel_secret, "tunnel.secret"),
     DOC_TEXT(struct order, access_key_id, "role.access_key_id"),
     DOC_TEXT(struct order, secret_access_key, "role.secret_access_key"),
     DOC_TEXT(struct order, session_token, "role.session_token"),

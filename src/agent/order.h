@@ -23,6 +23,7 @@ struct order {
     /* train */
     const char *job_name, *job_arn, *output_s3_uri, *output_compression, *checkpoint_s3_uri, *checkpoint_path;
     const struct doc *hyper_parameters, *channels, *metric_definitions;
+    const char *tunnel_secret; /* what they send each other is sealed with it, in base64; "": it is not */
     const struct doc *peers; /* host name -> agent, its own too; NULL: it is alone */
     /* process: job_name, job_arn and channels, too */
     const struct doc *outputs, *job_config;

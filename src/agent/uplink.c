@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/tunnel.h"
 #include "base/fd.h"
 #include "run/folder.h"
 
@@ -21,7 +22,8 @@ static enum network_mode mode_of(const struct order *o)
         return NETWORK_OUT;
     if (!order_ends(o))
         return NETWORK_LOCAL;
-    return o->peers ? NETWORK_PEERS : NETWORK_NONE;
+    /* Through a tunnel it reaches them in any case. */
+    return !o->peers ? NETWORK_NONE : tunnel_wanted(o) ? NETWORK_LOCAL : NETWORK_PEERS;
 }
 
 static void *early_thread(void *data)
@@ -75,27 +77,34 @@ static int free_port(struct arena *a, const char *folder, int *ret, struct err *
     return folder_write(a, folder, "port.json", d, false, err);
 }
 
-/* The other hosts of the job have their addresses from now on, whenever they come. */
-static int join_peers(struct uplink *u, struct err *err)
+/* The other hosts of the job have their addresses from now on, whenever they come. Only those of a job without a tunnel
+ * are let through to each other. */
+static int find_peers(struct uplink *u, struct err *err)
 {
-    const struct doc *peers = u->order->peers;
+    const struct order *o = u->order;
+    size_t most = list_count(o->hosts);
     const char **names, **hosts, **lines;
-    int count = 0;
+    struct network *peers;
+    int count = 0, r;
 
-    if (!peers || u->peer_lines)
+    if (!o->peers || u->peer_lines)
         return 0;
-    names = arena_array_of(u->arena, const char *, peers->count);
-    hosts = arena_array_of(u->arena, const char *, peers->count);
-    lines = arena_array_of(u->arena, const char *, peers->count);
-    for (uint32_t i = 0; i < peers->count; i++)
-        if (strcmp(doc_value_text(peers->members[i].value), u->order->name) != 0) {
-            hosts[count] = peers->members[i].key;
-            names[count++] = doc_value_text(peers->members[i].value);
-        }
-    if (network_join(u->arena, u->order->run_folder, u->order->name, names, count, lines, err) < 0)
+    names = arena_array_of(u->arena, const char *, most);
+    hosts = arena_array_of(u->arena, const char *, most);
+    lines = arena_array_of(u->arena, const char *, most);
+    peers = arena_array_of(u->arena, struct network, most);
+    for (size_t i = 0; i < most; i++) {
+        hosts[count] = doc_value_text(o->hosts->items[i]);
+        names[count] = doc_text(o->peers, hosts[count]);
+        count += *names[count] && strcmp(names[count], o->name) != 0;
+    }
+    r = tunnel_wanted(o) ? network_meet(u->arena, o->run_folder, names, count, peers, err)
+                         : network_join(u->arena, o->run_folder, o->name, names, count, peers, err);
+    if (r < 0)
         return -1;
     for (int i = 0; i < count; i++)
-        lines[i] = arena_printf(u->arena, "%s %s", lines[i], hosts[i]);
+        lines[i] = arena_printf(u->arena, "%s %s", peers[i].address, hosts[i]);
+    u->peers = peers;
     u->peer_lines = lines;
     u->peer_count = count;
     return 0;
@@ -118,7 +127,7 @@ static int connect_container(struct uplink *u, struct err *err)
         network_setup(u->arena, u->order->run_folder, u->order->name, mode_of(u->order), &u->network, err) < 0)
         return -1;
     u->port = (int)u->order->port;
-    return join_peers(u, err);
+    return find_peers(u, err);
 }
 
 int uplink_connect(struct uplink *u, struct err *err)

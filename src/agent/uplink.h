@@ -17,6 +17,7 @@ struct uplink {
     struct network network; /* no address: there is none yet */
     int port;               /* where the container of an endpoint listens */
     struct arena *arena;
+    const struct network *peers; /* the other hosts of the job, in its order */
     const char *const *peer_lines; /* of /etc/hosts */
     int peer_count;
     bool connected;

@@ -6,11 +6,14 @@
 #include "base/str.h"
 #include "run/agents.h"
 #include "run/image.h"
+#include "run/tunnel_device.h"
 
 static int accept_order(struct arena *a, const struct runtime_config *config, const struct doc *order, struct err *err)
 {
     const struct image_places places = { config->data_folder, config->archives_folder };
 
+    if (doc_has(order, "tunnel") && tunnel_device_check(err) < 0)
+        return -1;
     return image_check(a, &places, doc_text(order, "image"), order_has_script(order), err);
 }
 

@@ -49,7 +49,9 @@ static const char rules[] =
     "table ip sagebrush {\n"
     "  set peers { type ipv4_addr . ipv4_addr; }\n"
     "  chain outbound { type nat hook postrouting priority 100; policy accept;\n"
-    "    ip saddr 10.213.0.0/16 oifname != \"sg[bi]*\" masquerade; }\n"
+    "    ip saddr 10.213.0.0/16 oifname \"lo\" accept;\n"
+    "    ip saddr 10.213.0.0/16 oifname \"sgb*\" accept; ip saddr 10.213.0.0/16 oifname \"sgi*\" accept;\n"
+    "    ip saddr 10.213.0.0/16 masquerade; }\n"
     "  chain forward { type filter hook forward priority 0; policy accept;\n"
     "    ip saddr . ip daddr @peers accept;\n"
     "    iifname \"sgi*\" drop; oifname \"sgi*\" drop; iifname \"sgb*\" oifname \"sgb*\" drop; }\n"
@@ -214,11 +216,21 @@ static int make_rules(struct err *err)
 }
 
 /* The kernel is asked, not the file: a firewall that reloads takes our table along, and isolation with it. */
-static bool has_rules(void)
+static bool has_table(void)
 {
     struct err ignored;
 
     return run_nft("list set ip sagebrush peers\n", &ignored) == 0;
+}
+
+/* The file says which: those of the version of this program before may be there. */
+static bool has_rules(struct arena *a)
+{
+    struct err ignored;
+    struct str made;
+
+    return file_read(a, POOL_FOLDER "/rules", sizeof rules, &made, &ignored) == 0 && str_is(made, rules) &&
+           has_table();
 }
 
 static int pool_reserve(struct arena *a, const char *owner, int *ret_index, struct err *err)
@@ -229,7 +241,7 @@ static int pool_reserve(struct arena *a, const char *owner, int *ret_index, stru
 
     if (pool_lock(&lock, err) < 0)
         return -1;
-    if ((!path_exists(POOL_FOLDER "/rules") || !has_rules()) && make_rules(err) < 0)
+    if (!has_rules(a) && make_rules(err) < 0)
         return -1;
     *ret_index = pool_find(owner, &others);
     if (*ret_index >= 0)
@@ -247,14 +259,6 @@ static int pool_reserve(struct arena *a, const char *owner, int *ret_index, stru
             return fail_errno(err, errno, "reserve an address");
     }
     return fail(err, ERR_LIMIT, "no container address is free: all %d are in use", POOL_SIZE);
-}
-
-static bool is_reserved(struct arena *a, int index, const char *owner)
-{
-    char target[4096];
-    ssize_t size = readlink(arena_printf(a, POOL_FOLDER "/%d", index), target, sizeof target);
-
-    return size >= 0 && (size_t)size == strlen(owner) && memcmp(target, owner, (size_t)size) == 0;
 }
 
 /* libnl's failures carry its own numbers. */
@@ -341,14 +345,12 @@ static int add_route(struct nl_sock *s, int interface, uint32_t target, int pref
     return r == -NLE_EXIST ? 0 : r;
 }
 
-struct inside {
-    const char *path;      /* the namespace's file */
+/* How a namespace is to look. */
+struct setup {
     const char *host_end;  /* the other end's name; NULL: no pair */
     int host_namespace;
     uint32_t address, gateway;
     bool out, peers;
-    struct err *err;
-    int result;
 };
 
 static bool is_namespace(const char *path)
@@ -379,7 +381,7 @@ static int enter(const char *path, struct err *err)
     return 0;
 }
 
-static int add_pair(struct nl_sock *s, const struct inside *in)
+static int add_pair(struct nl_sock *s, const struct setup *in)
 {
     struct rtnl_link *link = rtnl_link_veth_alloc(), *peer = rtnl_link_veth_get_peer(link);
     int r;
@@ -409,13 +411,13 @@ static int ipv6_off(const char *interface, struct err *err)
     return 0;
 }
 
-static int set_up_inside(const struct inside *in, struct err *err)
+static int set_up_inside(void *data, struct err *err)
 {
+    const struct setup *in = data;
     struct nl_sock *s = NULL;
     int lo, eth, r;
 
-    if (enter(in->path, err) < 0 || ipv6_off("all", err) < 0 || ipv6_off("default", err) < 0 ||
-        open_nl(&s, err) < 0)
+    if (ipv6_off("all", err) < 0 || ipv6_off("default", err) < 0 || open_nl(&s, err) < 0)
         return -1;
     lo = interface_of(s, "lo");
     r = interface_up(s, lo);
@@ -443,24 +445,33 @@ static int set_up_inside(const struct inside *in, struct err *err)
     return r < 0 ? fail_nl(err, r, "set up the container's network") : 0;
 }
 
-static void *inside_thread(void *data)
-{
-    struct inside *in = data;
+struct errand {
+    const char *path; /* the namespace's file */
+    int (*run)(void *data, struct err *err);
+    void *data;
+    struct err *err;
+    int result;
+};
 
-    in->result = set_up_inside(in, in->err);
+static void *errand_thread(void *data)
+{
+    struct errand *e = data;
+
+    e->result = enter(e->path, e->err) < 0 ? -1 : e->run(e->data, e->err);
     return NULL;
 }
 
 /* A thread of its own enters the namespace and ends: nobody else is moved. */
-static int inside(void *(*run)(void *), void *data, const int *result, struct err *err)
+static int inside(const char *path, int (*run)(void *data, struct err *err), void *data, struct err *err)
 {
+    struct errand e = { .path = path, .run = run, .data = data, .err = err, .result = -1 };
     pthread_t thread;
-    int r = pthread_create(&thread, NULL, run, data);
+    int r = pthread_create(&thread, NULL, errand_thread, &e);
 
     if (r)
         return fail_errno(err, r, "start a thread");
     pthread_join(thread, NULL);
-    return *result;
+    return e.result;
 }
 
 static int set_up_host_end(const char *name, uint32_t gateway, struct err *err)
@@ -503,8 +514,7 @@ int network_setup(struct arena *a, const char *run_folder, const char *name, enu
     const char *owner = arena_printf(a, "%s/%s", run_folder, name);
     _cleanup_fd_ int here = -1;
     struct network n = { .namespace_path = namespace_path(a, run_folder, name), .address = "", .gateway = "" };
-    struct inside in = { .path = n.namespace_path, .out = mode == NETWORK_OUT, .peers = mode == NETWORK_PEERS,
-                         .err = err, .result = -1 };
+    struct setup in = { .out = mode == NETWORK_OUT, .peers = mode == NETWORK_PEERS };
     int index;
 
     if (folder_make(arena_printf(a, "%s/netns", run_folder), 0700, err) < 0)
@@ -522,7 +532,7 @@ int network_setup(struct arena *a, const char *run_folder, const char *name, enu
         n.address = dotted(a, in.address);
         n.gateway = dotted(a, in.gateway);
     }
-    if (inside(inside_thread, &in, &in.result, err) < 0)
+    if (inside(n.namespace_path, set_up_inside, &in, err) < 0)
         return -1;
     if (in.host_end && set_up_host_end(in.host_end, in.gateway, err) < 0)
         return -1;
@@ -532,31 +542,47 @@ int network_setup(struct arena *a, const char *run_folder, const char *name, enu
     return 0;
 }
 
+int network_meet(struct arena *a, const char *run_folder, const char *const *peers, int count,
+                 struct network *ret_peers, struct err *err)
+{
+    int index;
+
+    for (int i = 0; i < count; i++) {
+        if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, peers[i]), &index, err) < 0)
+            return -1;
+        ret_peers[i] = (struct network){ .namespace_path = namespace_path(a, run_folder, peers[i]),
+                                         .address = dotted(a, address_of(index)),
+                                         .gateway = dotted(a, address_of(index) - 1) };
+    }
+    return 0;
+}
+
+/* The index of one who has not left since. */
+static bool find_reserved(struct arena *a, const char *run_folder, const char *name, int *ret_index)
+{
+    int others;
+
+    *ret_index = pool_find(arena_printf(a, "%s/%s", run_folder, name), &others);
+    return *ret_index >= 0;
+}
+
 int network_join(struct arena *a, const char *run_folder, const char *name, const char *const *peers, int count,
-                 const char **ret_addresses, struct err *err)
+                 struct network *ret_peers, struct err *err)
 {
     _cleanup_buf_ struct buf elements = { 0 };
     _cleanup_fd_ int lock = -1;
-    int index, *others = arena_array_of(a, int, (size_t)count);
+    int index, other;
 
-    if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, name), &index, err) < 0)
+    if (network_meet(a, run_folder, peers, count, ret_peers, err) < 0 || pool_lock(&lock, err) < 0)
         return -1;
+    if (!find_reserved(a, run_folder, name, &index))
+        return fail(err, ERR_CONFLICT, "%s has no network any more", name);
     for (int i = 0; i < count; i++) {
-        if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, peers[i]), &others[i], err) < 0)
-            return -1;
-        ret_addresses[i] = dotted(a, address_of(others[i]));
-    }
-    if (!count)
-        return 0;
-    if (pool_lock(&lock, err) < 0)
-        return -1;
-    for (int i = 0; i < count; i++) {
-        /* One that left since has given its address back. */
-        if (!is_reserved(a, others[i], arena_printf(a, "%s/%s", run_folder, peers[i])))
+        if (!find_reserved(a, run_folder, peers[i], &other))
             continue;
-        if (file_write_atomic(pair_path(a, index, others[i]), "", 0, 0600, err) < 0)
+        if (file_write_atomic(pair_path(a, index, other), "", 0, 0600, err) < 0)
             return -1;
-        pair_append(a, &elements, index, others[i]);
+        pair_append(a, &elements, index, other);
     }
     return elements.size ? run_nft(arena_printf(a, "add element ip sagebrush peers { %s }\n", elements.data), err) : 0;
 }
@@ -574,7 +600,7 @@ static int leave_peers(struct arena *a, int index, struct err *err)
         return 0;
     /* Without the table nobody is let through either. */
     if (run_nft(arena_printf(a, "add element ip sagebrush peers { %s }\ndelete element ip sagebrush peers { %s }\n",
-                             elements.data, elements.data), err) < 0 && has_rules())
+                             elements.data, elements.data), err) < 0 && has_table())
         return -1;
     folder = opendir(POOL_FOLDER);
     while (folder && result == 0 && (entry = readdir(folder)) != NULL)
@@ -639,22 +665,19 @@ int network_remove(struct arena *a, const char *run_folder, const char *name, st
 }
 
 struct listening {
-    const char *path, *address;
+    const char *address;
     int port, fd;
-    struct err *err;
-    int result;
 };
 
-static int listen_inside(struct listening *l, struct err *err)
+static int listen_inside(void *data, struct err *err)
 {
+    struct listening *l = data;
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)l->port) };
     _cleanup_fd_ int fd = -1;
     int one = 1;
 
     if (inet_pton(AF_INET, l->address, &to.sin_addr) != 1)
         return fail(err, ERR_INVALID, "%s is no address", l->address);
-    if (enter(l->path, err) < 0)
-        return -1;
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
         bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || listen(fd, 128) < 0)
@@ -664,20 +687,17 @@ static int listen_inside(struct listening *l, struct err *err)
     return 0;
 }
 
-static void *listen_thread(void *data)
-{
-    struct listening *l = data;
-
-    l->result = listen_inside(l, l->err);
-    return NULL;
-}
-
 int network_listen(const struct network *n, const char *address, int port, int *ret_fd, struct err *err)
 {
-    struct listening l = { n->namespace_path, address, port, -1, err, -1 };
+    struct listening l = { address, port, -1 };
 
-    if (inside(listen_thread, &l, &l.result, err) < 0)
+    if (inside(n->namespace_path, listen_inside, &l, err) < 0)
         return -1;
     *ret_fd = l.fd;
     return 0;
+}
+
+int network_inside(const struct network *n, int (*run)(void *data, struct err *err), void *data, struct err *err)
+{
+    return inside(n->namespace_path, run, data, err);
 }

@@ -26,16 +26,22 @@ struct network {
 int network_setup(struct arena *, const char *run_folder, const char *name, enum network_mode, struct network *ret,
                   struct err *err);
 
-/* After network_setup of 'name': it and its peers, containers of this host by name, may talk to each other from now on.
- * A peer that is not there yet has its address reserved; it gets it when it is set up, and network_remove gives it back
- * also when that never came. ret_addresses: one for each. */
+/* What other containers of this host have, or will have: a peer that is not there yet has its address reserved; it gets
+ * it when it is set up, and network_remove gives it back also when that never came. ret_peers: one for each. */
+int network_meet(struct arena *, const char *run_folder, const char *const *peers, int count,
+                 struct network *ret_peers, struct err *err);
+
+/* The same, after network_setup of 'name': and it and its peers may talk to each other from now on. */
 int network_join(struct arena *, const char *run_folder, const char *name, const char *const *peers, int count,
-                 const char **ret_addresses, struct err *err);
+                 struct network *ret_peers, struct err *err);
 
 /* Not there is fine. */
 int network_remove(struct arena *, const char *run_folder, const char *name, struct err *err);
 
 /* A listening socket bound inside the namespace; works from any thread and changes nothing for it. */
 int network_listen(const struct network *, const char *address, int port, int *ret_fd, struct err *err);
+
+/* Runs a function inside the namespace, on a thread of its own. */
+int network_inside(const struct network *, int (*run)(void *data, struct err *err), void *data, struct err *err);
 
 #endif

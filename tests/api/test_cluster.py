@@ -1,8 +1,14 @@
 """Jobs of several instances: they find each other, live and die together, and leave one model."""
+import hashlib
 import io
 import json
+import os
 import pathlib
+import signal
+import socket
+import subprocess
 import tarfile
+import threading
 
 import pytest
 
@@ -65,6 +71,100 @@ def test_they_find_each_other(server, aws, unique, isolated):
     assert all(json.loads(files[f"algo-{i}.json"]) == {"sum": 3, "hosts": ["algo-1", "algo-2", "algo-3"]} for i in (1, 2, 3))
     assert not list((server.data / "agents").glob("*")) or wait_for(
         lambda: not list((server.data / "agents").glob("*")), 30, "the sweep")
+
+
+class Wire:
+    """What goes over this machine's interfaces, loopback and the containers' included, while it is open."""
+
+    def __init__(self, *words):
+        self.words, self.seen, self.datagrams = [w.encode() for w in words], set(), 0
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
+        self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        self.socket.settimeout(0.1)
+        self.ends = False
+        self.thread = threading.Thread(target=self.listen)
+
+    def listen(self):
+        while not self.ends:
+            try:
+                packet = self.socket.recv(1 << 17)
+            except TimeoutError:
+                continue
+            self.seen |= {w for w in self.words if w in packet}
+            # IPv4, UDP, to the tunnel's port.
+            self.datagrams += packet[12:14] == b"\x08\x00" and packet[23] == 17 and packet[36:38] == b"\x4e\xf5"
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ends = True
+        self.thread.join()
+        self.socket.close()
+
+
+@pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
+@pytest.mark.parametrize("encrypted", [False, True], ids=["clear", "encrypted"])
+def test_nobody_reads_along(server, aws, unique, encrypted, isolated):
+    session = sagemaker.Session()
+    word = hashlib.sha256(unique.encode()).hexdigest()
+    with Wire(word) as wire:
+        estimator(session, 3, enable_network_isolation=isolated, encrypt_inter_container_traffic=encrypted).fit(
+            job_name=unique, wait=False)
+        done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert done["EnableInterContainerTrafficEncryption"] == encrypted
+    for host, text in lines(aws, unique).items():
+        assert any(line.startswith(f"the sum is 3 at {host} 10.213.") for line in text), text
+    assert (wire.seen == set()) == encrypted
+    assert (wire.datagrams > 20) == encrypted
+
+
+def folders(server, job):
+    """The agents' folders of a job, by host."""
+    found = {}
+    for order in (server.data / "agents").glob("*/order.json"):
+        order = json.loads(order.read_text()) | {"folder": order.parent}
+        if order.get("job_name") == job:
+            found[order["host_name"]] = order
+    return found
+
+
+def talked(aws, job):
+    return max([int(line.split()[1]) for line in lines(aws, job).get("algo-2", []) if line.startswith("talked")] or [0])
+
+
+def pid_in(path):
+    return int(subprocess.check_output(["fuser", path], text=True, stderr=subprocess.DEVNULL))
+
+
+def test_a_tunnel_outlives_its_agent_and_not_its_keys(server, aws, unique):
+    session = sagemaker.Session()
+    estimator(session, 2, {"talks": "on"}, encrypt_inter_container_traffic=True, max_retry_attempts=1).fit(
+        job_name=unique, wait=False)
+    wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
+    first = folders(server, unique)
+    secrets = {order["tunnel"]["secret"] for order in first.values()}
+    assert len(first) == 2 and len(secrets) == 1
+    tunnels = {host: pid_in(order["folder"] / "tunnel.pid") for host, order in first.items()}
+    # Another agent takes over; what the tunnel carries does not stop.
+    for order in first.values():
+        os.kill(pid_in(order["folder"] / "agent.pid"), signal.SIGKILL)
+    before = talked(aws, unique)
+    wait_for(lambda: talked(aws, unique) > before + 20, 60, "more words over the tunnel", 0.2)
+    assert tunnels == {host: pid_in(order["folder"] / "tunnel.pid") for host, order in first.items()}
+    # Without it the attempt is over, and the next has another secret.
+    os.kill(tunnels["algo-2"], signal.SIGKILL)
+    second = wait_for(lambda: {h: o for h, o in folders(server, unique).items()
+                               if o["tunnel"]["secret"] not in secrets} or None, 60, "the second attempt", 0.2)
+    described = aws("sagemaker").describe_training_job(TrainingJobName=unique)
+    assert any("encrypts the traffic" in t["StatusMessage"] for t in described["SecondaryStatusTransitions"]
+               if t["Status"] == "Restarting"), described
+    assert second
+    aws("sagemaker").stop_training_job(TrainingJobName=unique)
+    assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
+    wait_for(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in tunnels.values()), 30, "the tunnels' ends")
 
 
 def test_one_fails_all_end(aws, unique):

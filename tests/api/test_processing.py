@@ -202,6 +202,25 @@ print(me["hosts"])
     assert sorted(j.lines()) == ["['algo-1', 'algo-2']", "b'hello'"]
 
 
+def test_two_instances_with_encryption(job):
+    """What they send each other goes through the tunnel; tests/api/test_cluster.py listens to it."""
+    j = job("""
+import os, socket, time
+if os.uname().nodename == "algo-2":
+    s = socket.create_server(("", 7777)); print(s.accept()[0].recv(10)); raise SystemExit
+for _ in range(600):
+    try:
+        socket.create_connection(("algo-2", 7777)).send(b"hello"); break
+    except OSError: time.sleep(0.05)
+print("tunnel0" in [name for _, name in socket.if_nameindex()])
+""", NetworkConfig={"EnableInterContainerTrafficEncryption": True})
+    of_two(j.request)
+    d = j.create().ended()
+    assert d["ProcessingJobStatus"] == "Completed", d.get("FailureReason")
+    assert d["NetworkConfig"]["EnableInterContainerTrafficEncryption"] is True
+    assert sorted(j.lines()) == ["True", "b'hello'"]
+
+
 def test_one_instance_that_fails_ends_the_other(job):
     j = job("""
 import os, time

@@ -3,9 +3,13 @@
 
 #include <string.h>
 
+#include "base/str.h"
 #include "engine/engine.h"
 #include "run/runtime.h"
+#include "services/platform.h"
 #include "services/sagemaker/instance_gpus.h"
+#include "sign/digest.h"
+#include "sign/esp.h"
 
 enum { GRACE_S = 120 }; /* SIGTERM to SIGKILL, "How SageMaker stops a training job" in the developer guide */
 
@@ -44,6 +48,21 @@ int crew_look(struct pass *p, const struct resource *r, const struct crew_of *of
 const char *crew_host(struct arena *a, int instance)
 {
     return arena_printf(a, "algo-%d", instance + 1);
+}
+
+/* Derived, not kept: there is no place to read it from, and an instance that is started later gets the same. */
+struct doc *crew_tunnel(struct pass *p, const struct resource *r, int attempt)
+{
+    const struct platform *platform = engine_context(p->engine);
+    const char *purpose = arena_printf(p->arena, "sagebrush tunnel/%s/%d", r->row.uid, attempt);
+    unsigned char secret[ESP_SECRET_SIZE];
+    struct doc *d = doc_map(p->arena);
+
+    hkdf_sha256(secret, sizeof secret,
+                (struct str){ (const char *)platform->session_key, sizeof platform->session_key }, STR(""),
+                str_of(purpose));
+    doc_set_string(p->arena, d, "secret", base64_encode(p->arena, secret, sizeof secret));
+    return d;
 }
 
 static bool is_lost(const struct mate *m)

@@ -26,6 +26,10 @@ int crew_look(struct pass *, const struct resource *, const struct crew_of *, st
 
 const char *crew_host(struct arena *, int instance); /* "algo-1" */
 
+/* The order's "tunnel": what the instances of an attempt seal what they send each other with. Each attempt has its own,
+ * and it is the same whenever it is asked for. */
+struct doc *crew_tunnel(struct pass *, const struct resource *, int attempt);
+
 /* Into the status; 'start_member' is that of the first one's start. */
 void crew_take_starts(struct arena *, struct resource *, const struct crew *, const char *start_member);
 

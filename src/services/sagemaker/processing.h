@@ -9,7 +9,7 @@
 struct processing_spec {
     const char *name, *image, *role_arn, *instance_type;
     int64_t instance_count, volume_gb, max_runtime_s;
-    bool isolated;
+    bool isolated, encrypted;
     const struct doc *environment, *entrypoint, *arguments, *inputs, *outputs, *preferences;
 };
 struct processing_spec processing_spec_of(const struct doc *input);

@@ -28,6 +28,7 @@ static const struct doc_field spec_fields[] = {
     DOC_DOC(struct processing_spec, preferences, "ProcessingResources.ClusterConfig.InstancePreferences"),
     DOC_INT(struct processing_spec, max_runtime_s, "StoppingCondition.MaxRuntimeInSeconds"),
     DOC_BOOL(struct processing_spec, isolated, "NetworkConfig.EnableNetworkIsolation"),
+    DOC_BOOL(struct processing_spec, encrypted, "NetworkConfig.EnableInterContainerTrafficEncryption"),
     DOC_DOC(struct processing_spec, environment, "Environment"),
     DOC_DOC(struct processing_spec, inputs, "ProcessingInputs"),
     DOC_DOC(struct processing_spec, outputs, "ProcessingOutputConfig.Outputs"),

@@ -155,6 +155,8 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
     doc_set(a, order, "hosts", hosts_of(a, (int)s.instance_count));
     if (s.instance_count > 1)
         doc_set(a, order, "peers", peers_of(a, r, (int)s.instance_count));
+    if (s.instance_count > 1 && s.encrypted)
+        doc_set(a, order, "tunnel", crew_tunnel(p, r, 0));
     doc_set_string(a, order, "host_name", host);
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);

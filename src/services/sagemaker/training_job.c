@@ -38,6 +38,7 @@ static const struct doc_field spec_fields[] = {
     DOC_INT(struct training_spec, max_wait_s, "StoppingCondition.MaxWaitTimeInSeconds"),
     DOC_INT(struct training_spec, retries, "RetryStrategy.MaximumRetryAttempts"),
     DOC_BOOL(struct training_spec, isolated, "EnableNetworkIsolation"),
+    DOC_BOOL(struct training_spec, encrypted, "EnableInterContainerTrafficEncryption"),
     DOC_BOOL(struct training_spec, spot, "EnableManagedSpotTraining"),
     DOC_DOC(struct training_spec, environment, "Environment"),
     DOC_DOC(struct training_spec, hyper_parameters, "HyperParameters"),
@@ -172,7 +173,7 @@ static int describe(struct call *c, const struct resource *r, struct err *err)
 
     /* AWS tells these of every job, and clients take them without looking: Estimator.attach() the key. */
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
-        if (!doc_has(c->output, switches[i]))
+        if (!doc_has(r->row.spec, switches[i]))
             doc_set_boolean(c->arena, c->output, switches[i], false);
     if (!doc_has(output, "KmsKeyId"))
         doc_set_string(c->arena, output, "KmsKeyId", "");

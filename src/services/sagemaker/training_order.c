@@ -68,6 +68,8 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set(a, order, "hosts", hosts_of(a, &s));
     if (s.instance_count > 1)
         doc_set(a, order, "peers", peers_of(a, r, &s));
+    if (s.instance_count > 1 && s.encrypted)
+        doc_set(a, order, "tunnel", crew_tunnel(p, r, training_attempt(r)));
     doc_set_string(a, order, "host_name", host);
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);

@@ -1,14 +1,18 @@
 /* Who may talk to whom, as the kernel's table has it, on a host of its own. Needs root, as containers do; skipped
  * without. */
+#include <arpa/inet.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "run/network.h"
+#include "run/tunnel_device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,12 +67,14 @@ static bool may_talk(struct fixture *f, const char *one, const char *other)
 
 static void join(struct fixture *f, const char *name, const char *const *peers, int count, const char **addresses)
 {
-    struct network n;
+    struct network n, others[24];
     struct err err = { 0 };
 
     if (network_setup(f->arena, f->run, name, NETWORK_PEERS, &n, &err) < 0 ||
-        network_join(f->arena, f->run, name, peers, count, addresses + 1, &err) < 0)
+        network_join(f->arena, f->run, name, peers, count, others, &err) < 0)
         fail_msg("%s", err.text);
+    for (int i = 0; i < count; i++)
+        addresses[i + 1] = others[i].address;
     addresses[0] = n.address;
 }
 
@@ -128,6 +134,64 @@ static void many_are_still_let_through_when_the_table_is_made_anew(void **state)
     leave(f, "x");
 }
 
+struct visit {
+    const char *address;
+    int errno_value; /* 0: there is a way */
+};
+
+static int look_for_way(void *data, struct err *err)
+{
+    struct visit *v = data;
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7400) };
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(inet_pton(AF_INET, v->address, &to.sin_addr), 1);
+    v->errno_value = connect(s, (struct sockaddr *)&to, sizeof to) < 0 ? errno : 0;
+    close(s);
+    return 0;
+}
+
+static int way(const struct network *n, const char *address)
+{
+    struct visit v = { .address = address };
+    struct err err;
+
+    assert_int_equal(network_inside(n, look_for_way, &v, &err), 0);
+    return v.errno_value;
+}
+
+/* The peers through the tunnel or not at all; the outside as ever; nobody is let through in clear text. */
+static void without_its_tunnel_a_peer_is_out_of_reach(void **state)
+{
+    struct fixture *f = *state;
+    struct network a, b, again;
+    int device = -1, s = -1, none;
+    struct err err = { 0 };
+
+    if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0)
+        skip();
+    assert_int_equal(network_setup(f->arena, f->run, "a", NETWORK_OUT, &a, &err), 0);
+    assert_int_equal(network_meet(f->arena, f->run, (const char *const[]){ "b" }, 1, &b, &err), 0);
+    assert_int_equal(way(&a, b.address), 0); /* by the default route, as far as the rules let it */
+    if (tunnel_device_open(&a, &b, 1, &device, &s, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(way(&a, b.address), 0);
+    assert_int_equal(way(&a, "10.213.255.250"), EHOSTUNREACH);
+    assert_int_equal(way(&a, "192.0.2.1"), 0);
+    assert_false(may_talk(f, a.address, b.address));
+    assert_int_equal(network_setup(f->arena, f->run, "b", NETWORK_LOCAL, &again, &err), 0);
+    assert_string_equal(again.address, b.address);
+    assert_false(may_talk(f, a.address, b.address));
+    /* Another one for the same container would be another counter. */
+    assert_int_equal(tunnel_device_open(&a, &b, 1, &none, &none, &err), -1);
+    close(device);
+    assert_int_equal(way(&a, b.address), EHOSTUNREACH);
+    assert_int_equal(way(&a, "192.0.2.1"), 0);
+    close(s);
+    leave(f, "a");
+    leave(f, "b");
+}
+
 /* Neither its reservations nor its table are those of this machine. */
 static void be_another_host(void)
 {
@@ -145,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_goes_leaves_no_way_behind, begin, end),
         cmocka_unit_test_setup_teardown(many_are_still_let_through_when_the_table_is_made_anew, begin, end),
+        cmocka_unit_test_setup_teardown(without_its_tunnel_a_peer_is_out_of_reach, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

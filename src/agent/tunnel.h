@@ -1,0 +1,43 @@
+/* tunnel.h - sagebrush-tunnel, the program that seals what the instances of a job send each other
+ * (EnableInterContainerTrafficEncryption), kept beside the agent.
+ *
+ * It is a process of its own, so that it goes on when the agent is killed, and another agent finds it. It is started
+ * once: when it dies, its counters die with it, and under the same keys others must never be begun. The device dies
+ * with it too, so that nothing leaves the container in clear text: the attempt has failed. */
+#ifndef AGENT_TUNNEL_H
+#define AGENT_TUNNEL_H
+
+#include "agent/order.h"
+#include "net/loop.h"
+#include "run/network.h"
+
+#define TUNNEL_LOCK "tunnel.pid" /* there since it was started, locked as long as it lives */
+
+enum { TUNNEL_DEVICE_FD = 3, TUNNEL_SOCKET_FD = 4 };
+
+struct tunnel;
+
+struct tunnel_options {
+    struct loop *loop;
+    const struct order *order;
+    const char *folder;
+    const struct network *network;  /* of the container */
+    const struct network *peers;    /* of the others, in the order of the job's hosts without this one */
+    int count;
+    void (*died)(void *data);
+    void *data;
+};
+
+bool tunnel_wanted(const struct order *);
+
+/* Starts it, or finds it started; one that has died is not started again. */
+int tunnel_new(const struct tunnel_options *, struct tunnel **ret, struct err *err);
+void tunnel_free(struct tunnel *); /* it goes on; NULL is fine */
+
+/* Why the job cannot go on; "" when it can. NULL is fine. */
+const char *tunnel_failed(const struct tunnel *);
+
+/* Ends it, whoever started it. */
+int tunnel_remove(const char *folder, struct err *err);
+
+#endif

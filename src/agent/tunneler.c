@@ -1,0 +1,256 @@
+/* tunneler.c - sagebrush-tunnel FOLDER OWN PEER...: carries the packets between a container's tunnel device and those
+ * of the other instances of its job, sealed, for as long as the folder is there and nobody ends it. OWN and PEER are
+ * NUMBER:ADDRESS:HOST, of a container and of this host's end of its network. Started by the agent, with the device and
+ * the socket as descriptors.
+ *
+ * A thread for each direction; they share nothing but what does not change. What cannot be delivered, nobody sealed or
+ * is from or to somebody else is dropped in silence, as networks do. */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/ip.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/order.h"
+#include "agent/tunnel.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "run/folder.h"
+#include "run/tunnel_device.h"
+#include "sign/esp.h"
+
+enum { LOOK_S = 2, BUFFER_SIZE = ESP_HEAD + UINT16_MAX + ESP_TAIL_MOST };
+
+struct peer {
+    int number;
+    struct in_addr address;
+    struct sockaddr_in host;
+    struct esp_out *out;
+    struct esp_in *in;
+};
+
+static struct tunneler {
+    struct in_addr own;
+    struct peer *peers;
+    int count;
+} tunnel;
+
+/* A packet that cannot be delivered: its receiver is not there, or it is no packet that the kernel takes. */
+static bool passes(int error)
+{
+    return error == EINTR || error == ENETUNREACH || error == EHOSTUNREACH || error == ECONNREFUSED ||
+           error == ENOBUFS || error == EPERM || error == EMSGSIZE || error == EINVAL;
+}
+
+/* Without us there is no way between the instances: the agent sees it and ends the job. */
+static _Noreturn void give_up(const char *what)
+{
+    log_error("tunnel.broken", "what=%s why=%s", what, strerror(errno));
+    exit(1);
+}
+
+/* --- Out --- */
+
+static struct peer *peer_at(struct in_addr address)
+{
+    for (int i = 0; i < tunnel.count; i++)
+        if (tunnel.peers[i].address.s_addr == address.s_addr)
+            return &tunnel.peers[i];
+    return NULL;
+}
+
+/* Its header, of which only the addresses matter here. */
+static bool read_header(const char *packet, size_t size, struct ip *ret)
+{
+    if (size < sizeof *ret)
+        return false;
+    memcpy(ret, packet, sizeof *ret);
+    return ret->ip_v == 4;
+}
+
+static void *carry_out(void *unused)
+{
+    static char buffer[BUFFER_SIZE];
+
+    for (;;) {
+        ssize_t n = read(TUNNEL_DEVICE_FD, buffer + ESP_HEAD, TUNNEL_MTU);
+        struct peer *p;
+        struct ip header;
+        size_t size;
+
+        if (n < 0 && errno != EINTR)
+            give_up("device");
+        if (n < 0 || !read_header(buffer + ESP_HEAD, (size_t)n, &header))
+            continue;
+        p = peer_at(header.ip_dst);
+        if (!p || header.ip_src.s_addr != tunnel.own.s_addr)
+            continue;
+        size = esp_seal(p->out, buffer, (size_t)n);
+        if (!size) {
+            errno = EOVERFLOW;
+            give_up("keys");
+        }
+        if (sendto(TUNNEL_SOCKET_FD, buffer, size, 0, (struct sockaddr *)&p->host, sizeof p->host) < 0 &&
+            !passes(errno))
+            give_up("socket");
+    }
+    return NULL;
+}
+
+/* --- In --- */
+
+static struct peer *peer_of(int number)
+{
+    for (int i = 0; i < tunnel.count; i++)
+        if (tunnel.peers[i].number == number)
+            return &tunnel.peers[i];
+    return NULL;
+}
+
+static void *carry_in(void *unused)
+{
+    static char buffer[BUFFER_SIZE];
+
+    for (;;) {
+        ssize_t n = recv(TUNNEL_SOCKET_FD, buffer, sizeof buffer, 0);
+        struct str packet;
+        struct ip header;
+        struct peer *p;
+
+        if (n < 0 && errno != EINTR)
+            give_up("socket");
+        if (n < 0)
+            continue;
+        p = peer_of(esp_from(buffer, (size_t)n));
+        if (!p || !esp_open(p->in, buffer, (size_t)n, &packet))
+            continue;
+        /* Who has the secret speaks for itself only. */
+        if (!read_header(packet.data, packet.size, &header) || header.ip_src.s_addr != p->address.s_addr ||
+            header.ip_dst.s_addr != tunnel.own.s_addr)
+            continue;
+        if (write(TUNNEL_DEVICE_FD, packet.data, packet.size) < 0 && !passes(errno))
+            give_up("device");
+    }
+    return NULL;
+}
+
+/* --- The beginning --- */
+
+/* For good: the lock is on the file before the file has its name, and the name is never given twice. Who came first has
+ * used the keys, and whoever came second would use the same counters with them. */
+static int claim(struct arena *a, const char *folder, struct err *err)
+{
+    const char *path = arena_printf(a, "%s/" TUNNEL_LOCK, folder);
+    const char *temporary = arena_printf(a, "%s.%d", path, (int)getpid());
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), r;
+
+    if (fd < 0)
+        return fail_errno(err, errno, "create %s", temporary);
+    r = fcntl(fd, F_SETLK, &lock) < 0 || link(temporary, path) < 0 ? errno : 0;
+    unlink(temporary);
+    return r ? fail_errno(err, r, "take %s", path) : 0;
+}
+
+static int read_peer(const char *text, struct peer *ret, struct err *err)
+{
+    char address[INET_ADDRSTRLEN], host[INET_ADDRSTRLEN];
+    struct peer p = { .host = { .sin_family = AF_INET, .sin_port = htons(TUNNEL_PORT) } };
+
+    if (sscanf(text, "%d:%15[0-9.]:%15[0-9.]", &p.number, address, host) != 3 || p.number < 1 ||
+        p.number > ESP_HOSTS_MOST || inet_pton(AF_INET, address, &p.address) != 1 ||
+        inet_pton(AF_INET, host, &p.host.sin_addr) != 1)
+        return fail(err, ERR_INVALID, "\"%s\" is no peer", text);
+    *ret = p;
+    return 0;
+}
+
+/* The first is who we are. */
+static int read_peers(char **texts, int count, const unsigned char *secret, struct err *err)
+{
+    struct peer own;
+
+    if (read_peer(texts[0], &own, err) < 0)
+        return -1;
+    tunnel.own = own.address;
+    tunnel.count = count - 1;
+    tunnel.peers = calloc((size_t)count, sizeof *tunnel.peers);
+    assert(tunnel.peers);
+    for (int i = 0; i < tunnel.count; i++) {
+        struct peer *p = &tunnel.peers[i];
+
+        if (read_peer(texts[i + 1], p, err) < 0)
+            return -1;
+        if (p->number == own.number)
+            return fail(err, ERR_INVALID, "peer %d is ourselves", p->number);
+        p->out = esp_out_new(secret, own.number, p->number, ESP_REKEY);
+        p->in = esp_in_new(secret, p->number, own.number);
+    }
+    return 0;
+}
+
+static int read_secret(struct arena *a, const char *folder, struct str *ret, struct err *err)
+{
+    const struct doc *d;
+    struct order order;
+
+    if (folder_read(a, folder, FOLDER_ORDER, &d, err) < 0)
+        return -1;
+    if (!d)
+        return fail(err, ERR_NOT_FOUND, "%s has no order", folder);
+    if (order_read(d, &order, err) < 0)
+        return -1;
+    if (!base64_decode(a, str_of(order.tunnel_secret), ret) || ret->size != ESP_SECRET_SIZE)
+        return fail(err, ERR_INVALID, "the order has no secret for the tunnel");
+    return 0;
+}
+
+static void begin_thread(void *(*run)(void *))
+{
+    pthread_t thread;
+    int r = pthread_create(&thread, NULL, run, NULL);
+
+    assert(r == 0);
+    pthread_detach(thread);
+}
+
+static int run(struct arena *a, const char *folder, char **peers, int count, struct err *err)
+{
+    struct str secret;
+
+    if (read_secret(a, folder, &secret, err) < 0 || claim(a, folder, err) < 0 ||
+        read_peers(peers, count, (const unsigned char *)secret.data, err) < 0)
+        return -1;
+    begin_thread(carry_out);
+    begin_thread(carry_in);
+    log_info("tunnel.started", "folder=%s peers=%d", folder, tunnel.count);
+    /* A data directory that was removed takes us along. */
+    while (access(arena_printf(a, "%s/" FOLDER_ORDER, folder), F_OK) == 0)
+        sleep(LOOK_S);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct err err = { 0 };
+
+    log_setup("sagebrush-tunnel", LOG_INFO);
+    if (argc < 3 || argv[1][0] != '/') {
+        fprintf(stderr, "usage: sagebrush-tunnel FOLDER OWN PEER...\n\nSeals what the instances of the job in FOLDER "
+                        "send each other. Started by sagebrush-agent.\n");
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    if (run(a, argv[1], argv + 2, argc - 2, &err) == 0)
+        return 0;
+    log_error("tunnel.failed", "folder=%s why=%s", argv[1], log_quote(a, err.text));
+    return 1;
+}
