@@ -14,6 +14,8 @@ struct order {
     const char *name, *uid, *work, *image, *host_name, *instance_type, *region, *account, *runtime, *data_folder,
         *run_folder, *archives_folder, *api_socket, *admin_socket, *log_group, *log_stream;
     bool isolated, spot;
+    bool infra_check;      /* the instance is looked at thoroughly before its container starts */
+    int64_t quiet_after_s; /* without a sign of life: it is told of; 0: never */
     int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes, checkpoint_bytes_per_s;
     int64_t gpus_absent;     /* so many has its type, and this machine has none */
     const struct doc *gpus;  /* the indices of those it may use; NULL: none */

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -181,4 +182,59 @@ static int remove_here(struct arena *a, const char *point, void *context)
 int cgroup_remove(struct arena *a, const char *name, struct err *err)
 {
     return each_hierarchy(a, remove_here, &(struct removal){ name, err });
+}
+
+/* --- Can one be made? --- */
+
+struct trial {
+    const char *name;
+    bool cpu, memory; /* can be limited in one of the hierarchies seen so far */
+    struct err *err;
+};
+
+/* In version 2 the root's list says what its groups can be given; who makes the first one asks for it. */
+static bool controls(struct arena *a, const char *point, const char *group, const char *file, const char *controller)
+{
+    struct err ignored;
+    struct str text, word;
+
+    if (path_exists(arena_printf(a, "%s/%s", group, file)))
+        return true;
+    if (file_read(a, arena_printf(a, "%s/cgroup.controllers", point), FILE_LIMIT, &text, &ignored) < 0)
+        return false;
+    for (text = str_trim(text); text.size;) {
+        if (!str_cut(text, ' ', &word, &text)) {
+            word = text;
+            text.size = 0;
+        }
+        if (str_is(word, controller))
+            return true;
+    }
+    return false;
+}
+
+static int try_here(struct arena *a, const char *point, void *context)
+{
+    struct trial *t = context;
+    const char *path = arena_printf(a, "%s/sagebrush-%s", point, t->name);
+
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return fail_errno(t->err, errno, "no group can be made in %s", point);
+    t->cpu = t->cpu || controls(a, point, path, "cpu.shares", "cpu");
+    t->memory = t->memory || controls(a, point, path, "memory.limit_in_bytes", "memory");
+    if (rmdir(path) < 0)
+        return fail_errno(t->err, errno, "a group cannot be removed from %s", point);
+    return 0;
+}
+
+int cgroup_try(struct arena *a, const char *name, struct err *err)
+{
+    struct trial t = { .name = name, .err = err };
+
+    if (each_hierarchy(a, try_here, &t) < 0)
+        return -1;
+    if (!t.cpu || !t.memory)
+        return fail(err, ERR_INTERNAL, "%s cannot be limited: no hierarchy has the controller",
+                    t.memory ? "cores" : t.cpu ? "memory" : "neither cores nor memory");
+    return 0;
 }

@@ -23,6 +23,9 @@ void cgroup_read(struct arena *, const char *name, struct cgroup_usage *ret);
 /* Its processes; returns how many. Not there: none. */
 size_t cgroup_processes(struct arena *, const char *name, int64_t **ret);
 
+/* Whether a group can be made here, with limits for cores and memory: makes one of that name and removes it. */
+int cgroup_try(struct arena *, const char *name, struct err *err);
+
 /* Kills what is left in it and removes it from every hierarchy. Not there is fine. */
 int cgroup_remove(struct arena *, const char *name, struct err *err);
 

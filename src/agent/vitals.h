@@ -1,0 +1,34 @@
+/* vitals.h - while the container runs: is the instance still fit, and does the container still do anything? */
+#ifndef AGENT_VITALS_H
+#define AGENT_VITALS_H
+
+#include "agent/order.h"
+#include "base/clock.h"
+#include "net/loop.h"
+#include "run/gpu_monitor.h"
+#include "run/network.h"
+
+struct vitals;
+
+struct vitals_options { /* all of it lives longer */
+    struct loop *loop;
+    struct clock *clock;
+    const struct order *order;
+    const char *folder;            /* of the agent */
+    const struct network *network; /* NULL: it has none of its own */
+    struct gpu_monitor *gpus;      /* NULL: it has none */
+    void (*happened)(void *data);  /* on the loop: there is trouble, or it became quiet, or is no more */
+    void *data;
+};
+
+struct vitals *vitals_new(const struct vitals_options *);
+void vitals_free(struct vitals *); /* NULL is fine */
+
+/* Why the instance cannot go on: which check, and what was seen. "": nothing speaks against it. */
+const char *vitals_trouble(const struct vitals *, const char **ret_check);
+
+/* Since when the container has done nothing, when that is longer than the order has it, and what was last seen; 0: it
+ * does something. */
+int64_t vitals_quiet_since_ms(const struct vitals *, const char **ret_words);
+
+#endif

@@ -1,0 +1,51 @@
+#include "run/network_look.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+
+static int open_socket(void *data, struct err *err)
+{
+    int *fd = data;
+
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return *fd < 0 ? fail_errno(err, errno, "make a socket in the container's network") : 0;
+}
+
+int network_socket(const struct network *n, int *ret_fd, struct err *err)
+{
+    int fd = -1;
+
+    if (network_inside(n, open_socket, &fd, err) < 0)
+        return -1;
+    *ret_fd = fd;
+    return 0;
+}
+
+static const char *words_of(int fd)
+{
+    struct ifreq r = { .ifr_name = "eth0" };
+
+    if (ioctl(fd, SIOCGIFFLAGS, &r) < 0)
+        return errno == ENODEV ? "its network interface is gone" : "its network interface does not answer";
+    if (!(r.ifr_flags & IFF_UP))
+        return "its network interface was switched off";
+    /* The other end of the pair is the host's. */
+    return r.ifr_flags & IFF_RUNNING ? "" : "its network interface has lost its link";
+}
+
+/* A socket belongs to the namespace that it was made in, whoever asks it. */
+bool network_stands(struct arena *a, const struct network *n, const char **ret_words)
+{
+    _cleanup_fd_ int fd = -1;
+    struct err err;
+
+    *ret_words = "";
+    if (!n->namespace_path || !*n->address)
+        return true;
+    *ret_words = network_socket(n, &fd, &err) < 0 ? arena_strdup(a, err.text) : words_of(fd);
+    return !**ret_words;
+}
