@@ -13,6 +13,7 @@
 #include "agent/cargo.h"
 #include "agent/feeder.h"
 #include "agent/handover.h"
+#include "agent/infra.h"
 #include "agent/last_words.h"
 #include "agent/launch.h"
 #include "agent/logs.h"
@@ -51,7 +52,8 @@ struct host {
     struct image image; /* by TASK_PREPARE */
     struct uplink uplink;
     struct cargo cargo;
-    struct worker prepare, save;
+    struct infra infra;
+    struct worker check, prepare, save;
     enum task_state drain;
     struct api *api;
     struct logs *logs;
@@ -63,7 +65,6 @@ struct host {
     struct tunnel *tunnel; /* to the other instances, from the container's start on; NULL: none */
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
-    struct gpu_fault gpu_fault; /* why the container has to end; no words: it need not */
     struct gpu_monitor *gpus; /* of those it was given, while the container runs; NULL: none */
     bool closing; /* nothing is told any more */
 };
@@ -106,6 +107,11 @@ static int find_image(struct host *h, struct err *err)
     return image_find(h->arena, &places, h->order->image, order_has_script(h->order->doc), &h->image, err);
 }
 
+static int check(void *data, int cancel_fd, struct err *err)
+{
+    return infra_check(&((struct host *)data)->infra, cancel_fd, err);
+}
+
 static int prepare(void *data, int cancel_fd, struct err *err)
 {
     struct host *h = data;
@@ -146,6 +152,10 @@ static void host_begin(struct world *w, enum task task)
 {
     struct host *h = host_of(w);
 
+    if (task == TASK_CHECK) {
+        worker_begin(&h->check, infra_check_takes_time(&h->infra));
+        return;
+    }
     if (task == TASK_PREPARE) {
         worker_begin(&h->prepare, preparing_takes_time(h));
         return;
@@ -153,16 +163,22 @@ static void host_begin(struct world *w, enum task task)
     /* The others come after the container. */
     meter_end(h->meter);
     end_volume(h);
+    infra_rest(&h->infra);
     if (task == TASK_SAVE)
         worker_begin(&h->save, true);
     else
         drain(h);
 }
 
+static struct worker *worker_of(struct host *h, enum task task)
+{
+    return task == TASK_CHECK ? &h->check : task == TASK_PREPARE ? &h->prepare : &h->save;
+}
+
 static enum task_state host_task(struct world *w, enum task task, struct err *err)
 {
     struct host *h = host_of(w);
-    const struct worker *k = task == TASK_PREPARE ? &h->prepare : &h->save;
+    const struct worker *k = worker_of(h, task);
 
     if (task == TASK_DRAIN) {
         if (h->drain == TASK_BUSY && logs_done(h->logs))
@@ -178,7 +194,7 @@ static enum task_state host_task(struct world *w, enum task task, struct err *er
 static void host_cancel(struct world *w, enum task task)
 {
     if (task != TASK_DRAIN)
-        worker_cancel(task == TASK_PREPARE ? &host_of(w)->prepare : &host_of(w)->save);
+        worker_cancel(worker_of(host_of(w), task));
 }
 
 /* --- The container --- */
@@ -254,6 +270,7 @@ static void begin_measuring(struct host *h)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
                                                       .folder = h->folder, .logs = h->logs, .volume = h->volume,
                                                       .gpus = h->gpus });
+    infra_watch(&h->infra, &(struct infra_watch){ .loop = h->loop, .gpus = h->gpus, .happened = tell, .data = h });
 }
 
 /* Network, listeners and watches: what belongs to a running container and not to its files. */
@@ -322,6 +339,7 @@ static int host_clear(struct world *w, struct err *err)
     h->watch = NULL;
     meter_free(h->meter);
     h->meter = NULL;
+    infra_rest(&h->infra);
     return box_clear(a, &h->box, err);
 }
 
@@ -375,46 +393,21 @@ static bool host_taken_back(struct world *w)
     return folder_read(a, host_of(w)->folder, FOLDER_STOP, &d, &ignored) == 0 && doc_is(d, "reason", STOP_TAKEN_BACK);
 }
 
-/* What a GPU reported that is the program's fault, or none, is said; the first of the others ends the container. */
-static void take_gpu_faults(struct host *h, struct arena *a)
-{
-    struct gpu_fault f;
-
-    while (gpu_monitor_fault(h->gpus, &f)) {
-        logs_line(h->logs, arena_printf(a, "sagebrush: %s", f.words));
-        if (!*h->gpu_fault.words && (f.effect == XID_RESTART || f.effect == XID_BROKEN))
-            h->gpu_fault = f;
-    }
-}
-
 static const char *host_overfull(struct world *w, struct arena *a)
 {
     struct host *h = host_of(w);
-    const char *why = feeder_failed(a, h->folder);
+    const char *unfit = infra_trouble(&h->infra, a), *why = feeder_failed(a, h->folder);
 
-    take_gpu_faults(h, a);
-    if (*h->gpu_fault.words)
-        return arena_printf(a, "InternalServerError: instance unhealthy: %s. Start the job again.",
-                            h->gpu_fault.words);
+    if (*unfit)
+        return unfit;
     if (*tunnel_failed(h->tunnel))
         return tunnel_failed(h->tunnel);
     return *why ? why : volume_full(h->volume, a);
 }
 
-/* For the control plane, which gives the GPU to nobody any more. */
-static void report_gpu_fault(struct host *h, struct arena *a, struct report *r)
+static struct doc *host_quiet(struct world *w, struct arena *a)
 {
-    const struct gpu_fault *f = &h->gpu_fault;
-    struct doc *d = doc_map(a);
-
-    if (!*f->words)
-        return;
-    doc_set_integer(a, d, "index", f->index);
-    doc_set_integer(a, d, "xid", f->xid);
-    doc_set_string(a, d, "uuid", f->uuid);
-    doc_set_string(a, d, "why", f->words);
-    doc_set_boolean(a, d, "broken", f->effect == XID_BROKEN);
-    report_set_doc(r, "gpu_fault", d);
+    return infra_quiet(&host_of(w)->infra, a);
 }
 
 /* Room that the job cannot have: a full disk still has a report, and the words why. */
@@ -434,7 +427,8 @@ static bool host_save(struct world *w, struct report *r, bool durable)
     struct err err;
     int result;
 
-    report_gpu_fault(h, a, r);
+    if (h->check.state != TASK_BUSY)
+        infra_report(&h->infra, a, r);
     report = report_next(r);
     result = folder_write(a, h->folder, FOLDER_REPORT, report, durable, &err);
 
@@ -575,6 +569,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         .stop_asked = host_stop_asked,
         .taken_back = host_taken_back,
         .overfull = host_overfull,
+        .quiet = host_quiet,
         .save = host_save,
         .say = host_say,
         .words = host_words,
@@ -604,9 +599,13 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     h->uplink = (struct uplink){ .order = h->order, .folder = h->folder, .process = h->process };
     h->cargo = (struct cargo){ .order = h->order, .folder = h->folder, .ml = h->ml, .clock = h->clock, .box = &h->box,
                                .checkpoints = arena_printf(h->arena, "%s/checkpoints", h->ml) };
+    h->infra = (struct infra){ .order = h->order, .folder = h->folder, .clock = h->clock, .uplink = &h->uplink };
+    h->check = (struct worker){ .loop = h->loop, .run = check, .done = tell, .data = h };
     h->prepare = (struct worker){ .loop = h->loop, .run = prepare, .done = tell, .data = h };
     h->save = (struct worker){ .loop = h->loop, .run = save, .done = tell, .data = h };
     uplink_init(&h->uplink);
+    infra_init(&h->infra);
+    worker_init(&h->check);
     worker_init(&h->prepare);
     worker_init(&h->save);
     h->pinger = pinger_new(h->loop, tell, h);
@@ -630,6 +629,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     }
     h->logs = logs_new(&(struct logs_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
                                                .changed = post, .data = h });
+    h->infra.logs = h->logs;
     *ret = h;
     return 0;
 }
@@ -640,6 +640,7 @@ void host_free(struct host *h)
         return;
     h->closing = true;
     uplink_wait(&h->uplink);
+    worker_stop(&h->check);
     worker_stop(&h->prepare);
     worker_stop(&h->save);
     cargo_end(&h->cargo);
@@ -656,6 +657,7 @@ void host_free(struct host *h)
     loop_watch_free(h->handover_watch);
     /* What the threads had posted before they ended still points here. */
     loop_turn(h->loop, false);
+    infra_end(&h->infra);
     uplink_end(&h->uplink);
     arena_free(h->arena);
     free(h);

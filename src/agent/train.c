@@ -72,6 +72,55 @@ static void enter(struct train *t, const char *phase, const char *message)
     report_enter(t->report, phase, message, t->world->wall_ms(t->world));
 }
 
+/* What the instance itself is to blame for, where nobody has looked closer. */
+static void blame_instance(struct train *t, struct arena *a, const char *check, const char *why)
+{
+    struct doc *d = doc_map(a);
+
+    if (doc_has(report_doc(t->report), "unhealthy"))
+        return;
+    doc_set_string(a, d, "check", check);
+    doc_set_string(a, d, "why", why);
+    report_set_doc(t->report, "unhealthy", d);
+}
+
+/* Whether the instance is fit, as far as it is to be looked at. An agent that was killed in the middle of the collective
+ * check has left the others waiting: they are over it already, or fail by it. */
+static bool is_fit(struct train *t, struct arena *a)
+{
+    struct world *w = t->world;
+    struct err err = { 0 };
+    bool begun = doc_bool(report_doc(t->report), "_checking", false);
+
+    if (doc_bool(report_doc(t->report), "_checked", false))
+        return true;
+    if (w->task(w, TASK_CHECK, &err) == TASK_NONE) {
+        if (begun && t->order->peers) {
+            blame_instance(t, a, "agent", "the agent of the instance ended in the middle of the checks");
+            conclude_early(t, "Failed", "InternalServerError: instance unhealthy: its agent ended in the middle of the "
+                                        "checks. Start the job again.");
+            return false;
+        }
+        if (t->order->infra_check) {
+            report_set_bool(t->report, "_checking", true);
+            save(t, false);
+        }
+        w->begin(w, TASK_CHECK);
+    }
+    switch (w->task(w, TASK_CHECK, &err)) {
+    case TASK_NONE:
+    case TASK_BUSY:
+        return false;
+    case TASK_FAILED:
+        conclude_early(t, "Failed", report_blame(a, &err));
+        return false;
+    case TASK_DONE:
+        break;
+    }
+    report_set_bool(t->report, "_checked", true);
+    return true;
+}
+
 static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
 {
     struct world *w = t->world;
@@ -80,11 +129,14 @@ static void prepare(struct train *t, struct arena *a, int64_t *next_ms)
     int64_t grace_s;
 
     if (w->stop_asked(w, &grace_s)) {
+        w->cancel(w, TASK_CHECK);
         w->cancel(w, TASK_PREPARE);
-        if (w->task(w, TASK_PREPARE, &err) != TASK_BUSY)
+        if (w->task(w, TASK_CHECK, &err) != TASK_BUSY && w->task(w, TASK_PREPARE, &err) != TASK_BUSY)
             conclude_early(t, w->taken_back(w) ? "Interrupted" : "Stopped", "");
         return;
     }
+    if (!is_fit(t, a))
+        return;
     if (w->task(w, TASK_PREPARE, &err) == TASK_NONE) {
         enter(t, "Downloading", "Downloading input data");
         save(t, false);
@@ -135,6 +187,12 @@ static bool end_overfull(struct train *t, struct arena *a, int64_t *next_ms)
     return true;
 }
 
+static void note_quiet(struct train *t, const struct doc *quiet)
+{
+    if (quiet->count || doc_has(report_doc(t->report), "quiet"))
+        report_set_doc(t->report, "quiet", quiet);
+}
+
 /* Ends the container when it was asked to, or has had its time. */
 static void watch(struct train *t, struct arena *a, const struct exit_record *record, int64_t *next_ms)
 {
@@ -143,6 +201,7 @@ static void watch(struct train *t, struct arena *a, const struct exit_record *re
     struct err err = { 0 };
     bool stop = w->stop_asked(w, &grace_s), overrun = false;
 
+    note_quiet(t, w->quiet(w, a));
     if (end_overfull(t, a, next_ms))
         return;
     /* Boot time of this boot: the container's start as wall time may have been jumped over since. */
@@ -216,6 +275,9 @@ static void judge(struct train *t, struct arena *a, const struct exit_record *re
     };
     struct verdict v = verdict_of(a, &facts);
 
+    if (v.lost)
+        blame_instance(t, a, "container", "the container was lost: it was killed from outside, or the machine "
+                                          "restarted");
     if (order_processes(t->order))
         take_exit_message(t, a, &v);
     if (record->started_ms)

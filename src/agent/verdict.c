@@ -50,6 +50,7 @@ struct verdict verdict_of(struct arena *a, const struct verdict_facts *f)
     }
     if (r->state == EXIT_LOST && !f->out_of_memory) {
         v.exit_code = 128 + SIGKILL;
+        v.lost = true;
         v.reason = "InternalServerError: the container was lost: it was killed from outside, or the machine restarted. "
                    "Start the job again.";
         return v;

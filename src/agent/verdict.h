@@ -13,6 +13,7 @@ struct verdict {
     const char *reason;  /* for FailureReason, with its prefix; "" unless Failed */
     int exit_code;
     bool oom_killed;
+    bool lost; /* the container went with its instance: it is nobody's program that failed */
 };
 
 struct verdict_facts {

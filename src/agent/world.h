@@ -13,6 +13,7 @@
 #include "run/box.h"
 
 enum task {
+    TASK_CHECK,   /* is the instance fit? */
     TASK_PREPARE, /* the image, the input, the model: all that must be there before the container starts */
     TASK_SAVE,    /* the results go to S3 */
     TASK_DRAIN,   /* the log's rest goes to the server */
@@ -54,6 +55,7 @@ struct world {
     /* Why the container must end at once, for FailureReason: it has filled its disk, its input broke off, or one of
      * its GPUs went bad; "" when it need not. */
     const char *(*overfull)(struct world *, struct arena *);
+    struct doc *(*quiet)(struct world *, struct arena *); /* {since_ms, why}: it has done nothing for long; else {} */
     bool (*save)(struct world *, struct report *, bool durable); /* false: the disk is full or broken, try again */
     void (*say)(struct world *, const char *line);  /* into the container's log */
 

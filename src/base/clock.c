@@ -171,3 +171,27 @@ bool time_parse_http(struct str s, int64_t *ret)
     tm.tm_year -= 1900;
     return str_is((struct str){ p, (size_t)(end - p) }, " GMT") && join(tm, 0, 0, ret);
 }
+
+bool duration_parse(struct str text, int64_t *ret_ms)
+{
+    static const struct {
+        char letter;
+        int64_t ms;
+    } units[] = { { 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 } };
+    int64_t unit_ms = 1000, n;
+
+    if (str_is(text, "off")) {
+        *ret_ms = 0;
+        return true;
+    }
+    for (size_t i = 0; text.size && i < sizeof units / sizeof *units; i++)
+        if (text.data[text.size - 1] == units[i].letter) {
+            unit_ms = units[i].ms;
+            text.size--;
+            break;
+        }
+    if (!str_to_int64(text, &n) || n < 0 || n > INT64_MAX / unit_ms)
+        return false;
+    *ret_ms = n * unit_ms;
+    return true;
+}

@@ -34,4 +34,7 @@ char *time_http(struct arena *, int64_t wall_ms); /* Thu, 29 Feb 2024 12:00:00 G
 bool time_parse_iso8601(struct str, int64_t *ret_wall_ms); /* Z, +hh:mm, and the basic form 20240229T120000Z */
 bool time_parse_http(struct str, int64_t *ret_wall_ms);
 
+/* "90", "90s", "30m", "2h", "1d"; "off" is 0. */
+bool duration_parse(struct str, int64_t *ret_ms);
+
 #endif

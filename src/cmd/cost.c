@@ -40,6 +40,7 @@ struct line {
     const char *name;
     int64_t used_ms;
     double usd;
+    int64_t waived_ms;
     int instances;
     bool running, spot, unpriced;
 };
@@ -63,7 +64,10 @@ static void add(struct line *l, const struct doc *interval, int64_t from_ms)
         length_ms = 0;
     l->instances++;
     l->used_ms += length_ms;
-    l->usd += (double)length_ms / 3600e3 * doc_number(interval, "usd_hour", 0);
+    if (doc_has(interval, "waived"))
+        l->waived_ms += length_ms;
+    else
+        l->usd += (double)length_ms / 3600e3 * doc_number(interval, "usd_hour", 0);
     l->running = l->running || doc_bool(interval, "open", false);
     l->spot = l->spot || doc_bool(interval, "spot", false);
     l->unpriced = l->unpriced || !doc_has(interval, "usd_hour");
@@ -84,10 +88,14 @@ static void print_text(const char *title, const struct line *lines, size_t count
         if ((int)strlen(lines[i].name) > width)
             width = (int)strlen(lines[i].name);
     printf("%-*s %10s %14s %12s\n", width, title, "INSTANCES", "SECONDS", "USD");
-    for (size_t i = 0; i < count; i++)
-        printf("%-*s %10d %14.1f %12.6f%s%s%s\n", width, lines[i].name, lines[i].instances,
+    for (size_t i = 0; i < count; i++) {
+        printf("%-*s %10d %14.1f %12.6f%s%s%s", width, lines[i].name, lines[i].instances,
                (double)lines[i].used_ms / 1e3, lines[i].usd, lines[i].spot ? "  spot" : "",
                lines[i].running ? "  runs" : "", lines[i].unpriced ? "  no public price for some of it" : "");
+        if (lines[i].waived_ms)
+            printf("  %.1f s not billed: the instance failed", (double)lines[i].waived_ms / 1e3);
+        printf("\n");
+    }
     printf("%-*s %10d %14.1f %12.6f\n", width, "total", total->instances, (double)total->used_ms / 1e3, total->usd);
 }
 
@@ -102,6 +110,7 @@ static void print_json(struct arena *a, const struct line *lines, size_t count, 
         doc_set_string(a, l, "name", lines[i].name);
         doc_set_integer(a, l, "instances", lines[i].instances);
         doc_set_integer(a, l, "used_ms", lines[i].used_ms);
+        doc_set_integer(a, l, "waived_ms", lines[i].waived_ms);
         doc_set_real(a, l, "usd", lines[i].usd);
         doc_set_boolean(a, l, "running", lines[i].running);
         doc_set_boolean(a, l, "spot", lines[i].spot);
@@ -168,7 +177,8 @@ const struct command cost_command = {
     .about =
         "Adds up what instances of jobs and endpoints were used for how long, the dearest first: from the moment the "
         "data come down until the results are saved, measured on the machine, to the millisecond. What still runs "
-        "counts until now. Prices are SageMaker's own, of us-east-1, on demand, or spot for managed spot; an hour of "
+        "counts until now. Prices are SageMaker's own, of us-east-1, on demand, or spot for managed spot; what an "
+        "attempt used that ended because of its instance, and not of your code, is not billed. An hour of "
         "an instance type without a public price costs nothing here, and the line says so.",
     .options = options,
     .run = run,

@@ -500,6 +500,25 @@ static void raise_open_files(void)
         log_warning("control.open_files", "limit=%llu", (unsigned long long)limit.rlim_max);
 }
 
+/* An agent was killed: its job need not wait for the time at which it is looked at anyway. */
+static void child_ended(void *data, int number)
+{
+    struct control *c = data;
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct runtime *runtime = engine_world_of(c->engine)->runtime;
+    const char *const *names;
+    int count = runtime_died(runtime, a, &names);
+
+    for (int i = 0; i < count; i++) {
+        const char *uid;
+        struct err ignored;
+
+        log_warning("control.agent_died", "name=%s", names[i]);
+        if (runtime_owner(runtime, a, names[i], &uid, &ignored) == 0)
+            engine_touch(c->engine, uid);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct control control;
@@ -515,7 +534,8 @@ int main(int argc, char **argv)
     raise_open_files();
     c->arena = arena_new();
     if (start(c, argv[2], &err) < 0 || loop_signal(c->loop, SIGTERM, terminate, c, &err) < 0 ||
-        loop_signal(c->loop, SIGINT, terminate, c, &err) < 0) {
+        loop_signal(c->loop, SIGINT, terminate, c, &err) < 0 ||
+        loop_signal(c->loop, SIGCHLD, child_ended, c, &err) < 0) {
         log_error("control.start", "error=%s", log_quote(c->arena, err.text));
         return 1;
     }

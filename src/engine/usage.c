@@ -224,6 +224,17 @@ int usage_close(struct engine *e, const char *uid, int64_t at_ms, struct err *er
     return store_put(e->world.store, end_table, end_key(a, to_ms, uid), STR(""), err);
 }
 
+int usage_waive(struct engine *e, const char *uid, const char *why, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *interval;
+
+    if (load(a, e, uid, &interval, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 0 : -1;
+    doc_set_string(a, doc_member(a, interval, "attributes", DOC_MAP), "waived", why);
+    return save(a, e, uid, interval, err);
+}
+
 int usage_is_open(struct engine *e, const char *uid, bool *ret, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();

@@ -33,6 +33,7 @@ struct child {
     pid_t pid; /* 0: reaped */
     int64_t started_ms;
     int64_t wait_ms; /* before the next start */
+    bool died;       /* otherwise than well, and nobody was told */
 };
 
 struct agents {
@@ -88,7 +89,10 @@ static void reap(struct agents *g)
     list_each(node, &g->children) {
         struct child *c = list_entry(node, struct child, link);
 
-        if (c->pid && waitpid(c->pid, NULL, WNOHANG) != 0) {
+        int how = 0;
+
+        if (c->pid && waitpid(c->pid, &how, WNOHANG) != 0) {
+            c->died = how != 0;
             c->wait_ms = c->wait_ms ? c->wait_ms * 2 : RESTART_LEAST_MS;
             if (c->wait_ms > RESTART_MOST_MS)
                 c->wait_ms = RESTART_MOST_MS;
@@ -350,6 +354,28 @@ static int agents_order(struct runtime *rt, struct arena *arena, const char *nam
     return 0;
 }
 
+static int agents_died(struct runtime *rt, struct arena *arena, const char *const **ret_names)
+{
+    struct agents *g = agents_of(rt);
+    const char **names;
+    int count = 0;
+
+    reap(g);
+    list_each(node, &g->children)
+        count += list_entry(node, struct child, link)->died;
+    names = arena_array_of(arena, const char *, (size_t)count);
+    count = 0;
+    list_each(node, &g->children) {
+        struct child *c = list_entry(node, struct child, link);
+
+        if (c->died)
+            names[count++] = arena_strdup(arena, c->name);
+        c->died = false;
+    }
+    *ret_names = names;
+    return count;
+}
+
 static void agents_free(struct runtime *rt)
 {
     struct agents *g = agents_of(rt);
@@ -475,6 +501,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
                                  .forget = agents_forget,
                                  .list = agents_list,
                                  .order = agents_order,
+                                 .died = agents_died,
                                  .free = agents_free };
     g->driver = driver;
     g->arena = a;

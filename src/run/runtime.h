@@ -30,6 +30,8 @@ struct runtime {
     int (*forget)(struct runtime *, const char *name, struct err *err);
     int (*list)(struct runtime *, struct arena *, const char *const **ret_names, int *ret_count, struct err *err);
     int (*order)(struct runtime *, struct arena *, const char *name, const struct doc **ret_order, struct err *err);
+    /* NULL: nobody here sees it. */
+    int (*died)(struct runtime *, struct arena *, const char *const **ret_names);
     void (*free)(struct runtime *);
 };
 
@@ -98,6 +100,13 @@ static inline int runtime_owner(struct runtime *rt, struct arena *a, const char 
         return -1;
     *ret_uid = doc_text(order, "uid");
     return 0;
+}
+
+/* The agents that were killed, or gave up, since the last call, of those that this process has started: for whoever is
+ * told of SIGCHLD, so that they are looked at before their time. Returns how many. */
+static inline int runtime_died(struct runtime *rt, struct arena *a, const char *const **ret_names)
+{
+    return rt->died ? rt->died(rt, a, ret_names) : 0;
 }
 
 static inline void runtime_free(struct runtime *rt) /* NULL is fine; what runs goes on */

@@ -75,6 +75,7 @@ static int health(struct request *q, struct err *err)
     struct platform *platform = platform_of(q);
 
     doc_set_string(q->arena, q->output, "status", "ok");
+    doc_set_integer(q->arena, q->output, "now_ms", engine_now_ms(q->admin->options.engine));
     doc_set_string(q->arena, q->output, "account", platform->account);
     doc_set_string(q->arena, q->output, "region", platform->default_region);
     doc_set_integer(q->arena, q->output, "instances_running", pool_used(platform->pool));

@@ -11,8 +11,6 @@
 #include "sign/digest.h"
 #include "sign/esp.h"
 
-enum { GRACE_S = 120 }; /* SIGTERM to SIGKILL, "How SageMaker stops a training job" in the developer guide */
-
 static const struct doc *noted_of(const struct resource *r, const char *name, const char *host)
 {
     const struct doc *of_hosts = doc_get(r->status, name);
@@ -210,11 +208,11 @@ bool crew_is_over(const struct crew *crew, bool more_start)
 
 /* --- Ends --- */
 
-int crew_stop(struct pass *p, const struct crew *crew, const char *reason, struct err *err)
+int crew_stop(struct pass *p, const struct crew *crew, int64_t grace_s, const char *reason, struct err *err)
 {
     for (int i = 0; i < crew->count; i++)
         if (crew->mates[i].there && !mate_has_ended(&crew->mates[i]) &&
-            runtime_stop(p->runtime, crew->mates[i].agent, GRACE_S, reason, err) < 0)
+            runtime_stop(p->runtime, crew->mates[i].agent, grace_s, reason, err) < 0)
             return -1;
     return 0;
 }

@@ -45,8 +45,9 @@ const struct doc *mate_phase(const struct mate *, const char *phase); /* in its 
 /* Where a job may go: training and processing alike. */
 extern const char *const job_states[][2];
 
-/* Asks those that run to end; again is fine. */
-int crew_stop(struct pass *, const struct crew *, const char *reason, struct err *err);
+/* Asks those that run to end; again is fine. The grace is from SIGTERM to SIGKILL. */
+enum { CREW_GRACE_S = 120 }; /* "How SageMaker stops a training job" in the developer guide */
+int crew_stop(struct pass *, const struct crew *, int64_t grace_s, const char *reason, struct err *err);
 
 /* For those that are still to be started: all have their GPUs, or none. NULL: they have; else why they wait. */
 const char *crew_lacks_gpus(struct pass *, const struct resource *, const struct crew *, const char *instance_type);

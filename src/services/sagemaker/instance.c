@@ -112,6 +112,9 @@ struct report report_read(const struct doc *d)
         DOC_DOC(struct report, phases, "phases"),
         DOC_DOC(struct report, final_metrics, "final_metrics"),
         DOC_DOC(struct report, gpu_fault, "gpu_fault"),
+        DOC_DOC(struct report, checks, "checks"),
+        DOC_DOC(struct report, unhealthy, "unhealthy"),
+        DOC_DOC(struct report, quiet, "quiet"),
         {},
     };
     struct report r = { 0 };

@@ -32,6 +32,7 @@ struct report {
     int64_t started_ms, ended_ms, billable_ms, port;
     bool healthy;
     const struct doc *phases, *final_metrics, *gpu_fault;
+    const struct doc *checks, *unhealthy, *quiet; /* agent/infra.h */
 };
 
 struct report report_read(const struct doc *);

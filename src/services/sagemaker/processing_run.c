@@ -14,7 +14,7 @@
 #include "fleet/instance_type.h"
 #include "fleet/pool.h"
 #include "run/runtime.h"
-#include "services/sagemaker/crew.h"
+#include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/processing.h"
@@ -102,12 +102,13 @@ static void take_messages(struct arena *a, struct resource *r, const struct crew
 }
 
 /* No instance runs any more. */
-static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
+static int conclude(struct pass *p, struct resource *r, const struct crew *crew, struct err *err)
 {
-    const struct mate *failed = crew_first_ended_as(crew, "Failed"), *lost = crew_first_lost(crew);
+    const struct mate *failed = crew_first_ended_as(crew, "Failed");
     const struct mate *overran = crew_first_ended_as(crew, "MaxRuntimeExceeded");
     const struct mate *stopped = crew_first_ended_as(crew, "Stopped");
     const char *overran_text = "Job runtime exceeded MaxRuntimeInSeconds";
+    struct ailment ill;
     int64_t at_ms = 0;
 
     if (!stopped)
@@ -119,12 +120,15 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
     /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
     if (stopped && is_stopped(r))
         return end(p, r, "Stopped", stopped->report.message, at_ms);
+    if (crew_ailment(crew, &ill)) {
+        /* AWS has no retry of a processing job: who wants one starts it again. */
+        const char *words = arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job again.",
+                                         ailment_words(p->arena, crew, &ill));
+
+        return crew_waive(p, r, crew, &ill, err) < 0 ? -1 : end(p, r, "Failed", words, at_ms);
+    }
     if (failed)
         return end(p, r, "Failed", failed->report.failure_reason, at_ms);
-    if (lost)
-        return end(p, r, "Failed",
-                   "InternalServerError: the instance of the processing job was lost, with its data. Start the job "
-                   "again.", at_ms);
     if (overran)
         return end(p, r, "Stopped",
                    *overran->report.message
@@ -187,10 +191,10 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of(p->arena, r), err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
-        return conclude(p, r, crew);
+        return conclude(p, r, crew, err);
     if (!ending)
         return lacks_gpus(p, r, crew) ? 0 : start_missing(p, r, crew, err);
-    return crew_stop(p, crew, is_stopped(r) ? "StopProcessingJob" : "another instance ended", err);
+    return crew_stop(p, crew, CREW_GRACE_S, is_stopped(r) ? "StopProcessingJob" : "another instance ended", err);
 }
 
 /* Everything is saved: what the agents left on the machine can go. */

@@ -12,7 +12,7 @@ struct training_spec {
     const char *name, *image, *algorithm, *role_arn, *instance_type, *output_uri, *compression;
     const char *checkpoint_uri, *checkpoint_path, *input_mode;
     int64_t instance_count, volume_gb, max_runtime_s, max_wait_s, retries;
-    bool isolated, encrypted, spot;
+    bool isolated, encrypted, spot, infra_check;
     const struct doc *environment, *hyper_parameters, *channels, *metrics, *entrypoint, *arguments, *groups;
 };
 struct training_spec training_spec_of(const struct doc *input);

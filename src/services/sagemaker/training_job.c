@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "fleet/pool.h"
 #include "services/sagemaker/crew.h"
+#include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
@@ -40,6 +41,7 @@ static const struct doc_field spec_fields[] = {
     DOC_BOOL(struct training_spec, isolated, "EnableNetworkIsolation"),
     DOC_BOOL(struct training_spec, encrypted, "EnableInterContainerTrafficEncryption"),
     DOC_BOOL(struct training_spec, spot, "EnableManagedSpotTraining"),
+    DOC_BOOL(struct training_spec, infra_check, "InfraCheckConfig.EnableInfraCheck"),
     DOC_DOC(struct training_spec, environment, "Environment"),
     DOC_DOC(struct training_spec, hyper_parameters, "HyperParameters"),
     DOC_DOC(struct training_spec, channels, "InputDataConfig"),
@@ -121,7 +123,8 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
                          "MaxRuntimeInSeconds");
     if (!text_starts(s->output_uri, "s3://"))
         return fail_code(err, ERR_INVALID, "ValidationException", "S3OutputPath must be an S3 URI: %s", s->output_uri);
-    if (warm_pool_check(c->input, s, err) < 0 || check_metrics(s, err) < 0 ||
+    if (warm_pool_check(c->input, s, err) < 0 || hang_check(s->environment, err) < 0 ||
+        check_metrics(s, err) < 0 ||
         local_path_check_checkpoints(s->checkpoint_path, err) < 0)
         return -1;
     return training_check_channels(c, s, err);

@@ -8,10 +8,12 @@
  * swept.
  *
  * Members of the status that begin with '_' are never shown. Of the job: _Attempt (the present one, from 0), _Retired
- * (the one before it is not swept yet), _RanMs (how long the attempts before it ran), _Retries (how many were begun
- * because an instance was lost), _Swept. Of the present attempt: _SinceMs (when it began; not for the first), _Seen (by
+ * (the one before it is not swept yet), _RanMs (how long the attempts before it ran), _WaivedMs (what of it is not
+ * billed), _Retries and _Replaced (how many were begun because an instance was lost, or was not fit before it had
+ * worked), _Swept. Of the present attempt: _SinceMs (when it began; not for the first), _Seen (by
  * host: a report came), _Phases (how many of them all instances have reached), _StartedMs (by host: of what is paid),
- * _Waited (it was ended for MaxWaitTimeInSeconds). */
+ * _Waited (it was ended for MaxWaitTimeInSeconds), _Quiet (since when it does nothing), _Hung (it was ended for
+ * that, and why). */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 #include "fleet/instance_type.h"
 #include "fleet/pool.h"
 #include "run/runtime.h"
+#include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
@@ -30,6 +33,8 @@
 enum {
     LOOK_MS = 1000, /* an agent pokes us; this is for the poke that was lost */
     LOOK_LATER_MS = 15000,
+    REPLACEMENTS_MOST = 5, /* before a job has begun; then RetryStrategy counts */
+    HUNG_GRACE_S = 30,
 };
 
 static int64_t noted(const struct resource *r, const char *name)
@@ -99,16 +104,21 @@ struct doc *training_usage(struct arena *a, const struct resource *r)
 
 /* --- Ends --- */
 
-/* The present attempt is over. */
-static void count_time(struct pass *p, struct resource *r, int64_t at_ms)
+/* How long the present attempt has run, from its first instance's start on. */
+static int64_t attempt_ms(const struct resource *r, int64_t at_ms)
 {
     const struct doc *starts = doc_get(r->status, "_StartedMs");
     int64_t first_ms = INT64_MAX;
 
     for (uint32_t i = 0; starts && i < starts->count; i++)
         first_ms = least(first_ms, starts->members[i].value->integer);
-    if (at_ms > first_ms)
-        doc_set_integer(p->arena, r->status, "_RanMs", noted(r, "_RanMs") + at_ms - first_ms);
+    return at_ms > first_ms ? at_ms - first_ms : 0;
+}
+
+static void add_noted(struct pass *p, struct resource *r, const char *name, int64_t more)
+{
+    if (more)
+        doc_set_integer(p->arena, r->status, name, noted(r, name) + more);
 }
 
 static void give_capacity(struct pass *p, const struct resource *r)
@@ -128,7 +138,7 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     /* A fault of the machine's or of ours leaves nothing that the next job should start on. */
     bool healthy = strcmp(state, "Failed") != 0 || !text_starts(message, "InternalServerError");
 
-    count_time(p, r, at_ms);
+    add_noted(p, r, "_RanMs", attempt_ms(r, at_ms));
     if (!warm_pool_keep(p, r, healthy, at_ms))
         give_capacity(p, r);
     if (strcmp(state, "Failed") == 0)
@@ -141,8 +151,9 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     if (doc_has(r->status, "TrainingStartTime")) {
         struct training_spec s = training_spec_of(r->row.spec);
         int64_t seconds = (noted(r, "_RanMs") + 999) / 1000;
+        int64_t paid = (noted(r, "_RanMs") - noted(r, "_WaivedMs") + 999) / 1000;
         /* Clients print: spot saved 1 - billable / training. */
-        double billable = ceil((double)seconds * price_share(r, &s));
+        double billable = ceil((double)paid * price_share(r, &s));
 
         doc_set_integer(p->arena, r->status, "TrainingTimeInSeconds", seconds);
         doc_set_integer(p->arena, r->status, "BillableTimeInSeconds", (int64_t)billable);
@@ -153,10 +164,10 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
 /* The job goes on with another attempt; what this one left is swept when that is saved. */
 static int begin_again(struct pass *p, struct resource *r, const char *secondary, const char *message, int64_t at_ms)
 {
-    static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs" };
+    static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Quiet", "_Hung" };
     int64_t since_ms = doc_int(r->status, "_SinceMs", r->row.created_ms);
 
-    count_time(p, r, at_ms);
+    add_noted(p, r, "_RanMs", attempt_ms(r, at_ms));
     give_capacity(p, r);
     training_enter(p->arena, r->status, secondary, message, at_ms);
     for (size_t i = 0; i < sizeof of_the_attempt / sizeof *of_the_attempt; i++)
@@ -176,11 +187,28 @@ static int fail_or_retry(struct pass *p, struct resource *r, const char *reason,
 
     if (strcmp(get_state(r), "InProgress") != 0 || retries >= s.retries || !text_starts(reason, "InternalServerError"))
         return end(p, r, "Failed", "Failed", reason, at_ms);
-    doc_set_integer(p->arena, r->status, "_Retries", retries + 1);
+    add_noted(p, r, "_Retries", 1);
     return begin_again(p, r, "Restarting",
                        arena_printf(p->arena, "Attempt %" PRId64 " of %" PRId64 " to restart the job: %s", retries + 1,
                                     s.retries, reason),
                        at_ms);
+}
+
+/* An instance failed, and not what ran there: the attempt costs nothing, and the next one has others. */
+static int heal(struct pass *p, struct resource *r, const struct crew *crew, const struct ailment *ill, int64_t at_ms,
+                struct err *err)
+{
+    const char *words = ailment_words(p->arena, crew, ill);
+
+    if (crew_waive(p, r, crew, ill, err) < 0)
+        return -1;
+    add_noted(p, r, "_WaivedMs", attempt_ms(r, at_ms));
+    if (!ill->before_work || strcmp(get_state(r), "InProgress") != 0 || noted(r, "_Replaced") >= REPLACEMENTS_MOST)
+        return fail_or_retry(p, r, arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job "
+                                                          "again.", words), at_ms);
+    add_noted(p, r, "_Replaced", 1);
+    return begin_again(p, r, "Starting",
+                       arena_printf(p->arena, "Launched instance was unhealthy, replacing it! %s", words), at_ms);
 }
 
 /* AWS's words, and what is to be known beside them. */
@@ -196,12 +224,13 @@ static bool was_interrupted(const struct pass *p, const struct resource *r, bool
 }
 
 /* No instance runs any more. */
-static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
+static int conclude(struct pass *p, struct resource *r, const struct crew *crew, struct err *err)
 {
-    const struct mate *failed = crew_first_ended_as(crew, "Failed"), *lost = crew_first_lost(crew);
+    const struct mate *failed = crew_first_ended_as(crew, "Failed");
     const struct mate *overran = crew_first_ended_as(crew, "MaxRuntimeExceeded");
     const struct mate *stopped = crew_first_ended_as(crew, "Stopped");
     const struct report *leader = &crew->mates[0].report;
+    struct ailment ill;
     int64_t at_ms = 0;
 
     if (!stopped)
@@ -222,12 +251,12 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew)
     if (stopped && is_stopped(r))
         return end(p, r, "Stopped", "Stopped", ended_message(p->arena, "Training job stopped", &stopped->report),
                    at_ms);
+    if (crew_ailment(crew, &ill))
+        return heal(p, r, crew, &ill, at_ms, err);
+    if (doc_has(r->status, "_Hung"))
+        return fail_or_retry(p, r, doc_text(r->status, "_Hung"), at_ms);
     if (failed)
         return fail_or_retry(p, r, failed->report.failure_reason, at_ms);
-    if (lost)
-        return fail_or_retry(p, r,
-                             "InternalServerError: the instance of the training job was lost, with its data. Start the "
-                             "job again.", at_ms);
     if (overran)
         return end(p, r, "Stopped", "MaxRuntimeExceeded",
                    ended_message(p->arena, "Training job runtime exceeded MaxRuntimeInSeconds", &overran->report),
@@ -318,12 +347,36 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 /* --- An attempt that runs --- */
 
+/* Every instance does nothing, and has done so for a while: whether that is to be borne is the job's to say. */
+static void look_for_life(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms)
+{
+    const struct training_spec s = training_spec_of(r->row.spec);
+    int64_t limit_s = hang_after_s(engine_context(p->engine), s.environment), quiet_ms;
+    const char *words;
+
+    quiet_ms = crew_quiet_since_ms(p->arena, crew, &words);
+    if (!quiet_ms) {
+        doc_set(p->arena, r->status, "_Quiet", NULL);
+        return;
+    }
+    if (noted(r, "_Quiet") != quiet_ms) {
+        doc_set_integer(p->arena, r->status, "_Quiet", quiet_ms);
+    }
+    if (!limit_s)
+        return;
+    doc_set_string(p->arena, r->status, "_Hung",
+                   arena_printf(p->arena, "InternalServerError: the job hung: for %" PRId64 " s it wrote no line and used "
+                                          "neither a core nor a GPU (%s)", (p->now_ms - quiet_ms) / 1000, words));
+    /* Saved first: who is ended later is ended for this. */
+    *ret_next_ms = p->now_ms;
+}
+
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     struct platform *platform = engine_context(p->engine);
     bool waited = p->now_ms >= waits_until_ms(r);
-    bool taken_back = training_is_taken_back(r, p->now_ms);
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back;
+    bool taken_back = training_is_taken_back(r, p->now_ms), hung = doc_has(r->status, "_Hung");
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung;
 
     pool_take_all(platform->pool, r->row.uid, crew->count, true);
     *ret_next_ms = p->now_ms + (noted(r, "_Phases") == 0 ? LOOK_MS : LOOK_LATER_MS);
@@ -336,19 +389,23 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, training_usage(p->arena, r), err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
-        return conclude(p, r, crew);
+        return conclude(p, r, crew, err);
     if (!ending && training_recommend(p, r, crew, err) < 0)
         return -1;
+    if (!ending)
+        look_for_life(p, r, crew, ret_next_ms);
     if (!ending)
         return crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type)
                    ? 0 : start_missing(p, r, crew, err);
     if (is_stopped(r))
-        return crew_stop(p, crew, "StopTrainingJob", err);
+        return crew_stop(p, crew, CREW_GRACE_S, "StopTrainingJob", err);
     if (waited) {
         doc_set_integer(p->arena, r->status, "_Waited", 1);
-        return crew_stop(p, crew, "MaxWaitTimeInSeconds", err);
+        return crew_stop(p, crew, CREW_GRACE_S, "MaxWaitTimeInSeconds", err);
     }
-    return taken_back ? training_take_back(p, r, crew, err) : crew_stop(p, crew, STOP_TAKEN_BACK, err);
+    if (taken_back)
+        return training_take_back(p, r, crew, err);
+    return crew_stop(p, crew, hung ? HUNG_GRACE_S : CREW_GRACE_S, STOP_TAKEN_BACK, err);
 }
 
 /* --- After the end --- */

@@ -233,6 +233,15 @@ static const char *overfull(struct world *w, struct arena *a)
     return s->full ? "ClientError: full" : "";
 }
 
+static struct doc *quiet(struct world *w, struct arena *a)
+{
+    struct doc *d = doc_map(a);
+
+    if (rand_below(&story_of(w)->dice, 8) == 0)
+        doc_set_integer(a, d, "since_ms", 1);
+    return d;
+}
+
 static bool save(struct world *w, struct report *r, bool durable)
 {
     struct story *s = story_of(w);
@@ -314,7 +323,7 @@ static int tidy(struct world *w, struct err *err)
 
 static const struct world functions = {
     wall_ms, boot_ms, look, start, attach, kill_container, clear, begin, task, cancel, ping, pinged, ping_words,
-    address, stop_asked, taken_back, overfull, save, say, words, exit_message, out_of_memory, model_artifacts,
+    address, stop_asked, taken_back, overfull, quiet, save, say, words, exit_message, out_of_memory, model_artifacts,
     to_save, others_saved, final_metrics, tidy,
 };
 

@@ -1,0 +1,44 @@
+/* crew_health.h - instances that are not fit, and instances that do nothing.
+ *
+ * An attempt that an instance has ended, and not what ran there, is an infrastructure failure: nobody pays for any of
+ * its time (docs/decisions/0012), and RetryStrategy counts it. */
+#ifndef SERVICES_SAGEMAKER_CREW_HEALTH_H
+#define SERVICES_SAGEMAKER_CREW_HEALTH_H
+
+#include "services/sagemaker/crew.h"
+
+struct ailment {
+    int bad;           /* the instance that is to blame; -1: nobody can tell */
+    int told_by;       /* the instance that was seen to fail */
+    const char *check; /* "disk", "GPU", "container"..., "instance" for one that is gone */
+    const char *why;
+    bool before_work;  /* no container had started: it was found by a check */
+};
+
+#define CHECK_OF_TWO "network between the instances" /* agent/infra.c */
+
+/* Whether an instance failed, of those that have ended or are lost. One that did explains what went wrong elsewhere: a
+ * program whose peer has gone fails too, and may say so first. */
+bool crew_ailment(const struct crew *, struct ailment *ret);
+
+/* For people: "algo-2: check of the disk failed: ...". */
+const char *ailment_words(struct arena *, const struct crew *, const struct ailment *);
+
+/* What it used is not billed, and what was found is told. */
+int crew_waive(struct pass *, const struct resource *, const struct crew *, const struct ailment *, struct err *err);
+
+/* --- Instances that do nothing --- */
+
+/* How long a job may do nothing, in seconds, 0: as long as it likes. From the variable of its environment, else from
+ * the server's setting. */
+#define HANG_VARIABLE "SAGEBRUSH_HANG_AFTER"
+int64_t hang_after_s(const struct platform *, const struct doc *environment);
+int hang_check(const struct doc *environment, struct err *err); /* at Create: it is a duration, or is not there */
+
+/* After so long an instance says that it is quiet, whether or not anything follows from that. */
+int64_t quiet_after_s(const struct platform *, const struct doc *environment);
+
+/* Since when every instance that still works has done nothing, and what was seen of each; 0: one does something. */
+int64_t crew_quiet_since_ms(struct arena *, const struct crew *, const char **ret_words);
+
+#endif

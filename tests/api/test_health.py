@@ -1,0 +1,167 @@
+"""Instances that are not fit, that die and that hang: what is noticed, what goes on, and what nobody pays for."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import wait_for
+
+# Each step is in the checkpoint of its host. The first attempt gets to step 10 and waits; one that finds a checkpoint goes on.
+STEPS = """
+import pathlib, socket, time
+me = socket.gethostname()
+saved = pathlib.Path("/opt/ml/checkpoints", me)
+step = int(saved.read_text()) if saved.exists() else 0
+first = step == 0
+print("begins at step", step, "on", socket.gethostbyname(me), flush=True)
+while step < 20:
+    step += 1
+    saved.with_suffix(".sagemaker-ignore").write_text(str(step))
+    saved.with_suffix(".sagemaker-ignore").rename(saved)
+    if step == 10 and first:
+        print("waits at step", step, flush=True)
+        time.sleep(3600)
+pathlib.Path("/opt/ml/model", me).write_text(str(step))
+print("ends at step", step, flush=True)
+"""
+
+
+class Jobs:
+    def __init__(self, aws, role, bucket):
+        self.sm, self.log, self.s3, self.role, self.bucket = aws("sagemaker"), aws("logs"), aws("s3"), role, bucket
+
+    def create(self, name, script, count=1, environment=None, **more):
+        """The API takes no argument of this length: the script comes in parts, as variables."""
+        parts = [script[i:i + 500] for i in range(0, len(script), 500)]
+        self.sm.create_training_job(
+            TrainingJobName=name, RoleArn=self.role,
+            AlgorithmSpecification={"TrainingImage": "pytorch-training:1.13", "TrainingInputMode": "File",
+                                    "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [
+                                        f"import os; exec(''.join(os.environ[f'PART_{{i}}'] for i in range({len(parts)})))"]},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": count, "VolumeSizeInGB": 1},
+            OutputDataConfig={"S3OutputPath": f"s3://{self.bucket}/out"},
+            CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}/checkpoints"},
+            StoppingCondition={"MaxRuntimeInSeconds": 3600}, Environment={
+                **(environment or {}), **{f"PART_{i}": part for i, part in enumerate(parts)}}, **more)
+
+    def describe(self, name):
+        return self.sm.describe_training_job(TrainingJobName=name)
+
+    def lines(self, name):
+        """By log stream."""
+        try:
+            streams = self.log.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs",
+                                                    logStreamNamePrefix=name + "/")["logStreams"]
+        except self.log.exceptions.ResourceNotFoundException:
+            return {}
+        return {s["logStreamName"]: [e["message"] for e in self.log.get_log_events(
+            logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=s["logStreamName"],
+            startFromHead=True)["events"]] for s in streams}
+
+    def wait_for_line(self, name, words, times):
+        def check():
+            found = [x for stream in self.lines(name).values() for x in stream if words in x]
+            return found if len(found) >= times else None
+        return wait_for(check, 120, f"'{words}' of {name}", 0.1)
+
+    def end(self, name):
+        return wait_for(lambda: (d := self.describe(name))["TrainingJobStatus"] not in ("InProgress", "Stopping") and d, 180,
+                        f"the end of {name}", 0.1)
+
+
+@pytest.fixture
+def jobs(aws, role, bucket):
+    return Jobs(aws, role, bucket)
+
+
+def agents_of(server, job):
+    """By host: the folder of the agent."""
+    found = {}
+    for folder in (server.data / "agents").iterdir():
+        order = (folder / "order.json").read_text() if (folder / "order.json").exists() else ""
+        if f'"{job}"' in order:
+            found[re.search(r'"host_name": ?"([^"]+)"', order).group(1)] = folder
+    return found
+
+
+def processes_of(agent):
+    """Of the container and of the agent itself."""
+    pids = set()
+    for procs in pathlib.Path("/sys/fs/cgroup").glob(f"**/sagebrush-{agent.name}/cgroup.procs"):
+        pids |= {int(p) for p in procs.read_text().split()}
+    return [int((agent / "agent.pid").read_text()), *pids]
+
+
+def cut_network(address):
+    route = subprocess.run(["ip", "-o", "route", "get", address], capture_output=True, text=True).stdout
+    device = re.search(r"dev (sg\w+)", route).group(1)
+    subprocess.run(["ip", "link", "delete", device], check=True)
+
+
+def test_a_node_dies(server, jobs, unique):
+    jobs.create(unique, STEPS, count=3, RetryStrategy={"MaximumRetryAttempts": 1}, InfraCheckConfig={"EnableInfraCheck": True})
+    jobs.wait_for_line(unique, "waits at step 10", 3)
+    # What is lost with the node is what was not in S3 yet.
+    wait_for(lambda: all(jobs.s3.get_object(Bucket=jobs.bucket, Key=f"{unique}/checkpoints/algo-{i}")["Body"].read() == b"10"
+                         for i in (1, 2, 3)), 60, "the checkpoints of all hosts", 0.1)
+    begun = jobs.describe(unique)
+    agent = agents_of(server, unique)["algo-2"]
+    stream = next(s for s in jobs.lines(unique) if "/algo-2-" in s)
+    address = re.search(r"begins at step 0 on (\S+)", "\n".join(jobs.lines(unique)[stream])).group(1)
+    for pid in processes_of(agent):
+        os.kill(pid, signal.SIGKILL)
+    cut_network(address)
+    died = time.monotonic()
+    jobs.wait_for_line(unique, "begins at step 10", 3)
+    print(f"a node died: all of its job ran again after {time.monotonic() - died:.1f} s")
+    done = jobs.end(unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    assert "algo-2 (container): the container was lost" in again["StatusMessage"]
+    # The attempt that the node ended costs nothing.
+    failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
+    assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
+    # Before each attempt the instances were looked at, and added up a vector together.
+    checks = jobs.wait_for_line(unique, "sagebrush: check of the network between the instances passed", 6)
+    assert all("all-reduce of 4 MiB over 3 instances: the sum is right" in x for x in checks), checks
+    for what in ("file system", "memory errors", "cgroups", "clock", "memory", "disk", "GPU"):
+        assert len(jobs.wait_for_line(unique, f"sagebrush: check of the {what} passed", 6)) == 6
+
+
+def test_a_job_that_hangs_starts_again(jobs, unique):
+    jobs.create(unique, STEPS, environment={"SAGEBRUSH_HANG_AFTER": "2s"}, RetryStrategy={"MaximumRetryAttempts": 1})
+    done = jobs.end(unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    assert "the job hung" in again["StatusMessage"] and "algo-1: no line of its log after" in again["StatusMessage"]
+    # A program that waits for itself is the user's: its time is billed.
+    assert done["BillableTimeInSeconds"] == done["TrainingTimeInSeconds"]
+
+
+def test_a_job_that_hangs_without_a_retry_fails(jobs, unique):
+    jobs.create(unique, "import time; print('begins', flush=True); time.sleep(3600)", environment={"SAGEBRUSH_HANG_AFTER": "2"})
+    done = jobs.end(unique)
+    assert done["TrainingJobStatus"] == "Failed"
+    assert done["FailureReason"].startswith("InternalServerError: the job hung: for "), done["FailureReason"]
+
+
+def test_a_job_that_works_in_silence_does_not_hang(jobs, unique):
+    jobs.create(unique, "import time\nend = time.time() + 6\nwhile time.time() < end: pass",
+                environment={"SAGEBRUSH_HANG_AFTER": "2s"})
+    assert jobs.end(unique)["TrainingJobStatus"] == "Completed"
+
+
+def test_one_instance_that_waits_for_the_other_does_not_hang(jobs, unique):
+    jobs.create(unique, "import socket, time\nend = time.time() + 6\n"
+                        "while time.time() < end: time.sleep(6 if socket.gethostname() == 'algo-2' else 0)",
+                count=2, environment={"SAGEBRUSH_HANG_AFTER": "2s"})
+    assert jobs.end(unique)["TrainingJobStatus"] == "Completed"
+
+
+def test_a_duration_that_is_none(jobs, unique):
+    with pytest.raises(Exception, match="SAGEBRUSH_HANG_AFTER is .*soon.*; it has to be a duration"):
+        jobs.create(unique, "pass", environment={"SAGEBRUSH_HANG_AFTER": "soon"})
