@@ -1,5 +1,5 @@
-/* allreduce.c - a ring, as NCCL and gloo have it: each instance sends to the next and hears the one before. In n-1 steps
- * each chunk of the vector goes round and is added up, in n-1 more its sum goes round.
+/* allreduce.c - a ring, as NCCL and gloo have it: each instance sends to the next and hears the one before. In n-1
+ * steps each chunk of the vector goes round and is added up, in n-1 more its sum goes round.
  *
  * A word of the vector is its own number times what the instance counts for, so everybody knows each partial sum
  * without asking: one that is wrong was sent by the one before. Who only waits for somebody who waits for a third
@@ -48,7 +48,7 @@ static int64_t left_ms(const struct ring *r)
     return left > 0 ? left : 0;
 }
 
-/* Waits for the descriptors, at most 'most_ms' and until the time is over. Returns how many are ready, -1: cancelled. */
+/* Waits for the descriptors, at most 'most_ms' and until the time is over. Returns how many are ready, -1: cancelled */
 static int wait_for(const struct ring *r, struct pollfd *fds, nfds_t count, int64_t most_ms, struct err *err)
 {
     int64_t left = left_ms(r);

@@ -1,4 +1,4 @@
-/* check_clock.c - the node's clock against the server's: signatures, certificates and the order of log lines go by it. */
+/* check_clock.c - the node's clock against the server's: signatures, certificates and the order of lines need it. */
 #include "agent/check.h"
 #include "agent/transport.h"
 #include "doc/json.h"

@@ -5,6 +5,7 @@
 
 #include "agent/allreduce.h"
 #include "base/log.h"
+#include "run/network_look.h"
 #include "sign/digest.h"
 
 enum {
@@ -48,11 +49,10 @@ static int conclude(struct infra *i, struct err *err)
     if (last->passed)
         return 0;
     i->check = last->check;
-    i->why = last->evidence;
+    i->why = arena_printf(i->arena, "check of the %s failed: %s", last->check, last->evidence);
     log_warning("instance.unfit", "name=%s check=%s why=%s", i->order->name, log_quote(i->arena, i->check),
                 log_quote(i->arena, i->why));
-    return fail(err, ERR_INTERNAL, "instance unhealthy: check of the %s failed: %s. Start the job again.", i->check,
-                i->why);
+    return fail(err, ERR_INTERNAL, "instance unhealthy: %s. Start the job again.", i->why);
 }
 
 /* By rank: the hosts as the order names them, and the address of each. Returns how many. */

@@ -84,8 +84,8 @@ static void blame_instance(struct train *t, struct arena *a, const char *check, 
     report_set_doc(t->report, "unhealthy", d);
 }
 
-/* Whether the instance is fit, as far as it is to be looked at. An agent that was killed in the middle of the collective
- * check has left the others waiting: they are over it already, or fail by it. */
+/* Whether the instance is fit, as far as it is to be looked at. An agent that was killed in the middle of the
+ * collective check has left the others waiting: they are over it already, or fail by it. */
 static bool is_fit(struct train *t, struct arena *a)
 {
     struct world *w = t->world;

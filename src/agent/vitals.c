@@ -11,6 +11,7 @@
 #include "agent/quiet.h"
 #include "run/cgroup.h"
 #include "run/folder.h"
+#include "run/network_look.h"
 
 enum {
     LOOK_MS = 10000,

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/crc.h"
 #include "base/fd.h"
 #include "base/str.h"
@@ -43,6 +44,10 @@ const struct setting setting_table[] = {
       "How many bytes a second of checkpoints a running job's agent uploads, so that the job keeps its disk and its "
       "cores; at the end of a job there is no limit. 0: none at all.",
       "bytes, or a number with K, M or G" },
+    { "hang-after", "off",
+      "A training job all of whose instances do nothing for so long - no line of their logs, no core and no GPU used - "
+      "is ended, and starts again where its RetryStrategy says so. Its variable SAGEBRUSH_HANG_AFTER is stronger.",
+      "a duration such as 30m or 2h, or off" },
     { "file-systems", "",
       "The folders that stand for file systems, as ID:FOLDER, parted by commas: fs-0123abcd:/srv/data. A training job "
       "may read and write below the folder of the FileSystemId that a channel names, as root, and nowhere else.",
@@ -139,6 +144,11 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
         s->images = good ? arena_strdup(a, value) : s->images;
     } else if (strcmp(key, "disk-reserve") == 0) {
         good = size_of(value, &s->disk_reserve_bytes) == 0;
+    } else if (strcmp(key, "hang-after") == 0) {
+        int64_t ms = 0;
+
+        good = duration_parse(str_of(value), &ms);
+        s->hang_after_s = good ? ms / 1000 : s->hang_after_s;
     } else if (strcmp(key, "file-systems") == 0) {
         good = file_systems_fit(value);
         s->file_systems = good ? arena_strdup(a, value) : s->file_systems;
@@ -220,6 +230,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .names = doc_text_or(d, "names", s.names),
         .images = doc_text_or(d, "images", s.images),
         .file_systems = doc_text_or(d, "file_systems", s.file_systems),
+        .hang_after_s = doc_int(d, "hang_after_s", s.hang_after_s),
         .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
         .checkpoint_bytes_per_s = doc_int(d, "checkpoint_bytes_per_s", s.checkpoint_bytes_per_s),
         .log_level = doc_text_or(d, "log_level", s.log_level),
@@ -242,6 +253,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_string(a, d, "names", s->names);
     doc_set_string(a, d, "images", s->images);
     doc_set_string(a, d, "file_systems", s->file_systems);
+    doc_set_integer(a, d, "hang_after_s", s->hang_after_s);
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
     doc_set_integer(a, d, "checkpoint_bytes_per_s", s->checkpoint_bytes_per_s);
     doc_set_string(a, d, "log_level", s->log_level);

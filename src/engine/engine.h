@@ -77,7 +77,7 @@ const char *resource_arn(struct arena *, const struct kind *, const char *region
  * the wall's; the length is measured by boot time, so a wall clock that jumps in between bills nobody. */
 int usage_open(struct engine *, const char *uid, int64_t at_ms, const struct doc *attributes, struct err *err);
 int usage_close(struct engine *, const char *uid, int64_t at_ms, struct err *err);
-/* What was used, open or closed, is not paid: it stays, with the attribute "waived", which says why. None there: fine. */
+/* What was used, open or closed, is not paid: it stays, with the attribute "waived", which says why. None is fine. */
 int usage_waive(struct engine *, const char *uid, const char *why, struct err *err);
 int usage_is_open(struct engine *, const char *uid, bool *ret, struct err *err);
 int usage_length(struct engine *, const char *uid, int64_t *ret_ms, struct err *err); /* an open one ends now */

@@ -121,7 +121,7 @@ def test_a_node_dies(server, jobs, unique):
     done = jobs.end(unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
-    assert "algo-2 (container): the container was lost" in again["StatusMessage"]
+    assert "algo-2: the container was lost" in again["StatusMessage"]
     # The attempt that the node ended costs nothing.
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
     assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)

@@ -9,7 +9,7 @@ from world import wait_for
 IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
 GROUP = "/aws/sagemaker/TrainingJobs"
 COMMAND = "echo started $TRAINING_JOB_NAME; sleep {seconds}; echo done > /opt/ml/model/done; echo finished; {end}"
-LOST = "InternalServerError: the container was lost"
+LOST = "InternalServerError: instance unhealthy: the container was lost"
 END_S = 600  # within which a job of a few seconds has ended, on a machine that does much else
 KINDS = ["completes"] * 5 + ["fails", "stops", "is deleted"]
 

@@ -5,8 +5,25 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "services/events/events.h"
 
 enum { NOTICE_S = 1800 };
+
+/* Every decision is an event, with what it was made on. */
+static int tell(struct pass *p, const struct resource *r, const char *what, const struct doc *detail, struct err *err)
+{
+    return events_tell(p->arena, p->engine,
+                       &(struct telling){ .source = "sagebrush.health", .detail_type = what, .account = r->row.account,
+                                          .region = r->row.region, .resource = r->row.arn, .detail = detail }, err);
+}
+
+static struct doc *detail_of(struct arena *a, const struct resource *r)
+{
+    struct doc *d = doc_map(a);
+
+    doc_set_string(a, d, "job-name", r->row.name);
+    return d;
+}
 
 /* --- Instances that are not fit --- */
 
@@ -97,19 +114,58 @@ bool crew_ailment(const struct crew *crew, struct ailment *ret)
     if (!told) {
         ret->told_by = ret->bad = index_of(crew, lost->host);
         ret->check = "instance";
-        ret->why = "it was lost, with its data";
+        ret->why = "the instance was lost, with its data";
         return true;
     }
     ret->told_by = index_of(crew, told->host);
     ret->bad = of_two ? most_blamed(crew) : ret->told_by;
     ret->check = doc_text_or(told->report.unhealthy, "check", "GPU");
-    ret->why = told->report.unhealthy ? doc_text(told->report.unhealthy, "why") : doc_text(told->report.gpu_fault, "why");
+    ret->why = doc_text(told->report.unhealthy ? told->report.unhealthy : told->report.gpu_fault, "why");
     return true;
 }
 
 const char *ailment_words(struct arena *a, const struct crew *crew, const struct ailment *ill)
 {
-    return arena_printf(a, "%s (%s): %s", crew->mates[ill->told_by].host, ill->check, ill->why);
+    return crew->count == 1 ? ill->why : arena_printf(a, "%s: %s", crew->mates[ill->told_by].host, ill->why);
+}
+
+/* By host: each check, and what it saw. */
+static struct doc *evidence_of(struct arena *a, const struct crew *crew)
+{
+    struct doc *hosts = doc_map(a);
+
+    for (int i = 0; i < crew->count; i++)
+        if (crew->mates[i].report.checks)
+            doc_set(a, hosts, crew->mates[i].host, doc_copy(a, crew->mates[i].report.checks));
+    return hosts;
+}
+
+int crew_take_checks(struct pass *p, struct resource *r, const struct crew *crew, struct err *err)
+{
+    struct doc *d = detail_of(p->arena, r);
+
+    if (doc_has(r->status, "_Checked"))
+        return 0;
+    for (int i = 0; i < crew->count; i++)
+        if (!crew->mates[i].report.checks || !crew->mates[i].report.started_ms)
+            return 0;
+    doc_set(p->arena, d, "checks", evidence_of(p->arena, crew));
+    doc_set_boolean(p->arena, r->status, "_Checked", true);
+    return tell(p, r, "Infrastructure Check Passed", d, err);
+}
+
+static int tell_ailment(struct pass *p, const struct resource *r, const struct crew *crew, const struct ailment *ill,
+                        struct err *err)
+{
+    struct doc *d = detail_of(p->arena, r);
+
+    doc_set_string(p->arena, d, "told-by", crew->mates[ill->told_by].host);
+    doc_set_string(p->arena, d, "host", ill->bad >= 0 ? crew->mates[ill->bad].host : NULL);
+    doc_set_string(p->arena, d, "check", ill->check);
+    doc_set_string(p->arena, d, "why", ill->why);
+    doc_set_boolean(p->arena, d, "before-work", ill->before_work);
+    doc_set(p->arena, d, "checks", evidence_of(p->arena, crew));
+    return tell(p, r, "Instance Unhealthy", d, err);
 }
 
 int crew_waive(struct pass *p, const struct resource *r, const struct crew *crew, const struct ailment *ill,
@@ -117,6 +173,8 @@ int crew_waive(struct pass *p, const struct resource *r, const struct crew *crew
 {
     const char *words = ailment_words(p->arena, crew, ill);
 
+    if (tell_ailment(p, r, crew, ill, err) < 0)
+        return -1;
     for (int i = 0; i < crew->count; i++)
         if (usage_waive(p->engine, crew->mates[i].agent, words, err) < 0)
             return -1;
@@ -137,7 +195,7 @@ int hang_check(const struct doc *environment, struct err *err)
     if (!asked_for(environment).size || duration_parse(asked_for(environment), &ms))
         return 0;
     return fail_code(err, ERR_INVALID, "ValidationException",
-                     "The environment variable " HANG_VARIABLE " is \"%s\"; it has to be a duration such as 30m, or off.",
+                     "The variable " HANG_VARIABLE " is \"%s\"; it has to be a duration such as 30m, or off.",
                      asked_for(environment).data);
 }
 
@@ -176,4 +234,15 @@ int64_t crew_quiet_since_ms(struct arena *a, const struct crew *crew, const char
     }
     *ret_words = words;
     return since_ms;
+}
+
+int crew_tell_quiet(struct pass *p, const struct resource *r, int64_t since_ms, const char *words, bool ended,
+                    struct err *err)
+{
+    struct doc *d = detail_of(p->arena, r);
+
+    doc_set_string(p->arena, d, "since", time_iso8601(p->arena, since_ms, false));
+    doc_set_integer(p->arena, d, "seconds", (p->now_ms - since_ms) / 1000);
+    doc_set_string(p->arena, d, "why", words);
+    return tell(p, r, ended ? "Job Hung" : "Job Quiet", d, err);
 }

@@ -1,7 +1,7 @@
 /* crew_health.h - instances that are not fit, and instances that do nothing.
  *
  * An attempt that an instance has ended, and not what ran there, is an infrastructure failure: nobody pays for any of
- * its time (docs/decisions/0012), and RetryStrategy counts it. */
+ * its time (docs/decisions/0013), and RetryStrategy counts it. */
 #ifndef SERVICES_SAGEMAKER_CREW_HEALTH_H
 #define SERVICES_SAGEMAKER_CREW_HEALTH_H
 
@@ -21,8 +21,11 @@ struct ailment {
  * program whose peer has gone fails too, and may say so first. */
 bool crew_ailment(const struct crew *, struct ailment *ret);
 
-/* For people: "algo-2: check of the disk failed: ...". */
+/* For people: "algo-2: check of the disk failed: only ...". */
 const char *ailment_words(struct arena *, const struct crew *, const struct ailment *);
+
+/* What was found before the work began, told once for an attempt: "_Checked" of the status. */
+int crew_take_checks(struct pass *, struct resource *, const struct crew *, struct err *err);
 
 /* What it used is not billed, and what was found is told. */
 int crew_waive(struct pass *, const struct resource *, const struct crew *, const struct ailment *, struct err *err);
@@ -40,5 +43,9 @@ int64_t quiet_after_s(const struct platform *, const struct doc *environment);
 
 /* Since when every instance that still works has done nothing, and what was seen of each; 0: one does something. */
 int64_t crew_quiet_since_ms(struct arena *, const struct crew *, const char **ret_words);
+
+/* That it does nothing, and whether it is ended for that. */
+int crew_tell_quiet(struct pass *, const struct resource *, int64_t since_ms, const char *words, bool ended,
+                    struct err *err);
 
 #endif

@@ -10,10 +10,10 @@
  * Members of the status that begin with '_' are never shown. Of the job: _Attempt (the present one, from 0), _Retired
  * (the one before it is not swept yet), _RanMs (how long the attempts before it ran), _WaivedMs (what of it is not
  * billed), _Retries and _Replaced (how many were begun because an instance was lost, or was not fit before it had
- * worked), _Swept. Of the present attempt: _SinceMs (when it began; not for the first), _Seen (by
- * host: a report came), _Phases (how many of them all instances have reached), _StartedMs (by host: of what is paid),
- * _Waited (it was ended for MaxWaitTimeInSeconds), _Quiet (since when it does nothing), _Hung (it was ended for
- * that, and why). */
+ * worked), _Swept. Of the present attempt: _SinceMs (when it began; not for the first), _Seen (by host: a report came),
+ * _Phases (how many of them all instances have reached), _StartedMs (by host: of what is paid), _Checked (what was
+ * found of the instances was told), _Waited (it was ended for MaxWaitTimeInSeconds), _Quiet (since when it does
+ * nothing), _Hung (it was ended for that, and why). */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -164,7 +164,7 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
 /* The job goes on with another attempt; what this one left is swept when that is saved. */
 static int begin_again(struct pass *p, struct resource *r, const char *secondary, const char *message, int64_t at_ms)
 {
-    static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Quiet", "_Hung" };
+    static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Checked", "_Quiet", "_Hung" };
     int64_t since_ms = doc_int(r->status, "_SinceMs", r->row.created_ms);
 
     add_noted(p, r, "_RanMs", attempt_ms(r, at_ms));
@@ -240,7 +240,8 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
             at_ms = mate_ended_ms(p, &crew->mates[i]);
     crew_take_metrics(p->arena, r, crew);
     /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
-    if (stopped && was_interrupted(p, r, failed || lost) && !is_stopped(r) && !noted(r, "_Waited"))
+    if (stopped && was_interrupted(p, r, failed || crew_first_lost(crew) || doc_has(r->status, "_Hung")) &&
+        !is_stopped(r) && !noted(r, "_Waited"))
         return begin_again(p, r, "Interrupted",
                            "Training job interrupted: its spot capacity was taken back. It goes on from its "
                            "checkpoints when there is capacity again",
@@ -348,27 +349,27 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 /* --- An attempt that runs --- */
 
 /* Every instance does nothing, and has done so for a while: whether that is to be borne is the job's to say. */
-static void look_for_life(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms)
+static int look_for_life(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms,
+                         struct err *err)
 {
     const struct training_spec s = training_spec_of(r->row.spec);
     int64_t limit_s = hang_after_s(engine_context(p->engine), s.environment), quiet_ms;
     const char *words;
 
     quiet_ms = crew_quiet_since_ms(p->arena, crew, &words);
-    if (!quiet_ms) {
-        doc_set(p->arena, r->status, "_Quiet", NULL);
-        return;
-    }
-    if (noted(r, "_Quiet") != quiet_ms) {
-        doc_set_integer(p->arena, r->status, "_Quiet", quiet_ms);
-    }
-    if (!limit_s)
-        return;
-    doc_set_string(p->arena, r->status, "_Hung",
-                   arena_printf(p->arena, "InternalServerError: the job hung: for %" PRId64 " s it wrote no line and used "
-                                          "neither a core nor a GPU (%s)", (p->now_ms - quiet_ms) / 1000, words));
+    if (quiet_ms == noted(r, "_Quiet"))
+        return 0;
+    doc_set(p->arena, r->status, "_Quiet", quiet_ms ? doc_integer(p->arena, quiet_ms) : NULL);
+    if (!quiet_ms)
+        return 0;
+    if (limit_s)
+        doc_set_string(p->arena, r->status, "_Hung",
+                       arena_printf(p->arena, "InternalServerError: the job hung: for %" PRId64 " s it wrote no line "
+                                              "and used neither a core nor a GPU (%s)", (p->now_ms - quiet_ms) / 1000,
+                                    words));
     /* Saved first: who is ended later is ended for this. */
     *ret_next_ms = p->now_ms;
+    return crew_tell_quiet(p, r, quiet_ms, words, limit_s > 0, err);
 }
 
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
@@ -386,14 +387,13 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         *ret_next_ms = least(*ret_next_ms, training_taken_back_ms(r));
     crew_take_starts(p->arena, r, crew, "TrainingStartTime");
     crew_take_phases(p->arena, r, crew);
-    if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, training_usage(p->arena, r), err) < 0)
+    if (crew_take_checks(p, r, crew, err) < 0 || crew_take_gpu_faults(p, crew, err) < 0 ||
+        crew_take_usage(p, r, crew, training_usage(p->arena, r), err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);
-    if (!ending && training_recommend(p, r, crew, err) < 0)
+    if (!ending && (training_recommend(p, r, crew, err) < 0 || look_for_life(p, r, crew, ret_next_ms, err) < 0))
         return -1;
-    if (!ending)
-        look_for_life(p, r, crew, ret_next_ms);
     if (!ending)
         return crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type)
                    ? 0 : start_missing(p, r, crew, err);

@@ -41,9 +41,28 @@ static void read(void **state)
     assert_false(time_parse_http(STR("Thu, 29 Fox 2024 12:00:00 GMT"), &t));
 }
 
+static void durations(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } good[] = { { "90", 90000 }, { "90s", 90000 }, { "30m", 1800000 }, { "2h", 7200000 }, { "1d", 86400000 },
+                 { "0", 0 }, { "off", 0 } };
+    static const char *const bad[] = { "", "s", "m", "-1", "-1m", "1.5h", "1w", "soon", "30 m", "9223372036854775807d" };
+    int64_t ms;
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(duration_parse(str_of(good[i].text), &ms));
+        assert_int_equal(ms, good[i].ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(duration_parse(str_of(bad[i]), &ms));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(written), cmocka_unit_test(read) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(written), cmocka_unit_test(read),
+                                        cmocka_unit_test(durations) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

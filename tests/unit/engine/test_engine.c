@@ -709,6 +709,22 @@ static void usage_opens_and_closes_once(void **state)
     assert_int_equal(list->count, 0);
 }
 
+static void what_is_waived_stays_and_says_why(void **state)
+{
+    struct doc *list;
+
+    assert_int_equal(usage_waive(f.engine, "never ran", "why", &f.err), 0);
+    assert_int_equal(usage_open(f.engine, "u", f.clock.wall_ms, NULL, &f.err), 0);
+    later(10000);
+    assert_int_equal(usage_waive(f.engine, "u", "the disk was full", &f.err), 0);
+    assert_int_equal(usage_close(f.engine, "u", f.clock.wall_ms, &f.err), 0);
+    assert_int_equal(usage_waive(f.engine, "u", "its disk was full", &f.err), 0);
+    assert_int_equal(used_ms("u"), 10000);
+    assert_int_equal(usage_scan(f.arena, f.engine, 0, INT64_MAX, &list, &f.err), 0);
+    assert_int_equal(list->count, 1);
+    assert_true(doc_is(list->items[0], "waived", "its disk was full"));
+}
+
 static void jumps_bill_nobody(void **state)
 {
     static const int64_t jumps[] = { 3600 * 1000, -3600 * 1000, 7 * 24 * 3600 * (int64_t)1000, -5000 };
@@ -769,6 +785,7 @@ int main(void)
         with_engine(a_clock_that_goes_back_stops_nobody),
         with_engine(rows_go_when_they_say_so),
         with_engine(usage_opens_and_closes_once),
+        with_engine(what_is_waived_stays_and_says_why),
         with_engine(jumps_bill_nobody),
         with_engine(jumps_while_nobody_looked_bill_nobody),
     };

@@ -2,6 +2,7 @@
  * done. */
 #include <string.h>
 
+#include "base/str.h"
 #include "base/rand.h"
 #include "doc/json.h"
 #include "engine/engine.h"
@@ -335,10 +336,13 @@ static void what_was_seen_is_never_started_again(void **state)
     later(20000);
     assert_int_equal(sim_count(w.runtime, name), 1);
     assert_string_equal(agent(), "");
-    assert_state("k", "Failed", "InternalServerError: the instance of the processing job was lost, with its data. "
+    assert_state("k", "Failed", "InternalServerError: instance unhealthy: the instance was lost, with its data. "
                                 "Start the job again.");
-    for (uint32_t i = 0; i < usage()->count; i++)
+    for (uint32_t i = 0; i < usage()->count; i++) {
         assert_false(doc_bool(usage()->items[i], "open", true));
+        assert_int_equal(doc_is(usage()->items[i], "waived", "the instance was lost, with its data"),
+                         text_ends(doc_text(usage()->items[i], "owner_arn"), "/k"));
+    }
 }
 
 static void instances_know_each_other(void **state)
