@@ -409,7 +409,6 @@ static int start_servers(struct control *c, struct err *err)
 
 static int start(struct control *c, const char *data, struct err *err)
 {
-    const struct kind *const *kinds = sagemaker_kinds;
     struct engine_world world;
     struct str boot_id;
     struct doc *config;
@@ -437,7 +436,7 @@ static int start(struct control *c, const char *data, struct err *err)
         .clock = clock_system(),
         .rand = rand_system(),
         .services = service_tables,
-        .kinds = kinds,
+        .kinds = all_kinds(c->arena),
         .default_region = c->platform.default_region,
         .account = c->platform.account,
         .boot_id = str_dup(c->arena, str_trim(boot_id)),

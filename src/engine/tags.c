@@ -74,6 +74,16 @@ int tags_set(struct engine *e, const char *uid, const char *arn, const struct do
     return 0;
 }
 
+int tags_unset(struct engine *e, const char *uid, const struct doc *keys, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    for (size_t i = 0; i < doc_count(keys, ""); i++)
+        if (store_remove(e->world.store, table, key_of(a, uid, doc_value_text(keys->items[i])), err) < 0)
+            return -1;
+    return 0;
+}
+
 int tags_remove_all(struct engine *e, const char *uid, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -126,14 +136,7 @@ int tags_list(struct call *c, struct err *err)
 
 int tags_delete(struct call *c, struct err *err)
 {
-    const struct doc *keys = doc_get(c->input, "TagKeys");
     struct row row;
 
-    if (find(c, &row, err) < 0)
-        return -1;
-    for (size_t i = 0; i < doc_count(keys, ""); i++)
-        if (store_remove(c->engine->world.store, table, key_of(c->arena, row.uid, doc_value_text(keys->items[i])),
-                         err) < 0)
-            return -1;
-    return 0;
+    return find(c, &row, err) < 0 ? -1 : tags_unset(c->engine, row.uid, doc_get(c->input, "TagKeys"), err);
 }

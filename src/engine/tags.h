@@ -16,6 +16,7 @@ int tags_of(struct arena *, struct engine *, const char *uid, struct doc **ret, 
 
 /* Sets each of a list of {"Key", "Value"}; AWS's error when one may not be set, or there are too many. */
 int tags_set(struct engine *, const char *uid, const char *arn, const struct doc *tags, struct err *err);
+int tags_unset(struct engine *, const char *uid, const struct doc *keys, struct err *err); /* not there is fine */
 int tags_remove_all(struct engine *, const char *uid, struct err *err); /* with the row */
 
 #endif

@@ -153,7 +153,7 @@ static struct doc *fis_state(struct arena *a, const struct row *r)
     struct doc *state = doc_map(a);
 
     doc_set_string(a, state, "status", r ? r->state : "");
-    doc_set_string(a, state, "reason", r ? doc_text(r->status, "state.reason") : "");
+    doc_set_string(a, state, "reason", r ? doc_text(r->status, "reason") : "");
     return state;
 }
 
@@ -182,7 +182,7 @@ static const struct announced announced[] = {
       "DescribeEndpointConfig", "EndpointConfigName", .end_told = true },
     { "Model", "aws.sagemaker", "SageMaker Model State Change", tell_description, "DescribeModel", "ModelName",
       .end_told = true },
-    { "Experiment", "aws.fis", "FIS Experiment State Change", tell_experiment },
+    { "FisExperiment", "aws.fis", "FIS Experiment State Change", tell_experiment },
 };
 
 static bool something_to_tell(const struct announced *k, const struct row *before, const struct row *after)

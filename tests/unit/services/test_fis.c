@@ -1,0 +1,474 @@
+/* Experiments on the simulated runtime and a clock turned by hand: who is interrupted, when, and what is told of it. */
+#include <string.h>
+
+#include "base/rand.h"
+#include "doc/json.h"
+#include "engine/engine.h"
+#include "fleet/pool.h"
+#include "run/runtime.h"
+#include "services/events/events.h"
+#include "services/fis/fis.h"
+#include "services/logs/logs.h"
+#include "services/platform.h"
+#include "services/sagemaker/kinds.h"
+#include "store/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define ROLE "arn:aws:iam::111122223333:role/r"
+
+enum { MINUTE_MS = 60000 };
+
+static struct {
+    struct clock clock;
+    int64_t now_ms, next_ms;
+    struct rand rand;
+    struct store *store;
+    struct runtime *runtime;
+    struct platform platform;
+    struct engine *engine;
+    struct arena *arena;
+    struct err err;
+    int stops;
+} w;
+
+static int64_t now(struct clock *c)
+{
+    return w.now_ms;
+}
+
+static bool never(void *context, const char *name, const struct doc *order)
+{
+    return false;
+}
+
+static bool count_stop(void *context, const char *name)
+{
+    w.stops++;
+    return false;
+}
+
+static int assume_role(struct call *c, struct err *err)
+{
+    return 0;
+}
+
+static void start_engine(void)
+{
+    static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
+    static const struct service_ops sts = { "sts", sts_ops };
+    static const struct service_ops *const services[] = { &sagemaker_ops, &sts, &fis_ops, &events_ops, &logs_ops, NULL };
+    const struct kind *kinds[] = { &training_job, fis_kinds[0], NULL };
+
+    w.platform.pool = pool_new(4, (int64_t)8 << 30, 4);
+    w.platform.events_delivered = false;
+    assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
+                                                         .runtime = w.runtime, .services = services, .kinds = kinds,
+                                                         .default_region = "us-east-1", .account = "111122223333",
+                                                         .changed = events_of_change, .context = &w.platform },
+                                &w.engine, &w.err), 0);
+}
+
+static void stop_engine(void)
+{
+    engine_free(w.engine);
+    pool_free(w.platform.pool);
+}
+
+static int begin(void **state)
+{
+    memset(&w, 0, sizeof w);
+    w.clock = (struct clock){ now, now };
+    w.now_ms = 1700000000000;
+    w.rand = rand_seeded(1);
+    w.store = store_new_memory();
+    w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = never, .stops_at_once = count_stop });
+    w.arena = arena_new();
+    w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .api_socket = "/a",
+                                    .admin_socket = "/b", .rand = &w.rand };
+    start_engine();
+    return 0;
+}
+
+static int end(void **state)
+{
+    stop_engine();
+    runtime_free(w.runtime);
+    store_free(w.store);
+    arena_free(w.arena);
+    return 0;
+}
+
+static void settle(void)
+{
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        assert_int_equal(events_deliver(w.engine, &w.err), 0);
+        engine_reconcile(w.engine, 100, &w.next_ms);
+        assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        if (w.next_ms > w.now_ms && w.platform.events_delivered)
+            return;
+    }
+    fail_msg("it does not come to rest");
+}
+
+static void later(int64_t ms)
+{
+    for (int64_t until_ms = w.now_ms + ms; w.now_ms < until_ms;) {
+        w.now_ms = w.next_ms < until_ms && w.next_ms > w.now_ms ? w.next_ms : until_ms;
+        settle();
+    }
+}
+
+static struct doc *json(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static struct doc *json(const char *format, ...)
+{
+    struct doc *d;
+    va_list ap;
+    char *text;
+
+    va_start(ap, format);
+    text = arena_vprintf(w.arena, format, ap);
+    va_end(ap);
+    for (char *p = text; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    if (json_parse(w.arena, str_of(text), &d, &w.err) < 0)
+        fail_msg("%s: %s", text, w.err.text);
+    return d;
+}
+
+static const struct doc *must(const char *service, const char *operation, struct doc *input)
+{
+    struct doc *output;
+
+    if (engine_call(w.arena, w.engine, NULL, "us-east-1", service, operation, input, &output, &w.err) < 0)
+        fail_msg("%s: %s: %s", operation, w.err.code, w.err.text);
+    settle();
+    return output;
+}
+
+static void refused(const char *operation, struct doc *input, const char *words)
+{
+    struct doc *output;
+
+    if (engine_call(w.arena, w.engine, NULL, "us-east-1", "fis", operation, input, &output, &w.err) == 0)
+        fail_msg("%s is done: %s", operation, words);
+    if (!strstr(w.err.text, words))
+        fail_msg("%s: %s", w.err.text, words);
+}
+
+/* --- Jobs --- */
+
+static void train(const char *name, bool spot, const char *team)
+{
+    must("sagemaker", "CreateTrainingJob", json(
+        "{'TrainingJobName':'%s','RoleArn':'" ROLE "','AlgorithmSpecification':{'TrainingImage':'x','TrainingInputMode':"
+        "'File'},'OutputDataConfig':{'S3OutputPath':'s3://b/o'},'ResourceConfig':{'InstanceType':'ml.m5.large',"
+        "'InstanceCount':1,'VolumeSizeInGB':1},'Tags':[{'Key':'team','Value':'%s'}],'StoppingCondition':{"
+        "'MaxRuntimeInSeconds':36000%s", name, team,
+        spot ? ",'MaxWaitTimeInSeconds':36000},'EnableManagedSpotTraining':true}" : "}}"));
+}
+
+static const char *const *agents(int *ret_count)
+{
+    const char *const *names;
+
+    assert_int_equal(runtime_list(w.runtime, w.arena, &names, ret_count, &w.err), 0);
+    return names;
+}
+
+static const char *agent_of(const char *job)
+{
+    int count;
+    const char *const *names = agents(&count);
+
+    for (int i = 0; i < count; i++)
+        if (doc_is(sim_order(w.runtime, names[i]), "job_name", job))
+            return names[i];
+    fail_msg("%s has no agent", job);
+    return "";
+}
+
+/* The jobs train. */
+static void all_report(void)
+{
+    int count;
+    const char *const *names = agents(&count);
+
+    for (int i = 0; i < count; i++) {
+        sim_report(w.runtime, names[i], "Starting", "");
+        sim_report(w.runtime, names[i], "Training", "");
+        engine_touch(w.engine, doc_text(sim_order(w.runtime, names[i]), "uid"));
+    }
+    settle();
+}
+
+static const char *secondary(const char *job)
+{
+    return doc_text(must("sagemaker", "DescribeTrainingJob", json("{'TrainingJobName':'%s'}", job)), "SecondaryStatus");
+}
+
+static void end_as_told(const char *job)
+{
+    const char *agent = agent_of(job), *uid = doc_text(sim_order(w.runtime, agent), "uid");
+
+    sim_end(w.runtime, agent, "Stopped", "", 0);
+    engine_touch(w.engine, uid);
+    settle();
+}
+
+/* --- Experiments --- */
+
+static const char *template(const char *targets, const char *actions, const char *more)
+{
+    static int token;
+
+    return doc_text(must("fis", "CreateExperimentTemplate", json(
+        "{'clientToken':'%d','description':'d','roleArn':'" ROLE "','stopConditions':[{'source':'none'}],'targets':%s,"
+        "'actions':%s%s}", token++, targets, actions, more)), "experimentTemplate.id");
+}
+
+static const char *start(const char *template_id, const char *more)
+{
+    return doc_text(must("fis", "StartExperiment", json("{'clientToken':'%s','experimentTemplateId':'%s'%s}",
+                                                        template_id, template_id, more)), "experiment.id");
+}
+
+static const struct doc *look(const char *id, const char *path)
+{
+    return doc_at(must("fis", "GetExperiment", json("{'id':'%s'}", id)), path);
+}
+
+static void is_at(const char *id, const char *state)
+{
+    assert_string_equal(doc_value_text(look(id, "experiment.state.status")), state);
+}
+
+static void action_is_at(const char *id, const char *action, const char *state)
+{
+    const struct doc *actions = look(id, "experiment.actions");
+
+    assert_string_equal(doc_text(doc_get(actions, action), "state.status"), state);
+}
+
+#define REDS      "{'reds':{'resourceType':'aws:ec2:spot-instance','selectionMode':'ALL','resourceTags':{'team':'red'}}}"
+#define INTERRUPT "'actionId':'aws:ec2:send-spot-instance-interruptions','targets':{'SpotInstances':'reds'}"
+
+/* The types of EC2's events so far, and the states of the experiment's, one a line. */
+static const char *heard(void)
+{
+    struct doc *output, *event;
+    char *all = "";
+
+    settle();
+    if (engine_call(w.arena, w.engine, NULL, "us-east-1", "logs", "GetLogEvents",
+                    json("{'logGroupName':'g','logStreamName':'all/t','startFromHead':true}"), &output, &w.err) < 0)
+        return "";
+    for (size_t i = 0; i < doc_count(output, "events"); i++) {
+        assert_int_equal(json_parse(w.arena, str_of(doc_text(doc_get(output, "events")->items[i], "message")), &event,
+                                    &w.err), 0);
+        all = arena_printf(w.arena, "%s%s\n", all,
+                           doc_is(event, "source", "aws.fis") ? doc_text(event, "detail.new-state.status")
+                                                              : doc_text(event, "detail-type"));
+    }
+    return all;
+}
+
+static void listen_to_all(void)
+{
+    struct doc *rule = json("{'Name':'all'}");
+
+    doc_set_string(w.arena, rule, "EventPattern", "{\"source\":[\"aws.ec2\",\"aws.fis\"]}");
+    must("events", "PutRule", rule);
+    must("events", "PutTargets",
+         json("{'Rule':'all','Targets':[{'Id':'t','Arn':'arn:aws:logs:us-east-1:111122223333:log-group:g'}]}"));
+}
+
+/* A recommendation at once, the notice two minutes before, over a death of the control plane; then what came of it. */
+static void test_a_job_is_interrupted_in_time(void **state)
+{
+    const char *id;
+
+    listen_to_all();
+    train("red-job", true, "red");
+    train("blue-job", true, "blue");
+    train("paid-job", false, "red");
+    all_report();
+    id = start(template(REDS, "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT5M'}}}", ""), "");
+    is_at(id, "running");
+    assert_string_equal(heard(), "initiating\nrunning\nEC2 Instance Rebalance Recommendation\n");
+    later(2 * MINUTE_MS);
+    stop_engine();
+    start_engine();
+    later(MINUTE_MS - 1000);
+    assert_int_equal(w.stops, 0);
+    later(1000);
+    assert_true(w.stops > 0);
+    assert_string_equal(heard(), "initiating\nrunning\nEC2 Instance Rebalance Recommendation\n"
+                                 "EC2 Spot Instance Interruption Warning\n");
+    is_at(id, "running"); /* it was told; nothing has ended yet */
+    end_as_told("red-job");
+    later(1000);
+    is_at(id, "completed");
+    action_is_at(id, "a", "completed");
+    assert_string_equal(secondary("blue-job"), "Training");
+    assert_string_equal(secondary("paid-job"), "Training");
+    assert_true(doc_count(must("sagemaker", "DescribeTrainingJob", json("{'TrainingJobName':'red-job'}")),
+                          "SecondaryStatusTransitions") > 3);
+    assert_string_equal(heard(), "initiating\nrunning\nEC2 Instance Rebalance Recommendation\n"
+                                 "EC2 Spot Instance Interruption Warning\ncompleted\n");
+}
+
+static void test_order_and_stop(void **state)
+{
+    const char *id;
+
+    train("red-job", true, "red");
+    all_report();
+    id = start(template(REDS, "{'first':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}},"
+                              "'then':{" INTERRUPT ",'startAfter':['first'],'parameters':{"
+                              "'durationBeforeInterruption':'PT10M'}},'last':{'actionId':'aws:fis:wait',"
+                              "'startAfter':['then'],'parameters':{'duration':'PT1H'}}}", ""), "");
+    action_is_at(id, "first", "running");
+    action_is_at(id, "then", "pending");
+    later(MINUTE_MS);
+    action_is_at(id, "first", "completed");
+    action_is_at(id, "then", "running");
+    must("fis", "StopExperiment", json("{'id':'%s'}", id));
+    is_at(id, "stopped");
+    action_is_at(id, "then", "stopped");
+    action_is_at(id, "last", "cancelled");
+    later(30 * MINUTE_MS);
+    assert_int_equal(w.stops, 0); /* the notice that had not come does not come */
+    refused("StopExperiment", json("{'id':'%s'}", id), "there is nothing to stop");
+}
+
+static void test_a_job_that_has_ended_by_itself(void **state)
+{
+    const char *id, *agent;
+
+    train("red-job", true, "red");
+    all_report();
+    id = start(template(REDS, "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT5M'}}}", ""), "");
+    agent = agent_of("red-job");
+    sim_end(w.runtime, agent, "Completed", "", 0);
+    engine_touch(w.engine, doc_text(sim_order(w.runtime, agent), "uid"));
+    later(2000);
+    is_at(id, "completed");
+    assert_int_equal(w.stops, 0);
+}
+
+static void test_nobody_fits(void **state)
+{
+    const char *actions = "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT2M'}}}", *id;
+
+    train("blue-job", true, "blue");
+    all_report();
+    id = start(template(REDS, actions, ""), "");
+    is_at(id, "failed");
+    action_is_at(id, "a", "cancelled");
+    id = start(template(REDS, actions, ",'experimentOptions':{'emptyTargetResolutionMode':'skip'}"), "");
+    is_at(id, "completed");
+    action_is_at(id, "a", "skipped");
+}
+
+static void test_how_many(void **state)
+{
+    const struct doc *o;
+    const char *id;
+
+    for (int i = 0; i < 4; i++)
+        train(arena_printf(w.arena, "red-%d", i), true, "red");
+    all_report();
+    id = start(template("{'reds':{'resourceType':'aws:ec2:spot-instance','selectionMode':'PERCENT(75)','resourceTags':{"
+                        "'team':'red'},'filters':[{'path':'State.Name','values':['running']}]},'one':{'resourceType':"
+                        "'aws:ec2:spot-instance','selectionMode':'COUNT(1)','resourceArns':["
+                        "'arn:aws:sagemaker:us-east-1:111122223333:training-job/red-1']}}",
+                        "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT2M'}}}", ""),
+               ",'experimentOptions':{'actionsMode':'skip-all'}");
+    is_at(id, "completed");
+    action_is_at(id, "a", "skipped");
+    o = must("fis", "ListExperimentResolvedTargets", json("{'experimentId':'%s','targetName':'reds'}", id));
+    assert_int_equal(doc_count(o, "resolvedTargets"), 3);
+    o = must("fis", "ListExperimentResolvedTargets", json("{'experimentId':'%s'}", id));
+    assert_int_equal(doc_count(o, "resolvedTargets"), 4);
+    assert_int_equal(w.stops, 0);
+}
+
+static void test_templates(void **state)
+{
+    const char *id = template(REDS, "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT2M'}}}",
+                              ",'tags':{'k':'v'}"), *arn;
+    const struct doc *o = must("fis", "GetExperimentTemplate", json("{'id':'%s'}", id));
+
+    arn = doc_text(o, "experimentTemplate.arn");
+    assert_string_equal(doc_text(o, "experimentTemplate.experimentOptions.emptyTargetResolutionMode"), "fail");
+    must("fis", "UpdateExperimentTemplate", json("{'id':'%s','description':'other'}", id));
+    o = must("fis", "ListExperimentTemplates", json("{}"));
+    assert_string_equal(doc_text(o, "experimentTemplates[0].description"), "other");
+    must("fis", "TagResource", json("{'resourceArn':'%s','tags':{'l':'w'}}", arn));
+    must("fis", "UntagResource", json("{'resourceArn':'%s','tagKeys':['k']}", arn));
+    o = must("fis", "ListTagsForResource", json("{'resourceArn':'%s'}", arn));
+    assert_string_equal(json_text(w.arena, doc_get(o, "tags")), "{\"l\":\"w\"}");
+    must("fis", "DeleteExperimentTemplate", json("{'id':'%s'}", id));
+    refused("GetExperimentTemplate", json("{'id':'%s'}", id), "does not exist");
+    refused("StartExperiment", json("{'clientToken':'x','experimentTemplateId':'%s'}", id), "does not exist");
+}
+
+static void test_templates_that_are_wrong(void **state)
+{
+    static const struct {
+        const char *targets, *actions, *more, *words;
+    } cases[] = {
+        { "{}", "{}", "", "needs an action" },
+        { "{}", "{'a':{'actionId':'aws:ec2:stop-instances'}}", "", "is not here. Actions that are: aws:ec2:send-spot" },
+        { "{}", "{'a':{'actionId':'aws:fis:wait'}}", "", "requires the parameter duration" },
+        { "{}", "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'1m'}}}", "", "duration is 1m" },
+        { "{}", "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT13H'}}}", "", "PT1M to PT12H" },
+        { REDS, "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT16M'}}}", "", "PT2M to PT15M" },
+        { "{}", "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT2M'}}}", "", "has no target reds" },
+        { "{}", "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'},'startAfter':['b']}}", "",
+          "starts after one that" },
+        { "{}", "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'},'startAfter':['b']},"
+                "'b':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'},'startAfter':['a']}}", "",
+          "starts after itself" },
+        { "{'t':{'resourceType':'aws:ec2:instance','selectionMode':'ALL','resourceTags':{'a':'b'}}}",
+          "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}", "", "aws:ec2:instance is not here" },
+        { "{'t':{'resourceType':'aws:ec2:spot-instance','selectionMode':'SOME','resourceTags':{'a':'b'}}}",
+          "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}", "", "must be ALL, COUNT(n)" },
+        { "{'t':{'resourceType':'aws:ec2:spot-instance','selectionMode':'ALL'}}",
+          "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}", "", "either resourceArns or resourceTags" },
+        { "{}", "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}",
+          ",'logConfiguration':{'logSchemaVersion':2}", "logConfiguration is not here" },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        refused("CreateExperimentTemplate",
+                json("{'clientToken':'w%zu','description':'d','roleArn':'" ROLE "','stopConditions':[{'source':'none'}],"
+                     "'targets':%s,'actions':%s%s}", i, cases[i].targets, cases[i].actions, cases[i].more),
+                cases[i].words);
+    refused("CreateExperimentTemplate",
+            json("{'clientToken':'alarm','description':'d','roleArn':'" ROLE "','stopConditions':[{'source':"
+                 "'aws:cloudwatch:alarm','value':'arn:aws:cloudwatch:us-east-1:111122223333:alarm:a'}],'actions':{'a':{"
+                 "'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}}"),
+            "CloudWatch alarms are not");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_job_is_interrupted_in_time, begin, end),
+        cmocka_unit_test_setup_teardown(test_order_and_stop, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_job_that_has_ended_by_itself, begin, end),
+        cmocka_unit_test_setup_teardown(test_nobody_fits, begin, end),
+        cmocka_unit_test_setup_teardown(test_how_many, begin, end),
+        cmocka_unit_test_setup_teardown(test_templates, begin, end),
+        cmocka_unit_test_setup_teardown(test_templates_that_are_wrong, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
