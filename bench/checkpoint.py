@@ -1,41 +1,64 @@
 #!/usr/bin/env python3
 """How fast checkpoints reach S3, and what a training loop notices of it.
 
-    bench/checkpoint.py [--size-mb 128] [--count 6]
+    bench/checkpoint.py [--size-mb 128] [--count 6] [--small 200] [--rate 256M]
 
-The same loop runs twice, with CheckpointConfig and without: some arithmetic, then a checkpoint, written beside its name
-and renamed into place. What it notices is how much longer the writes and the arithmetic take. The rate is that of the time between
-a checkpoint's rename and its .sagemaker-uploaded, under the setting checkpoint-rate.
+Upload: the seconds from a checkpoint's rename to its .sagemaker-uploaded, under the setting checkpoint-rate. In the same run the peer,
+boto3's upload_file of the same files with its ten threads, sends them to the same server from outside. One big file, several, and many
+small ones.
+
+Stall: the same loop runs without CheckpointConfig and with it: some arithmetic, then a checkpoint, written in blocks of 1 MB beside its
+name and renamed into place. What is told is how long a block's write takes, and the arithmetic.
 """
 import argparse
+import concurrent.futures
+import contextlib
 import io
 import os
+import pathlib
 import tarfile
+import tempfile
+import time
 import uuid
 
-from common import Server, wait_for
+from common import Server, show, wait_for
 
-SCRIPT = """
+BEGIN = """
 import os, sys, time
-import numpy as np
-size, count, wait = %d, %d, %r
-data, m = os.urandom(size << 20), np.random.rand(400, 400)
 os.makedirs("/opt/ml/checkpoints", exist_ok=True)
 os.chdir("/opt/ml/checkpoints")
-renamed = []
+def uploaded(names):
+    while not all(os.path.exists(f"{n}.sagemaker-uploaded") for n in names): time.sleep(0.005)
+    return max(os.stat(f"{n}.sagemaker-uploaded").st_ctime for n in names)
+"""
+STALL = BEGIN + """
+import numpy as np
+size, count, wait = %d, %d, %r
+block, m = os.urandom(1 << 20), np.random.rand(400, 400)
 for step in range(count):
     t = time.time()
     for _ in range(60): m @ m
-    worked = time.time()
-    with open("tmp", "wb") as f: f.write(data)
+    print(f"work {1000 * (time.time() - t):.2f};", flush=True)
+    times = []
+    with open("tmp", "wb", buffering=0) as f:
+        for _ in range(size):
+            t = time.time()
+            f.write(block)
+            times.append(time.time() - t)
     os.rename("tmp", f"ck-{step}")
-    now = time.time()
-    renamed.append(now)
-    print(f"work {1000 * (worked - t):.1f} write {1000 * (now - worked):.1f};", flush=True)
-while wait and not all(os.path.exists(f"ck-{s}.sagemaker-uploaded") for s in range(count)): time.sleep(0.01)
-uploaded = [os.stat(f"ck-{s}.sagemaker-uploaded").st_ctime if wait else renamed[s] + 1 for s in range(count)]
-busy = sum(uploaded[s] - max(renamed[s], uploaded[s - 1] if s else 0) for s in range(count))
-print(f"rate {size * count / busy:.0f};")
+    for t in times: print(f"write {1000 * t:.3f};")
+if wait: uploaded([f"ck-{s}" for s in range(count)])
+"""
+UPLOAD = BEGIN + """
+for title, count, bytes in %r:
+    data = os.urandom(bytes)
+    os.mkdir("tmp.sagemaker-ignore")
+    for i in range(count): open(f"tmp.sagemaker-ignore/{i}", "wb").write(data)
+    os.sync()
+    time.sleep(0.1)
+    began = time.time()
+    os.rename("tmp.sagemaker-ignore", title)
+    print(f"uploaded {title} {uploaded([f'{title}/{i}' for i in range(count)]) - began:.3f};", flush=True)
 """
 
 
@@ -52,52 +75,104 @@ def source(s3, script):
     return {"sagemaker_program": '"train.py"', "sagemaker_submit_directory": f'"s3://bench/{key}"'}
 
 
-def run(clients, role, options, checkpoints):
+def run(clients, role, script, checkpoints=True):
+    """The lines that the job wrote, as lists of words."""
     s3, sagemaker, logs = clients
     name = f"bench-{uuid.uuid4().hex[:12]}"
     more = {"CheckpointConfig": {"S3Uri": f"s3://bench/{name}"}} if checkpoints else {}
     sagemaker.create_training_job(
         TrainingJobName=name, RoleArn=role, OutputDataConfig={"S3OutputPath": "s3://bench/out"},
         AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"},
-        HyperParameters=source(s3, SCRIPT % (options.size_mb, options.count, checkpoints)),
-        StoppingCondition={"MaxRuntimeInSeconds": 600},
+        HyperParameters=source(s3, script), StoppingCondition={"MaxRuntimeInSeconds": 600},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}, **more)
-    wait_for(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "InProgress", 300,
+    wait_for(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "InProgress", 600,
              f"the end of {name}", 0.1)
     if sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "Completed":
         raise SystemExit(sagemaker.describe_training_job(TrainingJobName=name)["FailureReason"])
     group = "/aws/sagemaker/TrainingJobs"
     stream = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=name)["logStreams"][0]["logStreamName"]
-    lines = [e["message"] for e in logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]]
-    steps = [line.rstrip(";").split() for line in lines if line.startswith("work ")]
-    rate = next(float(line.rstrip(";").split()[1]) for line in lines if line.startswith("rate "))
-    return sorted(float(s[1]) for s in steps), sorted(float(s[3]) for s in steps), rate
+    lines = [e["message"] for page in pages(logs, group, stream) for e in page]
+    return [line.rstrip(";").split() for line in lines if line.endswith(";")]
+
+
+def pages(logs, group, stream):
+    token = {}
+    while True:
+        page = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True, **token)
+        if page["nextForwardToken"] == token.get("nextToken"):
+            return
+        token = {"nextToken": page["nextForwardToken"]}
+        yield page["events"]
+
+
+def percentile(values, percent):
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
+
+
+def numbers(lines, word):
+    return [float(line[1]) for line in lines if line[0] == word]
+
+
+def peer(s3, title, count, size):
+    """boto3 with its usual settings: ten threads, parts of 8 MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = os.urandom(size)
+        for i in range(count):
+            pathlib.Path(folder, str(i)).write_bytes(data)
+        os.sync()
+        began = time.time()
+        with concurrent.futures.ThreadPoolExecutor(10) as threads:
+            list(threads.map(lambda i: s3.upload_file(f"{folder}/{i}", "bench", f"peer-{title}/{i}"), range(count)))
+        return time.time() - began
+
+
+@contextlib.contextmanager
+def serving(rate):
+    """Clients of a server of our own, and the role of its jobs."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
+        settings.write(f"checkpoint-rate = {rate}\n")
+        settings.flush()
+        server = Server(options=["--config", settings.name])
+        yield from serve(server)
+
+
+def serve(server):
+    try:
+        server.start()
+        import boto3
+
+        os.environ.update({k: v for k, v in server.env.items() if k.startswith("AWS_")})
+        session = boto3.session.Session()
+        clients = [session.client(n) for n in ("s3", "sagemaker", "logs")]
+        clients[0].create_bucket(Bucket="bench")
+        yield clients, f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole"
+    finally:
+        server.stop()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-mb", type=int, default=128)
     parser.add_argument("--count", type=int, default=6)
+    parser.add_argument("--small", type=int, default=200, help="small files, of 64 KB")
+    parser.add_argument("--rate", default="256M", help="the setting checkpoint-rate, for the stall")
     options = parser.parse_args()
-    server = Server()
-    try:
-        server.start()
-        import boto3
-
-        os.environ.update({k: v for k, v in server.env.items() if k.startswith("AWS_")})
-        clients = [boto3.client(n) for n in ("s3", "sagemaker", "logs")]
-        clients[0].create_bucket(Bucket="bench")
-        role = f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole"
-        run(clients, role, options, False)
-        work, write, _ = run(clients, role, options, False)
-        work_synced, write_synced, rate = run(clients, role, options, True)
-        middle = len(work) // 2
-        print(f"{options.count} checkpoints of {options.size_mb} MB: {rate:.0f} MB/s to S3 while the job runs")
-        for what, plain, synced in (("write", write, write_synced), ("arithmetic", work, work_synced)):
-            print(f"{what:10s} p50 {plain[middle]:7.1f} ms without CheckpointConfig, {synced[middle]:7.1f} ms with it "
-                  f"({100 * (synced[middle] / plain[middle] - 1):+.0f} %); max {plain[-1]:.1f} and {synced[-1]:.1f}")
-    finally:
-        server.stop()
+    loads = [("one-big", 1, options.size_mb << 21), ("several", options.count, options.size_mb << 20),
+             ("small", options.small, 64 << 10)]
+    with serving("100G") as (clients, role):
+        ours = {line[1]: float(line[2]) for line in run(clients, role, UPLOAD % loads)}
+        for title, count, size in loads:
+            total = count * size / 1e6
+            show(f"{count} x {size / 1e6:.2f} MB", total / ours[title], total / peer(clients[0], title, count, size),
+                 "MB/s", "boto3")
+    with serving(options.rate) as (clients, role):
+        plain, synced = [run(clients, role, STALL % (options.size_mb, options.count, sync), sync)
+                         for sync in (False, True)]
+    for word, what in (("write", "write of 1 MB"), ("work", "arithmetic")):
+        before, after = numbers(plain, word), numbers(synced, word)
+        print(f"{what:14s} " + "   ".join(
+            f"p{p} {percentile(before, p):8.2f} ms without CheckpointConfig, {percentile(after, p):8.2f} with it"
+            for p in (50, 99)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 /* checkpoint.h - a folder whose files S3 has: one look at the folder, and what has to be done so that S3 has it all.
  *
  * A file is put when nobody has it open for writing, as it was at one moment: what changes meanwhile is put again, and
- * S3 keeps the older whole one until then. Files are put in the order they were finished, and only after them is
- * removed what is gone here, so that S3 has what a renamed file holds at every moment under one of its names. */
+ * S3 keeps the older whole one until then. Several files are carried at a time, but they become objects in the order in
+ * which they were finished, so that what names a checkpoint is not in S3 before the checkpoint; only small ones that
+ * follow each other are put together, without the last of all. Only after them is removed what is gone here, so that
+ * S3 has what a renamed file holds at every moment under one of its names. */
 #ifndef AGENT_CHECKPOINT_H
 #define AGENT_CHECKPOINT_H
 
@@ -13,15 +15,19 @@
 #include "base/map.h"
 
 struct checkpoint_store {
-    /* 'unchanged' is asked before what was read becomes the object; when it says no, the object stays as it was. */
+    /* 'unchanged' is asked before what was read becomes the object; when it says no, the object stays as it was. It
+     * waits for the files before this one. Several threads put at the same time. */
     int (*put)(struct checkpoint_store *, const char *path, int fd, bool (*unchanged)(void *data), void *data,
                struct err *err);
     int (*remove)(struct checkpoint_store *, const char *path, struct err *err); /* not there is fine */
 };
 
+enum { CHECKPOINT_LANES_MAX = 8 };
+
 struct checkpoint {
     const char *base;    /* a folder that the job cannot replace, with 'root' below it; NULL: 'root' is a whole path */
     const char *root;
+    int lanes;           /* files that are carried at a time; 0: one */
     bool plain;          /* every name is a file's: there are no markers, and what is removed here stays in S3 */
     struct book *book;
     struct checkpoint_store *store;

@@ -1,27 +1,15 @@
 #include "agent/s3.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "agent/transport.h"
-#include "base/fd.h"
+#include "agent/s3_impl.h"
 #include "base/log.h"
 #include "sign/digest.h"
-#include "sign/sigv4.h"
 
-enum { PART_BYTES = 64 << 20, PARTS_MAX = 10000, FAULTS_MAX = 12, HEADERS_MAX = 8 };
-
-struct s3 {
-    struct s3_options options;
-    struct transport *transport;
-    struct sigv4_cache *cache;
-};
+enum { FAULTS_MAX = 12, HEADERS_MAX = 8 };
 
 struct s3 *s3_new(const struct s3_options *options)
 {
@@ -55,9 +43,8 @@ int s3_uri(struct arena *a, const char *uri, const char **ret_bucket, const char
     return 0;
 }
 
-/* The text of the next <tag> element, and moves past it. Our listings are url-encoded, so that no name can look like a
- * tag. */
-static bool next_element(struct str *xml, const char *tag, struct str *ret)
+/* Our listings are url-encoded, so that no name can look like a tag. */
+bool s3_element(struct str *xml, const char *tag, struct str *ret)
 {
     char open[64], close[64];
     const char *from, *to;
@@ -76,7 +63,7 @@ static bool next_element(struct str *xml, const char *tag, struct str *ret)
     return true;
 }
 
-static struct str unescape(struct arena *a, struct str s)
+struct str s3_unescape(struct arena *a, struct str s)
 {
     static const struct {
         const char *name;
@@ -117,16 +104,15 @@ static int refused(struct arena *a, const struct transport_answer *answer, const
                                                  : ERR_INVALID;
 
     at = xml;
-    next_element(&at, "Code", &code);
+    s3_element(&at, "Code", &code);
     at = xml;
-    next_element(&at, "Message", &message);
+    s3_element(&at, "Message", &message);
     return fail_code(err, kind, code.size ? str_dup(a, code) : "", "%s: %.*s (%d): %.*s", what,
                      code.size ? (int)code.size : 5, code.size ? code.data : "error", answer->status,
                      message.size ? (int)message.size : 19, message.size ? message.data : "no reason was given");
 }
 
-/* One call, again and again while the server is away. 'answer' is the caller's to free. */
-static int call(struct s3 *c, struct arena *a, const struct transport_request *q, struct str payload,
+int s3_call(struct s3 *c, struct arena *a, const struct transport_request *q, struct str payload,
                 struct transport_answer *answer, const char *what, struct err *err)
 {
     struct sigv4_header headers[HEADERS_MAX + 1] = { { STR("Host"), STR("localhost") } };
@@ -170,7 +156,7 @@ static int call(struct s3 *c, struct arena *a, const struct transport_request *q
     }
 }
 
-static const char *target_of(struct arena *a, const char *bucket, const char *key, const char *query)
+const char *s3_target(struct arena *a, const char *bucket, const char *key, const char *query)
 {
     _cleanup_buf_ struct buf b = { 0 };
 
@@ -190,20 +176,20 @@ int s3_parse_list(struct arena *a, struct str xml, struct s3_object **objects, i
     struct str all = xml, entry, value, at;
 
     *ret_next = NULL;
-    while (next_element(&xml, "Contents", &entry)) {
+    while (s3_element(&xml, "Contents", &entry)) {
         struct s3_object o = { 0 };
 
         arena_reset(scratch);
 
         at = entry;
-        if (!next_element(&at, "Key", &value))
+        if (!s3_element(&at, "Key", &value))
             return fail(err, ERR_INVALID, "a listing has an object without a key");
-        value = uri_decode(scratch, unescape(scratch, value), true);
+        value = uri_decode(scratch, s3_unescape(scratch, value), true);
         if (memchr(value.data, '\0', value.size))
             return fail(err, ERR_INVALID, "a listing has a key with a NUL byte");
         o.key = str_dup(a, value);
         at = entry;
-        if (!next_element(&at, "Size", &value) || !str_to_int64(str_trim(value), &o.size_bytes) || o.size_bytes < 0)
+        if (!s3_element(&at, "Size", &value) || !str_to_int64(str_trim(value), &o.size_bytes) || o.size_bytes < 0)
             return fail(err, ERR_INVALID, "a listing has an object without a size");
         if (*count == *room) {
             int more_room = *room ? *room * 2 : 64;
@@ -216,8 +202,8 @@ int s3_parse_list(struct arena *a, struct str xml, struct s3_object **objects, i
         }
         (*objects)[(*count)++] = o;
     }
-    if (next_element(&all, "NextContinuationToken", &value))
-        *ret_next = str_dup(a, unescape(a, value));
+    if (s3_element(&all, "NextContinuationToken", &value))
+        *ret_next = str_dup(a, s3_unescape(a, value));
     return 0;
 }
 
@@ -244,7 +230,7 @@ int s3_list(struct s3 *c, struct arena *a, const char *bucket, const char *prefi
         uri_encode(&query, str_of(prefix), false);
         arena_reset(scratch);
         q.target = arena_printf(scratch, "/%s?%s", bucket, query.data);
-        r = call(c, scratch, &q, STR("UNSIGNED-PAYLOAD"), &answer,
+        r = s3_call(c, scratch, &q, STR("UNSIGNED-PAYLOAD"), &answer,
                  arena_printf(scratch, "list s3://%s/%s", bucket, prefix), err);
         if (r == 0)
             r = s3_parse_list(a, (struct str){ answer.body.data, answer.body.size }, &objects, &count, &room, &next,
@@ -266,7 +252,7 @@ int s3_get(struct s3 *c, const char *bucket, const char *key, int fd, int64_t of
     _cleanup_arena_ struct arena *a = arena_new();
     struct transport_answer answer = { .fd = fd, .offset = offset };
     struct http_header range = { STR("Range"), { 0 } };
-    struct transport_request q = { .method = "GET", .target = target_of(a, bucket, key, NULL), .headers = &range };
+    struct transport_request q = { .method = "GET", .target = s3_target(a, bucket, key, NULL), .headers = &range };
     int r;
 
     if (size_bytes >= 0) {
@@ -274,7 +260,7 @@ int s3_get(struct s3 *c, const char *bucket, const char *key, int fd, int64_t of
             str_of(arena_printf(a, "bytes=%lld-%lld", (long long)offset, (long long)(offset + size_bytes - 1)));
         q.header_count = 1;
     }
-    r = call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
+    r = s3_call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
     buf_free(&answer.body);
     if (r == 0)
         *ret_bytes = answer.received;
@@ -288,9 +274,9 @@ int s3_get_range(struct s3 *c, const char *bucket, const char *key, int64_t offs
     struct transport_answer answer = { .total_bytes = -1 };
     struct http_header range = { STR("Range"), str_of(arena_printf(a, "bytes=%lld-%lld", (long long)offset,
                                                                     (long long)(offset + size_bytes - 1))) };
-    struct transport_request q = { .method = "GET", .target = target_of(a, bucket, key, NULL), .headers = &range,
+    struct transport_request q = { .method = "GET", .target = s3_target(a, bucket, key, NULL), .headers = &range,
                                    .header_count = 1 };
-    int r = call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
+    int r = s3_call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
 
     if (r == 0) {
         buf_append(into, answer.body.data ? answer.body.data : "", answer.body.size);
@@ -308,8 +294,8 @@ int s3_get_text(struct s3 *c, struct arena *arena, const char *bucket, const cha
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct transport_answer answer = { 0 };
-    struct transport_request q = { .method = "GET", .target = target_of(a, bucket, key, NULL) };
-    int r = call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
+    struct transport_request q = { .method = "GET", .target = s3_target(a, bucket, key, NULL) };
+    int r = s3_call(c, a, &q, STR("UNSIGNED-PAYLOAD"), &answer, arena_printf(a, "get s3://%s/%s", bucket, key), err);
 
     if (r == 0)
         *ret = (struct str){ arena_strndup(arena, answer.body.data ? answer.body.data : "", answer.body.size),
@@ -318,156 +304,19 @@ int s3_get_text(struct s3 *c, struct arena *arena, const char *bucket, const cha
     return r;
 }
 
-/* Hex SHA-256 of a piece of a file. */
-static int hash_piece(int fd, int64_t offset, int64_t size, char ret[static 2 * SHA256_SIZE + 1], struct err *err)
-{
-    unsigned char block[65536], sum[SHA256_SIZE];
-    struct digest d;
-
-    digest_start(&d, DIGEST_SHA256);
-    while (size > 0) {
-        ssize_t n = pread(fd, block, (size_t)(size < (int64_t)sizeof block ? size : (int64_t)sizeof block), offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return fail_errno(err, n < 0 ? errno : EIO, "read what is to be uploaded");
-        digest_update(&d, block, (size_t)n);
-        offset += n;
-        size -= n;
-    }
-    digest_finish(&d, sum);
-    hex_encode(ret, sum, sizeof sum);
-    return 0;
-}
-
-/* A put that is under way. */
-struct put {
-    struct s3 *s3;
-    struct arena *arena;
-    const char *bucket, *key, *what;
-    int fd;
-    const struct s3_put_options *options;
-};
-
-static int check_unchanged(const struct put *p, struct err *err)
-{
-    if (!p->options->unchanged || p->options->unchanged(p->options->data))
-        return 0;
-    return fail(err, ERR_UNAVAILABLE, "%s: the file changed while it was read", p->what);
-}
-
-/* 'last': it makes the object by itself. The server holds what it is sent against the hash, so the file as it was
- * hashed, or nothing, becomes the object. */
-static int put_piece(const struct put *p, const char *target, int64_t offset, int64_t size, bool last,
-                     struct str *ret_etag, struct err *err)
-{
-    char hash[2 * SHA256_SIZE + 1];
-    struct transport_request q = { .method = "PUT", .target = target, .fd = p->fd, .offset = offset,
-                                   .size_bytes = size, .pace = p->options->pace };
-    struct transport_answer answer = { 0 };
-    int r;
-
-    if (hash_piece(p->fd, offset, size, hash, err) < 0 || (last && check_unchanged(p, err) < 0))
-        return -1;
-    r = call(p->s3, p->arena, &q, str_of(hash), &answer, p->what, err);
-    buf_free(&answer.body);
-    if (r == 0 && ret_etag)
-        *ret_etag = answer.etag;
-    return r;
-}
-
-static int put_parts(const struct put *p, int64_t size, struct err *err)
-{
-    struct s3 *c = p->s3;
-    struct arena *a = p->arena;
-    const char *bucket = p->bucket, *key = p->key, *what = p->what;
-    int64_t part_bytes = PART_BYTES;
-    struct transport_answer answer = { 0 };
-    struct transport_request q = { .method = "POST", .target = target_of(a, bucket, key, "uploads=") };
-    _cleanup_buf_ struct buf done = { 0 }, encoded = { 0 };
-    struct err ignored;
-    struct str xml, id;
-    char hash[2 * SHA256_SIZE + 1];
-    int r;
-
-    while (size / part_bytes >= PARTS_MAX)
-        part_bytes *= 2;
-    sha256_hex(hash, "", 0);
-    r = call(c, a, &q, str_of(hash), &answer, what, err);
-    xml = (struct str){ answer.body.data, answer.body.size };
-    if (r == 0 && !next_element(&xml, "UploadId", &id))
-        r = fail(err, ERR_INTERNAL, "%s: the server gave no upload id", what);
-    if (r < 0) {
-        buf_free(&answer.body);
-        return -1;
-    }
-    uri_encode(&encoded, unescape(a, id), false);
-    buf_free(&answer.body);
-    buf_append_str(&done, "<CompleteMultipartUpload>");
-    for (int64_t at = 0, part = 1; r == 0 && at < size; at += part_bytes, part++) {
-        struct str etag = { 0 };
-        const char *query = arena_printf(a, "partNumber=%lld&uploadId=%s", (long long)part, encoded.data);
-
-        r = put_piece(p, target_of(a, bucket, key, query), at, size - at < part_bytes ? size - at : part_bytes, false,
-                      &etag, err);
-        buf_printf(&done, "<Part><PartNumber>%lld</PartNumber><ETag>%.*s</ETag></Part>", (long long)part,
-                   STR_ARG(etag));
-    }
-    buf_append_str(&done, "</CompleteMultipartUpload>");
-    q.target = target_of(a, bucket, key, arena_printf(a, "uploadId=%s", encoded.data));
-    if (r == 0)
-        r = check_unchanged(p, err);
-    if (r == 0) {
-        q.body = (struct str){ done.data, done.size };
-        sha256_hex(hash, done.data, done.size);
-        r = call(c, a, &q, str_of(hash), &answer, what, err);
-        xml = (struct str){ answer.body.data, answer.body.size };
-        /* S3 may say 200 first and find an error later. */
-        if (r == 0 && next_element(&xml, "Code", &id))
-            r = fail(err, ERR_INTERNAL, "%s: %.*s", what, STR_ARG(id));
-        buf_free(&answer.body);
-    }
-    if (r < 0 && err->kind != ERR_CONFLICT) {
-        q = (struct transport_request){ .method = "DELETE", .target = q.target };
-        answer = (struct transport_answer){ 0 };
-        sha256_hex(hash, "", 0);
-        call(c, a, &q, str_of(hash), &answer, what, &ignored);
-        buf_free(&answer.body);
-    }
-    return r;
-}
-
-int s3_put(struct s3 *c, const char *bucket, const char *key, int fd, const struct s3_put_options *options,
-           struct err *err)
-{
-    static const struct s3_put_options none;
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct put p = { c, a, bucket, key, arena_printf(a, "put s3://%s/%s", bucket, key), fd, options ? options : &none };
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return fail_errno(err, errno, "%s", p.what);
-    if (!S_ISREG(st.st_mode))
-        return fail(err, ERR_INVALID, "%s: it is no file", p.what);
-    if (st.st_size > PART_BYTES)
-        return put_parts(&p, st.st_size, err);
-    return put_piece(&p, target_of(a, bucket, key, NULL), 0, st.st_size, true, NULL, err);
-}
-
 int s3_may_put(struct s3 *c, const char *bucket, const char *key, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     /* A condition that no object meets: it is looked at last, after the bucket and the permission. */
     static const struct http_header never = { STR("If-Match"), STR("\"0\"") };
-    struct transport_request q = { .method = "PUT", .target = target_of(a, bucket, key, NULL), .headers = &never,
+    struct transport_request q = { .method = "PUT", .target = s3_target(a, bucket, key, NULL), .headers = &never,
                                    .header_count = 1, .fd = -1 };
     struct transport_answer answer = { 0 };
     char hash[2 * SHA256_SIZE + 1];
     int r;
 
     sha256_hex(hash, "", 0);
-    r = call(c, a, &q, str_of(hash), &answer, arena_printf(a, "write to s3://%s/%s", bucket, key), err);
+    r = s3_call(c, a, &q, str_of(hash), &answer, arena_printf(a, "write to s3://%s/%s", bucket, key), err);
     buf_free(&answer.body);
     return r < 0 && (strcmp(err->code, "NoSuchKey") == 0 || strcmp(err->code, "PreconditionFailed") == 0) ? 0 : r;
 }
@@ -475,13 +324,13 @@ int s3_may_put(struct s3 *c, const char *bucket, const char *key, struct err *er
 int s3_remove(struct s3 *c, const char *bucket, const char *key, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    struct transport_request q = { .method = "DELETE", .target = target_of(a, bucket, key, NULL) };
+    struct transport_request q = { .method = "DELETE", .target = s3_target(a, bucket, key, NULL) };
     struct transport_answer answer = { 0 };
     char hash[2 * SHA256_SIZE + 1];
     int r;
 
     sha256_hex(hash, "", 0);
-    r = call(c, a, &q, str_of(hash), &answer, arena_printf(a, "delete s3://%s/%s", bucket, key), err);
+    r = s3_call(c, a, &q, str_of(hash), &answer, arena_printf(a, "delete s3://%s/%s", bucket, key), err);
     buf_free(&answer.body);
     return r;
 }

@@ -5,6 +5,7 @@
 #ifndef AGENT_S3_H
 #define AGENT_S3_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,10 +52,13 @@ struct s3_put_options {
      * the object stays as it was. What is taken is what was there when it was asked. NULL: not asked. */
     bool (*unchanged)(void *data);
     void *data;
-    struct pace *pace; /* NULL: as fast as it goes */
+    struct pace *pace;   /* NULL: as fast as it goes */
+    atomic_int *helpers; /* threads that nobody uses right now, for the parts of a big file; NULL: S3_PUT_HELPERS */
 };
 
-/* The whole file, in parts when it is big. Again is harmless. options: NULL for none. */
+enum { S3_PUT_HELPERS = 3 };
+
+/* The whole file, in parts when it is big, several of them at a time. Again is harmless. options: NULL for none. */
 int s3_put(struct s3 *, const char *bucket, const char *key, int fd, const struct s3_put_options *options,
            struct err *err);
 /* Could it be put there? Writes nothing. ERR_NOT_FOUND: there is no such bucket; ERR_DENIED: the role may not. */

@@ -8,6 +8,7 @@
 #include <linux/ioprio.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -31,14 +32,18 @@ enum {
     RETRY_MS = 1000,
     RETRY_MAX_MS = 30000,
     NICE = 10,
+    LANES = 8, /* files at a time, with a connection each; the parts of big ones have S3_PUT_HELPERS more, for all */
 };
 
 struct store {
     struct checkpoint_store store;
-    struct s3 *s3;
+    struct transfer transfer;
     const char *bucket, *prefix;
-    struct arena *arena; /* of one call */
     struct pace *pace;
+    atomic_int helpers;
+    pthread_mutex_t lock;
+    struct s3 *idle[LANES]; /* that nobody uses right now */
+    int idle_count;
 };
 
 struct syncer {
@@ -58,38 +63,63 @@ struct syncer {
 
 /* --- S3 as a store --- */
 
+static struct s3 *take_client(struct store *s)
+{
+    struct s3 *client;
+
+    pthread_mutex_lock(&s->lock);
+    client = s->idle_count ? s->idle[--s->idle_count] : NULL;
+    pthread_mutex_unlock(&s->lock);
+    return client ? client : fetch_client(&s->transfer);
+}
+
+static void give_client(struct store *s, struct s3 *client)
+{
+    pthread_mutex_lock(&s->lock);
+    assert(s->idle_count < LANES);
+    s->idle[s->idle_count++] = client;
+    pthread_mutex_unlock(&s->lock);
+}
+
 static int store_put(struct checkpoint_store *store, const char *path, int fd, bool (*unchanged)(void *data),
                      void *data, struct err *err)
 {
     struct store *s = (struct store *)store;
-    const struct s3_put_options options = { .unchanged = unchanged, .data = data, .pace = s->pace };
+    const struct s3_put_options options = { .unchanged = unchanged, .data = data, .pace = s->pace,
+                                            .helpers = &s->helpers };
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct s3 *client = take_client(s);
+    int r = s3_put(client, s->bucket, arena_printf(a, "%s%s", s->prefix, path), fd, &options, err);
 
-    arena_reset(s->arena);
-    return s3_put(s->s3, s->bucket, arena_printf(s->arena, "%s%s", s->prefix, path), fd, &options, err);
+    give_client(s, client);
+    return r;
 }
 
 static int store_remove(struct checkpoint_store *store, const char *path, struct err *err)
 {
     struct store *s = (struct store *)store;
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct s3 *client = take_client(s);
+    int r = s3_remove(client, s->bucket, arena_printf(a, "%s%s", s->prefix, path), err);
 
-    arena_reset(s->arena);
-    return s3_remove(s->s3, s->bucket, arena_printf(s->arena, "%s%s", s->prefix, path), err);
+    give_client(s, client);
+    return r;
 }
 
 static void store_begin(struct store *store, struct syncer *s)
 {
-    struct transfer t = s->transfer;
-
-    t.cancel_fd = s->stop;
-    *store = (struct store){ .store = { store_put, store_remove }, .s3 = fetch_client(&t), .bucket = s->bucket,
-                             .prefix = s->prefix, .arena = arena_new(), .pace = &s->pace };
+    *store = (struct store){ .store = { store_put, store_remove }, .transfer = s->transfer, .bucket = s->bucket,
+                             .prefix = s->prefix, .pace = &s->pace, .helpers = S3_PUT_HELPERS,
+                             .lock = PTHREAD_MUTEX_INITIALIZER };
+    store->transfer.cancel_fd = s->stop;
     s->checkpoint.store = &store->store;
 }
 
 static void store_end(struct store *store)
 {
-    s3_free(store->s3);
-    arena_free(store->arena);
+    while (store->idle_count > 0)
+        s3_free(store->idle[--store->idle_count]);
+    pthread_mutex_destroy(&store->lock);
 }
 
 /* --- Restoring --- */
@@ -264,6 +294,7 @@ static int make(const struct transfer *t, const char *uri, const char *book, con
     s->checkpoint = *what;
     s->checkpoint.root = arena_strdup(s->arena, what->root);
     s->checkpoint.clock = t->clock;
+    s->checkpoint.lanes = LANES;
     s->checkpoint.watch = -1;
     assert(s->stop >= 0 && s->finish >= 0 && s->done >= 0);
     if (uri_of(s->arena, uri, &s->bucket, &s->prefix, err) < 0 || book_open(book, &s->checkpoint.book, err) < 0) {

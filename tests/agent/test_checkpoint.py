@@ -133,7 +133,7 @@ def test_anything_in_any_order_of_kills(world, seed):
         what = dice.randrange(8)
         if what < 3:
             with open(f'{folder}/{name}', 'wb') as f:
-                f.write(os.urandom(dice.choice([0, 10, 100000])))
+                f.write(os.urandom(dice.choice([0, 10, 100000] * 4 + [17 << 20])))  # the last goes in parts
         elif what == 3:
             with open(f'{folder}/tmp', 'wb') as f:
                 f.write(os.urandom(50))

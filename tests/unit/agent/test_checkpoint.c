@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,11 @@ struct fake {
     int faults_in;              /* calls until then */
     int puts, removes, refused;
     void (*meanwhile)(const char *path); /* while a file is read */
+    pthread_mutex_t lock; /* of all above: several files are put at a time */
+    void (*carried)(const char *path);  /* without the lock: how long a file takes */
+    void (*becoming)(const char *path); /* the same, after it was asked whether it is unchanged */
+    int carrying, carrying_most;
+    char order[1000]; /* of what became an object */
 };
 
 static char base[64];
@@ -45,24 +51,45 @@ static int fake_put(struct checkpoint_store *store, const char *path, int fd, bo
 {
     struct stat st;
     char *text;
+    bool may;
+    int r = 0;
 
+    pthread_mutex_lock(&fake.lock);
     if (fake.fault == FAULT_BEFORE && fake.faults_in-- == 0)
-        return (fail)(err, ERR_CONFLICT, "killed");
+        r = (fail)(err, ERR_CONFLICT, "killed");
     fstat(fd, &st);
     text = calloc(1, (size_t)st.st_size + 1);
     assert_true(pread(fd, text, (size_t)st.st_size, 0) >= 0);
-    if (fake.meanwhile)
+    if (r == 0 && fake.meanwhile)
         fake.meanwhile(path);
-    if (!unchanged(data)) {
+    if (++fake.carrying > fake.carrying_most)
+        fake.carrying_most = fake.carrying;
+    pthread_mutex_unlock(&fake.lock);
+    if (fake.carried)
+        fake.carried(path);
+    may = r == 0 && unchanged(data);
+    if (may && fake.becoming)
+        fake.becoming(path);
+    pthread_mutex_lock(&fake.lock);
+    fake.carrying--;
+    if (r == 0 && strstr(path, "refused"))
+        r = (fail)(err, ERR_INVALID, "no such name");
+    if (r == 0 && !may) {
         fake.refused++;
-        free(text);
-        return (fail)(err, ERR_UNAVAILABLE, "changed");
+        r = (fail)(err, ERR_UNAVAILABLE, "changed");
     }
-    fake.puts++;
-    free(map_set(fake.objects, str_of(path), text));
-    if (fake.fault == FAULT_AFTER && fake.faults_in-- == 0)
-        return (fail)(err, ERR_CONFLICT, "killed");
-    return 0;
+    if (r == 0) {
+        fake.puts++;
+        free(map_set(fake.objects, str_of(path), text));
+        text = NULL;
+        if (strlen(fake.order) < sizeof fake.order - 80)
+            strcat(strcat(fake.order, " "), path);
+        if (fake.fault == FAULT_AFTER && fake.faults_in-- == 0)
+            r = (fail)(err, ERR_CONFLICT, "killed");
+    }
+    pthread_mutex_unlock(&fake.lock);
+    free(text);
+    return r;
 }
 
 static int fake_remove(struct checkpoint_store *store, const char *path, struct err *err)
@@ -101,7 +128,8 @@ static int make(void **state)
     if (!mkdtemp(base))
         return -1;
     snprintf(root, sizeof root, "%s/ml", base);
-    fake = (struct fake){ .store = { fake_put, fake_remove }, .objects = map_new() };
+    fake = (struct fake){ .store = { fake_put, fake_remove }, .objects = map_new(),
+                          .lock = PTHREAD_MUTEX_INITIALIZER };
     mkdir(root, 0755);
     open_checkpoint();
     return 0;
@@ -371,6 +399,108 @@ static void a_folder_that_is_gone_says_nothing(void **state)
     assert_int_equal(map_count(fake.objects), 1);
 }
 
+/* --- Several at a time --- */
+
+/* The first to be finished take longest; and none is alone. */
+static void slow_at_first(const char *path)
+{
+    bool together = false;
+
+    for (int i = 0; i < 20000 && !together; i++) {
+        usleep(1000);
+        pthread_mutex_lock(&fake.lock);
+        together = fake.carrying_most >= 4;
+        pthread_mutex_unlock(&fake.lock);
+    }
+    usleep((useconds_t)(9 - (path[0] - '0')) * 2000);
+}
+
+static void write_ten(off_t bytes)
+{
+    for (int i = 0; i < 10; i++) {
+        char name[] = { (char)('0' + i), '\0' };
+
+        write_text(name, "x");
+        assert_int_equal(truncate(at(name), bytes), 0);
+        usleep(5000); /* a tick of the kernel's clock */
+    }
+    usleep(30000);
+}
+
+static void objects_come_in_the_order_of_their_files(void **state)
+{
+    int64_t again_ms;
+
+    checkpoint.lanes = 4;
+    fake.carried = slow_at_first;
+    write_ten(2 << 20);
+    assert_int_equal(look(CHECKPOINT_RUNNING, &again_ms), 0);
+    assert_string_equal(fake.order, " 0 1 2 3 4 5 6 7 8 9");
+    assert_int_equal(fake.carrying_most, 4);
+}
+
+/* What is put last of the first four gives the others time. */
+static void slow_to_become(const char *path)
+{
+    bool there = strcmp(path, "0") != 0;
+
+    for (int i = 0; i < 20000 && !there; i++) {
+        usleep(1000);
+        pthread_mutex_lock(&fake.lock);
+        there = object("3") != NULL;
+        pthread_mutex_unlock(&fake.lock);
+    }
+}
+
+static void small_files_go_together_but_for_the_last(void **state)
+{
+    int64_t again_ms;
+
+    checkpoint.lanes = 4;
+    fake.becoming = slow_to_become;
+    write_ten(2);
+    assert_int_equal(look(CHECKPOINT_RUNNING, &again_ms), 0);
+    assert_non_null(strstr(fake.order, " 3"));
+    assert_true(strstr(fake.order, " 3") < strstr(fake.order, " 0"));
+    assert_string_equal(fake.order + strlen(fake.order) - 2, " 9");
+}
+
+static void nothing_becomes_an_object_after_one_that_did_not(void **state)
+{
+    int64_t again_ms;
+
+    checkpoint.lanes = 4;
+    fake.carried = slow_at_first;
+    fake.fault = FAULT_BEFORE;
+    fake.faults_in = 3;
+    write_ten(2 << 20);
+    assert_int_equal(look(CHECKPOINT_RUNNING, &again_ms), -1);
+    /* One of the first four was killed, whichever thread came fourth; what came after it is not there. */
+    assert_true(strlen(fake.order) <= 2 * 3 && strncmp(" 0 1 2", fake.order, strlen(fake.order)) == 0);
+    fake.fault = FAULT_NONE;
+    assert_int_equal(look(CHECKPOINT_ENDED, &again_ms), 0);
+    assert_int_equal(map_count(fake.objects), 10);
+}
+
+static void a_file_that_is_refused_holds_up_no_other(void **state)
+{
+    struct err err = { 0 };
+    int64_t again_ms;
+
+    write_text("gone", "1");
+    settle();
+    unlink(at("gone"));
+    write_text("refused", "1");
+    usleep(25000);
+    write_text("b", "2");
+    assert_int_equal(checkpoint_look(&checkpoint, CHECKPOINT_ENDED, &again_ms, &err), -1);
+    assert_string_equal(err.text, "no such name");
+    assert_string_equal(object("b"), "2");
+    assert_null(object("refused"));
+    /* It may be that file under another name. */
+    assert_string_equal(object("gone"), "1");
+}
+
 /* --- Anything, in any order --- */
 
 enum { NAMES = 12, HELD = 3 };
@@ -500,6 +630,7 @@ static void any_story_ends_well(void **state)
             make(NULL);
         }
         story = &s;
+        checkpoint.lanes = seed % 2 ? 4 : 1;
         fake.meanwhile = act_meanwhile;
         for (int i = 0; i < 100; i++) {
             for (uint64_t n = rand_below(&s.dice, 6); n > 0; n--)
@@ -508,6 +639,7 @@ static void any_story_ends_well(void **state)
             fake.faults_in = (int)rand_below(&s.dice, 4);
             if (look(CHECKPOINT_RUNNING, &again_ms) < 0 || rand_below(&s.dice, 5) == 0)
                 restart();
+            checkpoint.lanes = seed % 2 ? 4 : 1;
             no_half_file();
         }
         for (int i = 0; i < HELD; i++)
@@ -540,6 +672,10 @@ int main(void)
         TEST(put_before_an_agent_was_killed),
         TEST(an_end_is_an_end),
         TEST(a_folder_that_is_gone_says_nothing),
+        TEST(objects_come_in_the_order_of_their_files),
+        TEST(small_files_go_together_but_for_the_last),
+        TEST(nothing_becomes_an_object_after_one_that_did_not),
+        TEST(a_file_that_is_refused_holds_up_no_other),
         TEST(any_story_ends_well),
     };
 
