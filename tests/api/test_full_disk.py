@@ -141,3 +141,26 @@ def test_everything_starts_on_a_full_disk(disk, small, client, bucket, unique):
     assert hashlib.sha256(s3.get_object(Bucket=bucket, Key="before")["Body"].read()).hexdigest() == digest
     disk.make_room()
     wait_for(lambda: s3.put_object(Bucket=bucket, Key="after", Body=b"x"), 30, "a put")
+
+
+def test_checkpoints_wait_for_room(disk, small, client, bucket, unique):
+    sm, s3 = client("sagemaker"), client("s3")
+    role = client("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    here = "/opt/ml/checkpoints"
+    request = training(unique, role, bucket, f"echo one > {here}/1; until [ -e {here}/go ]; do sleep 0.1; done; "
+                       f"until dd if=/dev/zero of={here}/2 bs=64k count=16; do sleep 0.1; done")
+    sm.create_training_job(**request, CheckpointConfig={"S3Uri": f"s3://{bucket}/{unique}", "LocalPath": here})
+
+    def kept():
+        return {o["Key"].rpartition("/")[2]: o["Size"] for o in s3.list_objects_v2(Bucket=bucket, Prefix=unique + "/").get(
+            "Contents", [])}
+
+    wait_for(lambda: "1" in kept(), 60, "the first checkpoint", 0.1)
+    folder = next(f for f in (small.data / "agents").iterdir() if (f / "ml" / "checkpoints" / "1").exists())
+    disk.fill()
+    (folder / "ml" / "checkpoints" / "go").touch()
+    wait_for((folder / "ml" / "checkpoints" / "2").exists, 60, "the second checkpoint's begin")
+    assert kept()["1"] == 4
+    disk.make_room()
+    assert ended(sm, unique)["TrainingJobStatus"] == "Completed"
+    assert kept() == {"1": 4, "go": 0, "2": 1 << 20}

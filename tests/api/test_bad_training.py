@@ -1,0 +1,117 @@
+"""Training jobs that contradict themselves, and worlds that change under one: each says why, and loses nothing."""
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from conftest import SAGEBRUSH, wait_for
+
+IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
+SPOT = {"EnableManagedSpotTraining": True}
+
+
+@pytest.fixture
+def training(aws, role, bucket, unique):
+    """Creates a job that runs a shell's command."""
+    def create(command="true", **more):
+        request = dict(
+            TrainingJobName=unique, RoleArn=role,
+            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File",
+                                    "ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [command]},
+            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 600})
+        for member, value in more.items():
+            request[member] = {**request[member], **value} if isinstance(value, dict) and member in request else value
+        return aws("sagemaker").create_training_job(**request)
+    return create
+
+
+def channel(bucket, key, kind):
+    return [{"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": f"s3://{bucket}/{key}"}}}]
+
+
+def described(aws, name):
+    return aws("sagemaker").describe_training_job(TrainingJobName=name)
+
+
+def ended(aws, name):
+    return wait_for(lambda: (d := described(aws, name))["TrainingJobStatus"] not in ("InProgress", "Stopping") and d, 120,
+                    f"the end of {name}", 0.1)
+
+
+def in_container(server, folder, name, seconds=60):
+    """Where a file of the job is on this machine, once it is there."""
+    def find():
+        for order in (server.data / "agents").glob("*/order.json"):
+            if json.loads(order.read_text()).get("job_name") == folder and (order.parent / "ml" / name).exists():
+                return order.parent / "ml" / name
+    return wait_for(find, seconds, name, 0.05)
+
+
+@pytest.mark.parametrize("change, words", [
+    (SPOT, "Invalid MaxWaitTimeInSeconds. It is required when EnableManagedSpotTraining is true."),
+    (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 599}},
+     "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"),
+    ({"StoppingCondition": {"MaxWaitTimeInSeconds": 700}},
+     "MaxWaitTimeInSeconds above 0 is only allowed when EnableManagedSpotTraining is true."),
+    (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 700}, "ResourceConfig": {"KeepAlivePeriodInSeconds": 60}},
+     "KeepAlivePeriodInSeconds cannot be used with EnableManagedSpotTraining"),
+    ({"ResourceConfig": {"InstanceCount": 100000}}, "ResourceLimitExceeded"),
+    ({"ResourceConfig": {"InstanceType": "ml.m5.lage"}}, "ml.m5.lage"),
+    ({"OutputDataConfig": {"S3OutputPath": "file:///etc"}}, "s3OutputPath"),
+    ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints/../../../etc"}}, "localPath"),
+])
+def test_what_contradicts_itself_is_refused(aws, training, unique, change, words):
+    client = aws("sagemaker")
+    with pytest.raises(client.exceptions.ClientError) as e:
+        training(**change)
+    assert words in str(e.value)
+    with pytest.raises(client.exceptions.ClientError):
+        described(aws, unique)
+
+
+def test_a_bucket_that_goes_while_the_job_runs(server, aws, training, bucket, unique):
+    training("touch /opt/ml/model/here; until [ -e /opt/ml/model/go ]; do sleep 0.05; done",
+             CheckpointConfig={"S3Uri": f"s3://{bucket}/checkpoints"})
+    here = in_container(server, unique, "model/here")
+    aws("s3").delete_bucket(Bucket=bucket)
+    (here.parent / "go").touch()
+    job = ended(aws, unique)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ClientError" in job["FailureReason"] and bucket in job["FailureReason"], job["FailureReason"]
+    assert "does not exist" in job["FailureReason"], job["FailureReason"]
+
+
+@pytest.mark.parametrize("lines, words", [
+    (lambda b: [{"prefix": f"s3://{b}/data/"}, "there", "missing"], "data/missing"),
+    (lambda b: [{"prefix": f"s3://{b}-nobodys/data/"}, "there"], "-nobodys"),
+    (lambda b: {"prefix": f"s3://{b}/data/"}, "manifest"),
+])
+def test_a_manifest_of_what_is_not_there(aws, training, bucket, unique, lines, words):
+    s3 = aws("s3")
+    s3.put_object(Bucket=bucket, Key="data/there", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="manifest", Body=json.dumps(lines(bucket)))
+    training(InputDataConfig=channel(bucket, "manifest", "ManifestFile"))
+    job = ended(aws, unique)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ClientError" in job["FailureReason"] and words in job["FailureReason"], job["FailureReason"]
+
+
+def test_a_notice_while_the_model_is_uploaded(server, aws, training, bucket, unique):
+    body = os.urandom(1 << 20)
+    aws("s3").put_object(Bucket=bucket, Key="train/seed", Body=body)
+    training("for i in $(seq 100); do cat /opt/ml/input/data/train/seed; done > /opt/ml/model/all",
+             InputDataConfig=channel(bucket, "train/", "S3Prefix"), **SPOT,
+             CheckpointConfig={"S3Uri": f"s3://{bucket}/checkpoints"}, StoppingCondition={"MaxWaitTimeInSeconds": 1200})
+    wait_for(lambda: described(aws, unique)["SecondaryStatus"] in ("Uploading", "Completed"), 120, "the upload", 0.005)
+    drill = subprocess.run([SAGEBRUSH, "drill", "spot", unique, "--data", server.data], capture_output=True, text=True)
+    job = ended(aws, unique)
+    assert job["TrainingJobStatus"] == "Completed", (job.get("FailureReason"), drill.stderr)
+    key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix(f"s3://{bucket}/")
+    with tarfile.open(fileobj=io.BytesIO(aws("s3").get_object(Bucket=bucket, Key=key)["Body"].read())) as tar:
+        assert hashlib.sha256(tar.extractfile("all").read()).digest() == hashlib.sha256(body * 100).digest()
