@@ -21,7 +21,6 @@
 #include "engine/engine.h"
 #include "engine/gateway.h"
 #include "fleet/gpu_bank.h"
-#include "fleet/pool.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "run/gpu_monitor.h"
@@ -32,6 +31,7 @@
 #include "services/platform.h"
 #include "services/routes.h"
 #include "services/s3/s3.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "sign/token.h"
@@ -41,6 +41,7 @@
 enum {
     STEPS_A_TURN = 16,         /* of reconcile, so that a thousand new jobs do not hold up an answer */
     CONFIG_MAX_BYTES = 1 << 20,
+    FLEET_MAX_BYTES = 64 << 20,
     DRAIN_MS = 5000,
     TELL_MS = 1000,            /* what goes on failing is told once in so long */
     LOOK_FOR_ACK_MS = 1000,    /* the folder is watched; this is for the notice that was lost */
@@ -57,6 +58,7 @@ struct control {
     struct admin *admin;
     struct http_server *api, *jobs, *admin_server;
     struct platform platform;
+    struct fleet fleet;
     struct loop_hook hook;
     struct loop_timer due, ack_timer;
     struct loop_watch *watch;
@@ -186,11 +188,12 @@ static int64_t deliveries_due(const struct control *c, int64_t next_ms)
 static void turn(struct loop_hook *hook)
 {
     struct control *c = (struct control *)(void *)((char *)hook - offsetof(struct control, hook));
-    int64_t next_ms = INT64_MAX;
+    int64_t next_ms = INT64_MAX, fleet_ms;
 
     if (commit(c) == 0)
         deliver(c);
     publish(c);
+    allocations_turn(c->engine);
     engine_reconcile(c->engine, STEPS_A_TURN, &next_ms);
     if (store_dirty(c->store) && next_ms > clock_wall_ms(clock_system())) {
         if (commit(c) < 0)
@@ -199,7 +202,8 @@ static void turn(struct loop_hook *hook)
     }
     if (!c->platform.events_delivered)
         next_ms = deliveries_due(c, next_ms);
-    set_due(c, next_ms);
+    fleet_ms = allocations_due_ms(c->engine);
+    set_due(c, fleet_ms < next_ms ? fleet_ms : next_ms);
 }
 
 static void due(struct loop_timer *timer)
@@ -385,6 +389,34 @@ static int find_gpus(struct control *c, struct runtime *runtime, struct err *err
     return instance_gpus_adopt(c->arena, p, runtime, err);
 }
 
+/* What this machine is shared out as: the fleet file's nodes, or one that takes whatever comes. */
+static int read_fleet(struct control *c, const struct doc *config, struct err *err)
+{
+    const char *path = doc_text(config, "fleet");
+    struct platform *p = &c->platform;
+    _cleanup_buf_ struct buf too_much = { 0 };
+    int64_t slots = doc_int(config, "slots", 0);
+    struct str text;
+
+    p->machine = (struct machine){ .cores = (int)sysconf(_SC_NPROCESSORS_ONLN),
+                                   .memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+                                   .gpus = gpu_bank_count(p->gpus) };
+    if (!*path) {
+        c->fleet = fleet_of_slots(c->arena, "local", slots > 0 ? slots : machine_slots(&p->machine), p->machine.gpus);
+    } else {
+        if (file_read(c->arena, path, FLEET_MAX_BYTES, &text, err) < 0 ||
+            fleet_read(c->arena, path, text, &c->fleet, err) < 0)
+            return -1;
+        fleet_overdrawn(&c->fleet, &p->machine, &too_much);
+        if (too_much.size)
+            log_warning("fleet.overdrawn", "the nodes of %s together have more than this machine: %s", path,
+                        too_much.data);
+    }
+    p->fleet = &c->fleet;
+    p->allocations = allocations_new(p->fleet, clock_system());
+    return 0;
+}
+
 static int start_servers(struct control *c, struct err *err)
 {
     struct http_server_options api = {
@@ -423,9 +455,6 @@ static int start(struct control *c, const char *data, struct err *err)
     c->platform.file_systems = doc_text(config, "file_systems");
     c->platform.api_socket = arena_printf(c->arena, "%s/run/jobs.sock", data);
     c->platform.admin_socket = arena_printf(c->arena, "%s/run/admin.sock", data);
-    c->platform.pool =
-        pool_new((int)sysconf(_SC_NPROCESSORS_ONLN), (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
-                 (int)doc_int(config, "slots", 0));
     if (file_read(c->arena, "/proc/sys/kernel/random/boot_id", 64, &boot_id, err) < 0)
         return -1;
     if (open_store(c, config, err) < 0 || routes_new(data, &c->platform.routes, err) < 0)
@@ -444,7 +473,8 @@ static int start(struct control *c, const char *data, struct err *err)
         .context = &c->platform,
     };
     if (new_runtime(c, config, &world.runtime, err) < 0 || find_gpus(c, world.runtime, err) < 0 ||
-        engine_new(&world, &c->engine, err) < 0)
+        read_fleet(c, config, err) < 0 || engine_new(&world, &c->engine, err) < 0 ||
+        allocations_restore(c->engine, err) < 0)
         return -1;
     c->gateway = gateway_new(&(struct gateway_options){ .loop = c->loop, .engine = c->engine, .bodies = c->bodies,
                                                         .identify = identify, .local = local, .context = c });
@@ -554,7 +584,7 @@ int main(int argc, char **argv)
     identity_forget(&c->platform);
     engine_free(c->engine);
     routes_free(c->platform.routes);
-    pool_free(c->platform.pool);
+    allocations_free(c->platform.allocations);
     gpu_bank_free(c->platform.gpus);
     bodies_free(c->bodies);
     blobs_free(c->blobs);

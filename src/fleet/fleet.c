@@ -543,6 +543,7 @@ static int read_trace(struct reader *r, const struct doc *d, struct fleet_trace 
 static int read_spot(struct reader *r, const struct doc *d, struct fleet *fleet)
 {
     static const struct field fields[] = {
+        { "live", FLAG, offsetof(struct fleet, spot.live) },
         { "notice", TIME, offsetof(struct fleet, spot.notice_ms), 0, DAY_MS },
         { "price_most", NUMBER, offsetof(struct fleet, spot.price_most), 1e-3, 1e3 },
         { "rates", OTHER },
@@ -625,7 +626,7 @@ struct fleet fleet_default(void)
     };
 }
 
-struct fleet fleet_of_slots(struct arena *a, const char *node, int64_t slots)
+struct fleet fleet_of_slots(struct arena *a, const char *node, int64_t slots, int64_t gpus)
 {
     struct fleet fleet = fleet_default();
 
@@ -634,7 +635,8 @@ struct fleet fleet_of_slots(struct arena *a, const char *node, int64_t slots)
     fleet.pools[fleet.pool_count++] = (struct fleet_pool){ .name = "default" };
     fleet.nodes = arena_new_of(a, struct fleet_nodes);
     fleet.nodes[fleet.node_group_count++] =
-        (struct fleet_nodes){ .name = arena_strdup(a, node), .count = 1, .has.cores = slots, .gpu = "", .labels = "" };
+        (struct fleet_nodes){ .name = arena_strdup(a, node), .count = 1, .has = { .cores = slots, .gpus = gpus },
+                              .gpu = "", .labels = "" };
     fleet.node_count = 1;
     return fleet;
 }
@@ -675,7 +677,7 @@ bool fleet_type(const struct fleet *fleet, const char *name, struct fleet_type *
     if (fleet->slots) {
         if (!found)
             *ret = (struct fleet_type){ .name = name, .spot_usd_hour = -1, .interruptions_hour = rate_of_band(0) };
-        ret->needs = (struct capacity){ .cores = 1 };
+        ret->needs = (struct capacity){ .cores = 1, .gpus = fleet->nodes[0].has.gpus ? instance_type_gpus(name) : 0 };
         ret->gpu = "";
         found = true;
     }

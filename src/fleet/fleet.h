@@ -104,6 +104,7 @@ struct fleet {
         int64_t default_runtime_ms; /* of work without a MaxRuntime, where an end must be supposed */
     } queue;
     struct {
+        bool live; /* a server, too, takes spot capacity back by these rates and prices */
         int64_t notice_ms;
         double price_most; /* of the on-demand price: a spot price above it interrupts */
         struct fleet_rate *rates;
@@ -124,8 +125,9 @@ struct fleet {
 /* No nodes, no rules. */
 struct fleet fleet_default(void);
 
-/* Without a file: one node that takes so many instances of whatever type, and shares its cores among them by weight. */
-struct fleet fleet_of_slots(struct arena *, const char *node, int64_t slots);
+/* Without a file: one node that takes so many instances of whatever type, and shares its cores among them by weight.
+ * Where it has GPUs, an instance takes as many as its type has on AWS. */
+struct fleet fleet_of_slots(struct arena *, const char *node, int64_t slots, int64_t gpus);
 
 /* 'name' of the file is for the errors, which name the line and what to do. */
 int fleet_read(struct arena *, const char *name, struct str text, struct fleet *ret, struct err *err);

@@ -1,5 +1,3 @@
-/* gpu_bank.c - one line, in which only the head is served: a wish for eight is not overtaken for ever by wishes for
- * one. Who asks for more than the cordons leave waits beside the line. */
 #include "fleet/gpu_bank.h"
 
 #include <assert.h>
@@ -9,21 +7,13 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "base/list.h"
 #include "doc/json.h"
 
 enum { FILE_LIMIT = 1 << 20 };
 
-struct wish {
-    struct list link;
-    int count;
-    char holder[96], uid[96];
-};
-
 struct gpu_bank {
     struct gpu_seat seats[GPU_BANK_MOST];
     int count;
-    struct list line;
     struct arena *arena;
     const char *path;
     struct doc *cordons; /* uuid -> {why, at_ms}, as in the file */
@@ -65,7 +55,6 @@ int gpu_bank_new(const char *path, struct gpu_bank **ret, struct err *err)
     b->cordons = d && doc_get(d, "cordoned") && doc_get(d, "cordoned")->type == DOC_MAP
                      ? doc_copy(a, doc_get(d, "cordoned"))
                      : doc_map(a);
-    list_init(&b->line);
     *ret = b;
     return 0;
 }
@@ -74,12 +63,6 @@ void gpu_bank_free(struct gpu_bank *b)
 {
     if (!b)
         return;
-    while (!list_empty(&b->line)) {
-        struct wish *w = list_entry(b->line.next, struct wish, link);
-
-        list_remove(&w->link);
-        free(w);
-    }
     arena_free(b->arena);
     free(b);
 }
@@ -101,108 +84,10 @@ int gpu_bank_count(const struct gpu_bank *b)
     return b ? b->count : 0;
 }
 
-int gpu_bank_unused(const struct gpu_bank *b)
-{
-    int unused = 0;
-
-    for (int i = 0; i < gpu_bank_count(b); i++)
-        unused += !*b->seats[i].holder && !b->seats[i].cordoned;
-    return unused;
-}
-
-int gpu_bank_cordoned(const struct gpu_bank *b)
-{
-    int cordoned = 0;
-
-    for (int i = 0; i < gpu_bank_count(b); i++)
-        cordoned += b->seats[i].cordoned;
-    return cordoned;
-}
-
 const struct gpu_seat *gpu_bank_seat(const struct gpu_bank *b, int place)
 {
     assert(place >= 0 && place < b->count);
     return &b->seats[place];
-}
-
-/* --- Wishes --- */
-
-static struct wish *wish_of(const struct gpu_bank *b, const char *holder)
-{
-    for (struct list *node = b->line.next; node != &b->line; node = node->next)
-        if (strcmp(list_entry(node, struct wish, link)->holder, holder) == 0)
-            return list_entry(node, struct wish, link);
-    return NULL;
-}
-
-/* The first that what is not cordoned would do for. */
-static struct wish *head_of(const struct gpu_bank *b)
-{
-    int good = b->count - gpu_bank_cordoned(b);
-
-    for (struct list *node = b->line.next; node != &b->line; node = node->next)
-        if (list_entry(node, struct wish, link)->count <= good)
-            return list_entry(node, struct wish, link);
-    return NULL;
-}
-
-static void drop(struct wish *w)
-{
-    if (!w)
-        return;
-    list_remove(&w->link);
-    free(w);
-}
-
-static struct wish *wish_new(struct gpu_bank *b, const char *holder, const char *uid, int count, bool urgent)
-{
-    struct wish *w = calloc(1, sizeof *w);
-
-    assert(w && strlen(holder) < sizeof w->holder && strlen(uid) < sizeof w->uid);
-    w->count = count;
-    strcpy(w->holder, holder);
-    strcpy(w->uid, uid);
-    list_append(urgent ? b->line.next : &b->line, &w->link);
-    return w;
-}
-
-static void grant(struct gpu_bank *b, const char *holder, int count)
-{
-    assert(strlen(holder) < sizeof b->seats[0].holder);
-    for (int i = 0; i < b->count && count > 0; i++)
-        if (!*b->seats[i].holder && !b->seats[i].cordoned) {
-            strcpy(b->seats[i].holder, holder);
-            count--;
-        }
-}
-
-/* One wish for all, under the name of the first. */
-bool gpu_bank_take_all(struct gpu_bank *b, const char *const *holders, int holder_count, const char *uid, int each,
-                       bool urgent)
-{
-    struct wish *w;
-    int lacking = 0;
-
-    for (int i = 0; i < holder_count; i++)
-        lacking += !gpu_bank_held(b, holders[i]);
-    if (!b || each <= 0 || !lacking)
-        return true;
-    w = wish_of(b, holders[0]);
-    if (!w)
-        w = wish_new(b, holders[0], uid, lacking * each, urgent);
-    w->count = lacking * each;
-    if (head_of(b) != w || gpu_bank_unused(b) < w->count)
-        return false;
-    for (int i = 0; i < holder_count; i++)
-        if (!gpu_bank_held(b, holders[i]))
-            grant(b, holders[i], each);
-    drop(w);
-    return true;
-}
-
-bool gpu_bank_take(struct gpu_bank *b, const char *holder, const char *uid, int count, bool urgent)
-{
-    return gpu_bank_take_all(b, &holder, 1, uid, count, urgent);
 }
 
 uint64_t gpu_bank_held(const struct gpu_bank *b, const char *holder)
@@ -215,44 +100,19 @@ uint64_t gpu_bank_held(const struct gpu_bank *b, const char *holder)
     return held;
 }
 
-int gpu_bank_waiting_before(const struct gpu_bank *b, const char *holder)
+void gpu_bank_give(struct gpu_bank *b, const char *holder)
 {
-    int before = 0;
-
-    if (!b)
-        return 0;
-    for (struct list *node = b->line.next; node != &b->line; node = node->next, before++)
-        if (strcmp(list_entry(node, struct wish, link)->holder, holder) == 0)
-            return before;
-    return 0;
+    for (int i = 0; i < gpu_bank_count(b); i++)
+        if (strcmp(b->seats[i].holder, holder) == 0)
+            *b->seats[i].holder = '\0';
 }
 
 void gpu_bank_hold(struct gpu_bank *b, const char *holder, uint64_t gpus)
 {
+    gpu_bank_give(b, holder);
     for (int i = 0; i < gpu_bank_count(b); i++)
-        if (gpus & UINT64_C(1) << b->seats[i].index) {
+        if (gpus & UINT64_C(1) << b->seats[i].index)
             copy(b->seats[i].holder, sizeof b->seats[i].holder, holder);
-            b->seats[i].adopted = true;
-        }
-}
-
-void gpu_bank_give(struct gpu_bank *b, const char *holder)
-{
-    if (!b)
-        return;
-    drop(wish_of(b, holder));
-    for (int i = 0; i < b->count; i++)
-        if (strcmp(b->seats[i].holder, holder) == 0) {
-            *b->seats[i].holder = '\0';
-            b->seats[i].adopted = false;
-        }
-}
-
-const char *gpu_bank_next(const struct gpu_bank *b)
-{
-    const struct wish *w = b ? head_of(b) : NULL;
-
-    return w && w->count <= gpu_bank_unused(b) ? w->uid : "";
 }
 
 /* --- Cordons --- */

@@ -132,3 +132,47 @@ bool scheduler_return(struct scheduler *s, const char *name, int64_t now_ms)
                                                                                                      : NODE_IN_USE);
     return true;
 }
+
+bool scheduler_recall(struct scheduler *s, const char *name, enum node_change state, double strikes,
+                      int64_t struck_ms, int64_t now_ms)
+{
+    struct node *node = nodes_find(s->nodes, name);
+
+    if (!node)
+        return false;
+    node->strikes = strikes;
+    node->struck_ms = struck_ms;
+    node->lemon = is_lemon(s, node, now_ms);
+    set_state(s, node, node->state); /* a lemon stands on another shelf */
+    if (state == NODE_CORDON)
+        return scheduler_cordon(s, name, now_ms);
+    if (state == NODE_FAIL && node->state != NODE_FAILED)
+        set_state(s, node, NODE_FAILED); /* it was counted when it failed */
+    return true;
+}
+
+bool scheduler_gpus_out(struct scheduler *s, const char *name, uint64_t gpus)
+{
+    struct node *node = nodes_find(s->nodes, name);
+
+    if (!node)
+        return false;
+    if (node->gpus_out == gpus)
+        return true;
+    forget_plan(s, node);
+    node->gpus_out = gpus;
+    count_gpus(s, node);
+    domain_stir(s, node);
+    return true;
+}
+
+bool scheduler_stands_well(const struct scheduler *s, const char *uid)
+{
+    const struct job *j = map_get(s->jobs, str_of(uid));
+
+    for (int64_t i = 0; j && j->grants && i < j->instances; i++)
+        if (!j->grants[i].node || j->grants[i].node->state != NODE_IN_USE ||
+            (j->grants[i].gpus & j->grants[i].node->gpus_out))
+            return false;
+    return true;
+}

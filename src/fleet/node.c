@@ -130,19 +130,22 @@ void node_shelve(struct nodes *n, struct node *node)
     }
 }
 
+static void change_side(struct nodes *n, struct node *node, enum side side, const struct capacity *by, int64_t times)
+{
+    capacity_add(&node->room[side], by, times);
+    if (node->on[side].shelf) {
+        leave(n, node, side);
+        stand(n, node, side);
+    }
+}
+
 static void change(struct nodes *n, struct node *node, int shape, int64_t times)
 {
     const struct shape *s = &n->shapes[shape];
 
-    for (int side = 0; side < SIDES; side++) {
-        if (side == FIRM && s->spot)
-            continue;
-        capacity_add(&node->room[side], &s->type.needs, times);
-        if (node->on[side].shelf) {
-            leave(n, node, side);
-            stand(n, node, side);
-        }
-    }
+    change_side(n, node, LEFT, &s->type.needs, times);
+    if (!s->spot)
+        change_side(n, node, FIRM, &s->type.needs, times);
 }
 
 void node_take(struct nodes *n, struct node *node, int shape)
@@ -155,12 +158,21 @@ void node_give(struct nodes *n, struct node *node, int shape)
     change(n, node, shape, 1);
 }
 
+void node_idle_gpus(struct nodes *n, struct node *node, enum side side, int64_t idle)
+{
+    const struct capacity one = { .gpus = 1 };
+
+    if (node->gpus_idle[side] != idle)
+        change_side(n, node, side, &one, node->gpus_idle[side] - idle);
+    node->gpus_idle[side] = idle;
+}
+
 uint64_t node_gpus(const struct nodes *n, const struct node *node, int64_t count)
 {
     uint64_t mask = 0;
 
     for (int i = 0; i < (int)n->kinds[node->kind].has.gpus && count > 0; i++)
-        if (!(node->gpus_taken >> i & 1)) {
+        if (!((node->gpus_taken | node->gpus_out) >> i & 1)) {
             mask |= (uint64_t)1 << i;
             count--;
         }

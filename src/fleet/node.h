@@ -27,7 +27,8 @@ struct node {
     double strikes; /* failures, fading */
     int64_t struck_ms;
     struct capacity room[SIDES]; /* negative while spot work that was told to go still runs */
-    uint64_t gpus_taken; /* by index */
+    uint64_t gpus_taken, gpus_out; /* by index: held; given to nobody */
+    int64_t gpus_idle[SIDES]; /* of those given to nobody, that nobody holds */
     struct list grants; /* instances on it */
     struct reserved *reserved; /* held for the head of the queue, and on no shelf */
     struct {
@@ -112,6 +113,9 @@ void node_give(struct nodes *, struct node *, int shape);
 
 /* After its state, its lemon or its reservation changed. */
 void node_shelve(struct nodes *, struct node *);
+
+/* So many of its GPUs are given to nobody, and held by nobody. */
+void node_idle_gpus(struct nodes *, struct node *, enum side side, int64_t idle);
 
 /* 'count' free GPUs by index, lowest first. */
 uint64_t node_gpus(const struct nodes *, const struct node *, int64_t count);

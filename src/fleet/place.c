@@ -32,17 +32,34 @@ void grant_take(struct scheduler *s, struct grant *g, struct node *node)
     list_append(&node->grants, &g->on_node);
 }
 
+void count_gpus(struct scheduler *s, struct node *node)
+{
+    uint64_t held[SIDES] = { 0 };
+
+    list_each(l, &node->grants) {
+        const struct grant *g = list_entry(l, struct grant, on_node);
+
+        held[LEFT] |= g->gpus;
+        held[FIRM] |= s->nodes->shapes[g->shape].spot ? 0 : g->gpus;
+    }
+    node->gpus_taken = held[LEFT];
+    for (int side = 0; side < SIDES; side++)
+        node_idle_gpus(s->nodes, node, side, __builtin_popcountll(node->gpus_out & ~held[side]));
+}
+
 void grant_give(struct scheduler *s, struct grant *g)
 {
     struct node *node = g->node;
+    bool had_gpus = g->gpus;
 
     if (!node)
         return;
     g->node = NULL;
-    node->gpus_taken &= ~g->gpus;
     g->gpus = 0;
     list_remove(&g->on_node);
     node_give(s->nodes, node, g->shape);
+    if (had_gpus)
+        count_gpus(s, node);
 }
 
 void place_gpus(struct scheduler *s, struct job *j)
@@ -53,7 +70,8 @@ void place_gpus(struct scheduler *s, struct job *j)
         if (g->gpus || !g->node)
             continue;
         g->gpus = node_gpus(s->nodes, g->node, shape_of(s, g)->type.needs.gpus);
-        g->node->gpus_taken |= g->gpus;
+        if (g->gpus)
+            count_gpus(s, g->node);
     }
 }
 

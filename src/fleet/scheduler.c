@@ -87,184 +87,8 @@ void scheduler_free(struct scheduler *s)
     free(s);
 }
 
-/* Accounts and kinds of work are few: one copy of each. */
-static const char *word(struct scheduler *s, const char *text)
-{
-    char *known = map_get(s->words, str_of(text));
-
-    if (!known) {
-        known = arena_strdup(s->arena, text);
-        map_set(s->words, str_of(text), known);
-    }
-    return known;
-}
-
-/* Two pools that one demand can use have one first of the queue from now on. */
-static void join_domains(struct scheduler *s, uint32_t pools)
-{
-    int all = domain_of(s, __builtin_ctz(pools));
-
-    for (uint32_t rest = pools & (pools - 1); rest; rest &= rest - 1) {
-        int other = domain_of(s, __builtin_ctz(rest));
-
-        if (other == all)
-            continue;
-        reservation_drop(s, &s->domains[all]);
-        reservation_drop(s, &s->domains[other]);
-        s->parent[other] = all;
-        s->domains[all].stirred = true;
-    }
-}
-
-static int check_fit(const struct shape *shape, const struct work_group *g, struct err *err)
-{
-    if (g->count < 1)
-        return fail(err, ERR_INVALID, "A group of instances has at least one; %" PRId64 " of %s were asked for",
-                    g->count, g->type);
-    if (shape->most == 0)
-        return fail(err, ERR_INVALID,
-                    "No node of the fleet can hold a%s %s%s%s: it needs %" PRId64 " vCPUs, %" PRId64 " MiB%s%s. Ask "
-                    "for another type, or add nodes or a pool that accepts it to the fleet file",
-                    shape->spot ? " spot" : "n on-demand", g->type, *shape->labels ? " with the labels " : "",
-                    shape->labels, shape->type.needs.cores, shape->type.needs.memory_mib,
-                    shape->type.needs.gpus ? " and GPUs of the kind " : "", shape->type.gpu);
-    if (g->count > shape->most)
-        return fail(err, ERR_INVALID,
-                    "The fleet can hold at most %" PRId64 " instances of %s at one time, and %" PRId64
-                    " were asked for. Ask for fewer, or add nodes to the fleet file",
-                    shape->most, g->type, g->count);
-    return 0;
-}
-
-static bool bigger(const struct capacity *a, const struct capacity *b)
-{
-    if (a->gpus != b->gpus)
-        return a->gpus > b->gpus;
-    return a->cores != b->cores ? a->cores > b->cores : a->memory_mib > b->memory_mib;
-}
-
-static void order_groups(const struct nodes *n, struct demand *d)
-{
-    for (int g = 0; g < d->group_count; g++) {
-        int at = g;
-
-        for (; at > 0 && bigger(&n->shapes[d->groups[g].shape].type.needs,
-                                &n->shapes[d->groups[d->order[at - 1]].shape].type.needs);
-             at--)
-            d->order[at] = d->order[at - 1];
-        d->order[at] = g;
-    }
-}
-
-/* Groups that each fit may not fit together: tried on an empty fleet. */
-static int check_together(struct scheduler *s, const struct work *w, struct err *err)
-{
-    struct scheduler empty = { .fleet = s->fleet, .nodes = nodes_new(s->fleet) };
-    struct demand demand = { .group_count = w->group_count };
-    struct job trial = { .demand = &demand };
-    bool fits;
-
-    for (int g = 0; g < w->group_count; g++) {
-        nodes_shape(empty.nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &demand.groups[g].shape, err);
-        demand.groups[g].count = w->groups[g].count;
-        trial.instances += w->groups[g].count;
-    }
-    order_groups(empty.nodes, &demand);
-    fits = place_now(&empty, &trial);
-    free(trial.grants);
-    nodes_free(empty.nodes);
-    if (!fits)
-        return fail(err, ERR_INVALID,
-                    "Each of the %d groups of instances fits into the fleet, but not all at one time. Ask for fewer "
-                    "instances, or add nodes to the fleet file",
-                    w->group_count);
-    return 0;
-}
-
-/* The job, known to nobody yet. */
-static int job_new(struct scheduler *s, const struct work *w, struct job **ret, struct err *err)
-{
-    struct demand_group groups[GROUPS_MOST] = { 0 };
-    struct job *j;
-    double fleet_part = 0;
-
-    assert(w->group_count >= 1 && w->group_count <= GROUPS_MOST && strlen(w->uid) < sizeof j->uid);
-    for (int g = 0; g < w->group_count; g++) {
-        const struct shape *shape;
-
-        if (nodes_shape(s->nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &groups[g].shape, err) < 0)
-            return -1;
-        shape = &s->nodes->shapes[groups[g].shape];
-        if (check_fit(shape, &w->groups[g], err) < 0)
-            return -1;
-        groups[g].count = w->groups[g].count;
-        fleet_part += (double)groups[g].count / (double)shape->most;
-    }
-    if (w->group_count > 1 && check_together(s, w, err) < 0)
-        return -1;
-    j = calloc(1, sizeof *j);
-    assert(j);
-    strcpy(j->uid, w->uid);
-    j->account = word(s, w->account);
-    j->work = word(s, w->kind);
-    j->owner = share_owner(s->share, w->owner);
-    j->priority = w->priority + j->owner->priority;
-    j->sequence = ++s->sequence;
-    j->submitted_ms = w->submitted_ms;
-    j->runtime_ms = w->max_runtime_ms;
-    j->patient = s->fleet->queue.patience_ms > 0;
-    j->fleet_ms = fleet_part * (double)(w->max_runtime_ms ? w->max_runtime_ms : s->fleet->queue.default_runtime_ms);
-    j->demand = queue_demand(s->queue, groups, w->group_count, w->spot, w->max_runtime_ms);
-    order_groups(s->nodes, j->demand);
-    for (int g = 0; g < w->group_count; g++) {
-        const struct shape *shape = &s->nodes->shapes[groups[g].shape];
-
-        j->demand->pools |= shape->pools;
-        j->instances += groups[g].count;
-        j->usd_hour += shape->usd_hour * (double)groups[g].count;
-    }
-    join_domains(s, j->demand->pools);
-    *ret = j;
-    return 0;
-}
-
-static int take_quotas(struct scheduler *s, const struct work *w, struct err *err)
-{
-    for (int g = 0; g < w->group_count; g++)
-        if (quota_take(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count, err) < 0) {
-            while (g-- > 0)
-                quota_give(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
-            return -1;
-        }
-    return 0;
-}
-
-static struct domain *domain_of_job(struct scheduler *s, const struct job *j)
-{
-    return &s->domains[domain_of_demand(s, j->demand)];
-}
-
-int scheduler_submit(struct scheduler *s, const struct work *w, struct err *err)
-{
-    struct job *j;
-
-    if (map_get(s->jobs, str_of(w->uid)))
-        return 0;
-    if (take_quotas(s, w, err) < 0)
-        return -1;
-    if (job_new(s, w, &j, err) < 0) {
-        for (int g = 0; g < w->group_count; g++)
-            quota_give(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
-        return -1;
-    }
-    map_set(s->jobs, str_of(j->uid), j);
-    queue_add(s->queue, j);
-    domain_of_job(s, j)->fresh = true;
-    return 0;
-}
-
-/* It has its instances: from now on it costs, and an end is known. */
-static void run(struct scheduler *s, struct job *j, int64_t now_ms)
+/* From now on it costs, and an end is known. */
+void job_run(struct scheduler *s, struct job *j, int64_t now_ms)
 {
     j->state = JOB_RUNNING;
     j->started_ms = now_ms;
@@ -280,9 +104,34 @@ static void start(struct scheduler *s, struct job *j, int64_t now_ms)
 {
     struct decision d = { .kind = DECISION_START };
 
-    run(s, j, now_ms);
+    job_run(s, j, now_ms);
     memcpy(d.uid, j->uid, sizeof d.uid);
     decide_later(s, &d);
+}
+
+/* What it is said to hold is what its types need, on nodes that are there. */
+static int check_placed(const struct scheduler *s, const struct job *j, const struct placed *placed, int64_t count,
+                        struct err *err)
+{
+    int64_t at = 0;
+
+    if (count != j->instances)
+        return fail(err, ERR_INVALID, "%s holds %lld instances, and asked for %lld", j->uid, (long long)count,
+                    (long long)j->instances);
+    for (int g = 0; g < j->demand->group_count; g++)
+        for (int64_t i = 0; i < j->demand->groups[g].count; i++, at++) {
+            const struct capacity *needs = &s->nodes->shapes[j->demand->groups[g].shape].type.needs;
+            const struct node *node = nodes_find(s->nodes, placed[at].node);
+
+            if (!node)
+                return fail(err, ERR_NOT_FOUND, "%s runs on the node %s, which the fleet file no longer has", j->uid,
+                            placed[at].node);
+            if (__builtin_popcountll(placed[at].gpus) != needs->gpus ||
+                64 - (placed[at].gpus ? __builtin_clzll(placed[at].gpus) : 64) > s->nodes->kinds[node->kind].has.gpus)
+                return fail(err, ERR_INVALID, "%s holds other GPUs of %s than the fleet file now says", j->uid,
+                            node->name);
+        }
+    return 0;
 }
 
 int scheduler_restore(struct scheduler *s, const struct work *w, const struct placed *placed, int64_t count,
@@ -290,13 +139,13 @@ int scheduler_restore(struct scheduler *s, const struct work *w, const struct pl
 {
     struct job *j;
 
-    for (int64_t i = 0; i < count; i++)
-        if (!nodes_find(s->nodes, placed[i].node))
-            return fail(err, ERR_NOT_FOUND, "%s runs on the node %s, which the fleet file no longer has", w->uid,
-                        placed[i].node);
+    assert(!map_get(s->jobs, str_of(w->uid)));
     if (job_new(s, w, &j, err) < 0)
         return -1;
-    assert(count == j->instances && !map_get(s->jobs, str_of(w->uid)));
+    if (check_placed(s, j, placed, count, err) < 0) {
+        job_free(s, j);
+        return -1;
+    }
     for (int g = 0; g < w->group_count; g++)
         quota_restore(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
     map_set(s->jobs, str_of(j->uid), j);
@@ -311,9 +160,9 @@ int scheduler_restore(struct scheduler *s, const struct work *w, const struct pl
         }
         grant_take(s, &j->grants[i], node);
         j->grants[i].gpus = placed[i].gpus;
-        node->gpus_taken |= placed[i].gpus;
+        count_gpus(s, node);
     }
-    run(s, j, started_ms);
+    job_run(s, j, started_ms);
     return 0;
 }
 
@@ -353,7 +202,8 @@ static bool has_firm_room(struct scheduler *s, const struct domain *domain, cons
 {
     const struct reservation *r = &domain->reservation;
 
-    if (d->spot || s->spot_running == 0)
+    /* Without a fleet file nobody makes way. */
+    if (d->spot || s->spot_running == 0 || s->fleet->slots)
         return false;
     for (int g = 0; g < d->group_count; g++) {
         int shape = d->groups[g].shape;
@@ -609,16 +459,8 @@ static void let_go(struct scheduler *s, struct job *j, int64_t now_ms)
     start_promised(s, now_ms);
 }
 
-void scheduler_release(struct scheduler *s, const char *uid, int64_t now_ms)
+static void forget_decisions(struct scheduler *s, const char *uid)
 {
-    struct job *j = map_get(s->jobs, str_of(uid));
-
-    if (!j)
-        return;
-    let_go(s, j, now_ms);
-    for (int g = 0; g < j->demand->group_count; g++)
-        quota_give(s->quotas, j->account, j->work, s->nodes->shapes[j->demand->groups[g].shape].type.name,
-                   j->demand->spot, j->demand->groups[g].count);
     list_each(l, &s->pending) {
         struct pending *p = list_entry(l, struct pending, link);
 
@@ -627,9 +469,67 @@ void scheduler_release(struct scheduler *s, const char *uid, int64_t now_ms)
             free(p);
         }
     }
+}
+
+static void give_quotas(struct scheduler *s, const struct job *j)
+{
+    for (int g = 0; g < j->demand->group_count; g++)
+        quota_give(s->quotas, j->account, j->work, s->nodes->shapes[j->demand->groups[g].shape].type.name,
+                   j->demand->spot, j->demand->groups[g].count);
+}
+
+void scheduler_release(struct scheduler *s, const char *uid, int64_t now_ms)
+{
+    struct job *j = map_get(s->jobs, str_of(uid));
+
+    if (!j)
+        return;
+    let_go(s, j, now_ms);
+    give_quotas(s, j);
+    forget_decisions(s, uid);
     map_remove(s->jobs, str_of(uid));
-    demand_drop(s->queue, j->demand);
-    free(j);
+    job_free(s, j);
+}
+
+static bool wants_the_same(const struct demand *a, const struct demand *b)
+{
+    bool same = a->group_count == b->group_count;
+
+    for (int g = 0; same && g < a->group_count; g++)
+        same = a->groups[g].shape == b->groups[g].shape && a->groups[g].count == b->groups[g].count;
+    return same;
+}
+
+bool scheduler_hand_over(struct scheduler *s, const char *uid, const struct work *to, int64_t now_ms)
+{
+    struct job *from = map_get(s->jobs, str_of(uid)), *j;
+    struct err err;
+
+    if (!from || from->state != JOB_RUNNING || job_new(s, to, &j, &err) < 0)
+        return false;
+    if (!wants_the_same(from->demand, j->demand)) {
+        job_free(s, j);
+        return false;
+    }
+    if (strcmp(uid, to->uid) != 0)
+        scheduler_release(s, to->uid, now_ms); /* its place in the queue */
+    j->grants = from->grants;
+    from->grants = NULL;
+    for (int64_t i = 0; i < j->instances; i++)
+        j->grants[i].job = j;
+    share_stop(s->share, from->owner, from->usd_hour, now_ms);
+    s->running--;
+    s->spot_running -= from->demand->spot;
+    calendar_remove(s->calendar, &from->end);
+    give_quotas(s, from);
+    forget_decisions(s, uid);
+    map_remove(s->jobs, str_of(uid));
+    job_free(s, from);
+    for (int g = 0; g < to->group_count; g++)
+        quota_restore(s->quotas, to->account, to->kind, to->groups[g].type, to->spot, to->groups[g].count);
+    map_set(s->jobs, str_of(j->uid), j);
+    job_run(s, j, now_ms);
+    return true;
 }
 
 void job_requeue(struct scheduler *s, struct job *j, int64_t now_ms)
@@ -674,4 +574,16 @@ const struct placed *scheduler_placed(const struct scheduler *s, struct arena *a
     }
     *ret_count = j->instances;
     return all;
+}
+
+enum work_state scheduler_state(const struct scheduler *s, const char *uid, int64_t *ret_deadline_ms)
+{
+    static const enum work_state states[] = {
+        [JOB_WAITING] = WORK_WAITING, [JOB_PROMISED] = WORK_WAITING, [JOB_RUNNING] = WORK_RUNNING,
+        [JOB_LEAVING] = WORK_LEAVING, [JOB_LOST] = WORK_LOST,
+    };
+    const struct job *j = map_get(s->jobs, str_of(uid));
+
+    *ret_deadline_ms = j ? j->deadline_ms : 0;
+    return j ? states[j->state] : WORK_NONE;
 }

@@ -32,6 +32,7 @@ struct work {
     struct work_group groups[5];
     int group_count;
     bool spot;
+    bool admitted;    /* before a restart: no quota is asked */
     int64_t priority; /* added to the owner's */
     int64_t submitted_ms;
     int64_t max_runtime_ms; /* 0: until it is stopped */
@@ -88,6 +89,24 @@ bool scheduler_cordon(struct scheduler *, const char *node, int64_t now_ms);
 bool scheduler_fail(struct scheduler *, const char *node, int64_t now_ms);
 bool scheduler_return(struct scheduler *, const char *node, int64_t now_ms);
 
+/* At start: what was known of a node. */
+enum node_change { NODE_FAIL, NODE_CORDON, NODE_RETURN };
+bool scheduler_recall(struct scheduler *, const char *node, enum node_change, double strikes, int64_t struck_ms,
+                      int64_t now_ms);
+
+/* GPUs of the node that are given to nobody, by index, all of them: those that are held now, once they are free. */
+bool scheduler_gpus_out(struct scheduler *, const char *node, uint64_t gpus);
+
+/* What 'uid' holds is held by 'to' from now on, of the same instances, and is never free in between; 'to' may wait in
+ * the queue, and may be the same uid. False: nothing changed. */
+bool scheduler_hand_over(struct scheduler *, const char *uid, const struct work *to, int64_t now_ms);
+
+enum work_state { WORK_NONE, WORK_WAITING, WORK_RUNNING, WORK_LEAVING, WORK_LOST /* one of its instances */ };
+enum work_state scheduler_state(const struct scheduler *, const char *uid, int64_t *ret_deadline_ms);
+
+/* It stands on nodes that are in use, and on no GPU that is out. */
+bool scheduler_stands_well(const struct scheduler *, const char *uid);
+
 /* NULL: it holds nothing. */
 const struct placed *scheduler_placed(const struct scheduler *, struct arena *, const char *uid, int64_t *ret_count);
 
@@ -99,6 +118,17 @@ struct waiting {
 };
 bool scheduler_waiting(struct scheduler *, struct arena *, const char *uid, int64_t now_ms, struct waiting *ret);
 
+/* Nodes as people see them, from 0; false: there are no more. */
+struct node_view {
+    const char *name, *pool;
+    const char *state; /* "in use", "spare", "cordoned", "failed" */
+    bool lemon;
+    int64_t instances;
+    struct capacity has, left;
+    uint64_t gpus_taken, gpus_out;
+};
+bool scheduler_node(const struct scheduler *, int64_t number, struct node_view *ret);
+
 /* For counters and tests. */
 struct scheduler_counts {
     int64_t waiting, running; /* jobs */
@@ -106,6 +136,7 @@ struct scheduler_counts {
     struct capacity total, taken; /* of nodes that are not out */
 };
 struct scheduler_counts scheduler_counts(const struct scheduler *);
+int64_t scheduler_waiting_count(const struct scheduler *); /* that one alone: without looking at every node */
 const char *scheduler_faults(const struct scheduler *, struct arena *); /* "" when every account adds up */
 
 #endif

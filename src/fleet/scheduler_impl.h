@@ -75,7 +75,17 @@ static inline int domain_of_demand(struct scheduler *s, const struct demand *d)
     return domain_of(s, __builtin_ctz(d->pools));
 }
 
+static inline struct domain *domain_of_job(struct scheduler *s, const struct job *j)
+{
+    return &s->domains[domain_of_demand(s, j->demand)];
+}
+
+/* admission.c */
+int job_new(struct scheduler *, const struct work *, struct job **ret, struct err *err); /* known to nobody yet */
+void job_free(struct scheduler *, struct job *); /* of one that holds nothing, waits nowhere, and is in no map */
+
 /* scheduler.c */
+void job_run(struct scheduler *, struct job *, int64_t now_ms); /* it has its instances */
 void decide_later(struct scheduler *, const struct decision *);
 void job_requeue(struct scheduler *, struct job *, int64_t now_ms);
 void domain_stir(struct scheduler *, const struct node *);
@@ -87,6 +97,7 @@ bool place_planned(struct scheduler *, struct job *, const struct reservation *,
 bool place_promised(struct scheduler *, struct job *);                             /* where spot work has to go */
 void place_clear(struct scheduler *, struct job *, int64_t now_ms);                /* tells that work */
 void place_gpus(struct scheduler *, struct job *); /* by index, when the room is really there */
+void count_gpus(struct scheduler *, struct node *); /* after who holds which, or which are out, changed */
 void tell_to_go(struct scheduler *, struct job *spot, int64_t now_ms);
 void place_free(struct scheduler *, struct job *);
 bool promise_due(const struct job *); /* what it was promised has been left */

@@ -104,6 +104,11 @@ bool scheduler_waiting(struct scheduler *s, struct arena *a, const char *uid, in
     return true;
 }
 
+int64_t scheduler_waiting_count(const struct scheduler *s)
+{
+    return s->queue->waiting;
+}
+
 struct scheduler_counts scheduler_counts(const struct scheduler *s)
 {
     struct scheduler_counts c = { .waiting = s->queue->waiting, .running = s->running };
@@ -123,6 +128,25 @@ struct scheduler_counts scheduler_counts(const struct scheduler *s)
         capacity_add(&c.taken, &node->room[LEFT], -1);
     }
     return c;
+}
+
+bool scheduler_node(const struct scheduler *s, int64_t number, struct node_view *ret)
+{
+    static const char *const states[] = {
+        [NODE_IN_USE] = "in use", [NODE_SPARE] = "spare", [NODE_CORDONED] = "cordoned", [NODE_FAILED] = "failed",
+    };
+    const struct node *node = &s->nodes->all[number];
+    const struct kind *kind;
+
+    if (number >= s->nodes->count)
+        return false;
+    kind = &s->nodes->kinds[node->kind];
+    *ret = (struct node_view){ .name = node->name, .pool = s->fleet->pools[kind->pool].name,
+                               .state = states[node->state], .lemon = node->lemon, .has = kind->has,
+                               .left = node->room[LEFT], .gpus_taken = node->gpus_taken, .gpus_out = node->gpus_out };
+    for (const struct list *l = node->grants.next; l != &node->grants; l = l->next)
+        ret->instances++;
+    return true;
 }
 
 /* What a node must have left by what stands on it. */
@@ -147,6 +171,8 @@ static const char *node_fault(const struct scheduler *s, struct arena *a, const 
         if (!shape->spot)
             capacity_add(&room[FIRM], &shape->type.needs, -1);
     }
+    for (int side = 0; side < SIDES; side++)
+        room[side].gpus -= node->gpus_idle[side];
     if (gpus != node->gpus_taken)
         return arena_printf(a, "%s has GPUs taken that nobody has", node->name);
     if (memcmp(room, node->room, sizeof room) != 0)

@@ -3,12 +3,13 @@
 #define SERVICES_PLATFORM_H
 
 #include "base/rand.h"
+#include "fleet/limits.h"
 #include "sign/digest.h"
 
+struct allocations;
 struct gpu_bank;
 struct gpu_monitor;
 struct identity_cache;
-struct pool;
 struct routes;
 
 struct platform {
@@ -18,7 +19,9 @@ struct platform {
     int64_t hang_after_s; /* a job that does nothing for so long is ended; 0: never */
     const char *api_socket, *admin_socket; /* where the agents reach us */
     struct rand *rand;
-    struct pool *pool;
+    const struct fleet *fleet;
+    struct machine machine;
+    struct allocations *allocations;
     struct gpu_bank *gpus;            /* NULL: this machine has none */
     struct gpu_monitor *gpu_monitor; /* NULL: nobody watches them */
     struct routes *routes;

@@ -105,7 +105,7 @@ def test_each_job_has_its_own(machine):
     jobs.create("two")
     assert sorted(jobs.sees("one") + jobs.sees("two")) == ["/dev/nvidia0", "/dev/nvidia1"]
     jobs.create("three")
-    assert jobs.waits("three") == "Waiting for 1 GPU: 2 of 2 are in use and 0 came before this one"
+    assert jobs.waits("three").startswith("Waiting for 1 ml.g5.xlarge: room for 0 now, 0 jobs are before this one")
     jobs.create("cpu", type="ml.m5.large")  # is not kept waiting by who waits for GPUs
     assert jobs.sees("cpu") == [""]
     with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded, match="An instance has 8 GPUs, and this machine has 2"):
@@ -119,7 +119,7 @@ def test_each_job_has_its_own(machine):
     wait_for(lambda: machine.pid("control") not in (None, before), 60, "another control plane")
     wait_for(machine.healthy, 60, "health")
     jobs.create("four")
-    assert "2 of 2 are in use" in jobs.waits("four")
+    assert "room for 0 now, 1 job is before this one" in jobs.waits("four")
     assert jobs.describe("three")["SecondaryStatus"] == "Pending"
     jobs.end("four")
     free = jobs.sees("two")
@@ -152,7 +152,7 @@ def test_a_job_whose_gpu_breaks_starts_again_on_another(machine):
     assert "instance unhealthy: GPU 0 reported XID 79 (the GPU has fallen off the bus)" in again["StatusMessage"]
 
     jobs.create("two")
-    assert jobs.waits("two") == "Waiting for 1 GPU: 1 of 2 are in use, 1 cordoned, and 0 came before this one"
+    assert jobs.waits("two").startswith("Waiting for 1 ml.g5.xlarge: room for 0 now, 0 jobs are before this one")
     listed = gpu(machine, "list").stdout
     assert "cordoned" in listed and "GPU 0 reported XID 79" in listed
     assert gpu(machine, "uncordon", "1").returncode != 0

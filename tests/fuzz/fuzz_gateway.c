@@ -17,13 +17,13 @@
 #include "engine/bodies.h"
 #include "engine/engine.h"
 #include "engine/gateway.h"
-#include "fleet/pool.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
 #include "services/platform.h"
 #include "services/routes.h"
 #include "services/s3/s3.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
 #include "sign/digest.h"
 #include "store/blob.h"
@@ -40,6 +40,8 @@ static struct loop *loop;
 static struct blobs *blobs;
 static struct rand dice;
 static struct platform platform;
+static struct fleet fleet;
+static struct arena *fleet_arena;
 static struct store *store;
 static struct bodies *bodies;
 static struct engine *engine;
@@ -100,9 +102,12 @@ static void open_world(struct arena *a)
     dice = rand_seeded(1);
     store = store_new_memory();
     bodies = bodies_new(loop, blobs, s3_blob_referenced, store);
+    fleet_arena = arena_new();
+    fleet = fleet_of_slots(fleet_arena, "local", 8, 0);
     platform = (struct platform){ .account = ACCOUNT, .default_region = "us-east-1", .data_folder = folder,
                                   .api_socket = "/nowhere", .admin_socket = "/nowhere", .rand = &dice,
-                                  .pool = pool_new(2, INT64_C(8) << 30, 8), .session_key = { 7 } };
+                                  .fleet = &fleet, .machine = { 2, INT64_C(8) << 30, 0 },
+                                  .allocations = allocations_new(&fleet, &clock), .session_key = { 7 } };
     if (routes_new(folder, &platform.routes, &err) < 0 ||
         engine_new(&(struct engine_world){ .store = store, .bodies = bodies, .clock = &clock, .rand = &dice,
                                            .services = services, .kinds = sagemaker_kinds, .account = ACCOUNT,
@@ -123,6 +128,7 @@ static void turn(void)
     loop_turn(loop, false);
     if (engine_commit(engine, &err) < 0)
         abort();
+    allocations_turn(engine);
     gateway_flush(gateway, NULL);
     bodies_sweep(bodies);
 }
@@ -137,7 +143,8 @@ static void close_world(void)
     engine_free(engine);
     bodies_free(bodies);
     routes_free(platform.routes);
-    pool_free(platform.pool);
+    allocations_free(platform.allocations);
+    arena_free(fleet_arena);
     store_free(store);
 }
 

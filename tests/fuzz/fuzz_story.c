@@ -11,12 +11,12 @@
 #include "base/log.h"
 #include "doc/json.h"
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
 #include "services/platform.h"
 #include "services/routes.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
 #include "store/store.h"
 
@@ -26,6 +26,8 @@ enum { LINES_MAX = 40 };
 #define NOON INT64_C(1709208000000) /* 2024-02-29T12:00:00Z */
 
 static struct platform platform;
+static struct fleet fleet;
+static struct arena *fleet_arena;
 static struct engine *engine;
 static struct store *store;
 
@@ -65,6 +67,7 @@ static void run(struct arena *a, struct str service, struct str operation, struc
     }
     if (engine_commit(engine, &err) < 0)
         abort();
+    allocations_turn(engine);
 }
 
 static void report(struct arena *a, struct str what, struct str json, struct str line)
@@ -110,9 +113,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     log_setup("fuzz", LOG_ERROR);
     store = store_new_memory();
+    fleet_arena = arena_new();
+    fleet = fleet_of_slots(fleet_arena, "local", 8, 0);
     platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .data_folder = "/nowhere",
                                   .api_socket = "/nowhere/api.sock", .admin_socket = "/nowhere/admin.sock",
-                                  .rand = &rand, .pool = pool_new(2, INT64_C(8) << 30, 8), .session_key = { 7 } };
+                                  .rand = &rand, .fleet = &fleet, .machine = { 2, INT64_C(8) << 30, 0 },
+                                  .allocations = allocations_new(&fleet, &clock), .session_key = { 7 } };
     if (routes_new("/nowhere", &platform.routes, &err) < 0 ||
         engine_new(&(struct engine_world){ .store = store, .clock = &clock, .rand = &rand, .services = services,
                                            .kinds = sagemaker_kinds, .default_region = "us-east-1",
@@ -123,7 +129,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     identity_forget(&platform);
     engine_free(engine);
     routes_free(platform.routes);
-    pool_free(platform.pool);
+    allocations_free(platform.allocations);
+    arena_free(fleet_arena);
     store_free(store);
     return 0;
 }

@@ -89,8 +89,7 @@ static void check_room(const struct agent *x)
     struct err err;
     int count, taken = 0;
 
-    /* One that was restarted only learns who runs, row by row. */
-    if (x->orphan || w.deaths > 0)
+    if (x->orphan)
         return;
     if (store_row_list(a, w.store, &jobs, &rows, &count, &after, &err) < 0)
         broken("jobs cannot be listed: %s", err.text);
@@ -100,8 +99,8 @@ static void check_room(const struct agent *x)
             taken += (int)doc_int(rows[i].spec, "ResourceConfig.InstanceCount", 0);
     for (int i = 0; i < w.agent_count; i++)
         taken += w.agents[i].there && !w.agents[i].ended && !w.agents[i].orphan;
-    if (taken > pool_slots(w.platform.pool))
-        broken("%s was started, and there is room for %d, not %d", x->name, pool_slots(w.platform.pool), taken);
+    if (taken > w.fleet.slots)
+        broken("%s was started, and there is room for %d, not %d", x->name, (int)w.fleet.slots, taken);
 }
 
 static void started(const char *name)
@@ -156,7 +155,8 @@ static void check_stop(const struct agent *x)
     struct row row;
 
     if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_bool(row.want, "Stop", false) &&
-        doc_int(row.want, "Interrupt.Attempt", -1) != attempt_of(x->name) && !has_waited(&row) && !is_alone(x))
+        doc_int(row.want, "Interrupt.Attempt", -1) != attempt_of(x->name) &&
+        doc_int(row.status, "_Taken.Attempt", -1) != attempt_of(x->name) && !has_waited(&row) && !is_alone(x))
         broken("%s is told to stop, and nobody asked for it", x->name);
 }
 

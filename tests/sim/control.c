@@ -129,9 +129,9 @@ static void die(void)
     engine_free(w.engine);
     w.engine = NULL;
     routes_free(w.platform.routes);
-    pool_free(w.platform.pool);
+    allocations_free(w.platform.allocations);
     w.platform.routes = NULL;
-    w.platform.pool = NULL;
+    w.platform.allocations = NULL;
     store_memory_crash(w.store);
     w.down_until_boot_ms = w.boot_ms + roll(20) * 1000;
 }
@@ -164,11 +164,15 @@ void control_start(void)
     store_memory_full(w.store, is_full, NULL);
     /* Jobs alone may well wait for each other, and endpoints alone find no room; where there are both, a job would wait
      * for an endpoint without end. */
-    w.platform.pool = pool_new(2, (int64_t)8 << 30,
-                               w.seed % 3 == 0                      ? INSTANCES + (int)(w.seed % 2)
-                               : w.seed % 3 == 1 && w.seed % 5 == 0 ? 1 + (int)(w.seed % 4)
-                                                                    : 2 * ENDPOINTS + INSTANCES - (int)(w.seed % 2));
-    if (routes_new("/data", &w.platform.routes, &err) < 0 || engine_new(&world, &w.engine, &err) < 0)
+    w.fleet = fleet_of_slots(w.fleet_arena, "local",
+                             w.seed % 3 == 0                      ? INSTANCES + (int)(w.seed % 2)
+                             : w.seed % 3 == 1 && w.seed % 5 == 0 ? 1 + (int)(w.seed % 4)
+                                                                  : 2 * ENDPOINTS + INSTANCES - (int)(w.seed % 2), 0);
+    w.platform.fleet = &w.fleet;
+    w.platform.machine = (struct machine){ 2, (int64_t)8 << 30, 0 };
+    w.platform.allocations = allocations_new(&w.fleet, &w.clock);
+    if (routes_new("/data", &w.platform.routes, &err) < 0 || engine_new(&world, &w.engine, &err) < 0 ||
+        allocations_restore(w.engine, &err) < 0)
         broken("the control plane does not start: %s", err.text);
     restore_routes();
     w.next_ms = w.wall_ms;
@@ -224,6 +228,7 @@ static void turn(void)
 
     if (commit() < 0 && w.dying)
         return;
+    allocations_turn(w.engine);
     w.passes += engine_reconcile(w.engine, STEPS_A_TURN, &w.next_ms);
     if (w.dying || (store_dirty(w.store) && commit() < 0)) {
         w.next_ms = w.wall_ms + 1000;
@@ -232,6 +237,8 @@ static void turn(void)
     } else {
         w.jump_unseen = false;
     }
+    if (allocations_due_ms(w.engine) < w.next_ms)
+        w.next_ms = allocations_due_ms(w.engine);
     if (routes_changed(w.platform.routes))
         routes_publish(w.platform.routes, &err);
 }

@@ -103,6 +103,7 @@ static void begin(uint64_t seed, bool verbose)
         .clock = { wall, boot }, .wall_ms = 1700000000000, .boot_ms = 1000000,
     };
     w.faults = roll(F_ALL + 1);
+    w.fleet_arena = arena_new();
     w.files = map_new();
     w.states = map_new();
     w.store = store_new_memory();
@@ -133,6 +134,7 @@ static void end(void)
     }
     for (size_t at = 0; map_next(w.states, &at, &key, &value);)
         free(value);
+    arena_free(w.fleet_arena);
     map_free(w.files);
     map_free(w.states);
 }

@@ -7,10 +7,10 @@
 
 #include "base/map.h"
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/platform.h"
 #include "services/routes.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/training_interrupt.h"
 #include "store/store.h"
@@ -75,6 +75,8 @@ struct world {
     struct store *store;
     struct runtime *runtime;
     struct platform platform;
+    struct arena *fleet_arena;
+    struct fleet fleet;
     struct engine *engine; /* NULL: the control plane is down */
     int64_t down_until_boot_ms, full_until_boot_ms, next_ms;
     bool dying;            /* it is dead already, and the code only has not noticed */

@@ -476,8 +476,9 @@ static void check_world(struct arena *a)
             broken("%s was left behind", names[i]);
         routed += x->serves;
     }
-    if (pool_used(w.platform.pool) != routed)
-        broken("the pool says that %d run, and %d do", pool_used(w.platform.pool), routed);
+    if (allocations_instances(w.platform.allocations) != routed)
+        broken("the fleet says that %lld run, and %d do", (long long)allocations_instances(w.platform.allocations),
+               routed);
 }
 
 void user_check_all(void)

@@ -13,16 +13,16 @@
 #include "engine/bodies.h"
 #include "engine/gateway.h"
 #include "fleet/gpu_bank.h"
-#include "fleet/pool.h"
 #include "services/admin/gpu_metrics.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
 #include "services/platform.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/training_interrupt.h"
 
-enum { BODY_MAX_BYTES = 8 << 20 };
+enum { BODY_MAX_BYTES = 8 << 20, NODES_SHOWN = 1000 };
 
 struct admin {
     struct admin_options options;
@@ -78,8 +78,9 @@ static int health(struct request *q, struct err *err)
     doc_set_integer(q->arena, q->output, "now_ms", engine_now_ms(q->admin->options.engine));
     doc_set_string(q->arena, q->output, "account", platform->account);
     doc_set_string(q->arena, q->output, "region", platform->default_region);
-    doc_set_integer(q->arena, q->output, "instances_running", pool_used(platform->pool));
-    doc_set_integer(q->arena, q->output, "instances_at_most", pool_slots(platform->pool));
+    doc_set_integer(q->arena, q->output, "instances_running", allocations_instances(platform->allocations));
+    if (platform->fleet->slots)
+        doc_set_integer(q->arena, q->output, "instances_at_most", platform->fleet->slots);
     return 0;
 }
 
@@ -107,6 +108,47 @@ static int count_resources(struct request *q, struct err *err)
     return 0;
 }
 
+/* What of a node is used, and what it has, as far as the fleet says. */
+static void show_capacity(struct arena *a, struct doc *to, const char *name, int64_t left, int64_t has)
+{
+    struct doc *pair = doc_map(a);
+
+    if (!has)
+        return;
+    doc_set_integer(a, pair, "used", has - left);
+    doc_set_integer(a, pair, "has", has);
+    doc_set(a, to, name, pair);
+}
+
+static void show_nodes(struct request *q)
+{
+    const struct platform *platform = platform_of(q);
+    const struct scheduler *s = allocations_scheduler(platform->allocations);
+    struct arena *a = q->arena;
+    struct doc *nodes = doc_list(a);
+    struct node_view node;
+
+    doc_set_integer(a, q->output, "instances_waiting", scheduler_counts(s).waiting);
+    if (platform->fleet->slots)
+        return;
+    for (int64_t i = 0; i < NODES_SHOWN && scheduler_node(s, i, &node); i++) {
+        struct doc *d = doc_map(a);
+
+        doc_set_string(a, d, "name", node.name);
+        doc_set_string(a, d, "pool", node.pool);
+        doc_set_string(a, d, "state", node.state);
+        if (node.lemon)
+            doc_set_boolean(a, d, "lemon", true);
+        doc_set_integer(a, d, "instances", node.instances);
+        show_capacity(a, d, "cores", node.left.cores, node.has.cores);
+        show_capacity(a, d, "memory_mib", node.left.memory_mib, node.has.memory_mib);
+        show_capacity(a, d, "disk_gb", node.left.disk_gb, node.has.disk_gb);
+        show_capacity(a, d, "gpus", node.left.gpus, node.has.gpus);
+        doc_append(a, nodes, d);
+    }
+    doc_set(a, q->output, "nodes", nodes);
+}
+
 static int status(struct request *q, struct err *err)
 {
     struct admin *admin = q->admin;
@@ -114,7 +156,7 @@ static int status(struct request *q, struct err *err)
 
     if (health(q, err) < 0 || count_resources(q, err) < 0)
         return -1;
-    doc_set_integer(q->arena, q->output, "instances_waiting", pool_waiting(platform_of(q)->pool));
+    show_nodes(q);
     doc_set_string(q->arena, q->output, "version", admin->options.version);
     doc_set_integer(q->arena, q->output, "uptime_s",
                     (clock_boot_ms(engine_world_of(admin->options.engine)->clock) - admin->started_boot_ms) / 1000);
@@ -128,14 +170,17 @@ static int status(struct request *q, struct err *err)
 static int metrics(struct request *q, struct err *err)
 {
     struct platform *platform = platform_of(q);
+    const struct scheduler *s = allocations_scheduler(platform->allocations);
     _cleanup_buf_ struct buf b = { 0 };
 
     gateway_metrics(q->admin->options.gateway, &b);
     buf_printf(
         &b,
-        "# HELP sagebrush_instances_running Instances that have a slot.\n# TYPE sagebrush_instances_running gauge\n"
-        "sagebrush_instances_running %d\n",
-        pool_used(platform->pool));
+        "# HELP sagebrush_instances_running Instances that have a place.\n# TYPE sagebrush_instances_running gauge\n"
+        "sagebrush_instances_running %" PRId64 "\n"
+        "# HELP sagebrush_work_waiting Jobs and instances of endpoints that wait for a place.\n"
+        "# TYPE sagebrush_work_waiting gauge\nsagebrush_work_waiting %" PRId64 "\n",
+        allocations_instances(platform->allocations), scheduler_counts(s).waiting);
     gpu_metrics(platform->gpu_monitor, &b);
     q->text = arena_strndup(q->arena, b.data, b.size);
     return 0;
@@ -241,13 +286,8 @@ static int gpus_cordon(struct request *q, struct err *err)
     struct engine *engine = q->admin->options.engine;
     int index = (int)doc_int(q->body, "index", -1);
 
-    if (!doc_bool(q->body, "cordoned", false)) {
-        if (gpu_bank_uncordon(bank, index, err) < 0)
-            return -1;
-        if (*gpu_bank_next(bank))
-            engine_touch(engine, gpu_bank_next(bank));
-        return 0;
-    }
+    if (!doc_bool(q->body, "cordoned", false))
+        return gpu_bank_uncordon(bank, index, err);
     for (int i = 0; i < gpu_bank_count(bank); i++)
         if (gpu_bank_seat(bank, i)->index == index)
             return gpu_bank_cordon(bank, gpu_bank_seat(bank, i)->uuid, "by an administrator", engine_now_ms(engine),

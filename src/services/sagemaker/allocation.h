@@ -1,17 +1,19 @@
 /* allocation.h - which nodes of the fleet the instances of a job or an endpoint stand on: asked for, held, given back.
  *
  * Who wants instances says so by a wish, under a key of its own: a job its row's uid, an instance of an endpoint the
- * uid of its place. A wish is granted whole or not at all. What was granted stands in the status of the row, _Nodes: by
- * key, a list of {Node, Type, Gpus}; it is saved before anything is started there, so a restarted control plane knows
- * who holds what and who waits (allocations_restore), and a kill at any line costs nothing.
+ * uid of its place. A wish is granted whole or not at all. What was granted is saved with the row, as a record beside
+ * it (allocation_record.h), before anything is started there, and what is given back is free when that is saved: so a
+ * restarted control plane knows who holds what and who waits, and a kill or a full disk at any line costs nothing.
  *
  * A life:  allocation_admit (Create)  allocation_take, again and again, until HELD
  *          allocation_look in each pass while agents are there
  *          allocation_again (another attempt is to come) or allocation_give (it has ended)
- * Whenever the answer may have changed, the row is touched. Every function may be called again. */
+ * Whenever the answer may have changed, the row is touched. Every function may be called again, and what a pass asked
+ * for counts when the pass was saved. */
 #ifndef SERVICES_SAGEMAKER_ALLOCATION_H
 #define SERVICES_SAGEMAKER_ALLOCATION_H
 
+#include "base/clock.h"
 #include "engine/kind.h"
 #include "fleet/scheduler.h"
 
@@ -26,6 +28,7 @@ struct wish {
     struct work_group groups[5]; /* instances are numbered through them, from 0 */
     int group_count;
     bool spot;
+    int64_t attempt;        /* of the work: each has its own luck on the spot market */
     int64_t max_runtime_ms; /* 0: until it is stopped */
 };
 
@@ -41,8 +44,9 @@ enum allocation_state {
 struct allocation {
     enum allocation_state state;
     const char *words;           /* of WAITS, LEAVING, BROKEN: for the user, a sentence without its full stop */
-    const char *cause;           /* of LEAVING: "capacity", "model", "price" */
+    const char *cause;           /* of LEAVING: "capacity", "chance", "price" */
     int64_t deadline_ms;         /* of LEAVING, wall time */
+    int64_t look_at_ms;          /* of WAITS: the row is touched in time; this is for what nobody can tell it */
     int instance;                /* of BROKEN */
     const char *node;            /* of BROKEN: the one that failed */
     const struct placed *placed; /* of NEW, HELD, LEAVING, BROKEN: by instance; GPUs as the node counts them */
@@ -53,33 +57,43 @@ struct allocation {
  * when the row is not saved after all it is forgotten. */
 int allocation_admit(struct call *, const struct resource *, const struct wish *, struct err *err);
 
-struct allocation allocation_take(struct pass *, struct resource *, const struct wish *);
-struct allocation allocation_look(struct pass *, struct resource *, const struct wish *); /* something of it runs */
+/* The same for wishes that are to be granted one beside the other, as a question: nothing stands in the line. */
+int allocation_check(struct call *, const struct resource *, const struct wish *, int count, struct err *err);
+
+int allocation_take(struct pass *, const struct resource *, const struct wish *, struct allocation *ret,
+                    struct err *err);
+
+/* Of one of whom something runs. */
+int allocation_look(struct pass *, const struct resource *, const struct wish *, struct allocation *ret,
+                    struct err *err);
 
 /* It has ended: all it held is free. Holding nothing is fine. */
-void allocation_give(struct pass *, struct resource *, const char *key);
+int allocation_give(struct pass *, const char *key, struct err *err);
 
 /* The attempt is over and another one is to come. What it was given instead of what broke, and what did not break, it
- * keeps; when it has to leave, or there is nothing to take the place of what broke, or 'leave', it waits again, in its
- * old place of the queue. */
-void allocation_again(struct pass *, struct resource *, const char *key, bool leave);
+ * keeps; when it has to leave, when a node or a GPU of it is cordoned, when nothing takes the place of what broke, or
+ * with 'leave', it waits again, in its old place of the queue. */
+int allocation_again(struct pass *, const char *key, bool leave, struct err *err);
 
 /* Why it waits, as of now; "" when it does not. Cheap enough for every Describe. */
 const char *allocation_waits(struct arena *, struct engine *, const char *key);
 
-/* What another key holds becomes this wish's, without being free in between (a warm pool's): false, and nothing has
- * changed, when it holds nothing, or something else than the wish. The row of the other key is to drop it with
- * allocation_give() when it is looked at next; until then a restart knows whose it is. */
-bool allocation_inherit(struct pass *, struct resource *, const struct wish *, const char *other_key);
+/* What another key holds becomes this wish's, without being free in between (a warm pool's). *ret false, and nothing
+ * has changed: it holds nothing, or something else than the wish. The other key holds nothing afterwards. */
+int allocation_inherit(struct pass *, const struct resource *, const struct wish *, const char *other_key, bool *ret,
+                       struct err *err);
 
 /* What it holds is used for something else from now on, under the same key (an ended job keeps it as a warm pool). */
-void allocation_keep(struct pass *, struct resource *, const struct wish *);
+int allocation_keep(struct pass *, const struct resource *, const struct wish *, struct err *err);
+
+/* Where it stands, from its record; count 0: it holds nothing. */
+int allocation_nodes(struct arena *, struct engine *, const char *key, const struct placed **ret, int *ret_count,
+                     struct err *err);
 
 /* --- For whoever watches over nodes --- */
 
 /* Everybody who stands on it is told. ERR_NOT_FOUND: the fleet has no such node. 'why' is for people. A spare of its
  * pool takes the place of one that is failed or cordoned; who stands on a cordoned one stays. */
-enum node_change { NODE_FAIL, NODE_CORDON, NODE_RETURN };
 int allocation_change_node(struct engine *, const char *node, enum node_change, const char *why, struct err *err);
 
 /* At start, before allocations_restore: what was known of the node. */
@@ -98,9 +112,11 @@ void allocations_free(struct allocations *); /* NULL is fine */
 int allocations_restore(struct engine *, struct err *err);
 
 /* Once a turn, between the commit and engine_reconcile: what was freed or asked for is decided, and those whom it
- * concerns are touched. *ret_next_ms: when it is to be called without anything having happened (wall time). */
-void allocations_turn(struct engine *, int64_t *ret_next_ms);
+ * concerns are touched. */
+void allocations_turn(struct engine *);
+int64_t allocations_due_ms(struct engine *); /* when the next turn is needed though nothing comes in, wall time */
 
 const struct scheduler *allocations_scheduler(const struct allocations *); /* for counters */
+int64_t allocations_instances(const struct allocations *); /* that stand on nodes */
 
 #endif

@@ -83,20 +83,6 @@ static bool ended_as(const struct mate *m, const char *outcome)
     return mate_has_ended(m) && strcmp(m->report.outcome, outcome) == 0;
 }
 
-const char *crew_lacks_gpus(struct pass *p, const struct resource *r, const struct crew *crew,
-                            const char *instance_type)
-{
-    struct gpu_wish wish = { .owner = &r->row, .instance_type = instance_type,
-                             .agents = arena_array_of(p->arena, const char *, (size_t)crew->count) };
-
-    for (int i = 0; i < crew->count; i++)
-        if (mate_is_missing(&crew->mates[i]))
-            wish.agents[wish.count++] = crew->mates[i].agent;
-    /* Its other instances run already, and wait for these. */
-    wish.urgent = wish.count < crew->count;
-    return instance_gpus_take(p, &wish) ? NULL : instance_gpus_waits(p, &wish);
-}
-
 int crew_take_gpu_faults(struct pass *p, const struct crew *crew, struct err *err)
 {
     for (int i = 0; i < crew->count; i++)

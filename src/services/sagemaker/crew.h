@@ -49,9 +49,6 @@ extern const char *const job_states[][2];
 enum { CREW_GRACE_S = 120 }; /* "How SageMaker stops a training job" in the developer guide */
 int crew_stop(struct pass *, const struct crew *, int64_t grace_s, const char *reason, struct err *err);
 
-/* For those that are still to be started: all have their GPUs, or none. NULL: they have; else why they wait. */
-const char *crew_lacks_gpus(struct pass *, const struct resource *, const struct crew *, const char *instance_type);
-
 /* What one of them told of its GPUs is known to whoever gives them out. */
 int crew_take_gpu_faults(struct pass *, const struct crew *, struct err *err);
 

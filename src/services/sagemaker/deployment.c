@@ -1,14 +1,13 @@
 #include "services/sagemaker/deployment.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "engine/engine.h"
 #include "fleet/instance_type.h"
-#include "fleet/pool.h"
 #include "run/runtime.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
 
@@ -28,6 +27,7 @@ struct each { /* one instance of a deployment */
     const char *place; /* "VARIANT/NUMBER/INDEX" */
     const struct doc *record; /* of its attempts; NULL: it is the first, and all is well */
     const char *name; /* of its agent */
+    const char *key;  /* of its allocation, which all its attempts use */
 };
 
 static const char *name_of(struct arena *a, const struct resource *r, const char *place, int64_t attempt)
@@ -48,6 +48,7 @@ static bool visit(struct arena *a, const struct resource *r, const struct doc *d
                                     doc_int(deployment, "Number", 0), e->index);
             e->record = doc_get(doc_get(r->status, "_Attempts"), e->place);
             e->name = name_of(a, r, e->place, doc_int(e->record, "Attempt", 0));
+            e->key = child_uid(a, r->row.uid, e->place, 0);
             e->index++;
             return true;
         }
@@ -84,7 +85,7 @@ bool deployment_has(struct arena *a, const struct resource *r, const struct doc 
     return false;
 }
 
-int deployment_gpus(const struct doc *deployment)
+int64_t deployment_gpus(const struct doc *deployment)
 {
     const struct doc *variants = doc_get(deployment, "Variants");
     int64_t gpus = 0;
@@ -92,7 +93,23 @@ int deployment_gpus(const struct doc *deployment)
     for (size_t i = 0; i < doc_count(variants, ""); i++)
         gpus += doc_int(variants->items[i], "InstanceCount", 1) *
                 instance_type_gpus(doc_text(variants->items[i], "InstanceType"));
-    return gpus < INT_MAX ? (int)gpus : INT_MAX;
+    return gpus;
+}
+
+int deployment_check(struct call *c, const struct resource *r, const struct doc *deployment, struct err *err)
+{
+    const struct doc *variants = doc_get(deployment, "Variants");
+    size_t count = doc_count(variants, "");
+    struct wish *wishes = arena_array_of(c->arena, struct wish, count + 1);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct doc *v = variants->items[i];
+
+        wishes[i] = (struct wish){ .key = child_uid(c->arena, r->row.uid, doc_text(v, "VariantName"), 0),
+                                   .usage = "endpoint", .role_arn = doc_text(v, "RoleArn"), .group_count = 1,
+                                   .groups = { { doc_text(v, "InstanceType"), doc_int(v, "InstanceCount", 1) } } };
+    }
+    return allocation_check(c, r, wishes, (int)count, err);
 }
 
 int deployment_size(const struct doc *deployment)
@@ -106,6 +123,12 @@ int deployment_size(const struct doc *deployment)
 }
 
 /* --- One instance --- */
+
+static struct wish wish_of(const struct each *e)
+{
+    return (struct wish){ .key = e->key, .usage = "endpoint", .role_arn = doc_text(e->variant, "RoleArn"),
+                          .groups = { { doc_text(e->variant, "InstanceType"), 1 } }, .group_count = 1 };
+}
 
 static const char *log_group(struct arena *a, const struct resource *r)
 {
@@ -131,6 +154,7 @@ static int start(struct pass *p, const struct resource *r, const struct each *e,
         .log_stream = log_stream(a, e),
         .environment = doc_get(e->variant, "Environment"),
         .isolated = doc_bool(e->variant, "Isolated", false),
+        .allocation = e->key,
     };
     struct doc *order, *models = doc_list(a);
     const struct doc *source = doc_at(e->variant, "ModelDataSource.S3DataSource");
@@ -171,7 +195,6 @@ static int open_usage(struct pass *p, const struct resource *r, const struct eac
 /* One more step towards its end; *ret_gone when nothing of it is left. */
 static int end_instance(struct pass *p, const struct each *e, bool *ret_gone, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
     enum runtime_state state;
     const struct doc *seen;
     struct report report;
@@ -191,7 +214,6 @@ static int end_instance(struct pass *p, const struct each *e, bool *ret_gone, st
     if (state == RUNTIME_THERE && runtime_forget(p->runtime, e->name, err) < 0)
         return -1;
     instance_gpus_give(p, e->name);
-    engine_touch(p->engine, pool_give(platform->pool, e->name));
     *ret_gone = true;
     return 0;
 }
@@ -240,10 +262,9 @@ static int bury(struct pass *p, struct resource *r, const struct each *e, const 
     return 0;
 }
 
-/* What was buried is swept, and its place in the pool is the next attempt's. */
+/* What was buried is swept, and its place on its node is the next attempt's. */
 static int succeed(struct pass *p, struct resource *r, const struct each *e, int64_t *ret_next_ms, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
     int64_t attempt = doc_int(e->record, "Attempt", 0) + 1;
     struct doc *record = record_of(p->arena, r, e);
     bool gone;
@@ -253,7 +274,6 @@ static int succeed(struct pass *p, struct resource *r, const struct each *e, int
     *ret_next_ms = p->now_ms;
     if (!gone)
         return 0;
-    pool_take(platform->pool, name_of(p->arena, r, e->place, attempt), true);
     doc_set_integer(p->arena, record, "Attempt", attempt);
     doc_set(p->arena, record, "Over", NULL);
     return 0;
@@ -286,11 +306,9 @@ static const char *failure_of(struct pass *p, const struct resource *r, const st
 static int begin(struct pass *p, struct resource *r, const struct each *e, bool in_service, struct deployment_view *v,
                  int64_t *ret_next_ms, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
+    const struct wish wish = wish_of(e);
     const struct report none = { 0 };
-    const char *agent = e->name;
-    const struct gpu_wish wish = { .owner = &r->row, .instance_type = doc_text(e->variant, "InstanceType"),
-                                   .agents = &agent, .count = 1, .urgent = in_service };
+    struct allocation at;
     int64_t wait_ms = pause_ms(e, p->now_ms);
     bool ran;
 
@@ -301,15 +319,16 @@ static int begin(struct pass *p, struct resource *r, const struct each *e, bool 
         *ret_next_ms = p->now_ms;
         return bury(p, r, e, &none, "its host has lost it", err);
     }
-    if (!instance_gpus_take(p, &wish)) {
+    if (allocation_take(p, r, &wish, &at, err) < 0)
+        return -1;
+    if (at.state == ALLOCATION_WAITS) {
         v->waiting++;
-        v->lacks = instance_gpus_waits(p, &wish);
+        v->lacks = at.words;
         return 0;
     }
-    /* Who is in service keeps the place, also while it pauses. */
-    if (!pool_take(platform->pool, e->name, in_service)) {
-        v->waiting++;
-        return 0;
+    if (at.state != ALLOCATION_HELD) {
+        sooner(ret_next_ms, p->now_ms);
+        return at.state == ALLOCATION_NEW ? 0 : allocation_again(p, e->key, false, err);
     }
     if (wait_ms) {
         sooner(ret_next_ms, p->now_ms + wait_ms);
@@ -338,9 +357,10 @@ static void show(struct arena *a, const struct each *e, const struct report *rep
 static int look(struct pass *p, struct resource *r, const struct each *e, bool in_service, struct deployment_view *v,
                 struct doc *instances, int64_t *ret_next_ms, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
+    const struct wish wish = wish_of(e);
     enum runtime_state state;
     const struct doc *seen;
+    struct allocation at;
     struct report report;
 
     v->wanted++;
@@ -350,7 +370,8 @@ static int look(struct pass *p, struct resource *r, const struct each *e, bool i
         return -1;
     if (state == RUNTIME_NONE)
         return begin(p, r, e, in_service, v, ret_next_ms, err);
-    pool_take(platform->pool, e->name, true);
+    if (allocation_look(p, r, &wish, &at, err) < 0)
+        return -1;
     report = report_read(seen);
     if (report.started_ms && open_usage(p, r, e, report.started_ms, err) < 0)
         return -1;
@@ -358,6 +379,8 @@ static int look(struct pass *p, struct resource *r, const struct each *e, bool i
         *ret_next_ms = p->now_ms;
         return bury(p, r, e, &report, report.failure_reason, err);
     }
+    if (at.state == ALLOCATION_BROKEN) /* what still runs there is ended; its successor begins on another node */
+        return runtime_stop(p->runtime, e->name, GRACE_S, at.words, err);
     if (strcmp(report.phase, "Ended") == 0) {
         v->failure = failure_of(p, r, e, report.failure_reason);
     } else if (report.healthy) {
@@ -394,18 +417,12 @@ int deployment_look(struct pass *p, struct resource *r, const struct doc *deploy
 
 int deployment_end(struct pass *p, struct resource *r, const struct doc *deployment, bool *ret_gone, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
     bool all = true, gone;
 
     each_instance(e, p->arena, r, deployment)
     {
-        const char *next = name_of(p->arena, r, e.place, doc_int(e.record, "Attempt", 0) + 1);
-
-        if (end_instance(p, &e, &gone, err) < 0)
+        if (end_instance(p, &e, &gone, err) < 0 || (gone && allocation_give(p, e.key, err) < 0))
             return -1;
-        /* Taken in a pass that was not saved. */
-        if (doc_bool(e.record, "Over", false))
-            engine_touch(p->engine, pool_give(platform->pool, next));
         all = all && gone;
     }
     if (all && doc_has(r->status, "_Attempts"))

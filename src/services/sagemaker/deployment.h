@@ -9,8 +9,8 @@
 #include "engine/kind.h"
 
 struct deployment_view {
-    int wanted, healthy, waiting; /* waiting: for a place in the pool, or for GPUs */
-    const char *lacks;            /* the GPUs that one waits for, in words; NULL: none */
+    int wanted, healthy, waiting; /* waiting: for a place on a node */
+    const char *lacks;            /* what one of those waits for, in words */
     const char *failure;          /* NULL: none failed */
     struct doc *variants;         /* for the snapshot: the healthy ones */
 };
@@ -28,6 +28,9 @@ int deployment_end(struct pass *, struct resource *, const struct doc *deploymen
 bool deployment_has(struct arena *, const struct resource *, const struct doc *deployment, const char *agent);
 
 int deployment_size(const struct doc *deployment); /* how many instances it wants */
-int deployment_gpus(const struct doc *deployment); /* how many GPUs they have, where there are any */
+int64_t deployment_gpus(const struct doc *deployment); /* how many GPUs their types have */
+
+/* Refuses, at Create and Update, what the fleet can never run, or a quota does not allow. */
+int deployment_check(struct call *, const struct resource *, const struct doc *deployment, struct err *err);
 
 #endif

@@ -10,12 +10,11 @@
  * number of one that failed), _Routes (the snapshot's entry), _Old (deployments to stop, each with the generation that
  * no longer has it), _WaitsSince (for room), _Ending (all of them are old), _Attempts (deployment.h). */
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "engine/engine.h"
-#include "fleet/gpu_bank.h"
-#include "fleet/pool.h"
 #include "services/routes.h"
 #include "services/sagemaker/deployment.h"
 #include "services/sagemaker/instance.h"
@@ -37,13 +36,8 @@ static int deploy(struct call *c, struct resource *r, struct err *err)
 
     if (endpoint_config_resolve(c, doc_text(c->input, "EndpointConfigName"), &deployment, err) < 0)
         return -1;
-    for (size_t i = 0; i < doc_count(deployment, "Variants"); i++) {
-        const struct doc *v = doc_get(deployment, "Variants")->items[i];
-
-        if (instance_gpus_check(c->engine, doc_text(v, "InstanceType"), doc_int(v, "InstanceCount", 1),
-                                "endpoint usage", err) < 0)
-            return -1;
-    }
+    if (deployment_check(c, r, deployment, err) < 0)
+        return -1;
     doc_set_integer(c->arena, deployment, "Number", doc_int(r->want, "Deployment.Number", 0) + 1);
     doc_set_integer(c->arena, deployment, "WantedAt", c->now_ms);
     doc_set(c->arena, r->want, "Deployment", deployment);
@@ -217,17 +211,24 @@ static const char *no_room(struct arena *a, const char *why)
                         why);
 }
 
-/* Some instance waits for a place in the pool. NULL: let it wait, *ret_message says so; else why it waits in vain. */
+/* Without a fleet file: the old and the new together want GPUs that this machine has not. */
+static bool lacks_gpus(const struct platform *platform, const struct doc *deployment, const struct doc *current)
+{
+    int64_t has = platform->fleet->slots ? platform->fleet->nodes[0].has.gpus : 0;
+
+    return has && deployment_gpus(deployment) + deployment_gpus(current) > has;
+}
+
+/* Some instance waits for a place. NULL: let it wait, *ret_message says so; else why it waits in vain. */
 static const char *wait_for_room(struct pass *p, struct resource *r, const struct doc *deployment,
                                  const struct deployment_view *v, const char **ret_message)
 {
     struct platform *platform = engine_context(p->engine);
     struct arena *a = p->arena;
     const struct doc *current = doc_get(r->status, "_Current");
-    int slots = pool_slots(platform->pool), here = deployment_size(current), wanted = v->wanted;
-    const char *taken = v->lacks ? v->lacks
-                                 : arena_printf(a, "Waiting for room: all of the %d instances that run here at one "
-                                                   "time are taken.", slots);
+    int here = deployment_size(current), wanted = v->wanted;
+    int slots = platform->fleet->slots ? (int)platform->fleet->slots : INT_MAX;
+    const char *taken = arena_printf(a, "%s.", v->lacks);
     int64_t since_ms = doc_int(r->status, "_WaitsSince", p->now_ms);
 
     if (wanted + here > slots && here)
@@ -237,15 +238,14 @@ static const char *wait_for_room(struct pass *p, struct resource *r, const struc
                                        wanted, here, slots));
     if (wanted > slots)
         return no_room(a, arena_printf(a, "It wants %d instances, and %d run here at one time.", wanted, slots));
-    if (v->lacks && here && deployment_gpus(deployment) + deployment_gpus(current) > gpu_bank_count(platform->gpus))
+    if (here && lacks_gpus(platform, deployment, current))
         return no_room(a, "An update runs its new beside the old instances, and together they want more GPUs than this "
                           "machine has. Delete the endpoint and create it again.");
     if (p->now_ms - since_ms >= WAIT_MOST_MS)
         return no_room(a, arena_printf(a, "After %d minutes: %s", WAIT_MOST_MS / 60000, taken));
     if (!doc_has(r->status, "_WaitsSince") || since_ms > p->now_ms) { /* later than now: the wall clock went back */
         doc_set_integer(a, r->status, "_WaitsSince", p->now_ms);
-        log_warning("endpoint.waits", "endpoint=%s wanted=%d used=%d slots=%d", r->row.name, wanted,
-                    pool_used(platform->pool), slots);
+        log_warning("endpoint.waits", "endpoint=%s wanted=%d why=\"%s\"", r->row.name, wanted, v->lacks);
     }
     *ret_message = taken;
     return NULL;

@@ -4,8 +4,8 @@
 
 #include "engine/engine.h"
 #include "fleet/instance_type.h"
-#include "fleet/pool.h"
 #include "services/iam/identity.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "sign/token.h"
 
@@ -55,21 +55,27 @@ int instance_order(struct arena *a, struct engine *engine, const struct instance
                    struct err *err)
 {
     struct platform *platform = engine_context(engine);
-    struct pool_limits limits = pool_limits_of(platform->pool, i->instance_type);
+    struct limits limits = limits_of(platform->fleet, &platform->machine, i->instance_type);
     struct doc *order = doc_map(a), *l = doc_map(a), *credentials;
+    const struct placed *placed;
+    int count;
 
+    if (allocation_nodes(a, engine, i->allocation, &placed, &count, err) < 0)
+        return -1;
+    placed = i->number < count ? &placed[i->number] : NULL; /* of one that runs outside the fleet nobody knows */
     if (credentials_of(a, engine, i, now_ms, &credentials, err) < 0)
         return -1;
     doc_set_integer(a, l, "cpus", limits.cpus);
     doc_set_integer(a, l, "cpu_weight", limits.cpu_weight);
     doc_set_integer(a, l, "memory_bytes", limits.memory_bytes);
-    instance_gpus_order(a, engine, i->name, i->instance_type, l);
+    instance_gpus_order(a, engine, i->name, i->instance_type, placed, l);
     doc_set_integer(a, order, "version", 1);
     doc_set_string(a, order, "name", i->name);
     doc_set_string(a, order, "uid", i->owner->uid);
     doc_set_string(a, order, "work", i->work);
     doc_set_string(a, order, "image", i->image);
     doc_set_string(a, order, "instance_type", i->instance_type);
+    doc_set_string(a, order, "node", placed ? placed->node : NULL);
     doc_set_string(a, order, "region", i->owner->region);
     doc_set_string(a, order, "account", i->owner->account);
     doc_set_string(a, order, "api_socket", platform->api_socket);

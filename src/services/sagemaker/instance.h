@@ -17,6 +17,8 @@ struct instance {
     const struct doc *environment;
     const struct doc *entrypoint, *arguments; /* NULL: the image's own */
     bool isolated;
+    const char *allocation; /* the key of what it is one of (allocation.h) */
+    int number;             /* in that, from 0 */
 };
 
 /* A new order document, ready for the members that the work adds. */

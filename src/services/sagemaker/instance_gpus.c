@@ -1,6 +1,5 @@
 #include "services/sagemaker/instance_gpus.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -8,30 +7,54 @@
 #include "fleet/gpu_bank.h"
 #include "fleet/instance_type.h"
 #include "run/runtime.h"
+#include "services/sagemaker/allocation.h"
 
-static struct gpu_bank *bank_of(struct engine *e)
+static struct platform *platform_of(struct engine *e)
 {
-    return ((struct platform *)engine_context(e))->gpus;
+    return engine_context(e);
 }
 
-/* None on a machine that has none. */
-static int wanted(struct engine *e, const char *instance_type)
+/* The machine's first GPU that is the node's; -1: the fleet has no such node. */
+static int64_t first_gpu_of(const struct scheduler *s, const char *name)
 {
-    return gpu_bank_count(bank_of(e)) ? instance_type_gpus(instance_type) : 0;
+    struct node_view node;
+    int64_t first = 0;
+
+    for (int64_t i = 0; scheduler_node(s, i, &node); i++) {
+        if (strcmp(node.name, name) == 0)
+            return first;
+        first += node.has.gpus;
+    }
+    return -1;
 }
 
-int instance_gpus_check(struct engine *e, const char *instance_type, int64_t instances, const char *usage,
-                        struct err *err)
+void instance_gpus_order(struct arena *a, struct engine *e, const char *agent, const char *instance_type,
+                         const struct placed *placed, struct doc *limits)
 {
-    int has = gpu_bank_count(bank_of(e)), wants = wanted(e, instance_type);
+    struct gpu_bank *bank = platform_of(e)->gpus;
+    struct doc *list = doc_list(a);
+    uint64_t gpus = 0;
 
-    if (!wants || instances <= has / wants)
-        return 0;
-    return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
-                     "The account-level service limit '%s for %s' is %d Instances, with current utilization of 0 "
-                     "Instances and a request delta of %" PRId64 " Instances. An instance has %d GPUs, and this "
-                     "machine has %d: use fewer instances, or a type with fewer.",
-                     instance_type, usage, has / wants, instances, wants, has);
+    if (placed && placed->gpus) {
+        int64_t first = first_gpu_of(allocations_scheduler(platform_of(e)->allocations), placed->node);
+
+        for (int64_t i = 0; first >= 0 && i < GPU_BANK_MOST; i++)
+            if (placed->gpus >> i & 1 && first + i < gpu_bank_count(bank)) {
+                int index = gpu_bank_seat(bank, (int)(first + i))->index;
+
+                doc_append(a, list, doc_integer(a, index));
+                gpus |= UINT64_C(1) << index;
+            }
+    }
+    gpu_bank_hold(bank, agent, gpus);
+    doc_set(a, limits, "gpus", list->count ? list : NULL);
+    if (!list->count && instance_type_gpus(instance_type))
+        doc_set_integer(a, limits, "gpus_absent", instance_type_gpus(instance_type));
+}
+
+void instance_gpus_give(struct pass *p, const char *agent)
+{
+    gpu_bank_give(platform_of(p->engine)->gpus, agent);
 }
 
 static uint64_t gpus_of_order(const struct doc *order)
@@ -44,79 +67,6 @@ static uint64_t gpus_of_order(const struct doc *order)
             list->items[i]->integer < GPU_BANK_MOST)
             gpus |= UINT64_C(1) << list->items[i]->integer;
     return gpus;
-}
-
-/* What ran before this control plane did, and whose end nobody had to tell us: an agent that no row knew any more. */
-static void give_back_gone(struct pass *p, struct gpu_bank *b)
-{
-    struct err ignored;
-
-    for (int i = 0; i < gpu_bank_count(b); i++) {
-        const struct gpu_seat *seat = gpu_bank_seat(b, i);
-        const struct doc *order;
-
-        if (seat->adopted && runtime_order(p->runtime, p->arena, seat->holder, &order, &ignored) == 0 &&
-            !doc_has(order, "name"))
-            gpu_bank_give(b, arena_strdup(p->arena, seat->holder));
-    }
-}
-
-static void tell_next(struct pass *p, const struct gpu_bank *b)
-{
-    const char *next = gpu_bank_next(b);
-
-    if (*next)
-        engine_touch(p->engine, next);
-}
-
-bool instance_gpus_take(struct pass *p, const struct gpu_wish *w)
-{
-    struct gpu_bank *b = bank_of(p->engine);
-    int each = wanted(p->engine, w->instance_type);
-
-    if (!each || !w->count)
-        return true;
-    if (!gpu_bank_take_all(b, w->agents, w->count, w->owner->uid, each, w->urgent)) {
-        give_back_gone(p, b);
-        if (!gpu_bank_take_all(b, w->agents, w->count, w->owner->uid, each, w->urgent))
-            return false;
-    }
-    /* The next may be content with what is left. */
-    tell_next(p, b);
-    return true;
-}
-
-const char *instance_gpus_waits(struct pass *p, const struct gpu_wish *w)
-{
-    const struct gpu_bank *b = bank_of(p->engine);
-    int cordoned = gpu_bank_cordoned(b), wants = wanted(p->engine, w->instance_type) * w->count;
-
-    return arena_printf(p->arena, "Waiting for %d GPU%s: %d of %d are in use%s and %d came before this one", wants,
-                        wants == 1 ? "" : "s", gpu_bank_count(b) - gpu_bank_unused(b) - cordoned, gpu_bank_count(b),
-                        cordoned ? arena_printf(p->arena, ", %d cordoned,", cordoned) : "",
-                        gpu_bank_waiting_before(b, w->agents[0]));
-}
-
-void instance_gpus_give(struct pass *p, const char *agent)
-{
-    struct gpu_bank *b = bank_of(p->engine);
-    gpu_bank_give(b, agent);
-    tell_next(p, b);
-}
-
-void instance_gpus_order(struct arena *a, struct engine *e, const char *agent, const char *instance_type,
-                         struct doc *limits)
-{
-    uint64_t held = gpu_bank_held(bank_of(e), agent);
-    int has = instance_type_gpus(instance_type);
-    struct doc *list = doc_list(a);
-
-    for (int i = 0; i < GPU_BANK_MOST; i++)
-        if (held & UINT64_C(1) << i)
-            doc_append(a, list, doc_integer(a, i));
-    doc_set(a, limits, "gpus", list->count ? list : NULL);
-    if (has && !list->count)
-        doc_set_integer(a, limits, "gpus_absent", has);
 }
 
 int instance_gpus_adopt(struct arena *a, struct platform *platform, struct runtime *runtime, struct err *err)
@@ -145,5 +95,53 @@ int instance_gpus_fault(struct pass *p, const struct report *report, struct err 
     if (!fault || !doc_bool(fault, "broken", false))
         return 0;
     log_warning("gpu.cordoned", "uuid=%s why=%s", doc_text(fault, "uuid"), log_quote(p->arena, doc_text(fault, "why")));
-    return gpu_bank_cordon(bank_of(p->engine), doc_text(fault, "uuid"), doc_text(fault, "why"), p->now_ms, err);
+    return gpu_bank_cordon(platform_of(p->engine)->gpus, doc_text(fault, "uuid"), doc_text(fault, "why"), p->now_ms,
+                           err);
+}
+
+/* An agent that no row knew was ended by nobody who could have told us. */
+static bool is_gone(struct engine *e, const char *agent)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *order;
+    struct err ignored;
+
+    return runtime_order(engine_world_of(e)->runtime, a, agent, &order, &ignored) == 0 && !doc_has(order, "name");
+}
+
+/* It serves an agent to whom the scheduler does not give it. */
+static bool serves_on(struct engine *e, struct gpu_bank *bank, const struct gpu_seat *seat)
+{
+    char holder[sizeof seat->holder];
+
+    if (!*seat->holder)
+        return false;
+    memcpy(holder, seat->holder, sizeof holder);
+    if (!is_gone(e, holder))
+        return true;
+    gpu_bank_give(bank, holder);
+    return false;
+}
+
+bool instance_gpus_settle(struct engine *e, struct scheduler *s)
+{
+    struct gpu_bank *bank = platform_of(e)->gpus;
+    struct node_view node;
+    int64_t first = 0;
+    bool leftover = false;
+
+    for (int64_t i = 0; first < gpu_bank_count(bank) && scheduler_node(s, i, &node); i++, first += node.has.gpus) {
+        uint64_t out = 0;
+
+        for (int64_t k = 0; k < node.has.gpus && first + k < gpu_bank_count(bank); k++) {
+            const struct gpu_seat *seat = gpu_bank_seat(bank, (int)(first + k));
+            bool held = node.gpus_taken >> k & 1, left = !held && serves_on(e, bank, seat);
+
+            leftover = leftover || left;
+            if (seat->cordoned || left)
+                out |= UINT64_C(1) << k;
+        }
+        scheduler_gpus_out(s, node.name, out);
+    }
+    return leftover;
 }

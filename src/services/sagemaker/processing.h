@@ -4,6 +4,7 @@
 #define SERVICES_SAGEMAKER_PROCESSING_H
 
 #include "engine/kind.h"
+#include "services/sagemaker/allocation.h"
 
 /* The part of the request that is read. Texts are "" and documents NULL where it has none. */
 struct processing_spec {
@@ -15,6 +16,7 @@ struct processing_spec {
 struct processing_spec processing_spec_of(const struct doc *input);
 
 int processing_instances(const struct resource *);
+struct wish processing_wish(const struct resource *);
 
 /* The name of the agent of an instance, from 0. */
 const char *processing_agent(struct arena *, const struct resource *, int instance);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
@@ -133,8 +132,6 @@ static int refuse_unsafe(const struct doc *input, struct err *err)
 
 static int check(struct call *c, const struct processing_spec *s, struct err *err)
 {
-    struct platform *platform = engine_context(c->engine);
-
     if (!*s->image)
         return invalid(err, "AppSpecification must have an ImageUri.");
     if (refuse_unsafe(c->input, err) < 0)
@@ -144,22 +141,16 @@ static int check(struct call *c, const struct processing_spec *s, struct err *er
                             "docs/compatibility.md.");
     if (!*s->instance_type || s->instance_count < 1)
         return invalid(err, "ClusterConfig must have InstanceType and InstanceCount.");
-    if (s->instance_count > pool_slots(platform->pool))
-        return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
-                         "The account-level service limit '%s for processing job usage' is %d Instances, with current "
-                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. Please use AWS "
-                         "Service Quotas to request an increase for this quota. This machine runs no more at a time.",
-                         s->instance_type, pool_slots(platform->pool), s->instance_count);
-    if (instance_gpus_check(c->engine, s->instance_type, s->instance_count, "processing job usage", err) < 0)
-        return -1;
     return check_inputs(s, err) < 0 ? -1 : check_outputs(s, err);
 }
 
 static int create(struct call *c, struct resource *r, struct err *err)
 {
     struct processing_spec s = processing_spec_of(c->input);
+    const struct wish wish = processing_wish(r);
 
-    if (check(c, &s, err) < 0 || instance_check_role(c, s.role_arn, err) < 0)
+    if (check(c, &s, err) < 0 || instance_check_role(c, s.role_arn, err) < 0 ||
+        allocation_admit(c, r, &wish, err) < 0)
         return -1;
     r->row.next_at_ms = c->now_ms;
     return 0;

@@ -147,6 +147,8 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
         .entrypoint = s.entrypoint,
         .arguments = s.arguments,
         .isolated = s.isolated,
+        .allocation = r->row.uid,
+        .number = instance,
     };
     struct doc *order;
 

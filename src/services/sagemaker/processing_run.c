@@ -5,14 +5,13 @@
  * The instances live and die together: when one of them is lost, fails or ends before its time, the others are ended,
  * and the job is over when all are.
  *
- * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Swept (what the agents
- * left is gone). */
+ * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Broken (the node that
+ * failed under an instance), _Swept (what the agents left is gone). */
 #include <string.h>
 
 #include "base/str.h"
 #include "engine/engine.h"
 #include "fleet/instance_type.h"
-#include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance_gpus.h"
@@ -28,6 +27,15 @@ enum {
 int processing_instances(const struct resource *r)
 {
     return (int)processing_spec_of(r->row.spec).instance_count;
+}
+
+struct wish processing_wish(const struct resource *r)
+{
+    struct processing_spec s = processing_spec_of(r->row.spec);
+
+    return (struct wish){ .key = r->row.uid, .usage = "processing job", .role_arn = s.role_arn,
+                          .groups = { { s.instance_type, s.instance_count } }, .group_count = 1,
+                          .max_runtime_ms = s.max_runtime_s * 1000 };
 }
 
 const char *processing_agent(struct arena *a, const struct resource *r, int instance)
@@ -68,13 +76,11 @@ static const struct doc *usage_of(struct arena *a, const struct resource *r)
 /* --- Ends --- */
 
 /* 'reason' also tells why a job was stopped that nobody had asked to stop; "" for none. */
-static int end(struct pass *p, struct resource *r, const char *state, const char *reason, int64_t at_ms)
+static int end(struct pass *p, struct resource *r, const char *state, const char *reason, int64_t at_ms,
+               struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
-
-    for (int i = 0; i < processing_instances(r); i++)
-        instance_gpus_give(p, processing_agent(p->arena, r, i));
-    engine_touch(p->engine, pool_give(platform->pool, r->row.uid));
+    if (allocation_give(p, r->row.uid, err) < 0)
+        return -1;
     if (*reason)
         doc_set_string(p->arena, r->status, "FailureReason", reason);
     if (strcmp(state, "Stopped") == 0)
@@ -82,6 +88,14 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     set_state(r, state);
     doc_set_integer(p->arena, r->status, "ProcessingEndTime", at_ms);
     return 0;
+}
+
+/* The node that failed under an instance; saved before the others are ended. NULL: none. */
+static const char *broken_node(const struct resource *r)
+{
+    const char *node = doc_text(r->row.status, "_Broken");
+
+    return *node ? node : NULL;
 }
 
 /* Those of all hosts in a row, as much as there is room for. */
@@ -119,23 +133,28 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
     take_messages(p->arena, r, crew);
     /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
     if (stopped && is_stopped(r))
-        return end(p, r, "Stopped", stopped->report.message, at_ms);
+        return end(p, r, "Stopped", stopped->report.message, at_ms, err);
     if (crew_ailment(crew, &ill)) {
         /* AWS has no retry of a processing job: who wants one starts it again. */
         const char *words = arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job again.",
                                          ailment_words(p->arena, crew, &ill));
 
-        return crew_waive(p, r, crew, &ill, err) < 0 ? -1 : end(p, r, "Failed", words, at_ms);
+        return crew_waive(p, r, crew, &ill, err) < 0 ? -1 : end(p, r, "Failed", words, at_ms, err);
     }
+    if (broken_node(r) && (failed || stopped))
+        return end(p, r, "Failed",
+                   arena_printf(p->arena, "InternalServerError: the node %s failed. Start the job again.",
+                                broken_node(r)), at_ms, err);
     if (failed)
-        return end(p, r, "Failed", failed->report.failure_reason, at_ms);
+        return end(p, r, "Failed", failed->report.failure_reason, at_ms, err);
     if (overran)
         return end(p, r, "Stopped",
                    *overran->report.message
-                       ? arena_printf(p->arena, "%s. %s", overran_text, overran->report.message) : overran_text, at_ms);
+                       ? arena_printf(p->arena, "%s. %s", overran_text, overran->report.message) : overran_text, at_ms,
+                   err);
     if (stopped)
-        return end(p, r, "Stopped", stopped->report.message, at_ms);
-    return end(p, r, "Completed", "", at_ms);
+        return end(p, r, "Stopped", stopped->report.message, at_ms, err);
+    return end(p, r, "Completed", "", at_ms, err);
 }
 
 /* --- A job that does not run --- */
@@ -152,48 +171,63 @@ static int start_missing(struct pass *p, const struct resource *r, const struct 
     return 0;
 }
 
-static bool lacks_gpus(struct pass *p, const struct resource *r, const struct crew *crew)
-{
-    return crew_lacks_gpus(p, r, crew, processing_spec_of(r->row.spec).instance_type) != NULL;
-}
-
 static int begin(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
+    const struct wish wish = processing_wish(r);
+    struct allocation at;
 
     if (is_stopped(r))
-        return end(p, r, "Stopped", "", p->now_ms);
-    /* GPUs first, always: so nobody holds what the other waits for. */
-    if (lacks_gpus(p, r, crew) || !pool_take_all(platform->pool, r->row.uid, crew->count, false)) {
-        *ret_next_ms = p->now_ms + LOOK_LATER_MS; /* it stands in line */
+        return end(p, r, "Stopped", "", p->now_ms, err);
+    if (allocation_take(p, r, &wish, &at, err) < 0)
+        return -1;
+    if (at.state == ALLOCATION_WAITS) {
+        *ret_next_ms = at.look_at_ms;
         return 0;
     }
-    *ret_next_ms = p->now_ms + LOOK_MS;
+    *ret_next_ms = at.state == ALLOCATION_HELD ? p->now_ms + LOOK_MS : p->now_ms;
+    if (at.state == ALLOCATION_NEW)
+        return 0;
+    if (at.state != ALLOCATION_HELD) /* nothing has begun there yet */
+        return allocation_again(p, r->row.uid, false, err);
     if (start_missing(p, r, crew, err) == 0)
         return 0;
     if (err->kind != ERR_INVALID)
         return -1;
     /* No image of that name, or one that this machine can never run: the text is for the user. It says so of the first
      * instance, before any other is started. */
-    return end(p, r, "Failed", arena_printf(p->arena, "ClientError: %s", err->text), p->now_ms);
+    return end(p, r, "Failed", arena_printf(p->arena, "ClientError: %s", err->text), p->now_ms, err);
 }
 
 /* --- A job that runs --- */
 
+static int ask_fleet(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+{
+    const struct wish wish = processing_wish(r);
+    struct allocation at;
+
+    if (allocation_look(p, r, &wish, &at, err) < 0)
+        return -1;
+    if (at.state == ALLOCATION_BROKEN && !broken_node(r)) {
+        doc_set_string(p->arena, r->status, "_Broken", at.node);
+        *ret_next_ms = p->now_ms;
+    }
+    return 0;
+}
+
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
-    bool ending = crew_is_doomed(crew) || is_stopped(r);
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || broken_node(r);
 
-    pool_take_all(platform->pool, r->row.uid, crew->count, true);
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
     *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
     if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of(p->arena, r), err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);
+    if (ask_fleet(p, r, ret_next_ms, err) < 0)
+        return -1;
     if (!ending)
-        return lacks_gpus(p, r, crew) ? 0 : start_missing(p, r, crew, err);
+        return start_missing(p, r, crew, err);
     return crew_stop(p, crew, CREW_GRACE_S, is_stopped(r) ? "StopProcessingJob" : "another instance ended", err);
 }
 

@@ -4,6 +4,7 @@
 #define SERVICES_SAGEMAKER_TRAINING_H
 
 #include "engine/kind.h"
+#include "services/sagemaker/allocation.h"
 
 struct platform;
 
@@ -24,6 +25,7 @@ const char *training_prefix(struct arena *, const struct training_spec *);
 void training_enter(struct arena *, struct doc *status, const char *secondary, const char *message, int64_t at_ms);
 
 int training_instances(const struct resource *);
+struct wish training_wish(const struct resource *); /* of its present attempt */
 
 /* Which attempt the job is at: one ends when its instance is taken back or lost, and the next one begins. */
 int training_attempt(const struct resource *);

@@ -7,6 +7,7 @@
 #include "run/runtime.h"
 #include "services/events/events.h"
 #include "services/sagemaker/kinds.h"
+#include "services/sagemaker/training_fleet.h"
 
 enum { ROWS_A_PAGE = 1000 };
 
@@ -17,6 +18,8 @@ static bool is_asked(const struct resource *r)
 
 int64_t training_taken_back_ms(const struct resource *r)
 {
+    if (training_taken_for_good(r))
+        return 0;
     return is_asked(r) ? doc_int(r->row.want, "Interrupt.NoticeMs", 0) : INT64_MAX;
 }
 
@@ -24,8 +27,9 @@ int64_t training_taken_back_ms(const struct resource *r)
 /* What was told is not taken back when the clock goes back. */
 bool training_is_taken_back(const struct resource *r, int64_t now_ms)
 {
-    return is_asked(r) && (now_ms >= training_taken_back_ms(r) ||
-                           doc_int(r->status, "_Noticed", 0) == training_attempt(r) + 1);
+    return training_taken_for_good(r) ||
+           (is_asked(r) && (now_ms >= training_taken_back_ms(r) ||
+                           doc_int(r->status, "_Noticed", 0) == training_attempt(r) + 1));
 }
 
 /* --- Telling --- */

@@ -6,7 +6,6 @@
 #include "aws/algorithm.h"
 #include "aws/pattern.h"
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
@@ -90,8 +89,6 @@ static int refuse_unsafe(const struct doc *input, struct err *err)
 
 static int check(struct call *c, const struct training_spec *s, struct err *err)
 {
-    struct platform *platform = engine_context(c->engine);
-
     if (*s->algorithm)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Algorithm %s: AlgorithmName is not here yet; give a TrainingImage.", s->algorithm);
@@ -103,14 +100,6 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
     if (!*s->instance_type || s->instance_count < 1)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "ResourceConfig must have InstanceType and InstanceCount.");
-    if (s->instance_count > pool_slots(platform->pool))
-        return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
-                         "The account-level service limit '%s for training job usage' is %d Instances, with current "
-                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. This "
-                         "machine runs no more at a time.",
-                         s->instance_type, pool_slots(platform->pool), s->instance_count);
-    if (instance_gpus_check(c->engine, s->instance_type, s->instance_count, "training job usage", err) < 0)
-        return -1;
     if (s->spot && !s->max_wait_s)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Invalid MaxWaitTimeInSeconds. It is required when EnableManagedSpotTraining is true.");
@@ -153,9 +142,11 @@ void training_enter(struct arena *a, struct doc *status, const char *secondary, 
 static int create(struct call *c, struct resource *r, struct err *err)
 {
     struct training_spec s = training_spec_of(c->input);
+    const struct wish wish = training_wish(r);
     struct doc *artifacts;
 
-    if (check(c, &s, err) < 0 || instance_check_role(c, s.role_arn, err) < 0)
+    if (check(c, &s, err) < 0 || instance_check_role(c, s.role_arn, err) < 0 ||
+        allocation_admit(c, r, &wish, err) < 0)
         return -1;
     artifacts = doc_member(c->arena, r->status, "ModelArtifacts", DOC_MAP);
     doc_set_string(c->arena, artifacts, "S3ModelArtifacts",
@@ -164,6 +155,24 @@ static int create(struct call *c, struct resource *r, struct err *err)
     training_enter(c->arena, r->status, "Starting", "Starting the training job", c->now_ms);
     r->row.next_at_ms = c->now_ms;
     return 0;
+}
+
+/* Why a job waits changes while its row does not: its last transition says it as of now. */
+static void show_waiting(struct call *c, const struct resource *r)
+{
+    const char *words = allocation_waits(c->arena, c->engine, r->row.uid);
+    const struct doc *kept = doc_get(r->status, "SecondaryStatusTransitions");
+    struct doc *all, *last;
+
+    if (!*words || !doc_count(kept, ""))
+        return;
+    c->varies = true;
+    all = doc_copy(c->arena, kept);
+    last = all->items[all->count - 1];
+    if (!doc_is(last, "Status", "Pending") && doc_has(last, "StatusMessage"))
+        words = arena_printf(c->arena, "%s. %s", doc_text(last, "StatusMessage"), words);
+    doc_set_string(c->arena, last, "StatusMessage", words);
+    doc_set(c->arena, c->output, "SecondaryStatusTransitions", all);
 }
 
 /* A job of one of AWS's own algorithms has its metrics without having been told. */
@@ -184,6 +193,7 @@ static int describe(struct call *c, const struct resource *r, struct err *err)
         doc_set_string(c->arena, output, "CompressionType", "GZIP");
     doc_set(c->arena, c->output, "OutputDataConfig", output);
     warm_pool_describe(c, r);
+    show_waiting(c, r);
     if (!algorithm_of(s.image))
         return 0;
     algorithm = doc_copy(c->arena, doc_get(r->row.spec, "AlgorithmSpecification"));

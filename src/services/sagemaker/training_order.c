@@ -61,6 +61,8 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
         .entrypoint = s.entrypoint,
         .arguments = s.arguments,
         .isolated = s.isolated,
+        .allocation = r->row.uid,
+        .number = instance,
     };
     struct doc *order;
 

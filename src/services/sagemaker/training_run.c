@@ -20,13 +20,13 @@
 
 #include "engine/engine.h"
 #include "fleet/instance_type.h"
-#include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/training_crew.h"
+#include "services/sagemaker/training_fleet.h"
 #include "services/sagemaker/training_interrupt.h"
 #include "services/sagemaker/warm_pool.h"
 
@@ -121,26 +121,17 @@ static void add_noted(struct pass *p, struct resource *r, const char *name, int6
         doc_set_integer(p->arena, r->status, name, noted(r, name) + more);
 }
 
-static void give_capacity(struct pass *p, const struct resource *r)
-{
-    struct platform *platform = engine_context(p->engine);
-
-    for (int i = 0; i < training_instances(r); i++)
-        instance_gpus_give(p, training_agent(p->arena, r, i, training_attempt(r)));
-    engine_touch(p->engine, pool_give(platform->pool, r->row.uid));
-}
-
-/* --- Ends --- */
-
 static int end(struct pass *p, struct resource *r, const char *state, const char *secondary, const char *message,
-               int64_t at_ms)
+               int64_t at_ms, struct err *err)
 {
+    const struct wish warm = warm_pool_wish(r);
     /* A fault of the machine's or of ours leaves nothing that the next job should start on. */
     bool healthy = strcmp(state, "Failed") != 0 || !text_starts(message, "InternalServerError");
 
     add_noted(p, r, "_RanMs", attempt_ms(r, at_ms));
-    if (!warm_pool_keep(p, r, healthy, at_ms))
-        give_capacity(p, r);
+    if ((warm_pool_keep(p, r, healthy, at_ms) ? allocation_keep(p, r, &warm, err)
+                                              : allocation_give(p, r->row.uid, err)) < 0)
+        return -1;
     if (strcmp(state, "Failed") == 0)
         doc_set_string(p->arena, r->status, "FailureReason", message);
     if (strcmp(state, "Stopped") == 0)
@@ -161,14 +152,18 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     return 0;
 }
 
-/* The job goes on with another attempt; what this one left is swept when that is saved. */
-static int begin_again(struct pass *p, struct resource *r, const char *secondary, const char *message, int64_t at_ms)
+/* The job goes on with another attempt; what this one left is swept when that is saved. 'leave': others have its
+ * instances now. */
+static int begin_again(struct pass *p, struct resource *r, const char *secondary, const char *message, bool leave,
+                       int64_t at_ms, struct err *err)
 {
-    static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Checked", "_Quiet", "_Hung" };
+    static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Checked", "_Quiet", "_Hung",
+                                                  "_Taken" };
     int64_t since_ms = doc_int(r->status, "_SinceMs", r->row.created_ms);
 
+    if (allocation_again(p, r->row.uid, leave, err) < 0)
+        return -1;
     add_noted(p, r, "_RanMs", attempt_ms(r, at_ms));
-    give_capacity(p, r);
     training_enter(p->arena, r->status, secondary, message, at_ms);
     for (size_t i = 0; i < sizeof of_the_attempt / sizeof *of_the_attempt; i++)
         doc_set(p->arena, r->status, of_the_attempt[i], NULL);
@@ -180,18 +175,18 @@ static int begin_again(struct pass *p, struct resource *r, const char *secondary
 }
 
 /* The fault is ours or the machine's: the job has another attempt if its RetryStrategy says so. */
-static int fail_or_retry(struct pass *p, struct resource *r, const char *reason, int64_t at_ms)
+static int fail_or_retry(struct pass *p, struct resource *r, const char *reason, int64_t at_ms, struct err *err)
 {
     struct training_spec s = training_spec_of(r->row.spec);
     int64_t retries = noted(r, "_Retries");
 
     if (strcmp(get_state(r), "InProgress") != 0 || retries >= s.retries || !text_starts(reason, "InternalServerError"))
-        return end(p, r, "Failed", "Failed", reason, at_ms);
+        return end(p, r, "Failed", "Failed", reason, at_ms, err);
     add_noted(p, r, "_Retries", 1);
     return begin_again(p, r, "Restarting",
                        arena_printf(p->arena, "Attempt %" PRId64 " of %" PRId64 " to restart the job: %s", retries + 1,
                                     s.retries, reason),
-                       at_ms);
+                       false, at_ms, err);
 }
 
 /* An instance failed, and not what ran there: the attempt costs nothing, and the next one has others. */
@@ -205,10 +200,11 @@ static int heal(struct pass *p, struct resource *r, const struct crew *crew, con
     add_noted(p, r, "_WaivedMs", attempt_ms(r, at_ms));
     if (!ill->before_work || strcmp(get_state(r), "InProgress") != 0 || noted(r, "_Replaced") >= REPLACEMENTS_MOST)
         return fail_or_retry(p, r, arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job "
-                                                          "again.", words), at_ms);
+                                                          "again.", words), at_ms, err);
     add_noted(p, r, "_Replaced", 1);
     return begin_again(p, r, "Starting",
-                       arena_printf(p->arena, "Launched instance was unhealthy, replacing it! %s", words), at_ms);
+                       arena_printf(p->arena, "Launched instance was unhealthy, replacing it! %s", words), false,
+                       at_ms, err);
 }
 
 /* AWS's words, and what is to be known beside them. */
@@ -242,56 +238,46 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
     /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
     if (stopped && was_interrupted(p, r, failed || crew_first_lost(crew) || doc_has(r->status, "_Hung")) &&
         !is_stopped(r) && !noted(r, "_Waited"))
-        return begin_again(p, r, "Interrupted",
-                           "Training job interrupted: its spot capacity was taken back. It goes on from its "
-                           "checkpoints when there is capacity again",
-                           at_ms);
+        return begin_again(p, r, "Interrupted", training_interrupted_message(p->arena, r), true, at_ms, err);
     if (*leader->model_artifacts)
         doc_set_string(p->arena, doc_member(p->arena, r->status, "ModelArtifacts", DOC_MAP), "S3ModelArtifacts",
                        leader->model_artifacts);
     if (stopped && is_stopped(r))
         return end(p, r, "Stopped", "Stopped", ended_message(p->arena, "Training job stopped", &stopped->report),
-                   at_ms);
+                   at_ms, err);
     if (crew_ailment(crew, &ill))
         return heal(p, r, crew, &ill, at_ms, err);
+    if (training_taken(r) && (failed || stopped))
+        return fail_or_retry(p, r, arena_printf(p->arena, "InternalServerError: %s.", training_taken(r)), at_ms, err);
     if (doc_has(r->status, "_Hung"))
-        return fail_or_retry(p, r, doc_text(r->status, "_Hung"), at_ms);
+        return fail_or_retry(p, r, doc_text(r->status, "_Hung"), at_ms, err);
     if (failed)
-        return fail_or_retry(p, r, failed->report.failure_reason, at_ms);
+        return fail_or_retry(p, r, failed->report.failure_reason, at_ms, err);
     if (overran)
         return end(p, r, "Stopped", "MaxRuntimeExceeded",
                    ended_message(p->arena, "Training job runtime exceeded MaxRuntimeInSeconds", &overran->report),
-                   at_ms);
+                   at_ms, err);
     if (stopped && noted(r, "_Waited"))
         return end(p, r, "Stopped", "MaxWaitTimeExceeded",
-                   ended_message(p->arena, "Training job exceeded MaxWaitTimeInSeconds", &stopped->report), at_ms);
+                   ended_message(p->arena, "Training job exceeded MaxWaitTimeInSeconds", &stopped->report), at_ms, err);
     if (stopped)
         return end(p, r, "Stopped", "Stopped", ended_message(p->arena, "Training job stopped", &stopped->report),
-                   at_ms);
-    return end(p, r, "Completed", "Completed", "Training job completed", at_ms);
+                   at_ms, err);
+    return end(p, r, "Completed", "Completed", "Training job completed", at_ms, err);
 }
 
 /* --- An attempt that does not run --- */
 
-static void wait_in_line(struct pass *p, struct resource *r, const char *why, int64_t *ret_next_ms)
+static void wait_in_line(struct pass *p, struct resource *r, const struct allocation *at, int64_t *ret_next_ms)
 {
-    *ret_next_ms = least(p->now_ms + LOOK_LATER_MS, waits_until_ms(r));
+    *ret_next_ms = least(at->look_at_ms, waits_until_ms(r));
     if (doc_count(r->status, "SecondaryStatusTransitions") == 1)
-        training_enter(p->arena, r->status, "Pending", why, p->now_ms);
-}
-
-static const char *no_slots(struct pass *p, const struct resource *r)
-{
-    struct pool *pool = ((struct platform *)engine_context(p->engine))->pool;
-
-    return arena_printf(p->arena, "Waiting for %s: %d of %d are in use and %d jobs came before this one",
-                        training_instances(r) > 1 ? "instances" : "an instance", pool_used(pool), pool_slots(pool),
-                        pool_waiting_before(pool, r->row.uid));
+        training_enter(p->arena, r->status, "Pending", at->words, p->now_ms);
 }
 
 static int64_t left_ms(const struct resource *r)
 {
-    return training_spec_of(r->row.spec).max_runtime_s * 1000 - noted(r, "_RanMs");
+    return training_wish(r).max_runtime_ms;
 }
 
 static int start_missing(struct pass *p, const struct resource *r, const struct crew *crew, struct err *err)
@@ -309,33 +295,35 @@ static int start_missing(struct pass *p, const struct resource *r, const struct 
 
 static int begin(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
-    const char *lacks;
+    const struct wish wish = training_wish(r);
+    struct allocation at;
     bool found;
 
     if (is_stopped(r))
-        return end(p, r, "Stopped", "Stopped", "Training job stopped", p->now_ms);
+        return end(p, r, "Stopped", "Stopped", "Training job stopped", p->now_ms, err);
     if (p->now_ms >= waits_until_ms(r))
         return end(p, r, "Stopped", "MaxWaitTimeExceeded",
-                   "Training job exceeded MaxWaitTimeInSeconds while it waited for capacity", p->now_ms);
+                   "Training job exceeded MaxWaitTimeInSeconds while it waited for capacity", p->now_ms, err);
     if (left_ms(r) <= 0)
         return end(p, r, "Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds",
-                   p->now_ms);
+                   p->now_ms, err);
     if (warm_pool_claim(p, r, &found, err) < 0)
         return -1;
     if (found) {
         *ret_next_ms = p->now_ms; /* saved first: nobody else may have it once something runs there */
         return 0;
     }
-    /* GPUs first, always: so nobody holds what the other waits for. */
-    lacks = crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type);
-    if (!lacks && !pool_take_all(platform->pool, r->row.uid, crew->count, warm_pool_claimed(r)))
-        lacks = no_slots(p, r);
-    if (lacks) {
-        wait_in_line(p, r, lacks, ret_next_ms);
+    if (allocation_take(p, r, &wish, &at, err) < 0)
+        return -1;
+    if (at.state == ALLOCATION_WAITS) {
+        wait_in_line(p, r, &at, ret_next_ms);
         return 0;
     }
-    *ret_next_ms = p->now_ms + LOOK_MS;
+    *ret_next_ms = at.state == ALLOCATION_HELD ? p->now_ms + LOOK_MS : p->now_ms;
+    if (at.state == ALLOCATION_NEW)
+        return 0;
+    if (at.state != ALLOCATION_HELD) /* nothing has begun there yet */
+        return allocation_again(p, r->row.uid, false, err);
     warm_pool_begin(p->arena, r);
     if (start_missing(p, r, crew, err) == 0)
         return 0;
@@ -343,7 +331,7 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
         return -1;
     /* No image of that name, or one that this machine can never run: the text is for the user. It says so of the first
      * instance, before any other is started. */
-    return end(p, r, "Failed", "Failed", arena_printf(p->arena, "ClientError: %s", err->text), p->now_ms);
+    return end(p, r, "Failed", "Failed", arena_printf(p->arena, "ClientError: %s", err->text), p->now_ms, err);
 }
 
 /* --- An attempt that runs --- */
@@ -374,12 +362,10 @@ static int look_for_life(struct pass *p, struct resource *r, const struct crew *
 
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
-    struct platform *platform = engine_context(p->engine);
     bool waited = p->now_ms >= waits_until_ms(r);
     bool taken_back = training_is_taken_back(r, p->now_ms), hung = doc_has(r->status, "_Hung");
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung;
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung || training_taken(r);
 
-    pool_take_all(platform->pool, r->row.uid, crew->count, true);
     *ret_next_ms = p->now_ms + (noted(r, "_Phases") == 0 ? LOOK_MS : LOOK_LATER_MS);
     if (!waited)
         *ret_next_ms = least(*ret_next_ms, waits_until_ms(r));
@@ -392,11 +378,12 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);
+    if (training_ask_fleet(p, r, ret_next_ms, err) < 0)
+        return -1;
     if (!ending && (training_recommend(p, r, crew, err) < 0 || look_for_life(p, r, crew, ret_next_ms, err) < 0))
         return -1;
     if (!ending)
-        return crew_lacks_gpus(p, r, crew, training_spec_of(r->row.spec).instance_type)
-                   ? 0 : start_missing(p, r, crew, err);
+        return start_missing(p, r, crew, err);
     if (is_stopped(r))
         return crew_stop(p, crew, CREW_GRACE_S, "StopTrainingJob", err);
     if (waited) {
@@ -417,8 +404,7 @@ static int forget_all(struct pass *p, const struct resource *r, int attempt, str
 
         if (runtime_forget(p->runtime, agent, err) < 0)
             return -1;
-        if (!warm_pool_is_kept(r))
-            instance_gpus_give(p, agent);
+        instance_gpus_give(p, agent);
     }
     return 0;
 }

@@ -15,10 +15,8 @@
 
 #include "doc/json.h"
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "services/platform.h"
 #include "services/sagemaker/crew.h"
-#include "services/sagemaker/instance_gpus.h"
 #include "sign/digest.h"
 #include "store/store.h"
 
@@ -130,38 +128,13 @@ bool warm_pool_listed(struct call *c, const struct resource *r)
 
 /* --- What is kept --- */
 
-/* The same after a restart, when nobody knows yet who holds what. */
-static void hold(struct pass *p, const struct resource *r)
+struct wish warm_pool_wish(const struct resource *r)
 {
-    struct platform *platform = engine_context(p->engine);
-    int count = training_instances(r);
-    struct gpu_wish wish = { .owner = &r->row, .instance_type = training_spec_of(r->row.spec).instance_type,
-                             .agents = arena_array_of(p->arena, const char *, (size_t)count), .count = count };
+    struct wish w = training_wish(r);
 
-    pool_take_all(platform->pool, r->row.uid, count, true);
-    for (int i = 0; i < count; i++)
-        wish.agents[i] = training_agent(p->arena, r, i, training_attempt(r));
-    instance_gpus_take(p, &wish);
-}
-
-static void give_back(struct pass *p, const struct resource *r)
-{
-    struct platform *platform = engine_context(p->engine);
-
-    for (int i = 0; i < training_instances(r); i++)
-        instance_gpus_give(p, training_agent(p->arena, r, i, training_attempt(r)));
-    engine_touch(p->engine, pool_give(platform->pool, r->row.uid));
-}
-
-/* From one to the other in one pass, so that nobody comes between. */
-static void take_over(struct pass *p, const struct resource *from, const struct resource *to)
-{
-    struct platform *platform = engine_context(p->engine);
-
-    for (int i = 0; i < training_instances(from); i++)
-        instance_gpus_give(p, training_agent(p->arena, from, i, training_attempt(from)));
-    pool_give(platform->pool, from->row.uid);
-    pool_take_all(platform->pool, to->row.uid, training_instances(to), true);
+    w.usage = "training warm pool";
+    w.max_runtime_ms = 0;
+    return w;
 }
 
 static const char *interval_of(struct arena *a, const struct resource *r, int instance)
@@ -259,6 +232,7 @@ bool warm_pool_claimed(const struct resource *r)
 int warm_pool_claim(struct pass *p, struct resource *r, bool *ret_found, struct err *err)
 {
     struct store *store = engine_world_of(p->engine)->store;
+    const struct wish wish = training_wish(r);
     struct resource pool;
     struct doc *reused;
 
@@ -266,6 +240,10 @@ int warm_pool_claim(struct pass *p, struct resource *r, bool *ret_found, struct 
     if (training_attempt(r) > 0 || doc_has(r->status, "_Claimed") || training_spec_of(r->row.spec).spot)
         return 0;
     if (find(p, r, &pool, ret_found, err) < 0)
+        return -1;
+    if (!*ret_found)
+        return 0;
+    if (allocation_inherit(p, r, &wish, pool.row.uid, ret_found, err) < 0)
         return -1;
     if (!*ret_found)
         return 0;
@@ -277,7 +255,6 @@ int warm_pool_claim(struct pass *p, struct resource *r, bool *ret_found, struct 
     doc_set_integer(p->arena, doc_member(p->arena, r->status, "_Claimed", DOC_MAP), "FirstMs",
                     doc_int(pool.status, "_Pool.FirstMs", 0));
     set_status(p->arena, r, "InUse");
-    take_over(p, &pool, r);
     return 0;
 }
 
@@ -312,9 +289,9 @@ static int finish(struct pass *p, struct resource *r, const char *status, int64_
 
     /* It may have been taken or have ended before the pass that would have opened them. */
     if (open_intervals(p, r, err) < 0 || close_intervals(p, r, at_ms, &kept_ms, err) < 0 ||
-        store_remove(engine_world_of(p->engine)->store, table, entry_of(p->arena, &r->row), err) < 0)
+        store_remove(engine_world_of(p->engine)->store, table, entry_of(p->arena, &r->row), err) < 0 ||
+        allocation_give(p, r->row.uid, err) < 0)
         return -1;
-    give_back(p, r);
     set_status(p->arena, r, status);
     doc_set_integer(p->arena, shown, "ResourceRetainedBillableTimeInSeconds", (kept_ms + 999) / 1000);
     if (doc_has(r->row.want, "Reused"))
@@ -324,7 +301,9 @@ static int finish(struct pass *p, struct resource *r, const char *status, int64_
 
 int warm_pool_step(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
 {
+    const struct wish wish = warm_pool_wish(r);
     int64_t until_ms = kept_until_ms(r);
+    struct allocation at;
 
     if (strcmp(status_of(r), "Available") != 0)
         return 0;
@@ -333,7 +312,10 @@ int warm_pool_step(struct pass *p, struct resource *r, int64_t *ret_next_ms, str
     /* A wall clock that went back would keep it for longer than was asked. */
     if (p->now_ms >= until_ms || p->now_ms < doc_int(r->status, "_Pool.SinceMs", 0))
         return finish(p, r, "Terminated", p->now_ms < until_ms ? p->now_ms : until_ms, err);
-    hold(p, r);
+    if (allocation_look(p, r, &wish, &at, err) < 0)
+        return -1;
+    if (at.state == ALLOCATION_BROKEN)
+        return finish(p, r, "Terminated", p->now_ms, err);
     if (open_intervals(p, r, err) < 0 ||
         store_put(engine_world_of(p->engine)->store, table, entry_of(p->arena, &r->row), STR(""), err) < 0)
         return -1;

@@ -5,6 +5,7 @@
 #ifndef SERVICES_SAGEMAKER_WARM_POOL_H
 #define SERVICES_SAGEMAKER_WARM_POOL_H
 
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/training.h"
 
 /* --- The API's side --- */
@@ -20,6 +21,7 @@ bool warm_pool_is_kept(const struct resource *); /* neither taken nor ended: its
 /* Before the first attempt: takes the pool of a job like this one, if there is one. That is to be saved before anything
  * is started. */
 int warm_pool_claim(struct pass *, struct resource *, bool *ret_found, struct err *err);
+struct wish warm_pool_wish(const struct resource *); /* what it holds while it is kept */
 bool warm_pool_claimed(const struct resource *); /* its first attempt has the instances of a pool */
 void warm_pool_begin(struct arena *, struct resource *); /* its instances start */
 

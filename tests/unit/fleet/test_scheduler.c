@@ -346,7 +346,7 @@ static void after_a_restart_all_is_as_it_was(void **state)
 static void without_a_file_every_instance_is_a_slot(void **state)
 {
     struct place p = { .arena = arena_new(), .now = 1000 * (int64_t)HOUR };
-    struct fleet fleet = fleet_of_slots(p.arena, "here", 3);
+    struct fleet fleet = fleet_of_slots(p.arena, "here", 3, 0);
     struct work w;
     struct err err = { 0 };
 

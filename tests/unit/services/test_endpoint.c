@@ -8,11 +8,11 @@
 #include "base/log.h"
 #include "doc/json.h"
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/platform.h"
 #include "services/routes.h"
 #include "services/sagemaker/endpoint_metrics.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
 #include "store/store.h"
 
@@ -31,6 +31,7 @@ static struct {
     struct store *store;
     struct runtime *runtime;
     struct platform platform;
+    struct fleet fleet;
     struct engine *engine;
     struct arena *arena;
     char folder[40];
@@ -70,9 +71,11 @@ static void begin(int slots)
     w.arena = arena_new();
     strcpy(w.folder, "/tmp/sagebrush-endpoint-XXXXXX");
     assert_non_null(mkdtemp(w.folder));
+    w.fleet = fleet_of_slots(w.arena, "local", slots, 0);
     w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .data_folder = w.folder,
                                     .api_socket = "/a", .admin_socket = "/b", .rand = &w.rand,
-                                    .pool = pool_new(2, (int64_t)8 << 30, slots) };
+                                    .fleet = &w.fleet, .machine = { 2, (int64_t)8 << 30, 0 },
+                                    .allocations = allocations_new(&w.fleet, &w.clock) };
     assert_int_equal(routes_new(w.folder, &w.platform.routes, &w.err), 0);
     assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
                                                          .runtime = w.runtime, .services = services,
@@ -89,7 +92,7 @@ static void end(void)
     rmdir(w.folder);
     engine_free(w.engine);
     routes_free(w.platform.routes);
-    pool_free(w.platform.pool);
+    allocations_free(w.platform.allocations);
     runtime_free(w.runtime);
     store_free(w.store);
     arena_free(w.arena);
@@ -145,6 +148,7 @@ static void settle(void)
     for (int i = 0; i < 100; i++) {
 
         assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        allocations_turn(w.engine);
         engine_reconcile(w.engine, 100, &w.next_ms);
         assert_int_equal(engine_commit(w.engine, &w.err), 0);
         if (w.next_ms > w.now_ms && !routes_changed(w.platform.routes)) {
@@ -238,7 +242,7 @@ static void a_dead_instance_is_replaced(void **state)
     assert_string_equal(second + strlen(second) - 2, "-1");
     assert_int_equal(routed(), 1);
     assert_true(doc_is(row_of("e").status, "_Routes.variants[0].instances[0].uid", second));
-    assert_int_equal(pool_used(w.platform.pool), 1);
+    assert_int_equal(allocations_instances(w.platform.allocations), 1);
     assert_int_equal(events("replaced"), 1);
 
     /* Two intervals: the first is closed at its end. */
@@ -280,7 +284,7 @@ static void a_crash_loop_does_not_spin(void **state)
         since_ms = w.now_ms;
         for (names(&count); count == 0 || routed() == 0; names(&count)) {
             assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
-            assert_int_equal(pool_used(w.platform.pool), 1); /* its place is kept */
+            assert_int_equal(allocations_instances(w.platform.allocations), 1); /* its place is kept */
             w.now_ms = w.next_ms;
             settle();
         }
@@ -344,10 +348,15 @@ static void an_update_without_room_is_rolled_back(void **state)
 
 static void an_update_waits_a_while_and_says_so(void **state)
 {
+    const struct work somebody_else = { .uid = "somebody-else", .account = "", .owner = "", .kind = "training job",
+                                        .groups = { { "ml.m5.large", 1 } }, .group_count = 1 };
+    struct scheduler *fleet;
     const struct doc *d;
 
     serve(2, 1);
-    pool_take(w.platform.pool, "somebody-else", true);
+    fleet = (struct scheduler *)allocations_scheduler(w.platform.allocations);
+    assert_int_equal(scheduler_submit(fleet, &somebody_else, &w.err), 0);
+    allocations_turn(w.engine);
     configure("d", 1);
     call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
     settle();
@@ -356,7 +365,7 @@ static void an_update_waits_a_while_and_says_so(void **state)
     assert_string_equal(doc_text(d, "EndpointConfigName"), "c");
     assert_non_null(strstr(doc_text(doc_at(d, "PendingDeploymentSummary.ProductionVariants[0].VariantStatus[0]"),
                                     "StatusMessage"),
-                           "Waiting for room"));
+                           "Waiting for 1 ml.m5.large: room for 0 now"));
     for (int i = 0; i < 31; i++)
         later(60000);
     d = describe();
@@ -364,7 +373,7 @@ static void an_update_waits_a_while_and_says_so(void **state)
     assert_non_null(strstr(doc_text(d, "FailureReason"), "InsufficientInstanceCapacity"));
 
     /* With room it goes through, and the reason of before is gone. */
-    pool_give(w.platform.pool, "somebody-else");
+    scheduler_release(fleet, "somebody-else", w.now_ms);
     call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
     for (int i = 0; i < 5; i++)
         later(2000);

@@ -4,12 +4,12 @@
 #include "base/rand.h"
 #include "doc/json.h"
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/events/events.h"
 #include "services/fis/fis.h"
 #include "services/logs/logs.h"
 #include "services/platform.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
 #include "store/store.h"
 
@@ -30,6 +30,7 @@ static struct {
     struct store *store;
     struct runtime *runtime;
     struct platform platform;
+    struct fleet fleet;
     struct engine *engine;
     struct arena *arena;
     struct err err;
@@ -64,19 +65,23 @@ static void start_engine(void)
     static const struct service_ops *const services[] = { &sagemaker_ops, &sts, &fis_ops, &events_ops, &logs_ops, NULL };
     const struct kind *kinds[] = { &training_job, fis_kinds[0], NULL };
 
-    w.platform.pool = pool_new(4, (int64_t)8 << 30, 4);
+    w.fleet = fleet_of_slots(w.arena, "local", 4, 0);
+    w.platform.fleet = &w.fleet;
+    w.platform.machine = (struct machine){ 4, (int64_t)8 << 30, 0 };
+    w.platform.allocations = allocations_new(&w.fleet, &w.clock);
     w.platform.events_delivered = false;
     assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
                                                          .runtime = w.runtime, .services = services, .kinds = kinds,
                                                          .default_region = "us-east-1", .account = "111122223333",
                                                          .changed = events_of_change, .context = &w.platform },
                                 &w.engine, &w.err), 0);
+    assert_int_equal(allocations_restore(w.engine, &w.err), 0);
 }
 
 static void stop_engine(void)
 {
     engine_free(w.engine);
-    pool_free(w.platform.pool);
+    allocations_free(w.platform.allocations);
 }
 
 static int begin(void **state)
@@ -108,9 +113,10 @@ static void settle(void)
     for (int i = 0; i < 30; i++) {
         assert_int_equal(engine_commit(w.engine, &w.err), 0);
         assert_int_equal(events_deliver(w.engine, &w.err), 0);
+        allocations_turn(w.engine);
         engine_reconcile(w.engine, 100, &w.next_ms);
         assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        if (w.next_ms > w.now_ms && w.platform.events_delivered)
+        if (w.next_ms > w.now_ms && w.platform.events_delivered && allocations_due_ms(w.engine) > w.now_ms)
             return;
     }
     fail_msg("it does not come to rest");

@@ -6,9 +6,9 @@
 #include "base/rand.h"
 #include "doc/json.h"
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/platform.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
 #include "store/store.h"
 
@@ -27,6 +27,7 @@ static struct {
     struct store *store;
     struct runtime *runtime;
     struct platform platform;
+    struct fleet fleet;
     struct engine *engine;
     struct arena *arena;
     struct err err;
@@ -65,9 +66,11 @@ static int begin(void **state)
     w.store = store_new_memory();
     w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = never, .stops_at_once = not_yet });
     w.arena = arena_new();
+    w.fleet = fleet_of_slots(w.arena, "local", *state ? 2 : 1, 0);
     w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .api_socket = "/a",
                                     .admin_socket = "/b", .rand = &w.rand,
-                                    .pool = pool_new(2, (int64_t)8 << 30, *state ? 2 : 1) };
+                                    .fleet = &w.fleet, .machine = { 2, (int64_t)8 << 30, 0 },
+                                    .allocations = allocations_new(&w.fleet, &w.clock) };
     return engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
                                                .runtime = w.runtime, .services = services, .kinds = sagemaker_kinds,
                                                .default_region = "us-east-1", .account = "111122223333",
@@ -78,7 +81,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     engine_free(w.engine);
-    pool_free(w.platform.pool);
+    allocations_free(w.platform.allocations);
     runtime_free(w.runtime);
     store_free(w.store);
     arena_free(w.arena);
@@ -89,9 +92,10 @@ static void settle(void)
 {
     for (int i = 0; i < 20; i++) {
         assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        allocations_turn(w.engine);
         engine_reconcile(w.engine, 100, &w.next_ms);
         assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        if (w.next_ms > w.now_ms)
+        if (w.next_ms > w.now_ms && allocations_due_ms(w.engine) > w.now_ms)
             return;
     }
     fail_msg("it does not come to rest");
@@ -248,7 +252,7 @@ static void a_job_completes_and_is_paid_for(void **state)
     assert_string_equal(doc_text(usage()->items[0], "work"), "processing");
     assert_false(doc_bool(usage()->items[0], "open", true));
     assert_int_equal(doc_int(usage()->items[0], "to_ms", 0) - doc_int(usage()->items[0], "from_ms", 0), 29000);
-    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_int_equal(allocations_instances(w.platform.allocations), 0);
     call("DeleteProcessingJob", "{'ProcessingJobName':'j'}");
     settle();
     assert_int_equal(doc_count(call("ListProcessingJobs", "{}"), "ProcessingJobSummaries"), 0);
@@ -355,7 +359,7 @@ static void instances_know_each_other(void **state)
     assert_string_equal(doc_text(order, "log_stream"), "j/algo-2-1700000000");
     assert_string_equal(doc_text(doc_get(order, "peers"), "algo-1"), agent_of("algo-1"));
     assert_string_equal(doc_text(doc_get(order, "peers"), "algo-2"), agent_of("algo-2"));
-    assert_int_equal(pool_used(w.platform.pool), 2);
+    assert_int_equal(allocations_instances(w.platform.allocations), 2);
     assert_int_equal(try("CreateProcessingJob",
                          "{'ProcessingJobName':'k','RoleArn':'" ROLE "'," RUN ",'ProcessingResources':{"
                          "'ClusterConfig':{'InstanceType':'ml.m5.large','InstanceCount':3,'VolumeSizeInGB':1}}}", &ignored), -1);
@@ -376,7 +380,7 @@ static void a_job_is_over_when_all_are(void **state)
     sim_end(w.runtime, agent_of("algo-2"), "Completed", "", 0);
     later(20000);
     assert_state("j", "Completed", "");
-    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_int_equal(allocations_instances(w.platform.allocations), 0);
     assert_string_equal(agent(), "");
 }
 
@@ -402,7 +406,7 @@ static void what_can_never_run_fails(void **state)
     assert_string_equal(agent(), "");
     assert_non_null(strstr(doc_text(describe("j"), "FailureReason"),
                            "ClientError: The image sagemaker-scikit-learn:1.2-1 has no entry point for processing"));
-    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_int_equal(allocations_instances(w.platform.allocations), 0);
     assert_int_equal(usage()->count, 0);
     /* Arguments are the entry point's, of which there is none. */
     create("k", "'AppSpecification':{'ImageUri':'sagemaker-xgboost:1.7-1','ContainerArguments':['x']}");

@@ -4,9 +4,9 @@
 #include "base/rand.h"
 #include "doc/json.h"
 #include "engine/engine.h"
-#include "fleet/pool.h"
 #include "run/runtime.h"
 #include "services/platform.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
 #include "store/store.h"
 
@@ -23,6 +23,7 @@ static struct {
     struct store *store;
     struct runtime *runtime;
     struct platform platform;
+    struct fleet fleet;
     struct engine *engine;
     struct arena *arena;
     struct err err;
@@ -54,18 +55,22 @@ static void start_engine(void)
     static const struct service_ops sts = { "sts", sts_ops };
     static const struct service_ops *const services[] = { &sagemaker_ops, &sts, NULL };
 
-    w.platform.pool = pool_new(2, (int64_t)8 << 30, 2);
+    w.fleet = fleet_of_slots(w.arena, "local", 2, 0);
+    w.platform.fleet = &w.fleet;
+    w.platform.machine = (struct machine){ 2, (int64_t)8 << 30, 0 };
+    w.platform.allocations = allocations_new(&w.fleet, &w.clock);
     assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
                                                          .runtime = w.runtime, .services = services,
                                                          .kinds = sagemaker_kinds, .default_region = "us-east-1",
                                                          .account = "111122223333", .context = &w.platform },
                                 &w.engine, &w.err), 0);
+    assert_int_equal(allocations_restore(w.engine, &w.err), 0);
 }
 
 static void stop_engine(void)
 {
     engine_free(w.engine);
-    pool_free(w.platform.pool);
+    allocations_free(w.platform.allocations);
 }
 
 static int begin(void **state)
@@ -96,9 +101,10 @@ static void settle(void)
 {
     for (int i = 0; i < 20; i++) {
         assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        allocations_turn(w.engine);
         engine_reconcile(w.engine, 100, &w.next_ms);
         assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        if (w.next_ms > w.now_ms)
+        if (w.next_ms > w.now_ms && allocations_due_ms(w.engine) > w.now_ms)
             return;
     }
     fail_msg("it does not come to rest");
@@ -220,14 +226,14 @@ static void a_pool_holds_and_costs_until_it_ends(void **state)
     assert_pool("a", "InUse", -1, "");
     run("a", "Completed", "");
     assert_pool("a", "Available", 0, "");
-    assert_int_equal(pool_used(w.platform.pool), 1);
+    assert_int_equal(allocations_instances(w.platform.allocations), 1);
     assert_string_equal(agent_of("a"), "");
     later(599000);
     assert_pool("a", "Available", 599, "");
     assert_true(doc_bool(warm_usage(1)->items[0], "open", false));
     later(1000);
     assert_pool("a", "Terminated", 600, "");
-    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_int_equal(allocations_instances(w.platform.allocations), 0);
     assert_false(doc_bool(warm_usage(1)->items[0], "open", true));
     assert_int_equal(doc_int(warm_usage(1)->items[0], "to_ms", 0) - doc_int(warm_usage(1)->items[0], "from_ms", 0),
                      600000);
@@ -242,7 +248,7 @@ static void the_next_job_like_it_takes_it(void **state)
     create("b", KEPT, ",'HyperParameters':{'max_depth':'3'}");
     assert_pool("a", "Reused", 30, "b");
     assert_pool("b", "InUse", -1, "");
-    assert_int_equal(pool_used(w.platform.pool), 1);
+    assert_int_equal(allocations_instances(w.platform.allocations), 1);
     run("b", "Completed", "");
     assert_pool("b", "Available", 0, "");
     /* Without a period of its own, what it took ends with it. */
@@ -250,7 +256,7 @@ static void the_next_job_like_it_takes_it(void **state)
     assert_pool("b", "Reused", 0, "c");
     run("c", "Completed", "");
     assert_pool("c", "Terminated", -1, "");
-    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_int_equal(allocations_instances(w.platform.allocations), 0);
 }
 
 static void what_differs_starts_cold(void **state)
@@ -287,7 +293,7 @@ static void only_healthy_instances_are_kept(void **state)
     assert_pool("a", "Reused", 0, "b");
     run("b", "Failed", "InternalServerError: ours");
     assert_pool("b", "Terminated", -1, "");
-    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_int_equal(allocations_instances(w.platform.allocations), 0);
     warm_usage(1);
 }
 
@@ -299,7 +305,7 @@ static void a_job_that_was_stopped_before_its_start_keeps_nothing(void **state)
     sim_end(w.runtime, agent_of("a"), "Stopped", "", 143);
     later(1000);
     assert_pool("a", "Terminated", -1, "");
-    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_int_equal(allocations_instances(w.platform.allocations), 0);
 }
 
 static const char *period(const char *name, int seconds)
@@ -356,16 +362,16 @@ static void a_restart_forgets_no_pool(void **state)
     create("a", KEPT, "");
     run("a", "Completed", "");
     restart();
-    assert_int_equal(pool_used(w.platform.pool), 1);
+    assert_int_equal(allocations_instances(w.platform.allocations), 1);
     create("b", KEPT, "");
     assert_pool("a", "Reused", 0, "b");
     restart();
-    assert_int_equal(pool_used(w.platform.pool), 1);
+    assert_int_equal(allocations_instances(w.platform.allocations), 1);
     run("b", "Completed", "");
     w.now_ms += 900000; /* it was down when the period ended */
     restart();
     assert_pool("b", "Terminated", 600, "");
-    assert_int_equal(pool_used(w.platform.pool), 0);
+    assert_int_equal(allocations_instances(w.platform.allocations), 0);
     warm_usage(2);
 }
 
@@ -380,7 +386,7 @@ static void what_is_kept_is_nobody_elses(void **state)
     create("b", "", "");
     assert_string_not_equal(agent_of("b"), "");
     assert_pool("a", "Reused", 0, "b");
-    assert_int_equal(pool_used(w.platform.pool), 2);
+    assert_int_equal(allocations_instances(w.platform.allocations), 2);
 }
 
 static void spot_has_no_pool(void **state)

@@ -1,0 +1,190 @@
+/* admission.c - what may stand in the queue: of known types, what can ever fit, and what the quotas allow. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fleet/scheduler_impl.h"
+
+/* Accounts and kinds of work are few: one copy of each. */
+static const char *word(struct scheduler *s, const char *text)
+{
+    char *known = map_get(s->words, str_of(text));
+
+    if (!known) {
+        known = arena_strdup(s->arena, text);
+        map_set(s->words, str_of(text), known);
+    }
+    return known;
+}
+
+/* Two pools that one demand can use have one first of the queue from now on. */
+static void join_domains(struct scheduler *s, uint32_t pools)
+{
+    int all = domain_of(s, __builtin_ctz(pools));
+
+    for (uint32_t rest = pools & (pools - 1); rest; rest &= rest - 1) {
+        int other = domain_of(s, __builtin_ctz(rest));
+
+        if (other == all)
+            continue;
+        reservation_drop(s, &s->domains[all]);
+        reservation_drop(s, &s->domains[other]);
+        s->parent[other] = all;
+        s->domains[all].stirred = true;
+    }
+}
+
+static int check_fit(const struct shape *shape, const struct work_group *g, struct err *err)
+{
+    if (g->count < 1)
+        return fail(err, ERR_INVALID, "A group of instances has at least one; %" PRId64 " of %s were asked for",
+                    g->count, g->type);
+    if (shape->most == 0)
+        return fail(err, ERR_INVALID,
+                    "No node of the fleet can hold a%s %s%s%s: it needs %" PRId64 " vCPUs, %" PRId64 " MiB%s%s. Ask "
+                    "for another type, or add nodes or a pool that accepts it to the fleet file",
+                    shape->spot ? " spot" : "n on-demand", g->type, *shape->labels ? " with the labels " : "",
+                    shape->labels, shape->type.needs.cores, shape->type.needs.memory_mib,
+                    shape->type.needs.gpus ? " and GPUs of the kind " : "", shape->type.gpu);
+    if (g->count > shape->most)
+        return fail(err, ERR_INVALID,
+                    "The fleet can hold at most %" PRId64 " instances of %s at one time, and %" PRId64
+                    " were asked for. Ask for fewer, or add nodes to the fleet file",
+                    shape->most, g->type, g->count);
+    return 0;
+}
+
+static bool bigger(const struct capacity *a, const struct capacity *b)
+{
+    if (a->gpus != b->gpus)
+        return a->gpus > b->gpus;
+    return a->cores != b->cores ? a->cores > b->cores : a->memory_mib > b->memory_mib;
+}
+
+static void order_groups(const struct nodes *n, struct demand *d)
+{
+    for (int g = 0; g < d->group_count; g++) {
+        int at = g;
+
+        for (; at > 0 && bigger(&n->shapes[d->groups[g].shape].type.needs,
+                                &n->shapes[d->groups[d->order[at - 1]].shape].type.needs);
+             at--)
+            d->order[at] = d->order[at - 1];
+        d->order[at] = g;
+    }
+}
+
+/* Groups that each fit may not fit together: tried on an empty fleet. */
+static int check_together(struct scheduler *s, const struct work *w, struct err *err)
+{
+    struct scheduler empty = { .fleet = s->fleet, .nodes = nodes_new(s->fleet) };
+    struct demand demand = { .group_count = w->group_count };
+    struct job trial = { .demand = &demand };
+    bool fits;
+
+    for (int g = 0; g < w->group_count; g++) {
+        nodes_shape(empty.nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &demand.groups[g].shape, err);
+        demand.groups[g].count = w->groups[g].count;
+        trial.instances += w->groups[g].count;
+    }
+    order_groups(empty.nodes, &demand);
+    fits = place_now(&empty, &trial);
+    free(trial.grants);
+    nodes_free(empty.nodes);
+    if (!fits)
+        return fail(err, ERR_INVALID,
+                    "Each of the %d groups of instances fits into the fleet, but not all at one time. Ask for fewer "
+                    "instances, or add nodes to the fleet file",
+                    w->group_count);
+    return 0;
+}
+
+int job_new(struct scheduler *s, const struct work *w, struct job **ret, struct err *err)
+{
+    struct demand_group groups[GROUPS_MOST] = { 0 };
+    struct job *j;
+    double fleet_part = 0;
+
+    assert(w->group_count >= 1 && w->group_count <= GROUPS_MOST && strlen(w->uid) < sizeof j->uid);
+    for (int g = 0; g < w->group_count; g++) {
+        const struct shape *shape;
+
+        if (nodes_shape(s->nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &groups[g].shape, err) < 0)
+            return -1;
+        shape = &s->nodes->shapes[groups[g].shape];
+        if (check_fit(shape, &w->groups[g], err) < 0)
+            return -1;
+        groups[g].count = w->groups[g].count;
+        fleet_part += (double)groups[g].count / (double)shape->most;
+    }
+    if (w->group_count > 1 && check_together(s, w, err) < 0)
+        return -1;
+    j = calloc(1, sizeof *j);
+    assert(j);
+    strcpy(j->uid, w->uid);
+    j->account = word(s, w->account);
+    j->work = word(s, w->kind);
+    j->owner = share_owner(s->share, w->owner);
+    j->priority = w->priority + j->owner->priority;
+    j->sequence = ++s->sequence;
+    j->submitted_ms = w->submitted_ms;
+    j->runtime_ms = w->max_runtime_ms;
+    j->patient = s->fleet->queue.patience_ms > 0;
+    j->fleet_ms = fleet_part * (double)(w->max_runtime_ms ? w->max_runtime_ms : s->fleet->queue.default_runtime_ms);
+    j->demand = queue_demand(s->queue, groups, w->group_count, w->spot, w->max_runtime_ms);
+    order_groups(s->nodes, j->demand);
+    for (int g = 0; g < w->group_count; g++) {
+        const struct shape *shape = &s->nodes->shapes[groups[g].shape];
+
+        j->demand->pools |= shape->pools;
+        j->instances += groups[g].count;
+        j->usd_hour += shape->usd_hour * (double)groups[g].count;
+    }
+    join_domains(s, j->demand->pools);
+    *ret = j;
+    return 0;
+}
+
+void job_free(struct scheduler *s, struct job *j)
+{
+    demand_drop(s->queue, j->demand);
+    free(j->grants);
+    free(j);
+}
+
+static int take_quotas(struct scheduler *s, const struct work *w, struct err *err)
+{
+    for (int g = 0; g < w->group_count; g++) {
+        const struct work_group *group = &w->groups[g];
+
+        if (w->admitted) {
+            quota_restore(s->quotas, w->account, w->kind, group->type, w->spot, group->count);
+            continue;
+        }
+        if (quota_take(s->quotas, w->account, w->kind, group->type, w->spot, group->count, err) < 0) {
+            while (g-- > 0)
+                quota_give(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int scheduler_submit(struct scheduler *s, const struct work *w, struct err *err)
+{
+    struct job *j;
+
+    if (map_get(s->jobs, str_of(w->uid)))
+        return 0;
+    if (job_new(s, w, &j, err) < 0)
+        return -1;
+    if (take_quotas(s, w, err) < 0) {
+        job_free(s, j);
+        return -1;
+    }
+    map_set(s->jobs, str_of(j->uid), j);
+    queue_add(s->queue, j);
+    domain_of_job(s, j)->fresh = true;
+    return 0;
+}

@@ -1,0 +1,476 @@
+/* allocation.c - what kinds of resources ask of the fleet.
+ *
+ * The scheduler knows who wants and who holds what; the record, which is saved with the row, is what counts. Nothing
+ * here changes what the scheduler gives out: that is done once a turn, when it is on disk (allocations.c). */
+#include "services/sagemaker/allocation.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "engine/engine.h"
+#include "engine/tags.h"
+#include "fleet/instance_type.h"
+#include "services/sagemaker/allocation_impl.h"
+
+enum { LOOK_LATER_MS = 15000 };
+
+static struct store *store_of(struct engine *e)
+{
+    return engine_world_of(e)->store;
+}
+
+/* --- Wishes --- */
+
+static const char *tag_of(const struct doc *tags, const char *key)
+{
+    for (size_t i = 0; i < doc_count(tags, ""); i++)
+        if (doc_is(tags->items[i], "Key", key))
+            return doc_text(tags->items[i], "Value");
+    return "";
+}
+
+static struct work work_of(const struct row *row, const struct wish *w, const struct doc *tags)
+{
+    const char *owner = tag_of(tags, "sagebrush:owner");
+    struct work work = {
+        .uid = w->key, .account = row->account, .owner = *owner ? owner : w->role_arn, .kind = w->usage,
+        .group_count = w->group_count, .spot = w->spot, .submitted_ms = row->created_ms,
+        .max_runtime_ms = w->max_runtime_ms,
+    };
+
+    memcpy(work.groups, w->groups, sizeof work.groups);
+    if (!str_to_int64(str_of(tag_of(tags, "sagebrush:priority")), &work.priority))
+        work.priority = 0;
+    return work;
+}
+
+int allocation_work(struct arena *a, struct engine *e, const struct row *row, const struct wish *w, struct work *ret,
+                    struct err *err)
+{
+    struct doc *tags;
+
+    if (tags_of(a, e, row->uid, &tags, err) < 0)
+        return -1;
+    *ret = work_of(row, w, tags);
+    ret->admitted = true;
+    return 0;
+}
+
+static int check_priority(const struct doc *tags, struct err *err)
+{
+    const char *text = tag_of(tags, "sagebrush:priority");
+    int64_t priority;
+
+    if (!*text || (str_to_int64(str_of(text), &priority) && priority >= -1000 && priority <= 1000))
+        return 0;
+    return fail_code(err, ERR_INVALID, "ValidationException",
+                     "The tag sagebrush:priority must be a whole number from -1000 to 1000, and is \"%s\".", text);
+}
+
+static int64_t instances_of(const struct wish *w)
+{
+    int64_t count = 0;
+
+    for (int g = 0; g < w->group_count; g++)
+        count += w->groups[g].count;
+    return count;
+}
+
+/* What the scheduler refuses is the user's fault, and in words for him. */
+static int refuse(struct err *err)
+{
+    struct err why = *err;
+
+    if (why.kind != ERR_INVALID || *why.code)
+        return -1;
+    return fail_code(err, ERR_INVALID, "ValidationException", "%s", why.text);
+}
+
+/* Without a fleet file the machine is the quota. */
+static int check_machine(const struct fleet *f, const struct wish *w, struct err *err)
+{
+    int64_t slots = f->slots, count = instances_of(w);
+    int has = (int)(f->slots ? f->nodes[0].has.gpus : 0);
+
+    if (!f->slots)
+        return 0;
+    if (count > slots)
+        return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
+                         "The account-level service limit '%s for %s usage' is %" PRId64 " Instances, with current "
+                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. This machine runs "
+                         "no more at a time.",
+                         w->groups[0].type, w->usage, slots, count);
+    for (int g = 0; has && g < w->group_count; g++) {
+        int wants = instance_type_gpus(w->groups[g].type);
+
+        if (wants && w->groups[g].count > has / wants)
+            return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
+                             "The account-level service limit '%s for %s usage' is %d Instances, with current "
+                             "utilization of 0 Instances and a request delta of %" PRId64 " Instances. An instance has "
+                             "%d GPUs, and this machine has %d: use fewer instances, or a type with fewer.",
+                             w->groups[g].type, w->usage, has / wants, w->groups[g].count, wants, has);
+    }
+    return 0;
+}
+
+int allocation_admit(struct call *c, const struct resource *r, const struct wish *w, struct err *err)
+{
+    struct allocations *all = allocations_of(c->engine);
+    const struct doc *tags = doc_get(c->input, "Tags");
+    struct stand *stand;
+    struct work work;
+
+    if (check_machine(all->fleet, w, err) < 0 || check_priority(tags, err) < 0)
+        return -1;
+    work = work_of(&r->row, w, tags);
+    work.submitted_ms = c->now_ms;
+    if (scheduler_submit(all->scheduler, &work, err) < 0)
+        return refuse(err);
+    stand = stand_make(all, w->key, r->row.uid);
+    stand->fresh = true;
+    stand_unsettle(all, stand);
+    if (!market_allows(all, stand, &work))
+        scheduler_release(all->scheduler, w->key, allocations_now_ms(all));
+    return 0;
+}
+
+int allocation_check(struct call *c, const struct resource *r, const struct wish *wishes, int count, struct err *err)
+{
+    struct allocations *all = allocations_of(c->engine);
+    const struct doc *tags = doc_get(c->input, "Tags");
+    int done = 0, result = check_priority(tags, err);
+
+    for (; result == 0 && done < count; done++) {
+        struct work work = work_of(&r->row, &wishes[done], tags);
+
+        result = check_machine(all->fleet, &wishes[done], err) < 0 || scheduler_submit(all->scheduler, &work, err) < 0
+                     ? refuse(err) : 0;
+    }
+    while (done-- > 0)
+        scheduler_release(all->scheduler, wishes[done].key, allocations_now_ms(all));
+    return result;
+}
+
+/* --- Where it is --- */
+
+/* A copy, by instance, in words of the scheduler: it may be another one than the record's. */
+static void fill_placed(struct arena *a, const struct allocations *all, const char *key, struct allocation *ret)
+{
+    int64_t count;
+
+    ret->placed = scheduler_placed(all->scheduler, a, key, &count);
+    ret->count = (int)count;
+}
+
+/* The first instance that does not stand where the record has it; -1: all do. */
+static int moved_instance(const struct allocation *now, const struct allocation_record *record)
+{
+    for (int i = 0; i < now->count && i < record->count; i++)
+        if (strcmp(now->placed[i].node, record->placed[i].node) != 0 || now->placed[i].gpus != record->placed[i].gpus)
+            return i;
+    return -1;
+}
+
+static const char *why_it_leaves(struct arena *a, const struct allocations *all, const struct stand *stand)
+{
+    if (stand->cause && strcmp(stand->cause, "chance") == 0)
+        return "the fleet's model of spot interruptions took it back";
+    if (stand->cause)
+        return "the spot price rose above what is paid at most";
+    return arena_printf(a, "work on demand needs its place%s", all->fleet->slots ? " on this machine" : "");
+}
+
+static struct allocation with_record(struct pass *p, struct allocations *all, const struct stand *stand,
+                                     const struct allocation_record *record)
+{
+    struct allocation now = { .state = ALLOCATION_OUTSIDE };
+    int64_t deadline_ms;
+    enum work_state state = scheduler_state(all->scheduler, record->work.uid, &deadline_ms);
+
+    if (state == WORK_NONE || state == WORK_WAITING) {
+        now.placed = record->placed;
+        now.count = (int)record->count;
+        return now;
+    }
+    fill_placed(p->arena, all, record->work.uid, &now);
+    now.instance = moved_instance(&now, record);
+    if (now.instance >= 0) {
+        now.state = ALLOCATION_BROKEN;
+        now.node = record->placed[now.instance].node;
+        now.words = arena_printf(p->arena, "the node %s failed", now.node);
+    } else if (state == WORK_LEAVING) {
+        now.state = ALLOCATION_LEAVING;
+        now.cause = stand->cause ? stand->cause : "capacity";
+        now.words = why_it_leaves(p->arena, all, stand);
+        now.deadline_ms = allocations_wall_ms(all, deadline_ms);
+    } else {
+        now.state = ALLOCATION_HELD;
+    }
+    return now;
+}
+
+/* --- Asking --- */
+
+static int put_record(struct pass *p, const struct row *row, const struct wish *w, const struct work *work,
+                      const struct placed *placed, int64_t count, struct err *err)
+{
+    const struct allocation_record record = {
+        .row_uid = row->uid, .work = *work, .placed = (struct placed *)placed, .count = count, .since_ms = p->now_ms,
+        .attempt = w->attempt,
+    };
+
+    return allocation_record_put(p->arena, store_of(p->engine), &record, err);
+}
+
+/* It was started, and has only to be written down. */
+static int note(struct pass *p, struct allocations *all, struct stand *stand, const struct row *row,
+                const struct wish *w, const struct work *work, struct allocation *ret, struct err *err)
+{
+    fill_placed(p->arena, all, w->key, ret);
+    if (put_record(p, row, w, work, ret->placed, ret->count, err) < 0)
+        return -1;
+    market_watch(all, stand, work, allocations_now_ms(all), w->attempt);
+    return 0;
+}
+
+static void wait(struct pass *p, struct allocations *all, struct stand *stand, const struct work *work,
+                 struct allocation *ret)
+{
+    struct waiting waiting;
+    struct err err;
+
+    ret->state = ALLOCATION_WAITS;
+    /* The more wait, the rarer. */
+    ret->look_at_ms = p->now_ms + LOOK_LATER_MS * (1 + scheduler_waiting_count(all->scheduler) / 100);
+    if (!market_allows(all, stand, work)) {
+        scheduler_release(all->scheduler, work->uid, allocations_now_ms(all));
+        ret->words = arena_printf(p->arena, "Waiting for %s: its spot price is above what is paid at most",
+                                  work->groups[0].type);
+    } else if (scheduler_submit(all->scheduler, work, &err) < 0) {
+        ret->words = arena_printf(p->arena, "Waiting, and as things are for ever: %s", err.text);
+    } else if (scheduler_waiting(all->scheduler, p->arena, work->uid, allocations_now_ms(all), &waiting)) {
+        ret->words = waiting.reason;
+    } else {
+        ret->words = "Waiting for instances";
+    }
+}
+
+int allocation_take(struct pass *p, const struct resource *r, const struct wish *w, struct allocation *ret,
+                    struct err *err)
+{
+    struct allocations *all = allocations_of(p->engine);
+    struct stand *stand = stand_make(all, w->key, r->row.uid);
+    struct allocation_record record;
+    struct work work;
+    int64_t ignored;
+    bool there;
+
+    *ret = (struct allocation){ .state = ALLOCATION_NEW, .words = "" };
+    if (allocation_record_get(p->arena, store_of(p->engine), w->key, &there, &record, err) < 0)
+        return -1;
+    if (there) {
+        *ret = with_record(p, all, stand, &record);
+        return 0;
+    }
+    if (allocation_work(p->arena, p->engine, &r->row, w, &work, err) < 0)
+        return -1;
+    switch (scheduler_state(all->scheduler, w->key, &ignored)) {
+    case WORK_RUNNING:
+        return note(p, all, stand, &r->row, w, &work, ret, err);
+    case WORK_LEAVING:
+    case WORK_LOST: /* between the decision and this pass */
+        scheduler_requeue(all->scheduler, w->key, allocations_now_ms(all));
+        /* fallthrough */
+    default:
+        wait(p, all, stand, &work, ret);
+        return 0;
+    }
+}
+
+/* Something runs that nobody wrote down: it was started before there were records. */
+static int adopt(struct pass *p, struct allocations *all, struct stand *stand, const struct row *row,
+                 const struct wish *w, struct allocation *ret, struct err *err)
+{
+    int64_t count = instances_of(w), ignored;
+    struct placed *placed = arena_array_of(p->arena, struct placed, (size_t)count);
+    enum work_state state = scheduler_state(all->scheduler, w->key, &ignored);
+    struct work work;
+    struct err unable;
+
+    if (allocation_work(p->arena, p->engine, row, w, &work, err) < 0)
+        return -1;
+    if (state != WORK_RUNNING && all->fleet->slots) {
+        scheduler_release(all->scheduler, w->key, allocations_now_ms(all));
+        for (int64_t i = 0; i < count; i++)
+            placed[i].node = all->fleet->nodes[0].name;
+        if (scheduler_restore(all->scheduler, &work, placed, count, allocations_now_ms(all), &unable) == 0)
+            state = WORK_RUNNING;
+    }
+    if (state != WORK_RUNNING) {
+        *ret = (struct allocation){ .state = ALLOCATION_OUTSIDE, .words = "" };
+        return 0;
+    }
+    ret->state = ALLOCATION_HELD;
+    return note(p, all, stand, row, w, &work, ret, err);
+}
+
+int allocation_look(struct pass *p, const struct resource *r, const struct wish *w, struct allocation *ret,
+                    struct err *err)
+{
+    struct allocations *all = allocations_of(p->engine);
+    struct stand *stand = stand_make(all, w->key, r->row.uid);
+    struct allocation_record record;
+    bool there;
+
+    if (allocation_record_get(p->arena, store_of(p->engine), w->key, &there, &record, err) < 0)
+        return -1;
+    if (!there)
+        return adopt(p, all, stand, &r->row, w, ret, err);
+    *ret = with_record(p, all, stand, &record);
+    return 0;
+}
+
+/* --- Giving --- */
+
+/* Nothing is written where there is nothing: an endpoint that ends gives again and again. */
+static int drop_record(struct pass *p, const char *key, struct err *err)
+{
+    struct allocation_record record;
+    bool there;
+
+    if (allocation_record_get(p->arena, store_of(p->engine), key, &there, &record, err) < 0)
+        return -1;
+    return there ? allocation_record_remove(store_of(p->engine), key, err) : 0;
+}
+
+int allocation_give(struct pass *p, const char *key, struct err *err)
+{
+    struct allocations *all = allocations_of(p->engine);
+    struct stand *stand = stand_find(all, key);
+
+    if (drop_record(p, key, err) < 0)
+        return -1;
+    if (stand) {
+        stand->given = true;
+        stand_unsettle(all, stand);
+    }
+    return 0;
+}
+
+int allocation_again(struct pass *p, const char *key, bool leave, struct err *err)
+{
+    struct allocations *all = allocations_of(p->engine);
+    struct stand *stand = stand_find(all, key);
+
+    if (drop_record(p, key, err) < 0)
+        return -1;
+    if (stand) {
+        stand->again = true;
+        stand->leave = leave;
+        stand_unsettle(all, stand);
+    }
+    return 0;
+}
+
+const char *allocation_waits(struct arena *a, struct engine *e, const char *key)
+{
+    struct allocations *all = allocations_of(e);
+    struct waiting waiting;
+
+    return scheduler_waiting(all->scheduler, a, key, allocations_now_ms(all), &waiting) ? waiting.reason : "";
+}
+
+int allocation_nodes(struct arena *a, struct engine *e, const char *key, const struct placed **ret, int *ret_count,
+                     struct err *err)
+{
+    struct allocation_record record = { .count = 0 };
+    bool there;
+
+    if (allocation_record_get(a, store_of(e), key, &there, &record, err) < 0)
+        return -1;
+    *ret = record.placed;
+    *ret_count = (int)record.count;
+    return 0;
+}
+
+/* --- From hand to hand --- */
+
+static bool wants_the_same(const struct work *a, const struct work *b)
+{
+    bool same = a->group_count == b->group_count && a->spot == b->spot;
+
+    for (int g = 0; same && g < a->group_count; g++)
+        same = a->groups[g].count == b->groups[g].count && strcmp(a->groups[g].type, b->groups[g].type) == 0;
+    return same;
+}
+
+/* The record of 'from' becomes the wish's. */
+static int rewrite(struct pass *p, const struct resource *r, const struct wish *w, const char *from, bool *ret,
+                   struct err *err)
+{
+    struct allocations *all = allocations_of(p->engine);
+    struct stand *stand = stand_make(all, w->key, r->row.uid);
+    struct allocation_record record;
+    struct work work;
+
+    assert(strlen(from) < sizeof stand->inherits);
+    if (allocation_record_get(p->arena, store_of(p->engine), from, ret, &record, err) < 0)
+        return -1;
+    if (!*ret)
+        return 0;
+    if (allocation_work(p->arena, p->engine, &r->row, w, &work, err) < 0)
+        return -1;
+    *ret = wants_the_same(&work, &record.work);
+    if (!*ret)
+        return 0;
+    if (allocation_record_remove(store_of(p->engine), from, err) < 0 ||
+        put_record(p, &r->row, w, &work, record.placed, record.count, err) < 0)
+        return -1;
+    stand->kept = true;
+    strcpy(stand->inherits, from);
+    stand_unsettle(all, stand);
+    return 0;
+}
+
+int allocation_inherit(struct pass *p, const struct resource *r, const struct wish *w, const char *other_key, bool *ret,
+                       struct err *err)
+{
+    return rewrite(p, r, w, other_key, ret, err);
+}
+
+int allocation_keep(struct pass *p, const struct resource *r, const struct wish *w, struct err *err)
+{
+    bool ignored;
+
+    return rewrite(p, r, w, w->key, &ignored, err);
+}
+
+/* --- Nodes --- */
+
+int allocation_change_node(struct engine *e, const char *node, enum node_change change, const char *why,
+                           struct err *err)
+{
+    static bool (*const changes[])(struct scheduler *, const char *node, int64_t now_ms) = {
+        [NODE_FAIL] = scheduler_fail, [NODE_CORDON] = scheduler_cordon, [NODE_RETURN] = scheduler_return,
+    };
+    static const char *const names[] = { [NODE_FAIL] = "failed", [NODE_CORDON] = "cordoned",
+                                         [NODE_RETURN] = "returned" };
+    struct allocations *all = allocations_of(e);
+
+    if (!changes[change](all->scheduler, node, allocations_now_ms(all)))
+        return fail(err, ERR_NOT_FOUND, "there is no node %s; sagebrush status shows those of the fleet", node);
+    log_warning("fleet.node", "node=%s is=%s why=\"%s\"", node, names[change], why);
+    return 0;
+}
+
+int allocation_recall_node(struct engine *e, const char *node, enum node_change state, double strikes,
+                           int64_t struck_ms, struct err *err)
+{
+    struct allocations *all = allocations_of(e);
+
+    if (!scheduler_recall(all->scheduler, node, state, strikes, struck_ms, allocations_now_ms(all)))
+        return fail(err, ERR_NOT_FOUND, "the fleet has no node %s any more", node);
+    return 0;
+}

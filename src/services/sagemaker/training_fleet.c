@@ -1,0 +1,57 @@
+#include "services/sagemaker/training_fleet.h"
+
+#include <string.h>
+
+struct wish training_wish(const struct resource *r)
+{
+    struct training_spec s = training_spec_of(r->row.spec);
+
+    return (struct wish){ .key = r->row.uid, .usage = "training job", .role_arn = s.role_arn,
+                          .groups = { { s.instance_type, s.instance_count } }, .group_count = 1, .spot = s.spot,
+                          .attempt = training_attempt(r),
+                          .max_runtime_ms = s.max_runtime_s * 1000 - doc_int(r->status, "_RanMs", 0) };
+}
+
+static const struct doc *taken_of(const struct resource *r)
+{
+    const struct doc *taken = doc_get(r->row.status, "_Taken");
+
+    return doc_int(taken, "Attempt", -1) == training_attempt(r) ? taken : NULL;
+}
+
+const char *training_taken(const struct resource *r)
+{
+    return taken_of(r) ? doc_text(taken_of(r), "Words") : NULL;
+}
+
+bool training_taken_for_good(const struct resource *r)
+{
+    return doc_bool(taken_of(r), "Spot", false);
+}
+
+int training_ask_fleet(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+{
+    const struct wish wish = training_wish(r);
+    struct allocation at;
+    struct doc *taken;
+
+    if (allocation_look(p, r, &wish, &at, err) < 0)
+        return -1;
+    if (taken_of(r) || (at.state != ALLOCATION_LEAVING && at.state != ALLOCATION_BROKEN))
+        return 0;
+    taken = doc_map(p->arena);
+    doc_set_integer(p->arena, taken, "Attempt", training_attempt(r));
+    doc_set_boolean(p->arena, taken, "Spot", at.state == ALLOCATION_LEAVING);
+    doc_set_string(p->arena, taken, "Words", at.words);
+    doc_set(p->arena, r->status, "_Taken", taken);
+    *ret_next_ms = p->now_ms;
+    return 0;
+}
+
+const char *training_interrupted_message(struct arena *a, const struct resource *r)
+{
+    const char *why = training_taken_for_good(r) ? arena_printf(a, " (%s)", training_taken(r)) : "";
+
+    return arena_printf(a, "Training job interrupted: its spot capacity was taken back%s. It goes on from its "
+                           "checkpoints when there is capacity again", why);
+}

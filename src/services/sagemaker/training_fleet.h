@@ -1,0 +1,19 @@
+/* training_fleet.h - what the fleet does to the instances of a training job's attempt: gives them, and takes them away.
+ *
+ * Taking away is saved in the status before anybody is told: _Taken {Attempt, Spot, Words}. A spot job goes on when
+ * there is capacity again; one whose node failed is a fault of the machine's. */
+#ifndef SERVICES_SAGEMAKER_TRAINING_FLEET_H
+#define SERVICES_SAGEMAKER_TRAINING_FLEET_H
+
+#include "services/sagemaker/training.h"
+
+/* Of an attempt that runs: whether it may go on; when not, *ret_next_ms is now. */
+int training_ask_fleet(struct pass *, struct resource *, int64_t *ret_next_ms, struct err *err);
+
+/* Why the instances of the present attempt are taken away, as it was saved; NULL: they are not. */
+const char *training_taken(const struct resource *);
+bool training_taken_for_good(const struct resource *); /* spot capacity: others have it now */
+
+const char *training_interrupted_message(struct arena *, const struct resource *);
+
+#endif
