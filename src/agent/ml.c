@@ -67,6 +67,7 @@ static struct doc *hosts_of(struct arena *a, const struct order *o)
 static struct doc *resource_config(struct arena *a, const struct order *o)
 {
     struct doc *d = doc_map(a), *groups = doc_list(a), *group = doc_map(a);
+    bool alone;
 
     doc_set_string(a, d, "current_host", o->host_name);
     doc_set_string(a, d, "current_instance_type", o->instance_type);
@@ -77,7 +78,9 @@ static struct doc *resource_config(struct arena *a, const struct order *o)
     doc_set(a, group, "hosts", hosts_of(a, o));
     doc_append(a, groups, group);
     doc_set(a, d, "instance_groups", groups);
-    doc_set_string(a, d, "network_interface_name", strcmp(o->runtime, "process") == 0 || o->isolated ? "lo" : "eth0");
+    /* Isolated hosts of one job have each other. */
+    alone = strcmp(o->runtime, "process") == 0 || (o->isolated && list_count(o->hosts) < 2);
+    doc_set_string(a, d, "network_interface_name", alone ? "lo" : "eth0");
     return d;
 }
 

@@ -1,6 +1,7 @@
 import http.server
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -195,21 +196,168 @@ def test_requirements_from_a_folder(box):
     assert os.path.isdir(box.base / 'python'), 'not into the Python of the machine'
 
 
-def test_launchers_that_are_not_here(box):
-    box.script({'train.py': ''}, sagemaker_mpi_enabled=True)
+@pytest.mark.parametrize('parameters, words', [
+    ({'sagemaker_parameter_server_enabled': True}, 'asks for parameter servers (sagemaker_parameter_server_enabled)'),
+    ({'mp_parameters': 'partitions=2', 'sagemaker_mpi_enabled': True}, 'the SageMaker model parallel library'),
+])
+def test_launchers_that_are_not_here(box, parameters, words):
+    box.script({'train.py': ''}, **parameters)
     assert box.train().returncode == 1
-    assert 'asks for MPI (sagemaker_mpi_enabled)' in box.failure
+    assert words in box.failure
 
 
-def test_torchrun(box):
-    pytest.importorskip('subprocess')
-    box.script({'train.py': 'import os; open(os.environ["SM_MODEL_DIR"] + "/rank", "w").write(os.environ["RANK"])'},
-               sagemaker_torch_distributed_enabled=True)
-    if subprocess.run(['/usr/bin/python3', '-c', 'import torch.distributed'], capture_output=True).returncode:
-        pytest.skip('python3-torch is not installed')
-    done = box.train()
+def test_mpi_where_there_is_none(box, tmp_path):
+    """A PATH with Python and pip alone."""
+    box.script({'train.py': ''}, sagemaker_mpi_enabled=True)
+    for name in ('env', 'python3'):
+        (tmp_path / name).symlink_to(f'/usr/bin/{name}')
+    assert box.train(PATH=str(tmp_path)).returncode == 1
+    assert 'Open MPI is not complete on this machine. On the server: apt-get install openmpi-bin' in box.failure
+
+
+def has(module):
+    return subprocess.run(['/usr/bin/python3', '-c', f'import {module}'], capture_output=True).returncode == 0
+
+
+needs_torch = pytest.mark.skipif(not has('torch.distributed'), reason='python3-torch is not installed')
+needs_mpi = pytest.mark.skipif(not has('mpi4py') or not shutil.which('orted'),
+                               reason='openmpi-bin or python3-mpi4py is not installed')
+TORCHRUN = pytest.param('sagemaker_torch_distributed_enabled', marks=needs_torch)
+MPIRUN = pytest.param('sagemaker_mpi_enabled', marks=needs_mpi)
+
+
+@pytest.mark.parametrize('launcher', [TORCHRUN, MPIRUN, 'sagemaker_pytorch_ddp_enabled',
+                                      'sagemaker_distributed_dataparallel_enabled'])
+def test_launchers(box, launcher):
+    box.script({'train.py': '''
+import os
+rank = os.environ.get('RANK') or os.environ['OMPI_COMM_WORLD_RANK']
+print('line of', rank)
+open(os.environ['SM_MODEL_DIR'] + '/rank' + rank, 'w').write(os.environ['SM_CURRENT_HOST'])
+'''}, **{launcher: True}, sagemaker_mpi_num_of_processes_per_host=2)
+    done = box.train(CUDA_VISIBLE_DEVICES='0,1')
     assert done.returncode == 0, done.stderr
-    assert (box.base / 'model/rank').read_text() == '0'
+    assert {path.name: path.read_text() for path in (box.base / 'model').iterdir()} == {
+        'rank0': 'localhost', 'rank1': 'localhost'}
+    lines = [line for line in done.stdout.split('\n') if 'line of' in line]
+    if 'mpi' in launcher:
+        assert sorted(lines) == ['[1,0]<stdout>:line of 0', '[1,1]<stdout>:line of 1']
+    else:
+        assert sorted(lines) == ['line of 0', 'line of 1'], 'as they were written: metrics are found in them'
+
+
+@pytest.mark.parametrize('launcher', [TORCHRUN, MPIRUN])
+def test_each_process_has_its_notice(box, launcher):
+    """mpirun would kill them a second after SIGTERM, and both launchers call the end of such a script a failure."""
+    box.script({'train.py': '''
+import os, signal, sys, time
+rank = os.environ.get('RANK') or os.environ['OMPI_COMM_WORLD_RANK']
+def end(*_):
+    time.sleep(2.5)
+    open(os.environ['SM_MODEL_DIR'] + '/saved' + rank, 'w').close()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print('waiting', flush=True)
+time.sleep(60)
+'''}, **{launcher: True}, sagemaker_mpi_num_of_processes_per_host=2)
+    child = subprocess.Popen([TOOLKIT, 'train'], env={**box.environment, 'CUDA_VISIBLE_DEVICES': '0,1'},
+                             stdout=subprocess.PIPE, text=True)
+    with child.stdout:
+        waiting = 0
+        while waiting < 2:
+            line = child.stdout.readline()
+            assert line, 'ended early'
+            waiting += line.rstrip().endswith('waiting')
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(60) == 0
+    assert sorted(os.listdir(box.base / 'model')) == ['saved0', 'saved1']
+
+
+@pytest.mark.parametrize('launcher', [TORCHRUN, MPIRUN])
+def test_the_reason_is_that_of_the_rank_that_failed(box, launcher):
+    box.script({'train.py': '''
+import os, time
+rank = os.environ.get('RANK') or os.environ['OMPI_COMM_WORLD_RANK']
+if rank == '1':
+    raise ValueError('no such column: x')
+time.sleep(60)
+'''}, **{launcher: True}, sagemaker_mpi_num_of_processes_per_host=2)
+    assert box.train(CUDA_VISIBLE_DEVICES='0,1').returncode == 1
+    assert 'ValueError: no such column: x"' in box.failure and 'ChildFailedError' not in box.failure
+    assert '<stderr>' not in box.failure
+
+
+@pytest.mark.parametrize('launcher, words', [
+    pytest.param('sagemaker_torch_distributed_enabled', 'local rank 1 was ended by signal 9 (Killed)', marks=needs_torch),
+    pytest.param('sagemaker_mpi_enabled', 'process rank 1 with PID', marks=needs_mpi)])
+def test_a_rank_that_is_killed(box, launcher, words):
+    box.script({'train.py': '''
+import os, time
+rank = os.environ.get('RANK') or os.environ['OMPI_COMM_WORLD_RANK']
+if rank == '1':
+    os.kill(os.getpid(), 9)
+time.sleep(60)
+'''}, **{launcher: True}, sagemaker_mpi_num_of_processes_per_host=2)
+    assert box.train(CUDA_VISIBLE_DEVICES='0,1').returncode
+    assert words in box.failure and 'signal 9 (Killed)"' in box.failure
+
+
+@needs_torch
+def test_torchrun_starts_no_shell_scripts(box):
+    box.script({'run.sh': ''}, program='run.sh', sagemaker_torch_distributed_enabled=True)
+    assert box.train().returncode == 1
+    assert 'torchrun starts Python programs (*.py) only, not run.sh' in box.failure
+
+
+def group(name, kind, *hosts):
+    return {'instance_group_name': name, 'instance_type': kind, 'hosts': list(hosts)}
+
+
+def test_groups_of_a_heterogeneous_cluster(box):
+    """The launcher runs in the groups that are named; the others run the script as it is."""
+    box.script({'train.py': SHOW}, sagemaker_mpi_enabled=True, sagemaker_distribution_instance_groups=['gpus'])
+    box.config('resourceconfig', {
+        'current_host': 'localhost', 'hosts': ['localhost'], 'network_interface_name': 'lo',
+        'current_instance_type': 'ml.c5.large', 'current_group_name': 'cpus',
+        'instance_groups': [group('gpus', 'ml.g5.xlarge', 'algo-3', 'algo-1'), group('cpus', 'ml.c5.large', 'localhost')]})
+    assert box.train().returncode == 0
+    env = seen(box)['env']
+    assert 'OMPI_COMM_WORLD_RANK' not in env
+    for name, value in {
+            'SM_CURRENT_INSTANCE_GROUP': 'cpus', 'SM_CURRENT_INSTANCE_GROUP_HOSTS': '["localhost"]',
+            'SM_INSTANCE_GROUPS': '["gpus","cpus"]', 'SM_DISTRIBUTION_INSTANCE_GROUPS': '["gpus"]', 'SM_IS_HETERO': 'true',
+            'SM_CURRENT_INSTANCE_TYPE': 'ml.c5.large'}.items():
+        assert env[name] == value, name
+    assert json.loads(env['SM_INSTANCE_GROUPS_DICT'])['gpus']['hosts'] == ['algo-3', 'algo-1']
+
+
+def test_the_first_host_is_the_first_of_the_named_groups(box):
+    import sys
+    sys.path.insert(0, str(TOOLKIT))
+    from sagebrush_toolkit.environment import Environment
+    from sagebrush_toolkit.layout import Layout
+    box.script({}, sagemaker_mpi_enabled=True, sagemaker_distribution_instance_groups=['gpus'])
+    box.config('resourceconfig', {
+        'current_host': 'algo-3', 'hosts': ['algo-1', 'algo-2', 'algo-3'], 'current_group_name': 'gpus',
+        'instance_groups': [group('gpus', 'ml.g5.xlarge', 'algo-3', 'algo-2'), group('cpus', 'ml.c5.large', 'algo-1')]})
+    here = Environment(Layout(box.environment))
+    assert (here.master(), here.distribution_hosts()) == ('algo-2', ['algo-2', 'algo-3'])
+    variables = here.variables()
+    assert variables['SM_HOSTS'] == '["algo-1","algo-2","algo-3"]'
+    training = json.loads(variables['SM_TRAINING_ENV'])
+    assert not training['is_master'] and training['master_hostname'] == 'algo-2'
+
+
+@pytest.mark.parametrize('module, words', [
+    ('torch', 'torch is not on this machine: name it in requirements.txt beside the script, or on the server: '
+              'apt-get install python3-torch'),
+    ('sklearn.ensemble', 'apt-get install python3-sklearn'),
+    ('smdistributed.dataparallel.torch', 'with the backend nccl or gloo, the same job runs here'),
+])
+def test_a_module_that_is_not_here(box, module, words):
+    box.script({'train.py': f'raise ModuleNotFoundError("No module named {module!r}")'})
+    assert box.train().returncode == 1
+    assert words in box.failure
 
 
 def test_a_fault_of_ours_is_a_framework_error(box):

@@ -1,4 +1,6 @@
-"""The command of the container: `train` runs the user's script once, `serve` answers /ping and /invocations."""
+"""The command of the container: `train` runs the user's script once, `serve` answers /ping and /invocations.
+
+`torchrun` and `mpi-agent` are for `train`, which has torchrun and mpirun run them."""
 import sys
 
 
@@ -13,6 +15,15 @@ def main():
         site.main()  # the user's code runs in these processes
         from sagebrush_toolkit import serve
         sys.exit(serve.main())
+    if command == 'torchrun':
+        import site
+        site.main()
+        from sagebrush_toolkit import torchrun
+        sys.argv[:2] = [command]
+        sys.exit(torchrun.main())
+    if command == 'mpi-agent':
+        from sagebrush_toolkit import mpi
+        sys.exit(mpi.agent(*sys.argv[2:]))
     sys.exit(f'usage: sagebrush-toolkit train | serve (not {command!r})')
 
 

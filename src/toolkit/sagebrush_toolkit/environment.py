@@ -88,10 +88,20 @@ class Environment:
         return list(self.hosts)
 
     def distribution_groups(self):
-        return self.framework_parameters.get('sagemaker_distribution_instance_groups', [])
+        """The groups whose hosts a launcher starts the script on: those that the job names, else this host's."""
+        named = self.framework_parameters.get('sagemaker_distribution_instance_groups')
+        distributed = any(name.endswith('_enabled') and str(value).lower() == 'true'
+                          for name, value in self.framework_parameters.items())
+        return named or ([self.group] if distributed else [])
+
+    def distribution_hosts(self):
+        groups = self.distribution_groups()
+        named = {host for g in self.groups if g.get('instance_group_name') in groups for host in g.get('hosts', [])}
+        # The order of all hosts is the same on each; that of a group's is nobody's promise.
+        return [host for host in self.hosts if host in named] or self.hosts
 
     def master(self):
-        return sorted(self.hosts)[0]
+        return self.distribution_hosts()[0]
 
     def variables(self):
         """The SM_* variables of the contract."""

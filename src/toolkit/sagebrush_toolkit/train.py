@@ -5,78 +5,36 @@ import select
 import sys
 import time
 
-from sagebrush_toolkit import source
+from sagebrush_toolkit import launch, source
 from sagebrush_toolkit.environment import Environment
+from sagebrush_toolkit.launch import quoted
 from sagebrush_toolkit.layout import Failure, Layout
 
 TAIL = 16384          # of standard error, to tell what went wrong
-REASON = 1000         # FailureReason takes the first 1024 characters of the failure file
 LINGER_S = 5          # for what is still in the pipe when the script has ended
+BEREAVED_S = 30       # for the host that failed first to say why
 RESOLVE_S = 15 * 60   # hosts of a job start at different times
-UNAVAILABLE = {
-    'sagemaker_mpi_enabled': 'MPI',
-    'sagemaker_pytorch_ddp_enabled': 'the PyTorch DDP launcher (pytorchddp)',
-    'sagemaker_distributed_dataparallel_enabled': 'the SageMaker data parallel library',
-    'sagemaker_parameter_server_enabled': 'parameter servers',
-    'sagemaker_multi_worker_mirrored_strategy_enabled': 'the multi worker mirrored strategy',
-    'sagemaker_pytorch_xla_multi_worker_enabled': 'PyTorch XLA',
-}
+
+told_to_end = []      # the signals that came
 
 
-def is_on(value):
-    return value is True or str(value).lower() == 'true'
-
-
-def quoted(words):
-    """As a shell would have them written."""
-    plain = {*'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-'}
-    return ' '.join(w if w and plain.issuperset(w) else "'" + w.replace("'", "'\"'\"'") + "'" for w in words)
-
-
-def torch_version():
-    import site
-    from importlib import metadata
-    site.main()
-    try:
-        return tuple(int(part) for part in metadata.version('torch').split('.')[:2])
-    except metadata.PackageNotFoundError:
-        raise Failure('This job asks for torchrun, but there is no PyTorch for the Python of this machine.') from None
-
-
-def launcher(environment):
-    """What stands before the script: torchrun where it is asked for. Every other launcher is refused by name."""
-    for name, title in UNAVAILABLE.items():
-        if is_on(environment.framework_parameters.get(name)):
-            raise Failure(f'This job asks for {title} ({name}), which is not available here. Multi-instance jobs run '
-                          'with torch_distributed, or with a script that starts its own processes.')
-    if not is_on(environment.framework_parameters.get('sagemaker_torch_distributed_enabled')):
-        return None
-    words = [sys.executable, '-m', 'torch.distributed.run', f'--nnodes={len(environment.hosts)}',
-             f'--nproc_per_node={max(1, environment.gpus)}']
-    if sys.version_info >= (3, 11) and torch_version() < (2,):
-        words += ['-r', '1', '-t', '1']  # without it, that release trips over the enums of this Python
-    if len(environment.hosts) > 1:
-        words += [f'--master_addr={environment.master()}', '--master_port=7777',
-                  f'--node_rank={sorted(environment.hosts).index(environment.current_host)}']
-    return words
-
-
-def command(environment, folder):
+def command(environment, folder, plan):
     program = environment.program
     words = environment.user_arguments
-    before = launcher(environment)
     if not program:
         raise Failure('No training script was named: the hyperparameter sagemaker_program is missing. This image runs '
                       'a script of yours (script mode); the SDK\'s framework estimators set it from entry_point.')
     if os.path.exists(os.path.join(folder, 'setup.py')):
-        return (before or [sys.executable]) + ['-m', environment.module_name] + words
+        return plan.before + plan.python + ['-m', environment.module_name] + words
     if not os.path.exists(os.path.join(folder, program)):
         there = ', '.join(sorted(os.listdir(folder))[:20]) if os.path.isdir(folder) else 'nothing'
         raise Failure(f'The training script {program} (sagemaker_program) is not in the source archive, which holds: '
                       f'{there or "nothing"}.')
     if program.endswith('.py'):
-        return (before or [sys.executable]) + [program] + words
-    return ['/bin/sh', '-c', './' + quoted([program] + words)]
+        return plan.before + plan.python + [program] + words
+    if not plan.python:
+        raise Failure(f'torchrun starts Python programs (*.py) only, not {program}.')
+    return plan.before + ['/bin/sh', '-c', './' + quoted([program] + words)]
 
 
 def wait_for_hosts(hosts):
@@ -95,22 +53,7 @@ def wait_for_hosts(hosts):
                 pause = min(pause * 2, 5)
 
 
-def last_words(text):
-    """The last traceback of what went to standard error, or its end; the exception's own line is always in it."""
-    at = text.rfind('Traceback (most recent call last)')
-    return (text[at:] if at >= 0 else text).strip()
-
-
-def told(kind, code, words, shown):
-    """The failure file: the contract's form, cut in the middle so that the exception and the command both fit."""
-    frame = f'{kind}:\nExitCode {code}\nErrorMessage "%s"\nCommand "{shown[:200]}"'
-    room = REASON - len(frame)
-    if len(words) > room:
-        words = words[:room // 4] + ' ... ' + words[-(room - room // 4 - 5):]
-    return frame.replace('%s', words, 1)
-
-
-def start(words, folder, variables, stderr):
+def start(words, folder, variables, stderr, inner):
     """The pid of the script, whose standard error goes to the descriptor. Signals to end it reach it from then on."""
     ends = (signal.SIGTERM, signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
@@ -121,23 +64,38 @@ def start(words, folder, variables, stderr):
             os.dup2(stderr, 2)
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what is ignored stays so
             signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
-            os.execve(words[0], words, variables)
+            os.execvpe(words[0], words, variables)
         except OSError as error:
             os.write(2, f'{words[0]} cannot be started: {error}\n'.encode())
         finally:
             os._exit(127)
     # The platform tells the container to end; the script has its grace period to save what it has.
     for number in ends:
-        signal.signal(number, lambda n, _: pass_signal(pid, n))
+        signal.signal(number, lambda n, _: pass_signal(pid, n, inner))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
     return pid
 
 
-def pass_signal(pid, number):
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # it has just ended
+def children(pid):
+    found = []
+    for name in os.listdir('/proc'):
+        try:
+            with open(f'/proc/{int(name)}/stat') as f:
+                if int(f.read().rsplit(')', 1)[1].split()[1]) == pid:
+                    found.append(int(name))
+        except (ValueError, OSError):
+            pass  # no process, or no more
+    return found
+
+
+def pass_signal(pid, number, inner):
+    told_to_end.append(number)
+    # Launchers give their processes 1 s (mpirun) or 30 s (torchrun) of the 120 s, and they call that a failure.
+    for each in inner and children(pid) or [pid]:
+        try:
+            os.kill(each, number)
+        except ProcessLookupError:
+            pass  # it has just ended
 
 
 def pass_on(source, echo, tail):
@@ -151,10 +109,10 @@ def pass_on(source, echo, tail):
     return bool(block)
 
 
-def run(words, folder, variables, echo=2):
+def run(words, folder, variables, inner=False, echo=2):
     """The script's exit code and the end of its standard error, which is passed on as it comes."""
     source, sink = os.pipe()
-    pid = start(words, folder, variables, sink)
+    pid = start(words, folder, variables, sink, inner)
     os.close(sink)
     ended = os.pidfd_open(pid)
     poll = select.poll()
@@ -178,6 +136,38 @@ def run(words, folder, variables, echo=2):
     return code, tail.decode('utf-8', 'replace')
 
 
+def let_the_cause_speak():
+    """The job's reason is that of the host that fails first; one that only lost another waits to be ended for it."""
+    print(f'Another host of the job is gone; waiting for {BEREAVED_S} s at most until it has said why', file=sys.stderr,
+          flush=True)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    if not told_to_end:
+        signal.sigtimedwait((signal.SIGTERM,), BEREAVED_S)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+
+def variables_of(environment, layout, plan):
+    paths = [layout.code, layout.packages if layout.relocated else '', os.environ.get('PYTHONPATH', '')]
+    return {
+        **plan.variables,
+        'MASTER_ADDR': environment.master(),
+        'MASTER_PORT': launch.MASTER_PORT,
+        'NCCL_SOCKET_IFNAME': environment.interface,
+        **os.environ,
+        **environment.variables(),
+        'PYTHONPATH': ':'.join(p for p in paths if p),
+    }
+
+
+def run_for(environment, layout, plan):
+    """What mpirun on the first host has this one do; how the script ended is told there."""
+    from sagebrush_toolkit import mpi
+    print(f'Waiting for mpirun on {plan.waits_for}', flush=True)
+    words, connection = mpi.wait(plan.waits_for)
+    code, _ = run(words, layout.code, variables_of(environment, layout, plan), inner=True)
+    mpi.answer(connection, code)
+
+
 def train(layout):
     environment = Environment(layout)
     for folder in (layout.model, layout.output_data, layout.intermediate):
@@ -187,32 +177,27 @@ def train(layout):
     if not os.path.isdir(layout.code):
         os.makedirs(layout.code, exist_ok=True)
     source.install(layout.code, layout)
-    words = command(environment, layout.code)
+    plan = launch.plan(environment)
+    words = command(environment, layout.code, plan)
     if len(environment.hosts) > 1:
         wait_for_hosts(environment.hosts)
-    paths = [layout.code, layout.packages if layout.relocated else '', os.environ.get('PYTHONPATH', '')]
-    variables = {
-        'PYTHONUNBUFFERED': '1',  # logs as they are written
-        'MASTER_ADDR': environment.master(),
-        'MASTER_PORT': '7777',
-        'NCCL_SOCKET_IFNAME': environment.interface,
-        **os.environ,
-        **environment.variables(),
-        'PYTHONPATH': ':'.join(p for p in paths if p),
-    }
     shown = quoted(words)
     image = os.environ.get('SAGEBRUSH_IMAGE')
-    print(f'Script mode{" for " + image if image else ""} on Python {sys.version.split()[0]} of this machine')
+    print(f'Script mode{" for " + image if image else ""} on Python {sys.version.split()[0]} of this machine',
+          flush=True)
+    if plan.waits_for:
+        return run_for(environment, layout, plan)
     print(f'Invoking script with the following command:\n\n{shown}\n', flush=True)
-    code, text = run(words, layout.code, variables)
+    code, text = run(words, layout.code, variables_of(environment, layout, plan), plan.inner)
     if code == 0:
         return
+    from sagebrush_toolkit import reason
     if code < 0:
         code = 128 - code
-    reason = last_words(text)
-    if code == 137:
-        reason = 'OutOfMemory: Process killed by SIGKILL (signal 9)'
-    raise Failure(told('ExecuteUserScriptError', code, reason, shown), code)
+    why = reason.of(text, code)
+    if len(environment.hosts) > 1 and reason.is_bereaved(why):
+        let_the_cause_speak()
+    raise Failure(reason.told('ExecuteUserScriptError', code, why, shown), code)
 
 
 def main():

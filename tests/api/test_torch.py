@@ -1,0 +1,166 @@
+"""Real PyTorch by the SageMaker Python SDK, unchanged: distribution=, spot, readers. Needs Debian's python3-torch on the
+machine that runs the scripts, and openmpi-bin with python3-mpi4py for MPI; what is missing is named where it is skipped."""
+import functools
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import SAGEBRUSH, wait_for
+from test_cluster import ended, lines, model
+
+sagemaker = pytest.importorskip("sagemaker")
+from sagemaker.inputs import TrainingInput  # noqa: E402
+from sagemaker.pytorch import PyTorch  # noqa: E402
+
+SCRIPTS = pathlib.Path(__file__).parent / "scripts"
+# Named in full, the SDK leaves it to the server which launcher runs on which instance type.
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:1.13.1-cpu-py39-ubuntu20.04-sagemaker"
+
+
+@functools.cache
+def missing(module, *programs):
+    """Why the machine cannot run it; empty: it can."""
+    found = subprocess.run(["/usr/bin/python3", "-c", f"import {module}"], capture_output=True)
+    absent = [f"the module {module} of /usr/bin/python3"] if found.returncode else []
+    return ", ".join(absent + [program for program in programs if not shutil.which(program)])
+
+
+pytestmark = pytest.mark.skipif(bool(missing("torch")), reason="not on this machine: " + missing("torch"))
+needs_mpi = pytest.mark.skipif(bool(missing("mpi4py", "mpirun", "orted")),
+                               reason="not on this machine: " + missing("mpi4py", "mpirun", "orted"))
+
+
+def run(name, script, count=2, wait=False, inputs=None, **changes):
+    session = sagemaker.Session()
+    if "framework_version" not in changes:
+        changes.setdefault("image_uri", IMAGE)
+    estimator = PyTorch(script, source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session), instance_count=count,
+                        **{"instance_type": "ml.m5.large", "max_run": 600, **changes}, sagemaker_session=session)
+    estimator.fit(inputs, job_name=name, wait=wait)
+    return estimator
+
+
+def completed(aws, name):
+    done = ended(aws, name)
+    assert done["TrainingJobStatus"] == "Completed", f"{done.get('FailureReason')}\n{json.dumps(lines(aws, name), indent=1)}"
+    return done
+
+
+def alone(script, folder, *arguments):
+    """The same script in one process on this machine."""
+    done = subprocess.run(["/usr/bin/python3", SCRIPTS / script, *arguments], capture_output=True, text=True, check=True,
+                          env={"PATH": os.environ["PATH"], "SM_MODEL_DIR": str(folder)})
+    return done.stdout
+
+
+DISTRIBUTIONS = {
+    "torch_distributed": (dict(distribution={"torch_distributed": {"enabled": True}}, instance_type="ml.g4dn.xlarge",
+                               framework_version="1.13.1", py_version="py39"), 2),
+    "pytorchddp": (dict(distribution={"pytorchddp": {"enabled": True}}, encrypt_inter_container_traffic=True), 2),
+    "mpi": (dict(distribution={"mpi": {"enabled": True, "processes_per_host": 2}}, enable_network_isolation=True), 4),
+}
+
+
+@pytest.mark.parametrize("kind", ["torch_distributed", "pytorchddp", pytest.param("mpi", marks=needs_mpi)])
+def test_gradients_are_averaged(aws, unique, tmp_path, kind):
+    changes, size = DISTRIBUTIONS[kind]
+    run(unique, "train_ddp.py", **changes)
+    done = completed(aws, unique)
+    files = {name: json.loads(text) for name, text in model(aws, done).items()}
+    alone("train_ddp.py", tmp_path)
+    expected = json.loads((tmp_path / "weights.json").read_text())
+    each = size // 2
+    assert files.keys() == {"weights.json", *(f"rank-{rank}.json" for rank in range(size))}
+    for rank in range(size):
+        assert files[f"rank-{rank}.json"] == {"host": f"algo-{rank // each + 1}", "weights": files["weights.json"]}
+    for name, values in expected.items():
+        assert files["weights.json"][name] == pytest.approx(values, rel=1e-12)
+    said = [line for text in lines(aws, unique).values() for line in text if " loss=" in line]
+    assert len(said) == size and all(f"of={size}" in line for line in said)
+
+
+# --- What went wrong ---
+
+@pytest.mark.parametrize("kind", ["torch_distributed", pytest.param("mpi", marks=needs_mpi)])
+@pytest.mark.parametrize("how, words", [("fails", "ValueError: told to fail at algo-2"), ("killed", "signal 9")])
+def test_one_rank_goes(aws, unique, kind, how, words):
+    """The reason is that of the rank that failed, not of those that lost it."""
+    distribution = {kind: {"enabled": True}}
+    run(unique, "train_ddp.py", distribution=distribution, hyperparameters={how: "algo-2"})
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Failed"
+    assert words in done["FailureReason"], json.dumps(lines(aws, unique), indent=1)
+    assert "Connection" not in done["FailureReason"]
+
+
+# --- Spot ---
+
+def drill(server, job):
+    return subprocess.run([SAGEBRUSH, "drill", "spot", job, "--data", server.data], capture_output=True, text=True)
+
+
+def saved(aws, name):
+    """The last step that each attempt said it had saved; attempts without one are left out."""
+    client = aws("logs")
+    group = "/aws/sagemaker/TrainingJobs"
+    try:
+        streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=name + "/")["logStreams"]
+    except client.exceptions.ResourceNotFoundException:
+        return []  # before the first line of the first job
+    said = [[int(e["message"].split()[2]) for e in client.get_log_events(
+        logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]
+        if e["message"].startswith("saved step")] for s in streams]
+    return [steps[-1] for steps in said if steps]
+
+
+def test_spot_interrupted_three_times_at_random(server, aws, unique, tmp_path):
+    """Weights, bit for bit, of a training that was never interrupted."""
+    seed = random.randrange(1 << 32)
+    print("the moments come from the seed", seed)
+    dice = random.Random(seed)
+    steps = 400
+    checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
+    run(unique, "train_torch_spot.py", count=1, use_spot_instances=True, max_run=3600, max_wait=7200,
+        checkpoint_s3_uri=checkpoints, hyperparameters={"steps": steps, "interruptions": 3})
+    for attempt in range(1, 4):
+        until = dice.randint(1, steps)
+        wait_for(lambda: len(saved(aws, unique)) >= attempt and max(saved(aws, unique)) >= until, 120,
+                 f"step {until} in attempt {attempt}", dice.uniform(0.05, 0.3))
+        taken = drill(server, unique)
+        assert taken.returncode == 0, taken.stderr
+        sm = aws("sagemaker")
+        wait_for(lambda: [t["Status"] for t in sm.describe_training_job(TrainingJobName=unique)[
+            "SecondaryStatusTransitions"]].count("Interrupted") == attempt, 120, f"interruption {attempt}", 0.1)
+    done = completed(aws, unique)
+    found = json.loads(model(aws, done)["weights.json"])
+    alone("train_torch_spot.py", tmp_path, "--steps", str(steps), "--checkpoints", str(tmp_path / "checkpoints"))
+    assert found["weights"] == json.loads((tmp_path / "weights.json").read_text())["weights"], seed
+    assert len(found["attempts"]) == 4 and found["attempts"] == sorted(found["attempts"]), seed
+    assert done["BillableTimeInSeconds"] <= done["TrainingTimeInSeconds"]
+
+
+# --- Input ---
+
+@pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="no /dev/fuse")
+def test_datasets_of_pipe_and_fastfile(aws, unique):
+    import numpy
+
+    session = sagemaker.Session()
+    base = f"s3://{session.default_bucket()}/{unique}"
+    rows = numpy.arange(600, dtype="<f4").reshape(150, 4)
+    for channel in ("stream", "table"):
+        for part in range(3):
+            aws("s3").put_object(Bucket=session.default_bucket(), Key=f"{unique}/{channel}/part-{part}",
+                                 Body=rows[part * 50:(part + 1) * 50].tobytes())
+    run(unique, "read_torch.py", count=1, inputs={
+        "stream": TrainingInput(f"{base}/stream/", input_mode="Pipe"),
+        "table": TrainingInput(f"{base}/table/", input_mode="FastFile")})
+    completed(aws, unique)
+    said = [line for line in lines(aws, unique)["algo-1"] if "rows, sum" in line]
+    assert said == ["stream epoch 0: 150 rows, sum 179700", "stream epoch 1: 150 rows, sum 179700",
+                    "table: 150 rows, sum 179700"]
