@@ -147,6 +147,7 @@ struct runtime *sim_runtime_new(struct clock *, const struct sim_hooks *);
 
 /* For tests: what the simulated agent sees happen. Unknown names change nothing. */
 void sim_report(struct runtime *, const char *name, const char *phase, const char *message);
+void sim_set(struct runtime *, const char *name, const char *member, const struct doc *value); /* of the report */
 void sim_end(struct runtime *, const char *name, const char *outcome, const char *failure_reason, int exit_code);
 void sim_lose(struct runtime *, const char *name);            /* the host forgot it: inspect says RUNTIME_NONE */
 int sim_count(struct runtime *, const char *name);            /* how often the order was really started */

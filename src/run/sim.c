@@ -235,6 +235,14 @@ void sim_report(struct runtime *rt, const char *name, const char *phase, const c
         enter_phase(sim_of(rt), j, phase, message);
 }
 
+void sim_set(struct runtime *rt, const char *name, const char *member, const struct doc *value)
+{
+    struct job *j = find(sim_of(rt), name);
+
+    if (j && !doc_is(j->report, "phase", "Ended"))
+        doc_set(j->arena, j->report, member, doc_copy(j->arena, value));
+}
+
 void sim_end(struct runtime *rt, const char *name, const char *outcome, const char *failure_reason, int exit_code)
 {
     struct sim *s = sim_of(rt);

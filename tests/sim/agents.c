@@ -122,7 +122,7 @@ static void started(const char *name)
     check_start(x);
     tell("started %s", name);
     x->there = true;
-    x->lost = x->ended = x->stopping = false;
+    x->lost = x->ended = x->stopping = x->sick = x->hung = false;
     x->phase = 0;
     check_room(x);
 }
@@ -154,9 +154,12 @@ static void check_stop(const struct agent *x)
     struct err err;
     struct row row;
 
-    if (store_row_by_uid(a, w.store, x->owner, &row, &err) == 0 && !doc_bool(row.want, "Stop", false) &&
-        doc_int(row.want, "Interrupt.Attempt", -1) != attempt_of(x->name) &&
-        doc_int(row.status, "_Taken.Attempt", -1) != attempt_of(x->name) && !has_waited(&row) && !is_alone(x))
+    if (store_row_by_uid(a, w.store, x->owner, &row, &err) < 0 || doc_bool(row.want, "Stop", false))
+        return;
+    if (doc_has(row.status, "_Hung") && !is_alone(x))
+        health_check_stop(x);
+    else if (doc_int(row.want, "Interrupt.Attempt", -1) != attempt_of(x->name) &&
+             doc_int(row.status, "_Taken.Attempt", -1) != attempt_of(x->name) && !has_waited(&row) && !is_alone(x))
         broken("%s is told to stop, and nobody asked for it", x->name);
 }
 
@@ -258,6 +261,10 @@ static void train(struct agent *x)
 {
     static const char *const phases[] = { "Downloading", "Training", "Uploading" };
 
+    if (health_fails(x)) {
+        end(x, "Failed", "InternalServerError: instance unhealthy: check of the disk failed: it is full", 1);
+        return;
+    }
     if (x->stopping && !chance(F_SLOW, 700)) {
         if (chance(F_SLOW, 200)) /* it was about to end anyway */
             end(x, "Completed", "", 0);
@@ -267,6 +274,8 @@ static void train(struct agent *x)
             end(x, "Stopped", "", 143);
         return;
     }
+    if (health_hangs(x))
+        return;
     /* It waits for one that does not answer any more. */
     if (roll(w.calm ? 2 : 12) || is_alone(x))
         return;

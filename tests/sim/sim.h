@@ -30,7 +30,9 @@ enum fault {
     F_PLANE = 1024,     /* the data plane is slow to acknowledge, and keeps old requests */
     F_USER = 2048,      /* the user stops, updates and deletes */
     F_SPOT = 4096,      /* capacity is taken back from spot jobs */
-    F_ALL = 8191,
+    F_SICK = 8192,      /* an instance fails by itself */
+    F_HANG = 16384,     /* a job does nothing any more */
+    F_ALL = 32767,
 };
 
 /* The jobs of this seed process; else they train. */
@@ -43,7 +45,7 @@ enum { JOBS = 4, ENDPOINTS = 2, AGENTS = 512 };
 
 struct agent { /* as the world knows it */
     char name[64], owner[32], host[16];
-    bool serves, there, stopping, ended, well, lost;
+    bool serves, there, stopping, ended, well, lost, sick, hung;
     bool orphan; /* no row owns it */
     int starts, phase;
     int64_t started_boot_ms, ended_boot_ms; /* of the user's code */
@@ -62,6 +64,7 @@ struct noun {
     int instances;
     bool spot, patient; /* of a job: may be interrupted; waits and runs as long as it takes */
     int retries;
+    bool hangs; /* it has said for how long it may do nothing */
     int keep_s; /* of a job: its instances are kept for the next one */
 };
 
@@ -103,6 +106,14 @@ struct runtime *agents_runtime(void);
 void agents_orphan(const char *work, const char *owner); /* one of a time that no row knows, as after a restore */
 void agents_move(void);
 struct agent *agent_find(const char *name);
+
+/* health.c: whether an agent that is to take a step fails or hangs instead, and what must hold of both. */
+#define HANG_VARIABLE "SAGEBRUSH_HANG_AFTER"
+bool health_fails(struct agent *);
+bool health_hangs(struct agent *);
+void health_check_stop(const struct agent *); /* it is told to stop because its job hangs */
+void health_check_usage(const struct doc *interval, const struct agent *);
+void health_check_bill(const struct doc *usage, const struct row *job);
 
 /* plane.c: files in memory, and the data plane that reads them. */
 void plane_begin(void);

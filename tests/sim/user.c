@@ -175,6 +175,8 @@ static struct doc *job_input(struct arena *a, void *of)
         doc_set_boolean(a, d, "EnableManagedSpotTraining", true);
         doc_set_integer(a, m, "MaxWaitTimeInSeconds", n->patient ? 30 * 86400 : 90);
     }
+    if (n->hangs)
+        doc_set_string(a, doc_member(a, d, "Environment", DOC_MAP), HANG_VARIABLE, "20s");
     if (n->retries)
         doc_set_integer(a, doc_member(a, d, "RetryStrategy", DOC_MAP), "MaximumRetryAttempts", n->retries);
     return d;
@@ -261,6 +263,7 @@ void user_begin(void)
                                    .spot = spot,
                                    .keep_s = kept && !spot ? 1 + (int)(w.seed % KEEP_MOST_S) : 0,
                                    .patient = w.seed % 5 != 0,
+                                   .hangs = !PROCESSES && (w.seed + (unsigned)i) % 4 == 2,
                                    .retries = (int)(w.seed + (unsigned)i) % 3 };
         snprintf(w.jobs[i].name, sizeof w.jobs[i].name, "job-%d", i);
     }
@@ -411,6 +414,7 @@ static void check_usage(struct arena *a)
                 broken("the interval of %s was never closed", uid);
             continue;
         }
+        health_check_usage(list->items[i], x);
         ran_ms = x->ended_boot_ms - x->started_boot_ms;
         if (x->lost || x->starts > 1)
             continue; /* nobody knows when it ended */
@@ -442,6 +446,22 @@ static void check_rows(struct arena *a)
         if (strcmp(r->kind, "Endpoint") == 0 && is_state(r->state, "InService") && plane_instances(r->name) != 1)
             broken("%s is InService with %d instances", r->name, plane_instances(r->name));
     }
+}
+
+static void check_bills(struct arena *a)
+{
+    struct row_filter jobs = { .kind = training_job.name, .limit = 1000 };
+    struct doc *usage;
+    const char *after;
+    struct row *rows;
+    struct err err;
+    int count;
+
+    if (store_row_list(a, w.store, &jobs, &rows, &count, &after, &err) < 0 ||
+        usage_scan(a, w.engine, 0, INT64_MAX, &usage, &err) < 0)
+        broken("bills cannot be read: %s", err.text);
+    for (int i = 0; i < count; i++)
+        health_check_bill(usage, &rows[i]);
 }
 
 bool user_settled(void)
@@ -488,6 +508,7 @@ void user_check_all(void)
     check_rows(a);
     check_world(a);
     check_usage(a);
+    check_bills(a);
     for (int i = 0; i < JOBS; i++)
         if (w.jobs[i].exists == SURE)
             describe_job(&w.jobs[i]);
