@@ -32,14 +32,29 @@ static int open_theirs(const char *path)
     return fd;
 }
 
+/* How many bytes the character has that stands there; 0: they are none of UTF-8. */
+static size_t character(const char *at, const char *end)
+{
+    for (size_t size = 1; size <= 4 && size <= (size_t)(end - at); size++)
+        if (utf8_valid((struct str){ at, size }))
+            return size;
+    return 0;
+}
+
+/* Each byte that is no text shows as '?': what stands around it still says what was wrong. */
 static const char *printable(struct arena *a, const char *data, size_t size)
 {
-    char *text = arena_strndup(a, data, size);
+    char *text = arena_strndup(a, data, size), *end = text + size;
+    size_t step;
 
-    for (char *p = text; p < text + size; p++)
-        if ((unsigned char)*p < ' ' && *p != '\n' && *p != '\t')
+    for (char *p = text; p < end; p += step ? step : 1) {
+        step = character(p, end);
+        if (!step)
+            *p = '?';
+        else if ((unsigned char)*p < ' ' && *p != '\n' && *p != '\t')
             *p = ' ';
-    return utf8_valid(str_of(text)) ? text : arena_strdup(a, "(its text is no UTF-8)");
+    }
+    return text;
 }
 
 const char *last_words(struct arena *a, const struct last_words *w)

@@ -116,7 +116,7 @@ static struct doc *job_config(struct arena *a, const struct order *o)
     doc_set(a, d, "AlgorithmSpecification", algorithm);
     doc_set_string(a, d, "RoleArn", o->role_arn);
     doc_set(a, d, "InputDataConfig", input_data_config(a, o));
-    doc_set_string(a, output, "S3OutputPath", o->output_s3_uri);
+    doc_set_string(a, output, "S3OutputPath", *o->output_path ? o->output_path : o->output_s3_uri);
     doc_set(a, d, "OutputDataConfig", output);
     doc_set_integer(a, stopping, "MaxRuntimeInSeconds", o->max_runtime_s);
     doc_set(a, d, "StoppingCondition", stopping);

@@ -23,7 +23,8 @@ struct order {
     const char *access_key_id, *secret_access_key, *session_token, *role_arn;
     int64_t credentials_expire_ms;
     /* train */
-    const char *job_name, *job_arn, *output_s3_uri, *output_compression, *checkpoint_s3_uri, *checkpoint_path;
+    const char *job_name, *job_arn, *output_s3_uri, *output_path, *output_compression, *checkpoint_s3_uri,
+        *checkpoint_path;
     const struct doc *hyper_parameters, *channels, *metric_definitions;
     const char *tunnel_secret; /* what they send each other is sealed with it, in base64; "": it is not */
     const struct doc *peers; /* host name -> agent, its own too; NULL: it is alone */

@@ -107,6 +107,7 @@ static int refused(struct arena *a, const struct transport_answer *answer, const
     s3_element(&at, "Code", &code);
     at = xml;
     s3_element(&at, "Message", &message);
+    message = s3_unescape(a, message);
     return fail_code(err, kind, code.size ? str_dup(a, code) : "", "%s: %.*s (%d): %.*s", what,
                      code.size ? (int)code.size : 5, code.size ? code.data : "error", answer->status,
                      message.size ? (int)message.size : 19, message.size ? message.data : "no reason was given");

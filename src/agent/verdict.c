@@ -25,6 +25,14 @@ static const char *blame(struct arena *a, const char *text, int exit_code)
     return arena_printf(a, "%s%.*s, exit code: %d", blamed ? "" : "AlgorithmError: ", (int)size, text, exit_code);
 }
 
+/* "SIGSEGV, Segmentation fault": people look for the one, and read the other. */
+static const char *signal_name(struct arena *a, int signal)
+{
+    const char *name = sigabbrev_np(signal);
+
+    return name ? arena_printf(a, "SIG%s, %s", name, sigdescr_np(signal)) : arena_printf(a, "a real-time signal");
+}
+
 static const char *size_text(struct arena *a, int64_t bytes)
 {
     return arena_printf(a, "%.1f GiB", (double)bytes / (1 << 30));
@@ -67,7 +75,7 @@ struct verdict verdict_of(struct arena *a, const struct verdict_facts *f)
                              f->instance_type, *f->instance_type ? ")" : "");
     else if (r->signal)
         words = arena_printf(a, "%s%sthe command was ended by signal %d (%s)", words, *words ? "; " : "", r->signal,
-                             strsignal(r->signal));
+                             signal_name(a, r->signal));
     else if (!*words)
         words = arena_printf(a, "the command gave no reason, neither in its log nor in /opt/ml/output/%s",
                              f->reason_file);

@@ -23,6 +23,8 @@
 
 #define MAX_DEPTH 32
 
+enum { LOOK_BYTES = 4096 };
+
 static const struct {
     const char *name;
     enum content content;
@@ -166,6 +168,36 @@ static int list_files(struct arena *a, const char *folder, int depth, struct fil
     return 0;
 }
 
+/* What a file is that is no text, by how it begins; NULL: it may be text. */
+static const char *binary_kind(struct str text)
+{
+    static const struct {
+        const char *begins, *is;
+    } kinds[] = {
+        { "\x1f\x8b", "a gzip file" },  { "PK\x03\x04", "a zip file" },       { "PAR1", "a Parquet file" },
+        { "BZh", "a bzip2 file" },      { "\x28\xb5\x2f\xfd", "a zstd file" }, { "\x93NUMPY", "a NumPy array" },
+        { "\x80\x04", "a Python pickle" }, { "\xce\xfa\xed\xfe", "recordio" }, { "\x0a\x23\xd7\xce", "recordio" },
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (str_starts(text, kinds[i].begins))
+            return kinds[i].is;
+    return memchr(text.data, '\0', text.size < LOOK_BYTES ? text.size : LOOK_BYTES) ? "binary" : NULL;
+}
+
+static int check_text(const char *channel, enum content content, struct str text, const char *name, struct err *err)
+{
+    const char *kind = content == CONTENT_CSV || content == CONTENT_LIBSVM ? binary_kind(text) : NULL;
+
+    if (!kind)
+        return 0;
+    return fail(err, ERR_INVALID,
+                "The file '%s' of the %s channel is no text but %s. By its ContentType the channel has %s. Convert the "
+                "file, or give the channel the ContentType that it has.", name, channel, kind,
+                content == CONTENT_CSV ? "csv: lines of numbers with commas between them, the label first"
+                                       : "libsvm: lines of a label and index:value pairs");
+}
+
 static int parse(enum content content, struct str text, const char *name, char delimiter, bool weighted,
                  struct matrix *m, struct err *err)
 {
@@ -195,8 +227,8 @@ static int parse(enum content content, struct str text, const char *name, char d
                   : 0;
 }
 
-static int read_mapped(const char *path, enum content content, bool weighted, char *delimiter, struct matrix *m,
-                       struct err *err)
+static int read_mapped(const char *channel, const char *path, enum content content, bool weighted, char *delimiter,
+                       struct matrix *m, struct err *err)
 {
     _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
     const char *name = strrchr(path, '/') + 1;
@@ -211,6 +243,10 @@ static int read_mapped(const char *path, enum content content, bool weighted, ch
     if (bytes == MAP_FAILED)
         return fail_errno(err, errno, "mapping %s", path);
     struct str text = { bytes, (size_t)st.st_size };
+    if (check_text(channel, content, text, name, err) < 0) {
+        munmap(bytes, text.size);
+        return -1;
+    }
     if (content == CONTENT_CSV && !*delimiter) {
         const char *end = memchr(bytes, '\n', text.size);
 
@@ -222,8 +258,8 @@ static int read_mapped(const char *path, enum content content, bool weighted, ch
     return rc;
 }
 
-static int read_pipe(struct arena *a, const char *path, enum content content, bool weighted, struct matrix *m,
-                     struct err *err)
+static int read_pipe(struct arena *a, const char *channel, const char *path, enum content content, bool weighted,
+                     struct matrix *m, struct err *err)
 {
     const char *fifo = arena_printf(a, "%s_0", path);
     struct str text;
@@ -238,6 +274,8 @@ static int read_pipe(struct arena *a, const char *path, enum content content, bo
     if (fd < 0)
         return fail_errno(err, errno, "opening %s", fifo);
     if (fd_read_all(a, fd, SIZE_MAX / 4, &text, err) < 0)
+        return -1;
+    if (check_text(channel, content, text, strrchr(fifo, '/') + 1, err) < 0)
         return -1;
     return parse(content, text, strrchr(fifo, '/') + 1, 0, weighted, m, err);
 }
@@ -255,14 +293,14 @@ int channel_read(struct arena *a, const struct doc *config, const char *name, bo
     if (content_of(content_type_of(config, name), &content, err) < 0)
         return -1;
     if (doc_is(doc_get(config, name), "TrainingInputMode", "Pipe")) {
-        if (read_pipe(a, path, content, weighted, &m, err) < 0)
+        if (read_pipe(a, name, path, content, weighted, &m, err) < 0)
             goto failed;
     } else {
         if (list_files(a, path, 0, &files, err) < 0)
             goto failed;
         qsort(files.path, files.count, sizeof *files.path, by_path);
         for (size_t i = 0; i < files.count; i++)
-            if (read_mapped(files.path[i], content, weighted, &delimiter, &m, err) < 0)
+            if (read_mapped(name, files.path[i], content, weighted, &delimiter, &m, err) < 0)
                 goto failed;
     }
     if (m.rows == 0) {

@@ -626,12 +626,15 @@ int policy_allow(const struct policy_request *q, const char *service, struct err
 
     if (answer == POLICY_ALLOWED)
         return 0;
-    if (family == SIGV4_S3)
-        return fail_code(err, ERR_DENIED, "AccessDenied", "Access Denied");
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf(reason, sizeof reason, because[answer], q->action);
 #pragma GCC diagnostic pop
+    /* S3 quotes what it names. */
+    if (family == SIGV4_S3)
+        return fail_code(err, ERR_DENIED, "AccessDenied",
+                         "User: %s is not authorized to perform: %s on resource: \"%s\" %s", q->arn, q->action,
+                         q->resource, reason);
     return fail_code(err, ERR_DENIED, family == SIGV4_QUERY ? "AccessDenied" : "AccessDeniedException",
                      "User: %s is not authorized to perform: %s on resource: %s %s", q->arn, q->action, q->resource,
                      reason);

@@ -12,12 +12,14 @@
 #include <string.h>
 
 #include "aws/pattern.h"
+#include "base/nearest.h"
 #include "doc/json.h"
 
 enum {
     DEEPEST = 128,
     MEMBERS_MAX = 1024,     /* of a structure; the largest of all AWS models, QuickSight's Capabilities, has 575 */
     ECHO_MAX_BYTES = 512,   /* of a value in a message */
+    SET_READ_MAX = 20,      /* values of a set that a person reads to its end */
     TOLD_MAX = 50,          /* violations that are spelled out; all are counted */
 };
 
@@ -168,6 +170,16 @@ static void print_constraints(struct buf *b, const struct shape *shape)
     }
 }
 
+/* Of a set that nobody reads to its end, such as that of the instance types. */
+static void print_nearest(struct buf *b, const struct shape *shape, const struct doc *d)
+{
+    const char *nearest = shape->value_count > SET_READ_MAX && d && d->type == DOC_STRING
+                              ? text_nearest_of(d->text.data, shape->values, shape->value_count) : NULL;
+
+    if (nearest)
+        buf_printf(b, ". Did you mean %s?", nearest);
+}
+
 /* 'd' NULL: nothing was sent. 'of_items': "Map value" and the like, of a collection whose items have the shape
  * 'broken'. */
 static void tell(struct walk *w, const struct path *at, const struct shape *shape, const struct doc *d,
@@ -209,6 +221,8 @@ static void tell(struct walk *w, const struct path *at, const struct shape *shap
         buf_append_char(b, ']');
     } else {
         print_constraint(b, shape, which);
+        if (*which == 'e')
+            print_nearest(b, shape, d);
     }
 }
 

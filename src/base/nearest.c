@@ -38,14 +38,23 @@ int text_distance(const char *a, const char *b, int limit)
 
 const char *text_nearest(const char *word, const char *const *names)
 {
+    size_t count = 0;
+
+    while (names[count])
+        count++;
+    return text_nearest_of(word, names, count);
+}
+
+const char *text_nearest_of(const char *word, const char *const *names, size_t count)
+{
     int limit = least(1 + (int)(strnlen(word, LONGEST) / LETTERS_A_TYPO), TYPOS_MAX);
     const char *best = NULL;
 
-    for (; *names; names++) {
-        int distance = text_distance(word, *names, limit);
+    for (size_t i = 0; i < count; i++) {
+        int distance = text_distance(word, names[i], limit);
 
         if (distance <= limit) {
-            best = *names;
+            best = names[i];
             limit = distance - 1;
         }
         if (limit < 0)

@@ -144,11 +144,30 @@ static int check_service(const struct passage *g, struct err *err)
     return sigv4_check_service(&g->claim, g->match.service->signing_name, err);
 }
 
+/* S3's upload by a form of a browser: who may is said in the form, not in the head. */
+static bool is_form(const struct passage *g)
+{
+    const struct str *type = wire_header(&g->request, "content-type");
+
+    return str_is(g->request.method, "POST") && type && str_starts(*type, "multipart/form-data");
+}
+
+static int refuse_form(struct err *err)
+{
+    fail_code(err, ERR_INVALID, "NotImplemented",
+              "Sagebrush does not implement uploads by POST with a policy (generate_presigned_post) yet. Use a "
+              "presigned PUT: generate_presigned_url(\"put_object\").");
+    err->http_status = 501;
+    return -1;
+}
+
 /* Who asks, and as far as the head tells: is it true. */
 static int admit(struct passage *g, struct err *err)
 {
     struct gateway *gw = g->gateway;
 
+    if (!g->old_signature && sigv4_anonymous(&g->signed_request) && is_form(g))
+        return refuse_form(err);
     if (!g->old_signature && sigv4_anonymous(&g->signed_request))
         return sigv4_refuse(err, service_of(g), SIGV4_MISSING, (struct str){ 0 });
     if (g->old_signature && (!g->match.service || strcmp(g->match.service->name, "s3") != 0))
@@ -598,8 +617,9 @@ static void count(struct gateway *gw, const struct passage *g)
         c->service = service;
     }
     c->requests++;
-    c->client_errors += g->response.status >= 400 && g->response.status < 500;
-    c->server_errors += g->response.status >= 500;
+    /* Who asks for what is not here has not met a fault of ours. */
+    c->client_errors += g->response.status >= 400 && (g->response.status < 500 || g->response.status == 501);
+    c->server_errors += g->response.status >= 500 && g->response.status != 501;
     if (now_us > g->x->started_us)
         c->microseconds += (uint64_t)(now_us - g->x->started_us);
 }

@@ -41,12 +41,18 @@ int gpu_bank_new(const char *path, struct gpu_bank **ret, struct err *err)
     struct arena *a = arena_new();
     struct gpu_bank *b;
     struct doc *d = NULL;
-    struct str text;
+    struct str text = { 0 };
+    struct err why;
 
-    if (path && path_exists(path) &&
-        (file_read(a, path, FILE_LIMIT, &text, err) < 0 || json_parse(a, text, &d, err) < 0)) {
+    if (path && path_exists(path) && file_read(a, path, FILE_LIMIT, &text, err) < 0) {
         arena_free(a);
         return -1;
+    }
+    if (text.data && json_parse(a, text, &d, &why) < 0) {
+        arena_free(a);
+        return fail(err, ERR_INVALID,
+                    "%s, which says what GPUs are not to be given out, is no JSON (%s): mend it, or remove it and "
+                    "cordon them again.", path, why.text);
     }
     b = calloc(1, sizeof *b);
     assert(b);

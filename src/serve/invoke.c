@@ -184,7 +184,8 @@ static void count(struct invocation *v, int64_t model_us)
     counters_add(v->variant->counters, worker_wall_ms(v->worker) / 60000, &sample);
 }
 
-/* The container answered with an error, or not at all (status 0). Words and form as SageMaker's. */
+/* The container answered with an error, or not at all (status 0). Words and form as SageMaker's, but for
+ * its link to a console that is not here. */
 static void model_error(struct invocation *v, int status, struct str message, bool cut)
 {
     struct arena *a = v->x->arena;
@@ -195,9 +196,8 @@ static void model_error(struct invocation *v, int status, struct str message, bo
     count(v, boot_us() - v->sent_us);
     message = as_text(a, message);
     see = arena_printf(a,
-                       "See https://%s.console.aws.amazon.com/cloudwatch/home?region=%s#logEventViewer:"
-                       "group=/aws/sagemaker/Endpoints/%s in account %s for more information.",
-                       e->region, e->region, e->name, e->account);
+                       "See the log group /aws/sagemaker/Endpoints/%s in account %s for more information.", e->name,
+                       e->account);
     if (cut)
         text = arena_printf(a, "Received %s error (%d) from primary and could not load the entire response body. %s",
                             status >= 400 && status < 500 ? "client" : "server", status, see);

@@ -1,4 +1,5 @@
 """The built-in XGBoost as a container: trained and asked beside the xgboost Python package on the same data."""
+import gzip
 import http.client
 import json
 import os
@@ -286,11 +287,13 @@ def test_faults_in_the_data_are_told(data, tmp_path):
         "empty": ("", "text/csv", "No data in training channel path"),
         "parquet": (text, "application/x-parquet", "Parquet files cannot be read"),
         "type": (text, "image/png", "image/png is not an accepted ContentType: csv, libsvm"),
+        "gzip": (gzip.compress(text.encode()), "text/csv", "gzip.csv' of the train channel is no text but a gzip file"),
+        "binary": (b"1,2,\xff\x00\x81", "text/csv", "the channel has csv: lines of numbers with commas between them"),
         "recordio": (text, "application/x-recordio-protobuf", "does not start with the RecordIO magic number"),
     }
     for name, (content, content_type, said) in cases.items():
         file = tmp_path / (name + ".csv")
-        file.write_text(content)
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
         job = Job(tmp_path / name, {"num_round": "2", "objective": "binary:logistic"}, str(file),
                   content_type=content_type or "text/libsvm").run()
         assert job.code == 1, name

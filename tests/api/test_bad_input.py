@@ -1,6 +1,7 @@
 """What users get wrong, from the request to the FailureReason: images, scripts and archives. What only a small limit
 shows - memory, tar bombs, SIGTERM that is ignored - is in tests/agent, a full disk in test_full_disk.py."""
 import io
+import json
 import tarfile
 
 import pytest
@@ -15,7 +16,7 @@ NOBODY = "111122223333.dkr.ecr.us-east-1.amazonaws.com/nobody/has-this:1"
 @pytest.fixture
 def fails(aws, role, bucket, unique):
     """The FailureReason of a job."""
-    def run(image=SKLEARN, **more):
+    def run(image=SKLEARN, role=role, **more):
         sm = aws("sagemaker")
         algorithm = {"TrainingImage": image, "TrainingInputMode": "File"}
         if "command" in more:
@@ -84,7 +85,7 @@ def test_a_missing_image_of_an_endpoint(does_not_deploy):
 @pytest.mark.parametrize("command, reason", [
     ("exit 1", "AlgorithmError: the command gave no reason, neither in its log nor in /opt/ml/output/failure, exit code: 1"),
     ("echo the data is bad > /opt/ml/output/failure; exit 1", "AlgorithmError: the data is bad, exit code: 1"),
-    ("kill -SEGV $$", "AlgorithmError: the command was ended by signal 11 (Segmentation fault), exit code: 139"),
+    ("kill -SEGV $$", "AlgorithmError: the command was ended by signal 11 (SIGSEGV, Segmentation fault), exit code: 139"),
 ])
 def test_a_command_that_fails(fails, command, reason):
     assert fails(command=command) == reason
@@ -114,3 +115,43 @@ def test_source_that_climbs_out(aws, bucket, fails):
     reason = fails(HyperParameters={"sagemaker_program": '"train.py"',
                                     "sagemaker_submit_directory": f'"s3://{bucket}/source.tar.gz"'})
     assert "leads out" in reason, reason
+
+
+def refused(aws, role, bucket, unique, image=XGBOOST, type="ml.m5.large", count=1):
+    """What CreateTrainingJob says."""
+    sm = aws("sagemaker")
+    with pytest.raises(sm.exceptions.ClientError) as e:
+        sm.create_training_job(
+            TrainingJobName=unique, RoleArn=role, AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
+            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"}, StoppingCondition={"MaxRuntimeInSeconds": 600},
+            ResourceConfig={"InstanceType": type, "InstanceCount": count, "VolumeSizeInGB": 1})
+    assert e.value.response["Error"]["Code"] == "ValidationException"
+    return e.value.response["Error"]["Message"]
+
+
+def test_an_instance_type_with_a_typo(aws, role, bucket, unique):
+    said = refused(aws, role, bucket, unique, type="ml.m5.lrage")
+    assert "'ml.m5.lrage' at 'resourceConfig.instanceType' failed to satisfy constraint" in said
+    assert said.endswith("]. Did you mean ml.m5.large?")
+    assert refused(aws, role, bucket, unique, type="nothing-like-it").endswith("]")
+
+
+def test_the_built_in_xgboost_has_one_instance(aws, role, bucket, unique):
+    assert "Set InstanceCount to 1" in refused(aws, role, bucket, unique, count=2)
+
+
+def test_a_role_that_may_not_read_the_source(aws, fails, bucket, unique):
+    """The role, the action and the object are named."""
+    iam = aws("iam")
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"},
+                                                    "Action": "sts:AssumeRole"}]}
+    may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject", "s3:ListBucket"], "Resource": "*"}]}
+    arn = iam.create_role(RoleName=unique, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=unique, PolicyName="p", PolicyDocument=json.dumps(may))
+    aws("s3").put_object(Bucket=bucket, Key="in/rows.csv", Body=b"1,2\n")
+    reason = fails(role=arn, command="true", InputDataConfig=[{"ChannelName": "train", "DataSource": {"S3DataSource": {
+        "S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/in"}}}])
+    assert f":assumed-role/{unique}/" in reason
+    assert f's3:GetObject on resource: "arn:aws:s3:::{bucket}/in/rows.csv"' in reason
+    iam.delete_role_policy(RoleName=unique, PolicyName="p")
+    iam.delete_role(RoleName=unique)

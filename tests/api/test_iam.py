@@ -87,7 +87,10 @@ def test_a_key_limited_to_reading_one_bucket_cannot_train(user, aws, unique):
     aws("iam").put_user_policy(UserName=unique, PolicyName="p", PolicyDocument=document(
         allow("s3:Get*", [f"arn:aws:s3:::{unique}", f"arn:aws:s3:::{unique}/*"])))
     assert user("s3").get_object(Bucket=unique, Key="k")["Body"].read() == b"hello"
-    refused("AccessDenied", user("s3").get_object, Bucket=unique + "-other", Key="k")
+    account = aws("sts").get_caller_identity()["Account"]
+    assert refused("AccessDenied", user("s3").get_object, Bucket=unique + "-other", Key="k") == (
+        f"User: arn:aws:iam::{account}:user/{unique} is not authorized to perform: s3:GetObject on resource: "
+        f"\"arn:aws:s3:::{unique}-other/k\" because no identity-based policy allows the s3:GetObject action")
     refused("AccessDenied", user("s3").put_object, Bucket=unique, Key="k2", Body=b"x")
     role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
     refused("AccessDeniedException", user("sagemaker").create_training_job, **job(role, unique))

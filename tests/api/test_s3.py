@@ -437,6 +437,14 @@ def test_presigned(aws, bucket, version):
     assert fetch(get + "&attributes")[0] == 403
 
 
+def test_a_presigned_form_is_not_here_yet(s3, bucket):
+    form = s3.generate_presigned_post(bucket, "k")
+    body = "".join(f'--x\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in form["fields"].items())
+    body += '--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nhello\r\n--x--\r\n'
+    status, _, answer = fetch(form["url"], "POST", body.encode(), {"Content-Type": "multipart/form-data; boundary=x"})
+    assert status == 501 and b"<Code>NotImplemented</Code>" in answer and b"generate_presigned_url" in answer
+
+
 def test_tags(s3, bucket):
     with fails("NoSuchTagSet", 404):
         s3.get_bucket_tagging(Bucket=bucket)

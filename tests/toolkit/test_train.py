@@ -101,6 +101,26 @@ def test_killed_script_is_told_as_out_of_memory(box):
     assert 'OutOfMemory: Process killed by SIGKILL (signal 9)' in box.failure
 
 
+def test_a_signal_has_its_name(box):
+    box.script({'train.py': 'import os, sys; print("at the end", file=sys.stderr, flush=True); os.kill(os.getpid(), 11)'})
+    assert box.train().returncode == 139
+    assert 'ExitCode 139\nErrorMessage "Process killed by SIGSEGV (signal 11): at the end"' in box.failure
+
+
+def test_what_the_script_says_of_its_failure_stays(box):
+    box.script({'train.py': 'import sys; open("../output/failure", "w").write("column x is empty"); sys.exit(3)'})
+    assert box.train().returncode == 3
+    assert box.failure == 'column x is empty'
+
+
+def test_what_an_earlier_run_said_goes(box):
+    (box.base / 'output').mkdir(exist_ok=True)
+    (box.base / 'output/failure').write_text('long ago')
+    box.script({'train.py': 'import sys; sys.exit(4)'})
+    assert box.train().returncode == 4
+    assert 'ExitCode 4' in box.failure
+
+
 def test_shell_script(box):
     box.script({'run.sh': '#!/bin/sh\necho "args: $*" > $SM_MODEL_DIR/out'}, program='run.sh', a='it\'s "x"', depth=2)
     assert box.train().returncode == 0
@@ -378,7 +398,12 @@ class Bucket(http.server.BaseHTTPRequestHandler):
         if self.path == '/credentials':
             answer = json.dumps({'AccessKeyId': 'ASIAX', 'SecretAccessKey': 's', 'Token': 'the-token'}).encode()
         elif 'missing' in self.path:
-            self.send_error(404, 'Not Found')
+            body = (b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>There is no &quot;key&quot; of that name'
+                    b'</Message><Key>missing.tar.gz</Key></Error>')
+            self.send_response(404)
+            self.send_header('Content-Length', str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
             return
         else:
             answer = Bucket.body
@@ -416,7 +441,7 @@ def test_source_from_s3(box, bucket):
 def test_source_that_is_not_in_s3(box, bucket):
     box.script({}, sagemaker_submit_directory='s3://my-bucket/missing.tar.gz')
     assert box.train(AWS_ENDPOINT_URL=bucket, AWS_ACCESS_KEY_ID='A', AWS_SECRET_ACCESS_KEY='s').returncode == 1
-    assert 'Cannot download s3://my-bucket/missing.tar.gz: 404' in box.failure
+    assert box.failure == 'Cannot download s3://my-bucket/missing.tar.gz: NoSuchKey (404): There is no "key" of that name'
     assert box.train(AWS_ENDPOINT_URL=bucket).returncode == 1
     assert 'no credentials in the container' in box.failure
 

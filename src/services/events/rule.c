@@ -104,7 +104,7 @@ static int check_rule(struct call *c, struct err *err)
 
     if (doc_has(c->input, "ScheduleExpression"))
         return fail_code(err, ERR_INVALID, "ValidationException",
-                         "ScheduleExpression is not here: rules with an EventPattern are. See docs/compatibility.md.");
+                         "ScheduleExpression is not here: rules with an EventPattern are.");
     if (!*pattern)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Parameter(s) EventPattern or ScheduleExpression must be specified.");

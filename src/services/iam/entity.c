@@ -177,7 +177,7 @@ int iam_refuse_members(struct call *c, const char *const *members, struct err *e
         if (doc_has(c->input, *members))
             return fail_code(
                 err, ERR_INVALID, "InvalidInput",
-                "%s is not honoured here, and ignoring it would be unsafe. Leave it out; see docs/compatibility.md.",
+                "%s is not honoured here, and ignoring it would be unsafe. Leave it out.",
                 *members);
     return 0;
 }

@@ -128,9 +128,17 @@ static struct doc *context_of(struct call *c)
     return context;
 }
 
+/* Another account is not told why. */
 static int denied(struct err *err)
 {
     return fail_code(err, ERR_DENIED, "AccessDenied", "Access Denied");
+}
+
+static int denied_by_bucket(const struct policy_request *q, struct err *err)
+{
+    return fail_code(err, ERR_DENIED, "AccessDenied",
+                     "User: %s is not authorized to perform: %s on resource: \"%s\" with an explicit deny in a "
+                     "resource-based policy", q->arn, q->action, q->resource);
 }
 
 int access_check(struct call *c, const struct bucket *b, const char *action, const char *resource, struct err *err)
@@ -163,7 +171,7 @@ int access_check(struct call *c, const struct bucket *b, const char *action, con
     of_bucket.policies = policies_for(c->arena, policy, p, MEANT);
     directly = policy_evaluate(&of_bucket);
     if (by_account == POLICY_DENIED)
-        return denied(err);
+        return foreign ? denied(err) : denied_by_bucket(&own, err);
     mine = policy_evaluate(&own);
     if (foreign)
         return mine == POLICY_ALLOWED && by_account == POLICY_ALLOWED ? 0 : denied(err);

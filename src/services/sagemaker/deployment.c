@@ -287,12 +287,13 @@ static void sooner(int64_t *next_ms, int64_t at_ms)
         *next_ms = at_ms;
 }
 
-/* The words of the agent, and where the rest of them is. */
-static const char *failure_of(struct pass *p, const struct resource *r, const struct each *e, const char *why)
+/* The words of the agent, and where the rest of them is, when a container ran that could say any. */
+static const char *failure_of(struct pass *p, const struct resource *r, const struct each *e, const char *why,
+                              bool ran)
 {
     struct arena *a = p->arena;
-    const char *where = arena_printf(a, " Logs: %s, stream %s", log_group(a, r), log_stream(a, e));
-    size_t room = REASON_MAX - strlen(where), size;
+    const char *where = ran ? arena_printf(a, " Logs: %s, stream %s", log_group(a, r), log_stream(a, e)) : "";
+    size_t room = REASON_MAX - 1 - strlen(where), size;
 
     if (!*why)
         why = "The instance ended.";
@@ -300,7 +301,7 @@ static const char *failure_of(struct pass *p, const struct resource *r, const st
     if (size > room)
         for (size = room; size && ((unsigned char)why[size] & 0xc0) == 0x80; size--)
             ;
-    return arena_printf(a, "%.*s%s", (int)size, why, where);
+    return arena_printf(a, "%.*s%s%s", (int)size, why, size && strchr(".!?", why[size - 1]) ? "" : ".", where);
 }
 
 static int begin(struct pass *p, struct resource *r, const struct each *e, bool in_service, struct deployment_view *v,
@@ -340,7 +341,7 @@ static int begin(struct pass *p, struct resource *r, const struct each *e, bool 
         return -1;
     if (in_service)
         return bury(p, r, e, &none, err->text, err);
-    v->failure = failure_of(p, r, e, err->text);
+    v->failure = failure_of(p, r, e, err->text, false);
     return 0;
 }
 
@@ -382,7 +383,7 @@ static int look(struct pass *p, struct resource *r, const struct each *e, bool i
     if (at.state == ALLOCATION_BROKEN) /* what still runs there is ended; its successor begins on another node */
         return runtime_stop(p->runtime, e->name, GRACE_S, at.words, err);
     if (strcmp(report.phase, "Ended") == 0) {
-        v->failure = failure_of(p, r, e, report.failure_reason);
+        v->failure = failure_of(p, r, e, report.failure_reason, report.started_ms != 0);
     } else if (report.healthy) {
         v->healthy++;
         show(p->arena, e, &report, instances);

@@ -44,7 +44,7 @@ static int create(struct call *c, struct resource *r, struct err *err)
                          "EnableNetworkIsolation of an endpoint configuration is not here yet: set it in CreateModel.");
     if (doc_bool(c->input, "DataCaptureConfig.EnableCapture", false))
         return fail_code(err, ERR_INVALID, "ValidationException",
-                         "DataCaptureConfig.EnableCapture is not here yet; see docs/compatibility.md.");
+                         "DataCaptureConfig.EnableCapture is not here yet: leave it out.");
     for (size_t i = 0; i < doc_count(variants, ""); i++) {
         for (size_t j = 0; j < i; j++)
             if (doc_is(variants->items[j], "VariantName", doc_text(variants->items[i], "VariantName")))

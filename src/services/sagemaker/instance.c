@@ -139,7 +139,7 @@ int instance_refuse_unsafe(const struct doc *input, const char *what, struct err
         return 0;
     return fail_code(
         err, ERR_INVALID, "ValidationException",
-        "%s is not honoured here yet, and ignoring it would be unsafe. Leave it out; see docs/compatibility.md.", what);
+        "%s is not honoured here yet, and ignoring it would be unsafe. Leave it out.", what);
 }
 
 int instance_check_role(struct call *c, const char *role_arn, struct err *err)

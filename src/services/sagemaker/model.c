@@ -12,7 +12,7 @@ static int check_container(const struct doc *container, struct err *err)
         return -1;
     if (doc_is(container, "Mode", "MultiModel"))
         return fail_code(err, ERR_INVALID, "ValidationException",
-                         "Mode MultiModel is not here yet; see docs/compatibility.md.");
+                         "Mode MultiModel is not here yet: make a model and an endpoint of each.");
     if (!doc_has(container, "Image"))
         return fail_code(err, ERR_INVALID, "ValidationException", "Containers must have an Image.");
     return 0;
@@ -30,7 +30,7 @@ static int create(struct call *c, struct resource *r, struct err *err)
                          "You must provide either PrimaryContainer or Containers, and not both.");
     if (count > 1)
         return fail_code(err, ERR_INVALID, "ValidationException",
-                         "Models of several containers are not here yet; see docs/compatibility.md.");
+                         "Models of several containers are not here yet: make a model of each container.");
     if (check_container(primary ? primary : doc_at(c->input, "Containers[0]"), err) < 0)
         return -1;
     if (!doc_has(c->input, "ExecutionRoleArn"))

@@ -85,9 +85,9 @@ static int check_inputs(const struct processing_spec *s, struct err *err)
         if (doc_has(d, "DatasetDefinition"))
             return invalid(err,
                            "Input %s: DatasetDefinition is not here yet: there is neither Athena nor Redshift. Write "
-                           "the data to S3 and use S3Input; see docs/compatibility.md.", doc_text(d, "InputName"));
+                           "the data to S3 and use S3Input.", doc_text(d, "InputName"));
         if (doc_is(d, "S3Input.S3InputMode", "Pipe"))
-            return invalid(err, "Input %s: S3InputMode Pipe is not here yet; use File. See docs/compatibility.md.",
+            return invalid(err, "Input %s: S3InputMode Pipe is not here yet; use File.",
                            doc_text(d, "InputName"));
         if (doc_is(d, "S3Input.S3CompressionType", "Gzip"))
             return invalid(err, "Input %s: Gzip can only be used as a compression type if the input mode is Pipe.",
@@ -107,8 +107,8 @@ static int check_outputs(const struct processing_spec *s, struct err *err)
 
         if (doc_has(d, "FeatureStoreOutput"))
             return invalid(err,
-                           "Output %s: FeatureStoreOutput is not here yet: there is no feature store. Use S3Output; "
-                           "see docs/compatibility.md.", doc_text(d, "OutputName"));
+                           "Output %s: FeatureStoreOutput is not here yet: there is no feature store. Use S3Output.",
+                           doc_text(d, "OutputName"));
         if (check_place(&place, i, err) < 0)
             return -1;
     }
@@ -137,8 +137,7 @@ static int check(struct call *c, const struct processing_spec *s, struct err *er
     if (refuse_unsafe(c->input, err) < 0)
         return -1;
     if (doc_count(s->preferences, ""))
-        return invalid(err, "InstancePreferences are not here yet; give InstanceType and InstanceCount. See "
-                            "docs/compatibility.md.");
+        return invalid(err, "InstancePreferences are not here yet; give InstanceType and InstanceCount.");
     if (!*s->instance_type || s->instance_count < 1)
         return invalid(err, "ClusterConfig must have InstanceType and InstanceCount.");
     return check_inputs(s, err) < 0 ? -1 : check_outputs(s, err);

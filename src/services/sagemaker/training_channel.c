@@ -54,7 +54,8 @@ static int check_s3(struct arena *a, const struct doc *c, const char *name, cons
     bool lines = strcmp(type, "AugmentedManifestFile") == 0;
 
     if (strcmp(type, "S3Prefix") != 0 && strcmp(type, "ManifestFile") != 0 && !lines)
-        return refuse(err, name, arena_printf(a, "S3DataType %s is not here yet. See docs/compatibility.md.", type));
+        return refuse(err, name, arena_printf(a, "S3DataType %s is not here yet: use S3Prefix, ManifestFile or "
+                                                 "AugmentedManifestFile.", type));
     if (lines && strcmp(mode, "Pipe") != 0)
         return refuse(err, name, "S3DataType AugmentedManifestFile is read in Pipe mode only.");
     if (lines && !attributes)
@@ -90,7 +91,7 @@ int training_check_channels(struct call *call, const struct training_spec *s, st
             r = check_s3(call->arena, c, name, mode, err);
         else
             r = refuse(err, name,
-                       "only S3DataSource and FileSystemDataSource are here yet. See docs/compatibility.md.");
+                       "only S3DataSource and FileSystemDataSource are here yet.");
         if (r < 0)
             return -1;
     }

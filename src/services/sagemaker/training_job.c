@@ -87,6 +87,15 @@ static int refuse_unsafe(const struct doc *input, struct err *err)
     return 0;
 }
 
+/* In script mode the image is only where the script runs. */
+static bool has_script(const struct training_spec *s)
+{
+    return *doc_value_text(doc_get(s->hyper_parameters, "sagemaker_program")) ||
+           *doc_value_text(doc_get(s->hyper_parameters, "sagemaker_submit_directory")) ||
+           *doc_value_text(doc_get(s->environment, "SAGEMAKER_PROGRAM")) ||
+           *doc_value_text(doc_get(s->environment, "SAGEMAKER_SUBMIT_DIRECTORY"));
+}
+
 static int check(struct call *c, const struct training_spec *s, struct err *err)
 {
     if (*s->algorithm)
@@ -100,6 +109,10 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
     if (!*s->instance_type || s->instance_count < 1)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "ResourceConfig must have InstanceType and InstanceCount.");
+    if (s->instance_count > 1 && algorithm_of(s->image) == &algorithm_xgboost && !has_script(s))
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "The built-in XGBoost trains on one instance here. Set InstanceCount to 1: a larger instance "
+                         "type gives more cores.");
     if (s->spot && !s->max_wait_s)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Invalid MaxWaitTimeInSeconds. It is required when EnableManagedSpotTraining is true.");

@@ -86,6 +86,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s));
     doc_set(a, order, "metric_definitions", metrics_of(a, &s));
     doc_set_string(a, order, "output_s3_uri", training_prefix(a, &s));
+    doc_set_string(a, order, "output_path", s.output_uri);
     doc_set_string(a, order, "output_compression", *s.compression ? s.compression : "GZIP");
     if (*s.checkpoint_uri) {
         struct doc *checkpoint = doc_member(a, order, "checkpoint", DOC_MAP);

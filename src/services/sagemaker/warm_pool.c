@@ -83,7 +83,7 @@ int warm_pool_update(struct call *c, struct resource *r, struct err *err)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (doc_has(c->input, others[i]))
             return fail_code(err, ERR_INVALID, "ValidationException",
-                             "%s cannot be updated here: it has no effect. See docs/compatibility.md.", others[i]);
+                             "%s cannot be updated here: it has no effect.", others[i]);
     if (!doc_has(c->input, "ResourceConfig"))
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Nothing to update: give ResourceConfig.KeepAlivePeriodInSeconds.");

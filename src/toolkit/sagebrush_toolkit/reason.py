@@ -77,6 +77,14 @@ def hint(words):
            f'apt-get install {package}'
 
 
+def ended_by(number):
+    import signal  # with names; they take a while to load
+    try:
+        return f'Process killed by {signal.Signals(number).name} (signal {number})'
+    except ValueError:
+        return ''
+
+
 def of(text, code):
     """Why it failed, of what went to standard error."""
     for launcher in (of_mpirun, of_torchrun):
@@ -86,6 +94,7 @@ def of(text, code):
     else:
         if code == 137:
             return 'OutOfMemory: Process killed by SIGKILL (signal 9)'
+        fate = ended_by(code - 128) if code > 128 else ''
     words = last_words(written)
     if 'signal' in fate and is_bereaved(words):
         words = ''

@@ -4,8 +4,10 @@ A stdlib client of 80 lines: boto3 takes 200 ms to import, and an image need not
 import datetime
 import hashlib
 import hmac
+import html
 import json
 import os
+import re
 import shutil
 import ssl
 import time
@@ -67,6 +69,15 @@ def signed(url, region, keys, now):
     return headers
 
 
+def told(error):
+    """What S3 says in an error's XML: its code and its words."""
+    text = error.read(4000).decode('utf-8', 'replace')
+    found = [re.search(f'<{tag}>(.*?)</{tag}>', text, re.S) for tag in ('Code', 'Message')]
+    if not all(found):
+        return f'{error.code} {error.reason}'
+    return f'{html.unescape(found[0][1])} ({error.code}): {html.unescape(found[1][1])}'
+
+
 def download(uri, path, environment=os.environ):
     bucket, key = split(uri)
     region = environment.get('AWS_REGION') or environment.get('AWS_DEFAULT_REGION') or 'us-east-1'
@@ -86,7 +97,7 @@ def download(uri, path, environment=os.environ):
                     return
             trouble = 'the connection broke in the middle of it'
         except urllib.error.HTTPError as error:
-            trouble = f'{error.code} {error.reason}: {error.read(2000).decode("utf-8", "replace")}'
+            trouble = told(error)
             if error.code < 500:
                 break
         except OSError as error:

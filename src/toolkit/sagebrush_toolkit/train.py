@@ -203,6 +203,8 @@ def train(layout):
 def main():
     layout = Layout()
     try:
+        if os.path.isfile(layout.failure):
+            os.unlink(layout.failure)  # of an earlier run
         train(layout)
     except Failure as failure:
         text, code = failure.text, failure.exit_code
@@ -217,8 +219,10 @@ def main():
     print(f'Reporting training FAILURE\n{text}', file=sys.stderr, flush=True)
     try:
         os.makedirs(layout.output, exist_ok=True)
-        with open(layout.failure, 'w', encoding='utf-8') as f:
-            f.write(text)
+        # What the script wrote there itself says it better.
+        if not os.path.isfile(layout.failure) or os.path.getsize(layout.failure) == 0:
+            with open(layout.failure, 'w', encoding='utf-8') as f:
+                f.write(text)
     except OSError as error:
         print(f'The failure file could not be written: {error}', file=sys.stderr, flush=True)
     return code

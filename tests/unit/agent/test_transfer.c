@@ -123,7 +123,7 @@ static void verdicts(void **state)
     ended.signal = 11;
     f.words = "last line";
     assert_string_equal(verdict_of(a, &f).reason,
-                        "AlgorithmError: last line; the command was ended by signal 11 (Segmentation fault), exit code: 1");
+                        "AlgorithmError: last line; the command was ended by signal 11 (SIGSEGV, Segmentation fault), exit code: 1");
     ended.signal = 0;
     f.stopped = true;
     assert_string_equal(verdict_of(a, &f).outcome, "Stopped");

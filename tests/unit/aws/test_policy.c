@@ -245,7 +245,11 @@ static void test_words(void **state)
     assert_string_equal(err.code, "AccessDenied");
     assert_non_null(strstr(err.text, "with an explicit deny in an identity-based policy"));
     assert_int_equal(policy_allow(&q, "s3", &err), -1);
-    assert_string_equal(err.text, "Access Denied");
+    assert_string_equal(err.code, "AccessDenied");
+    assert_string_equal(err.text,
+                        "User: arn:aws:iam::1:user/bob is not authorized to perform: sagemaker:CreateTrainingJob on "
+                        "resource: \"arn:aws:sagemaker:r:1:training-job/x\" with an explicit deny in an identity-based "
+                        "policy");
     q.trusted = true;
     assert_int_equal(policy_allow(&q, "s3", &err), 0);
 }

@@ -93,6 +93,20 @@ static void types_have_gpus(void **state)
     assert_int_equal(instance_type_gpus("no.such"), 0);
 }
 
+static void a_damaged_file_is_named(void **state)
+{
+    char path[] = "/tmp/sagebrush-gpus-XXXXXX";
+    struct gpu_bank *b;
+    int fd = mkstemp(path);
+
+    assert_int_equal(write(fd, "{\"cordoned\":", 12), 12);
+    close(fd);
+    assert_int_equal(gpu_bank_new(path, &b, &err), -1);
+    assert_int_equal(strncmp(err.text, path, strlen(path)), 0);
+    assert_non_null(strstr(err.text, "is no JSON"));
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +114,7 @@ int main(void)
         cmocka_unit_test(a_cordon_outlives_the_process),
         cmocka_unit_test(no_bank_is_no_gpu),
         cmocka_unit_test(types_have_gpus),
+        cmocka_unit_test(a_damaged_file_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

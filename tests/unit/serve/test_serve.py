@@ -450,8 +450,7 @@ class ServeTest(unittest.TestCase):
 
     def test_model_errors(self):
         self.go()
-        see = (f'See https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}#logEventViewer:'
-               f'group=/aws/sagemaker/Endpoints/Demo in account {ACCOUNT} for more information.')
+        see = f'See the log group /aws/sagemaker/Endpoints/Demo in account {ACCOUNT} for more information.'
         for what, status, who, message in (('error', 415, 'client', 'I do not read ? that'),
                                            ('crash', 500, 'server', 'Traceback "quoted"')):
             r = self.invoke(what=what)

@@ -433,6 +433,8 @@ static void a_failure_tells_its_cause_and_where_the_log_is(void **state)
     settle();
     memset(words, 'x', 2000);
     memcpy(words, "The cause.", 10);
+    /* Its container ran, as that of a training job does: serving, to the simulation, is to be healthy. */
+    sim_report(w.runtime, only_name(), "Training", "");
     sim_end(w.runtime, only_name(), "Failed", words, 1);
     settle();
     assert_string_equal(doc_text(describe(), "EndpointStatus"), "Failed");
@@ -445,6 +447,13 @@ static void a_failure_tells_its_cause_and_where_the_log_is(void **state)
     call("DeleteEndpoint", "{'EndpointName':'e'}");
     later(5000);
     assert_null(row_of("e").uid);
+
+    /* One whose container never ran has no log. */
+    call("CreateEndpoint", "{'EndpointName':'e','EndpointConfigName':'c'}");
+    settle();
+    sim_end(w.runtime, only_name(), "Failed", "There is no such archive", 1);
+    settle();
+    assert_string_equal(doc_text(describe(), "FailureReason"), "There is no such archive.");
     end();
 }
 
