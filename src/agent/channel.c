@@ -24,13 +24,15 @@ int channel_check_room(const struct transfer *t, int64_t bytes, struct err *err)
     return 0;
 }
 
-/* This host's place among the job's hosts. */
-static void host_place(const struct order *o, size_t *ret_place, size_t *ret_count)
+/* This host's place among those that have the channel: all of the job's, where it names none. */
+static void host_place(const struct order *o, const struct doc *d, size_t *ret_place, size_t *ret_count)
 {
+    const struct doc *hosts = list_count(doc_get(d, "hosts")) ? doc_get(d, "hosts") : o->hosts;
+
     *ret_place = 0;
-    *ret_count = list_count(o->hosts) ? list_count(o->hosts) : 1;
-    for (size_t i = 0; i < list_count(o->hosts); i++)
-        if (strcmp(doc_value_text(o->hosts->items[i]), o->host_name) == 0)
+    *ret_count = list_count(hosts) ? list_count(hosts) : 1;
+    for (size_t i = 0; i < list_count(hosts); i++)
+        if (strcmp(doc_value_text(hosts->items[i]), o->host_name) == 0)
             *ret_place = i;
 }
 
@@ -55,7 +57,7 @@ int channel_read(struct arena *a, const struct order *o, const struct doc *d, st
                          .read_only = !doc_is(d, "file_system.access_mode", "rw") };
 
     c.files = order_processes(o) ? order_local_path(d) : arena_printf(a, "input/data/%s", c.name);
-    host_place(o, &c.place, &c.hosts);
+    host_place(o, d, &c.place, &c.hosts);
     if (strcmp(type, "ManifestFile") == 0)
         c.type = CHANNEL_MANIFEST;
     else if (strcmp(type, "AugmentedManifestFile") == 0)

@@ -53,30 +53,44 @@ static int write_config(struct arena *a, const char *ml, const char *name, const
     return write_json(a, arena_printf(a, "%s/input/config/%s", ml, name), d, err);
 }
 
-static struct doc *hosts_of(struct arena *a, const struct order *o)
+static struct doc *hosts_of(struct arena *a, const struct order *o, const struct doc *hosts)
 {
     struct doc *list = doc_list(a);
 
-    for (size_t i = 0; i < list_count(o->hosts); i++)
-        doc_append(a, list, doc_string(a, doc_value_text(o->hosts->items[i])));
+    for (size_t i = 0; i < list_count(hosts); i++)
+        doc_append(a, list, doc_string(a, doc_value_text(hosts->items[i])));
     if (!list->count)
         doc_append(a, list, doc_string(a, o->host_name));
     return list;
 }
 
+static struct doc *group_of(struct arena *a, const struct order *o, const char *name, const char *type,
+                            const struct doc *hosts)
+{
+    struct doc *group = doc_map(a);
+
+    doc_set_string(a, group, "instance_group_name", name);
+    doc_set_string(a, group, "instance_type", type);
+    doc_set(a, group, "hosts", hosts_of(a, o, hosts));
+    return group;
+}
+
 static struct doc *resource_config(struct arena *a, const struct order *o)
 {
-    struct doc *d = doc_map(a), *groups = doc_list(a), *group = doc_map(a);
+    struct doc *d = doc_map(a), *groups = doc_list(a);
     bool alone;
 
     doc_set_string(a, d, "current_host", o->host_name);
     doc_set_string(a, d, "current_instance_type", o->instance_type);
-    doc_set_string(a, d, "current_group_name", GROUP);
-    doc_set(a, d, "hosts", hosts_of(a, o));
-    doc_set_string(a, group, "instance_group_name", GROUP);
-    doc_set_string(a, group, "instance_type", o->instance_type);
-    doc_set(a, group, "hosts", hosts_of(a, o));
-    doc_append(a, groups, group);
+    doc_set_string(a, d, "current_group_name", *o->group ? o->group : GROUP);
+    doc_set(a, d, "hosts", hosts_of(a, o, o->hosts));
+    for (size_t i = 0; i < list_count(o->instance_groups); i++) {
+        const struct doc *g = o->instance_groups->items[i];
+
+        doc_append(a, groups, group_of(a, o, doc_text(g, "name"), doc_text(g, "instance_type"), doc_get(g, "hosts")));
+    }
+    if (!groups->count)
+        doc_append(a, groups, group_of(a, o, GROUP, o->instance_type, o->hosts));
     doc_set(a, d, "instance_groups", groups);
     /* Isolated hosts of one job have each other. */
     alone = strcmp(o->runtime, "process") == 0 || (o->isolated && list_count(o->hosts) < 2);

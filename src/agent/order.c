@@ -39,6 +39,8 @@ static const struct doc_field fields[] = {
     DOC_DOC(struct order, environment, "environment"),
     DOC_DOC(struct order, hosts, "hosts"),
     DOC_DOC(struct order, peers, "peers"),
+    DOC_TEXT(struct order, group, "group"),
+    DOC_DOC(struct order, instance_groups, "instance_groups"),
     DOC_TEXT(struct order, tunnel_secret, "tunnel.secret"),
     DOC_TEXT(struct order, access_key_id, "role.access_key_id"),
     DOC_TEXT(struct order, secret_access_key, "role.secret_access_key"),

@@ -26,6 +26,8 @@ struct order {
     const char *job_name, *job_arn, *output_s3_uri, *output_path, *output_compression, *checkpoint_s3_uri,
         *checkpoint_path;
     const struct doc *hyper_parameters, *channels, *metric_definitions;
+    const char *group; /* of instances: the one that it is in; "": that of a job without groups */
+    const struct doc *instance_groups; /* [{name, instance_type, hosts}] */
     const char *tunnel_secret; /* what they send each other is sealed with it, in base64; "": it is not */
     const struct doc *peers; /* host name -> agent, its own too; NULL: it is alone */
     /* process: job_name, job_arn and channels, too */

@@ -92,7 +92,7 @@ static int refuse(struct err *err)
 static int check_machine(const struct fleet *f, const struct wish *w, struct err *err)
 {
     int64_t slots = f->slots, count = instances_of(w);
-    int has = (int)(f->slots ? f->nodes[0].has.gpus : 0);
+    int has = (int)(f->slots ? f->nodes[0].has.gpus : 0), left;
 
     if (!f->slots)
         return 0;
@@ -102,15 +102,17 @@ static int check_machine(const struct fleet *f, const struct wish *w, struct err
                          "utilization of 0 Instances and a request delta of %" PRId64 " Instances. This machine runs "
                          "no more at a time.",
                          w->groups[0].type, w->usage, slots, count);
+    left = has;
     for (int g = 0; has && g < w->group_count; g++) {
         int wants = instance_type_gpus(w->groups[g].type);
 
-        if (wants && w->groups[g].count > has / wants)
+        if (wants && w->groups[g].count > left / wants)
             return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
                              "The account-level service limit '%s for %s usage' is %d Instances, with current "
                              "utilization of 0 Instances and a request delta of %" PRId64 " Instances. An instance has "
                              "%d GPUs, and this machine has %d: use fewer instances, or a type with fewer.",
-                             w->groups[g].type, w->usage, has / wants, w->groups[g].count, wants, has);
+                             w->groups[g].type, w->usage, left / wants, w->groups[g].count, wants, has);
+        left -= wants * (int)w->groups[g].count; /* all of them run at a time */
     }
     return 0;
 }

@@ -57,7 +57,7 @@ static bool is_stopped(const struct resource *r)
 }
 
 /* What is known of an interval of an instance, to price it. */
-static const struct doc *usage_of(struct arena *a, const struct resource *r)
+static struct doc *usage_of(struct arena *a, const struct resource *r, int instance)
 {
     struct processing_spec s = processing_spec_of(r->row.spec);
     const struct instance_type *type = instance_type(s.instance_type);
@@ -220,7 +220,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
 
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
     *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
-    if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of(p->arena, r), err) < 0)
+    if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of, err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);

@@ -1,5 +1,6 @@
 /* training.h - the parts of TrainingJob: training_job.c is the API's side, training_run.c the world's, training_order.c
- * what its agents are told, training_channel.c its channels. */
+ * what its agents are told, training_channel.c its channels, training_groups.c its instance groups, training_price.c
+ * what they cost. */
 #ifndef SERVICES_SAGEMAKER_TRAINING_H
 #define SERVICES_SAGEMAKER_TRAINING_H
 
@@ -16,6 +17,8 @@ struct training_spec {
     bool isolated, encrypted, spot, infra_check;
     const struct doc *environment, *hyper_parameters, *channels, *metrics, *entrypoint, *arguments, *groups;
 };
+
+/* With InstanceGroups the count is that of all of them, and the type is that of algo-1 (training_groups.h). */
 struct training_spec training_spec_of(const struct doc *input);
 
 /* <S3OutputPath>/<job>: what the platform writes goes below it. */
@@ -39,11 +42,14 @@ int training_order(struct pass *, const struct resource *, int instance, int64_t
                    struct doc **ret, struct err *err);
 
 /* What is known of an interval of one of its instances, to price it. */
-struct doc *training_usage(struct arena *, const struct resource *);
+struct doc *training_usage(struct arena *, const struct resource *, int instance);
+
+/* What the job pays, as a part of the price on demand. */
+double training_price_share(const struct resource *);
 
 /* InputDataConfig, and what the agent is told of it. */
 int training_check_channels(struct call *, const struct training_spec *, struct err *err);
-struct doc *training_channels(struct arena *, const struct platform *, const struct training_spec *);
+struct doc *training_channels(struct arena *, const struct platform *, const struct training_spec *, int instance);
 
 bool training_owns(struct arena *, const struct resource *, const char *agent);
 int training_reconcile(struct pass *, struct resource *, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err);

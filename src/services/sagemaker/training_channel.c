@@ -4,7 +4,7 @@
 #include "engine/engine.h"
 #include "services/platform.h"
 #include "services/sagemaker/local_path.h"
-#include "services/sagemaker/training.h"
+#include "services/sagemaker/training_groups.h"
 
 static int refuse(struct err *err, const char *channel, const char *why)
 {
@@ -83,7 +83,7 @@ int training_check_channels(struct call *call, const struct training_spec *s, st
             if (doc_is(s->channels->items[j], "ChannelName", name))
                 return fail_code(err, ERR_INVALID, "ValidationException",
                                  "Duplicate channel names are not allowed: %s", name);
-        if (local_path_check_channel(i + 1, name, err) < 0)
+        if (local_path_check_channel(i + 1, name, err) < 0 || training_check_channel_groups(s, c, err) < 0)
             return -1;
         if (doc_has(c, "DataSource.FileSystemDataSource"))
             r = check_file_system(call->arena, platform, c, name, mode, err);
@@ -110,7 +110,8 @@ static void add_file_system(struct arena *a, const struct platform *platform, co
     doc_set(a, to, "file_system", f);
 }
 
-struct doc *training_channels(struct arena *a, const struct platform *platform, const struct training_spec *s)
+struct doc *training_channels(struct arena *a, const struct platform *platform, const struct training_spec *s,
+                              int instance)
 {
     static const char *const names[][2] = { /* of the order, of the API */
         { "name", "ChannelName" }, { "s3_uri", "DataSource.S3DataSource.S3Uri" },
@@ -124,6 +125,9 @@ struct doc *training_channels(struct arena *a, const struct platform *platform, 
         const struct doc *from = s->channels->items[i];
         struct doc *c = doc_map(a);
 
+        if (!training_channel_is_for(from, training_group_of(s, instance).name))
+            continue;
+        doc_set(a, c, "hosts", training_channel_hosts(a, s, from));
         for (size_t j = 0; j < sizeof names / sizeof *names; j++)
             if (doc_has(from, names[j][1]))
                 doc_set_string(a, c, names[j][0], doc_text(from, names[j][1]));

@@ -2,14 +2,18 @@
 
 #include <string.h>
 
+#include "services/sagemaker/training_groups.h"
+
 struct wish training_wish(const struct resource *r)
 {
     struct training_spec s = training_spec_of(r->row.spec);
+    struct wish w = { .key = r->row.uid, .usage = "training job", .role_arn = s.role_arn, .spot = s.spot,
+                      .group_count = training_group_count(&s), .attempt = training_attempt(r),
+                      .max_runtime_ms = s.max_runtime_s * 1000 - doc_int(r->status, "_RanMs", 0) };
 
-    return (struct wish){ .key = r->row.uid, .usage = "training job", .role_arn = s.role_arn,
-                          .groups = { { s.instance_type, s.instance_count } }, .group_count = 1, .spot = s.spot,
-                          .attempt = training_attempt(r),
-                          .max_runtime_ms = s.max_runtime_s * 1000 - doc_int(r->status, "_RanMs", 0) };
+    for (int i = 0; i < w.group_count; i++)
+        w.groups[i] = (struct work_group){ training_group(&s, i).type, training_group(&s, i).count };
+    return w;
 }
 
 static const struct doc *taken_of(const struct resource *r)

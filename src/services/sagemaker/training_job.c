@@ -12,7 +12,7 @@
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
-#include "services/sagemaker/training.h"
+#include "services/sagemaker/training_groups.h"
 #include "services/sagemaker/warm_pool.h"
 
 enum { DEFAULT_RUNTIME_S = 86400 }; /* StoppingCondition's default in the API reference */
@@ -52,6 +52,12 @@ struct training_spec training_spec_of(const struct doc *input)
     struct training_spec s = { .max_runtime_s = DEFAULT_RUNTIME_S };
 
     doc_read(input, spec_fields, &s);
+    if (doc_count(s.groups, "")) {
+        s.instance_type = training_group(&s, 0).type;
+        s.instance_count = 0;
+        for (int i = 0; i < training_group_count(&s); i++)
+            s.instance_count += training_group(&s, i).count;
+    }
     return s;
 }
 
@@ -78,7 +84,7 @@ static int refuse_unsafe(const struct doc *input, struct err *err)
 {
     static const char *const members[] = {
         "VpcConfig", "ResourceConfig.VolumeKmsKeyId", "OutputDataConfig.KmsKeyId", "DebugRuleConfigurations",
-        "ResourceConfig.InstanceGroups", "ResourceConfig.TrainingPlanArn", "ServerlessJobConfig", NULL,
+        "ResourceConfig.TrainingPlanArn", "ServerlessJobConfig", NULL,
     };
 
     for (const char *const *m = members; *m; m++)
@@ -106,9 +112,8 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
                          "Either TrainingImage or AlgorithmName must be specified in AlgorithmSpecification.");
     if (refuse_unsafe(c->input, err) < 0)
         return -1;
-    if (!*s->instance_type || s->instance_count < 1)
-        return fail_code(err, ERR_INVALID, "ValidationException",
-                         "ResourceConfig must have InstanceType and InstanceCount.");
+    if (training_check_groups(c->input, s, err) < 0)
+        return -1;
     if (s->instance_count > 1 && algorithm_of(s->image) == &algorithm_xgboost && !has_script(s))
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "The built-in XGBoost trains on one instance here. Set InstanceCount to 1: a larger instance "

@@ -6,7 +6,7 @@
 #include "engine/engine.h"
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/crew_health.h"
-#include "services/sagemaker/training.h"
+#include "services/sagemaker/training_groups.h"
 
 static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
 {
@@ -47,13 +47,14 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
 {
     struct arena *a = p->arena;
     struct training_spec s = training_spec_of(r->row.spec);
+    struct training_group group = training_group_of(&s, instance);
     const char *host = crew_host(a, instance);
     struct instance common = {
         .owner = &r->row,
         .name = training_agent(a, r, instance, training_attempt(r)),
         .work = "train",
         .image = s.image,
-        .instance_type = s.instance_type,
+        .instance_type = group.type,
         .role_arn = s.role_arn,
         .log_group = "/aws/sagemaker/TrainingJobs",
         .log_stream = arena_printf(a, "%s/%s-%" PRId64, r->row.name, host, since_ms / 1000),
@@ -73,6 +74,8 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
         doc_set(a, order, "peers", peers_of(a, r, &s));
     if (s.instance_count > 1 && s.encrypted)
         doc_set(a, order, "tunnel", crew_tunnel(p, r, training_attempt(r)));
+    doc_set(a, order, "instance_groups", training_groups_told(a, &s));
+    doc_set_string(a, order, "group", group.name);
     doc_set_string(a, order, "host_name", host);
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
@@ -81,9 +84,9 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set_boolean(a, order, "infra_check", s.infra_check);
     doc_set_integer(a, order, "quiet_after_s", quiet_after_s(engine_context(p->engine), s.environment));
     doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes",
-                    instance_disk_bytes(s.instance_type, s.volume_gb));
+                    instance_disk_bytes(group.type, s.volume_gb));
     doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));
-    doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s));
+    doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s, instance));
     doc_set(a, order, "metric_definitions", metrics_of(a, &s));
     doc_set_string(a, order, "output_s3_uri", training_prefix(a, &s));
     doc_set_string(a, order, "output_path", s.output_uri);

@@ -80,28 +80,6 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* What the job pays, as a part of the price on demand. */
-static double price_share(const struct resource *r, const struct training_spec *s)
-{
-    return s->spot ? instance_spot_share(s->instance_type, r->row.region) : 1;
-}
-
-struct doc *training_usage(struct arena *a, const struct resource *r)
-{
-    struct training_spec s = training_spec_of(r->row.spec);
-    const struct instance_type *type = instance_type(s.instance_type);
-    struct doc *attributes = doc_map(a);
-
-    doc_set_string(a, attributes, "owner_arn", r->row.arn);
-    doc_set_string(a, attributes, "role_arn", s.role_arn);
-    doc_set_string(a, attributes, "instance_type", s.instance_type);
-    doc_set_string(a, attributes, "work", "training");
-    doc_set_boolean(a, attributes, "spot", s.spot);
-    if (type && type->usd_hour >= 0)
-        doc_set_real(a, attributes, "usd_hour", type->usd_hour * price_share(r, &s));
-    return attributes;
-}
-
 /* --- Ends --- */
 
 /* How long the present attempt has run, from its first instance's start on. */
@@ -140,11 +118,10 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     training_enter(p->arena, r->status, secondary, message, at_ms);
     doc_set_integer(p->arena, r->status, "TrainingEndTime", at_ms);
     if (doc_has(r->status, "TrainingStartTime")) {
-        struct training_spec s = training_spec_of(r->row.spec);
         int64_t seconds = (noted(r, "_RanMs") + 999) / 1000;
         int64_t paid = (noted(r, "_RanMs") - noted(r, "_WaivedMs") + 999) / 1000;
         /* Clients print: spot saved 1 - billable / training. */
-        double billable = ceil((double)paid * price_share(r, &s));
+        double billable = ceil((double)paid * training_price_share(r));
 
         doc_set_integer(p->arena, r->status, "TrainingTimeInSeconds", seconds);
         doc_set_integer(p->arena, r->status, "BillableTimeInSeconds", (int64_t)billable);
@@ -374,7 +351,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     crew_take_starts(p->arena, r, crew, "TrainingStartTime");
     crew_take_phases(p->arena, r, crew);
     if (crew_take_checks(p, r, crew, err) < 0 || crew_take_gpu_faults(p, crew, err) < 0 ||
-        crew_take_usage(p, r, crew, training_usage(p->arena, r), err) < 0)
+        crew_take_usage(p, r, crew, training_usage, err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);
