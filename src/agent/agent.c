@@ -1,7 +1,8 @@
 /* agent.c - sagebrush-agent FOLDER: carries out the order in the folder, and can be killed at any line.
  *
  * A second agent on the same folder goes away at once; one that comes after a killed one finds everything by its name
- * and goes on. SIGUSR1: look at stop.json. SIGTERM ends the agent, not its container: the next one adopts it. */
+ * and goes on. SIGUSR1: look at stop.json. SIGTERM ends the agent, not its container: the next one adopts it;
+ * under Slurm it is the cluster's notice that the instance is taken back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "agent/order.h"
 #include "agent/report.h"
 #include "agent/serve.h"
+#include "agent/slurm_node.h"
 #include "agent/train.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -95,7 +97,18 @@ static void on_look(void *data, int number)
 
 static void on_end(void *data, int number)
 {
-    loop_stop(((struct agent *)data)->loop);
+    struct agent *g = data;
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct err err = { 0 };
+
+    if (!g->order.notice_s) {
+        loop_stop(g->loop);
+        return;
+    }
+    log_info("agent.notice", "name=%s seconds=%lld", g->order.name, (long long)g->order.notice_s);
+    if (slurm_node_notice(a, g->folder, g->order.notice_s, &err) < 0)
+        log_error("agent.failed", "name=%s why=%s", g->order.name, log_quote(a, err.text));
+    step(g);
 }
 
 /* A data directory that was removed takes its agents along, and they their containers: nobody could end
@@ -143,6 +156,7 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
 {
     const struct doc *order, *before;
     struct world *world;
+    struct str boot_id;
     bool ours, fresh;
 
     if (claim(a, folder, &ours, err) < 0)
@@ -156,7 +170,10 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
         return fail(err, ERR_NOT_FOUND, "%s has no order", folder);
     if (doc_is(before, "phase", "Ended"))
         return 0;
-    if (order_read(order, &g->order, err) < 0)
+    if (file_read(a, "/proc/sys/kernel/random/boot_id", 64, &boot_id, err) < 0)
+        return -1;
+    if (slurm_node_order(a, order, str_dup(a, str_trim(boot_id)), slurm_node_gpus(), &order, err) < 0 ||
+        order_read(order, &g->order, err) < 0)
         return refuse(a, folder, err);
     fresh = !before || doc_is(before, "phase", "Starting") || doc_is(before, "phase", "Downloading");
     if (loop_new(&g->loop, err) < 0)

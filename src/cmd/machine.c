@@ -1,8 +1,10 @@
 #include "cmd/machine.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "run/runtime.h"
 
 /* 2025-01-01: this program is younger. */
@@ -33,9 +35,32 @@ static int check_containers(struct err *err)
     return 0;
 }
 
+static int check_slurm(struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *path = getenv("PATH");
+    struct str rest = str_of(path ? path : "/usr/bin"), folder;
+
+    if (check_containers(err) < 0)
+        return -1;
+    while (rest.size) {
+        if (!str_cut(rest, ':', &folder, &rest)) {
+            folder = rest;
+            rest.size = 0;
+        }
+        if (access(arena_printf(a, STR_FMT "/sbatch", STR_ARG(folder)), X_OK) == 0)
+            return 0;
+    }
+    return fail(err, ERR_UNAVAILABLE,
+                "the runtime slurm needs Slurm's commands (sbatch, squeue, scancel), which are in no folder of PATH: "
+                "apt-get install slurm-client, and see that this machine can submit jobs to the cluster");
+}
+
 int machine_check(const struct settings *s, struct clock *clock, struct err *err)
 {
     if (check_clock(clock, err) < 0)
         return -1;
+    if (strcmp(s->runtime, "slurm") == 0)
+        return check_slurm(err);
     return strcmp(s->runtime, "container") == 0 ? check_containers(err) : 0;
 }

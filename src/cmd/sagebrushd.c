@@ -44,6 +44,7 @@ enum {
     FLEET_MAX_BYTES = 64 << 20,
     DRAIN_MS = 5000,
     TELL_MS = 1000,            /* what goes on failing is told once in so long */
+    SLURM_CORES = 1 << 16, SLURM_SLOTS = 1000000, /* more than any cluster has */
     LOOK_FOR_ACK_MS = 1000,    /* the folder is watched; this is for the notice that was lost */
 };
 
@@ -290,6 +291,32 @@ static int read_config(struct control *c, const char *data, struct doc **ret, st
     return 0;
 }
 
+static void look_at_changed_agents(void *data);
+
+/* From the thread that talks to Slurm. */
+static void slurm_has_news(void *data)
+{
+    loop_post(((struct control *)data)->loop, look_at_changed_agents, data);
+}
+
+static int new_slurm_runtime(struct control *c, const struct doc *config, const struct runtime_config *rc,
+                             struct runtime **ret, struct err *err)
+{
+    const struct slurm_settings settings = {
+        .partition = doc_text(config, "partition"),
+        .account = doc_text(config, "account"),
+        .qos = doc_text(config, "qos"),
+        .spot_partition = doc_text(config, "spot_partition"),
+        .spot_qos = doc_text(config, "spot_qos"),
+        .options = doc_text(config, "options"),
+        .notice_s = doc_int(config, "notice_s", 30),
+        .happened = slurm_has_news,
+        .data = c,
+    };
+
+    return slurm_runtime_new(rc, &settings, ret, err);
+}
+
 static int new_runtime(struct control *c, const struct doc *config, struct runtime **ret, struct err *err)
 {
     const char *kind = doc_text_or(config, "runtime", "container");
@@ -313,7 +340,9 @@ static int new_runtime(struct control *c, const struct doc *config, struct runti
         return process_runtime_new(&rc, ret, err);
     if (strcmp(kind, "container") == 0)
         return container_runtime_new(&rc, ret, err);
-    return fail(err, ERR_INVALID, "runtime \"%s\" is not one of container, process, sim", kind);
+    if (strcmp(kind, "slurm") == 0)
+        return new_slurm_runtime(c, doc_get(config, "slurm"), &rc, ret, err);
+    return fail(err, ERR_INVALID, "runtime \"%s\" is not one of container, process, slurm, sim", kind);
 }
 
 /* Endpoints that are served stay in the first snapshot of this life. */
@@ -381,7 +410,8 @@ static int find_gpus(struct control *c, struct runtime *runtime, struct err *err
              log_quote(c->arena, gpu_monitor_why(p->gpu_monitor)));
     if (gpu_bank_new(arena_printf(c->arena, "%s/gpus.json", p->data_folder), &p->gpus, err) < 0)
         return -1;
-    for (int i = 0; i < gpu_monitor_count(p->gpu_monitor); i++) {
+    /* With Slurm they are Slurm's to give. */
+    for (int i = 0; i < gpu_monitor_count(p->gpu_monitor) && strcmp(runtime->kind, "slurm") != 0; i++) {
         const struct gpu *gpu = gpu_monitor_gpu(p->gpu_monitor, i);
 
         gpu_bank_add(p->gpus, gpu->index, gpu->uuid, gpu->name);
@@ -401,7 +431,12 @@ static int read_fleet(struct control *c, const struct doc *config, struct err *e
     p->machine = (struct machine){ .cores = (int)sysconf(_SC_NPROCESSORS_ONLN),
                                    .memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
                                    .gpus = gpu_bank_count(p->gpus) };
-    if (!*path) {
+    if (doc_is(config, "runtime", "slurm")) {
+        /* A cluster's capacity is Slurm's to give: an instance has what its type has, and waits in Slurm's queue. */
+        p->machine.cores = SLURM_CORES;
+        p->machine.memory_bytes = INT64_C(1) << 60;
+        c->fleet = fleet_of_slots(c->arena, "slurm", SLURM_SLOTS, 0);
+    } else if (!*path) {
         c->fleet = fleet_of_slots(c->arena, "local", slots > 0 ? slots : machine_slots(&p->machine), p->machine.gpus);
     } else {
         if (file_read(c->arena, path, FLEET_MAX_BYTES, &text, err) < 0 ||
@@ -530,8 +565,9 @@ static void raise_open_files(void)
         log_warning("control.open_files", "limit=%llu", (unsigned long long)limit.rlim_max);
 }
 
-/* An agent was killed: its job need not wait for the time at which it is looked at anyway. */
-static void child_ended(void *data, int number)
+/* An agent was killed, or Slurm has changed something: its job need not wait for the time at which it is looked at
+ * anyway. */
+static void look_at_changed_agents(void *data)
 {
     struct control *c = data;
     _cleanup_arena_ struct arena *a = arena_new();
@@ -543,16 +579,22 @@ static void child_ended(void *data, int number)
         const char *uid;
         struct err ignored;
 
-        log_warning("control.agent_died", "name=%s", names[i]);
+        log_info("control.agent_changed", "name=%s", names[i]);
         if (runtime_owner(runtime, a, names[i], &uid, &ignored) == 0)
             engine_touch(c->engine, uid);
     }
+}
+
+static void child_ended(void *data, int number)
+{
+    look_at_changed_agents(data);
 }
 
 int main(int argc, char **argv)
 {
     static struct control control;
     struct control *c = &control;
+    struct runtime *runtime;
     struct err err = { 0 };
 
     if (argc != 3 || strcmp(argv[1], "--data") != 0 || argv[2][0] != '/') {
@@ -582,7 +624,9 @@ int main(int argc, char **argv)
     admin_free(c->admin);
     gateway_free(c->gateway);
     identity_forget(&c->platform);
+    runtime = engine_world_of(c->engine)->runtime;
     engine_free(c->engine);
+    runtime_free(runtime);
     routes_free(c->platform.routes);
     allocations_free(c->platform.allocations);
     gpu_bank_free(c->platform.gpus);

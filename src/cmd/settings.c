@@ -30,8 +30,22 @@ const struct setting setting_table[] = {
       "12 digits" },
     { "runtime", "container",
       "How jobs and endpoints run: container (runc, needs root), process (no isolation, only the programs that come "
-      "with Sagebrush), or sim (nothing is run at all: jobs end at once, for unit tests of your own code).",
-      "container, process or sim" },
+      "with Sagebrush), slurm (jobs as containers on a Slurm cluster, endpoints on this machine), or sim (nothing is "
+      "run at all: jobs end at once, for unit tests of your own code).",
+      "container, process, slurm or sim" },
+    { "slurm-partition", "", "With slurm: the partition of the jobs. Default: the cluster's own.",
+      "names as Slurm's, parted by commas" },
+    { "slurm-account", "", "With slurm: the account that sbatch is told.", "a name as Slurm's" },
+    { "slurm-qos", "", "With slurm: the quality of service that sbatch is told.", "a name as Slurm's" },
+    { "slurm-spot-partition", "", "The partition of spot jobs, one that is preempted. Default: slurm-partition.",
+      "names as Slurm's, parted by commas" },
+    { "slurm-spot-qos", "", "The quality of service of spot jobs. Default: slurm-qos.", "a name as Slurm's" },
+    { "slurm-options", "", "Further options for sbatch, parted by spaces; they go before our own.",
+      "options that begin with -" },
+    { "slurm-notice", "30",
+      "How many seconds Slurm leaves a job between SIGTERM and SIGKILL: its KillWait, and the GraceTime of the "
+      "partition of spot jobs.",
+      "a number of seconds from 1 to 86400" },
     { "names", "", "Further host names or addresses for the TLS certificate, parted by commas.", "names" },
     { "images", "",
       "The folder of image archives: oci-archive:FILE.tar as the image of a job or a model is read from here and from "
@@ -109,6 +123,53 @@ static bool file_systems_fit(const char *value)
     return true;
 }
 
+static const struct {
+    const char *key, *member; /* of the setting, and in the file's map "slurm" */
+    size_t at;
+} slurm_texts[] = {
+    { "slurm-partition", "partition", offsetof(struct settings, slurm.partition) },
+    { "slurm-account", "account", offsetof(struct settings, slurm.account) },
+    { "slurm-qos", "qos", offsetof(struct settings, slurm.qos) },
+    { "slurm-spot-partition", "spot_partition", offsetof(struct settings, slurm.spot_partition) },
+    { "slurm-spot-qos", "spot_qos", offsetof(struct settings, slurm.spot_qos) },
+    { "slurm-options", "options", offsetof(struct settings, slurm.options) },
+};
+enum { SLURM_TEXTS = sizeof slurm_texts / sizeof *slurm_texts, SLURM_NOTICE_S = 30 };
+
+static const char **slurm_text(struct settings *s, int i)
+{
+    return (const char **)(void *)((char *)s + slurm_texts[i].at);
+}
+
+/* Words for a command line, given to it one by one: no shell sees them. */
+static bool slurm_fits(const char *key, const char *value)
+{
+    bool options = strcmp(key, "slurm-options") == 0;
+
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c < ' ' || (unsigned char)*c > '~' || (!options && strchr(" '\"\\|", *c)))
+            return false;
+    return !options || !*value || *value == '-';
+}
+
+static bool slurm_set(struct arena *a, struct settings *s, const char *key, const char *value)
+{
+    int64_t seconds = 0;
+
+    for (int i = 0; i < SLURM_TEXTS; i++)
+        if (strcmp(key, slurm_texts[i].key) == 0) {
+            if (!slurm_fits(key, value))
+                return false;
+            *slurm_text(s, i) = arena_strdup(a, value);
+            return true;
+        }
+    assert(strcmp(key, "slurm-notice") == 0);
+    if (!str_to_int64(str_of(value), &seconds) || seconds < 1 || seconds > 86400)
+        return false;
+    s->slurm.notice_s = seconds;
+    return true;
+}
+
 int settings_set(struct arena *a, struct settings *s, const char *key, const char *value, struct err *err)
 {
     const struct setting *row = setting_table;
@@ -134,7 +195,7 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
         good = strlen(value) == 12 && strspn(value, "0123456789") == 12;
         s->account = good ? arena_strdup(a, value) : s->account;
     } else if (strcmp(key, "runtime") == 0) {
-        good = one_of(value, (const char *const[]) { "container", "process", "sim", NULL });
+        good = one_of(value, (const char *const[]) { "container", "process", "slurm", "sim", NULL });
         s->runtime = good ? arena_strdup(a, value) : s->runtime;
     } else if (strcmp(key, "names") == 0) {
         good = names_fit(value);
@@ -152,6 +213,8 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
     } else if (strcmp(key, "file-systems") == 0) {
         good = file_systems_fit(value);
         s->file_systems = good ? arena_strdup(a, value) : s->file_systems;
+    } else if (text_starts(key, "slurm-")) {
+        good = slurm_set(a, s, key, value);
     } else if (strcmp(key, "checkpoint-rate") == 0) {
         good = size_of(value, &s->checkpoint_bytes_per_s) == 0;
     } else {
@@ -169,6 +232,8 @@ void settings_defaults(struct settings *s)
                              .address = "127.0.0.1",
                              .port = 8443,
                              .runtime = "container",
+                             .slurm = { .partition = "", .account = "", .qos = "", .spot_partition = "",
+                                        .spot_qos = "", .options = "", .notice_s = SLURM_NOTICE_S },
                              .names = "",
                              .images = "",
                              .file_systems = "",
@@ -235,6 +300,9 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .checkpoint_bytes_per_s = doc_int(d, "checkpoint_bytes_per_s", s.checkpoint_bytes_per_s),
         .log_level = doc_text_or(d, "log_level", s.log_level),
     };
+    for (int i = 0; i < SLURM_TEXTS; i++)
+        *slurm_text(ret, i) = doc_text(doc_get(d, "slurm"), slurm_texts[i].member);
+    ret->slurm.notice_s = doc_int(d, "slurm.notice_s", s.slurm.notice_s);
     return 0;
 }
 
@@ -242,7 +310,8 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
 {
     _cleanup_arena_ struct arena *a = arena_new();
     _cleanup_buf_ struct buf text = { 0 };
-    struct doc *d = doc_map(a);
+    struct doc *d = doc_map(a), *slurm = doc_map(a);
+    struct settings copy = *s;
 
     doc_set_integer(a, d, "version", 1);
     doc_set_string(a, d, "account", s->account);
@@ -257,6 +326,10 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
     doc_set_integer(a, d, "checkpoint_bytes_per_s", s->checkpoint_bytes_per_s);
     doc_set_string(a, d, "log_level", s->log_level);
+    doc_set(a, d, "slurm", slurm);
+    for (int i = 0; i < SLURM_TEXTS; i++)
+        doc_set_string(a, slurm, slurm_texts[i].member, *slurm_text(&copy, i));
+    doc_set_integer(a, slurm, "notice_s", s->slurm.notice_s);
     json_print_pretty(&text, d);
     buf_append_char(&text, '\n');
     return file_ensure(arena_printf(a, "%s/config", data_folder), text.data, text.size, 0644, err);

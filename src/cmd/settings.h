@@ -9,13 +9,15 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "run/runtime.h"
 
 struct settings {
     const char *account; /* 12 digits */
     const char *region;
     const char *address; /* numeric */
     int64_t port;
-    const char *runtime; /* "container", "process", "sim" */
+    const char *runtime; /* "container", "process", "slurm", "sim" */
+    struct slurm_settings slurm;
     const char *names;   /* further names of the certificate, parted by spaces or commas */
     const char *images;  /* the folder of image archives; "": images/archives in the data directory */
     const char *file_systems; /* "fs-0123abcd:/srv/data, ..." */

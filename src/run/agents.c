@@ -162,41 +162,98 @@ static bool report_ended(const struct doc *report)
     return doc_is(report, "phase", "Ended");
 }
 
-static int agents_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
+int agents_accept(struct runtime *rt, const char *name, const char *kind, const struct doc *order, struct err *err)
 {
     struct agents *g = agents_of(rt);
     _cleanup_arena_ struct arena *a = arena_new();
-    const struct doc *there, *report;
     const char *folder = folder_of(a, g, name);
-    pid_t pid;
+    const struct doc *there;
+    struct doc *d;
 
     if (!name_is_good(name))
         return fail(err, ERR_INVALID, "\"%.100s\" cannot be the name of an agent", name);
     if (folder_make(folder, 0700, err) < 0 || folder_read(a, folder, FOLDER_ORDER, &there, err) < 0)
         return -1;
-    if (!there) {
-        struct doc *d;
-
-        if (g->driver->accept(a, &g->config, order, err) < 0) {
-            rmdir(folder);
-            return -1;
-        }
-        d = doc_map(a);
-        doc_merge(a, d, order);
-        doc_set_string(a, d, "name", name);
-        doc_set_string(a, d, "runtime", g->driver->kind);
-        doc_set_string(a, d, "data_folder", g->config.data_folder);
-        doc_set_string(a, d, "run_folder", g->config.run_folder);
-        doc_set_string(a, d, "archives_folder", g->config.archives_folder);
-        doc_set_integer(a, d, "checkpoint_bytes_per_s", g->config.checkpoint_bytes_per_s);
-        /* Not durable: who was not told that it is started asks again. */
-        if (folder_write(a, folder, FOLDER_ORDER, d, false, err) < 0)
-            return -1;
+    if (there)
+        return 0;
+    if (g->driver->accept(a, &g->config, order, err) < 0) {
+        rmdir(folder);
+        return -1;
     }
+    d = doc_map(a);
+    doc_merge(a, d, order);
+    doc_set_string(a, d, "name", name);
+    doc_set_string(a, d, "runtime", kind);
+    doc_set_string(a, d, "data_folder", g->config.data_folder);
+    doc_set_string(a, d, "run_folder", g->config.run_folder);
+    doc_set_string(a, d, "archives_folder", g->config.archives_folder);
+    doc_set_integer(a, d, "checkpoint_bytes_per_s", g->config.checkpoint_bytes_per_s);
+    /* Not durable: who was not told that it is started asks again. */
+    return folder_write(a, folder, FOLDER_ORDER, d, false, err);
+}
+
+static int agents_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *folder = folder_of(a, g, name);
+    const struct doc *report;
+    pid_t pid;
+
+    if (agents_accept(rt, name, g->driver->kind, order, err) < 0)
+        return -1;
     reap(g);
     if (agent_alive(a, folder, &pid, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &report, err) < 0)
         return -1;
     return pid || report_ended(report) ? 0 : spawn_agent(a, g, name, err);
+}
+
+static const struct doc *or_empty(struct arena *a, const struct doc *d)
+{
+    return d ? d : doc_map(a);
+}
+
+int agents_look(struct runtime *rt, struct arena *a, const char *name, struct agents_look *ret, struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    struct agents_look l = { .folder = folder_of(a, g, name) };
+    pid_t pid = 0;
+
+    reap(g);
+    /* Who is alive is asked before the report is read: an agent that ends in between has written its last one. */
+    if (name_is_good(name) &&
+        (agent_alive(a, l.folder, &pid, err) < 0 || folder_read(a, l.folder, FOLDER_ORDER, &l.order, err) < 0 ||
+         folder_read(a, l.folder, FOLDER_REPORT, &l.report, err) < 0 ||
+         folder_read(a, l.folder, FOLDER_STOP, &l.stop, err) < 0))
+        return -1;
+    l.alive = pid != 0;
+    l.ended = report_ended(l.report);
+    l.there = l.order || l.ended;
+    l.order = or_empty(a, l.order);
+    l.report = or_empty(a, l.report);
+    l.stop = or_empty(a, l.stop);
+    *ret = l;
+    return 0;
+}
+
+static struct box box_of(struct arena *a, const struct agents *g, const char *name)
+{
+    return (struct box){ .name = name, .folder = arena_printf(a, "%s/agents/%s", g->config.data_folder, name),
+                         .run_folder = g->config.run_folder, .process = g->driver->process };
+}
+
+int agents_kill(struct runtime *rt, const char *name, struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *folder = folder_of(a, g, name);
+    struct box box = box_of(a, g, name);
+
+    if (!name_is_good(name) || !path_exists(folder))
+        return 0;
+    if (lock_signal(agent_lock(a, folder), SIGKILL, err) < 0)
+        return -1;
+    return box_signal(a, &box, BOX_KILL, err);
 }
 
 static int agents_inspect(struct runtime *rt, struct arena *arena, const char *name, enum runtime_state *ret_state,
@@ -278,9 +335,7 @@ static int agents_forget(struct runtime *rt, const char *name, struct err *err)
     _cleanup_arena_ struct arena *a = arena_new();
     const char *folder = folder_of(a, g, name),
                *gone = arena_printf(a, "%s/agents/.gone-%s", g->config.data_folder, name);
-    struct box box = {
-        .name = name, .folder = folder, .run_folder = g->config.run_folder, .process = g->driver->process
-    };
+    struct box box = box_of(a, g, name);
     const struct doc *report;
     struct exit_record record;
     pid_t pid;
@@ -510,6 +565,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
     g->config.archives_folder = config->archives_folder && *config->archives_folder
                                     ? arena_strdup(a, config->archives_folder)
                                     : arena_printf(a, "%s/images/archives", config->data_folder);
+    g->config.checkpoint_bytes_per_s = config->checkpoint_bytes_per_s;
     list_init(&g->children);
     *ret = &g->base;
     return 0;

@@ -1,4 +1,4 @@
-/* runtime.h - what carries out orders: containers on this host, plain processes, or a simulation.
+/* runtime.h - what carries out orders: containers on this host or on a Slurm cluster, plain processes, a simulation.
  *
  * An order is a document (order.json of docs/ARCHITECTURE.md) with a name of its own, "<instance uid>-<attempt>". What
  * happens to it is read from its report (report.json). Every function may be called twice, late, or after a crash:
@@ -20,7 +20,7 @@ enum runtime_state {
 };
 
 struct runtime {
-    const char *kind; /* "container", "process", "sim" */
+    const char *kind; /* "container", "process", "slurm", "sim" */
     int (*start)(struct runtime *, const char *name, const struct doc *order, struct err *err);
     int (*inspect)(struct runtime *, struct arena *, const char *name, enum runtime_state *ret_state,
                    const struct doc **ret_report, struct err *err);
@@ -102,8 +102,9 @@ static inline int runtime_owner(struct runtime *rt, struct arena *a, const char 
     return 0;
 }
 
-/* The agents that were killed, or gave up, since the last call, of those that this process has started: for whoever is
- * told of SIGCHLD, so that they are looked at before their time. Returns how many. */
+/* The agents that were killed, or gave up, since the last call, of those that this process has started, and those whose
+ * node Slurm gave, took or refused: for whoever is told of SIGCHLD, so that they are looked at before their time.
+ * Returns how many. */
 static inline int runtime_died(struct runtime *rt, struct arena *a, const char *const **ret_names)
 {
     return rt->died ? rt->died(rt, a, ret_names) : 0;
@@ -130,6 +131,21 @@ int container_runtime_new(const struct runtime_config *, struct runtime **ret, s
 
 /* No namespaces: only programs of ours that take SAGEMAKER_BASE_DIR and SAGEMAKER_BIND_TO_PORT, the rest is refused. */
 int process_runtime_new(const struct runtime_config *, struct runtime **ret, struct err *err);
+
+/* What sbatch is told beside what the order says. "" or NULL: Slurm's own choice. */
+struct slurm_settings {
+    const char *partition, *account, *qos;
+    const char *spot_partition, *spot_qos; /* of spot jobs, when they are others */
+    const char *options;                   /* further words for sbatch, parted by spaces */
+    int64_t notice_s; /* how long Slurm leaves a job between SIGTERM and SIGKILL: KillWait, or a GraceTime */
+    void (*happened)(void *); /* from a thread: runtime_died() has some; NULL: whoever wants to know looks */
+    void *data;
+};
+
+/* Jobs as containers on the nodes of a Slurm cluster, which have the data directory at the same path; endpoints as
+ * containers on this host. ERR_UNAVAILABLE when this host lacks Slurm's commands, or cannot run containers. */
+int slurm_runtime_new(const struct runtime_config *, const struct slurm_settings *, struct runtime **ret,
+                      struct err *err);
 
 /* The simulation: as the user's choice (NULL hooks) jobs complete at once and endpoints are healthy at once, with
  * nothing run at all. With hooks, a test decides what happens. */

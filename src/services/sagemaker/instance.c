@@ -111,6 +111,7 @@ struct report report_read(const struct doc *d)
         DOC_TEXT(struct report, exit_message, "exit_message"),
         DOC_TEXT(struct report, model_artifacts, "model_artifacts"),
         DOC_TEXT(struct report, address, "address"),
+        DOC_TEXT(struct report, waiting, "waiting"),
         DOC_INT(struct report, port, "port"),
         DOC_INT(struct report, started_ms, "started_ms"),
         DOC_INT(struct report, ended_ms, "ended_ms"),

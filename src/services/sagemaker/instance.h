@@ -30,7 +30,8 @@ int64_t instance_disk_bytes(const char *instance_type, int64_t volume_gb);
 
 /* The report of an agent, as a view. Phases are read from the document. */
 struct report {
-    const char *phase, *outcome, *failure_reason, *message, *exit_message, *model_artifacts, *address;
+    const char *phase, *outcome, *failure_reason, *message, *exit_message, *model_artifacts, *address,
+        *waiting;
     int64_t started_ms, ended_ms, billable_ms, port;
     bool healthy;
     const struct doc *phases, *final_metrics, *gpu_fault;

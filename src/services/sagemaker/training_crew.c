@@ -53,6 +53,19 @@ done:
     doc_set_integer(a, r->status, "_Phases", taken);
 }
 
+void crew_take_waiting(struct arena *a, struct resource *r, const struct crew *crew, int64_t now_ms)
+{
+    const char *why = crew->mates[0].report.waiting;
+    const struct doc *all = doc_get(r->status, "SecondaryStatusTransitions");
+
+    if (!*why || noted(r, "_Phases") || strcmp(get_state(r), "InProgress") != 0)
+        return;
+    if (!doc_is(r->status, "SecondaryStatus", "Pending"))
+        training_enter(a, r->status, "Pending", why, now_ms);
+    else if (!doc_is(all->items[all->count - 1], "StatusMessage", why))
+        doc_set_string(a, all->items[all->count - 1], "StatusMessage", why);
+}
+
 void crew_take_metrics(struct arena *a, struct resource *r, const struct crew *crew)
 {
     struct doc *list = doc_list(a);

@@ -6,6 +6,9 @@
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/training.h"
 
+/* While the first instance waits in the queue of a cluster: Pending, and why. */
+void crew_take_waiting(struct arena *, struct resource *, const struct crew *, int64_t now_ms);
+
 /* Into the status. The secondary status goes on when the last instance does, and shows Stopping throughout once the job
  * stops. */
 void crew_take_phases(struct arena *, struct resource *, const struct crew *);

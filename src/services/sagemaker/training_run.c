@@ -234,6 +234,11 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
         return end(p, r, "Stopped", "MaxRuntimeExceeded",
                    ended_message(p->arena, "Training job runtime exceeded MaxRuntimeInSeconds", &overran->report),
                    at_ms, err);
+    if (crew_first_ended_as(crew, "Interrupted") && !is_stopped(r) && !noted(r, "_Waited"))
+        return begin_again(p, r, "Interrupted",
+                           "Training job interrupted: the cluster took its instances back. It goes on from its "
+                           "checkpoints when there is capacity again",
+                           true, at_ms, err);
     if (stopped && noted(r, "_Waited"))
         return end(p, r, "Stopped", "MaxWaitTimeExceeded",
                    ended_message(p->arena, "Training job exceeded MaxWaitTimeInSeconds", &stopped->report), at_ms, err);
@@ -350,6 +355,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         *ret_next_ms = least(*ret_next_ms, training_taken_back_ms(r));
     crew_take_starts(p->arena, r, crew, "TrainingStartTime");
     crew_take_phases(p->arena, r, crew);
+    crew_take_waiting(p->arena, r, crew, p->now_ms);
     if (crew_take_checks(p, r, crew, err) < 0 || crew_take_gpu_faults(p, crew, err) < 0 ||
         crew_take_usage(p, r, crew, training_usage, err) < 0)
         return -1;

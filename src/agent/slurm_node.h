@@ -1,0 +1,18 @@
+/* slurm_node.h - an agent that Slurm started on a node: what it was given there, and that it is taken back. */
+#ifndef AGENT_SLURM_NODE_H
+#define AGENT_SLURM_NODE_H
+
+#include "agent/order.h"
+
+/* The order with what only the node knows: the GPUs that Slurm gave, by index. Any other order is itself. ERR_INVALID:
+ * it cannot be carried out here; the text is for the user. */
+int slurm_node_order(struct arena *, const struct doc *order, const char *boot_id, const char *gpus,
+                     const struct doc **ret, struct err *err);
+
+/* The GPUs of this process, as Slurm's environment has them: "0,2-3"; NULL: none. */
+const char *slurm_node_gpus(void);
+
+/* SIGTERM: the instance is taken back. What was asked before goes before. */
+int slurm_node_notice(struct arena *, const char *folder, int64_t notice_s, struct err *err);
+
+#endif

@@ -1,0 +1,416 @@
+/* slurm.c - jobs on a Slurm cluster: one Slurm job an attempt, with our own agent on each of its nodes.
+ *
+ * What an agent says in its folder is the truth about its work, Slurm's word is the truth about its nodes. A Slurm job
+ * is found by its name, the first instance's agent, never by its number: numbers are used again, and a slurmctld that
+ * was killed forgets jobs. So there are three cases, and three only:
+ *   Slurm does not answer: nothing is concluded.
+ *   Slurm does not know the job, and no agent lives: it is submitted, again if need be. The new agent finds the old
+ *   one's folder, and goes on with what is there.
+ *   Slurm says that it has ended the job: who has not told its own end has lost its instance.
+ * Endpoints stay on this host: a queue is no place for what has to be there. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/program.h"
+#include "base/str.h"
+#include "run/agents.h"
+#include "run/folder.h"
+#include "run/slurm_cluster.h"
+
+enum { ENDINGS_MOST = 3 /* without a report, before the job is given up */ };
+
+struct slurm {
+    struct runtime base;
+    struct runtime *local; /* folders and orders, and whatever does not go to Slurm */
+    struct slurm_cluster *cluster;
+    struct slurm_settings settings;
+    struct arena *arena; /* the settings' strings */
+    const char *data_folder, *boot_id;
+};
+
+static struct slurm *slurm_of(struct runtime *rt)
+{
+    return (struct slurm *)rt;
+}
+
+static bool goes_to_slurm(const struct doc *order)
+{
+    return !doc_is(order, "work", "serve");
+}
+
+/* One that was begun on this host, before Slurm was chosen, ends there. */
+static bool is_on_slurm(const struct doc *order)
+{
+    return doc_is(order, "runtime", "slurm");
+}
+
+/* --- Submitting --- */
+
+/* They come one by one, and one allocation is for all of them: the last one submits it. */
+static bool all_are_there(struct slurm *s, struct arena *a, const char *const *agents, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!path_exists(arena_printf(a, "%s/agents/%s/" FOLDER_ORDER, s->data_folder, agents[i])))
+            return false;
+    return true;
+}
+
+static int submit(struct slurm *s, struct arena *a, const struct doc *order, struct err *err)
+{
+    const char *agents_folder = arena_printf(a, "%s/agents", s->data_folder), *program;
+    struct slurm_batch batch;
+    int count;
+    const char *const *agents = slurm_batch_agents(a, order, &count);
+
+    if (!all_are_there(s, a, agents, count))
+        return 0;
+    if (program_path(a, "sagebrush-agent", &program, err) < 0)
+        return -1;
+    batch = slurm_batch_of(a, &s->settings, order, agents_folder, program);
+    slurm_cluster_submit(s->cluster, &batch);
+    return 0;
+}
+
+static const char *group_of(struct arena *a, const struct doc *order)
+{
+    int count;
+
+    return slurm_batch_agents(a, order, &count)[0];
+}
+
+/* What only Slurm's agents are told. */
+static const struct doc *order_for_slurm(struct slurm *s, struct arena *a, const struct doc *order)
+{
+    struct doc *d = doc_copy(a, order), *limits = doc_member(a, d, "limits", DOC_MAP);
+    int64_t gpus = doc_int(limits, "gpus_absent", 0);
+
+    doc_set_integer(a, d, "notice_s", s->settings.notice_s);
+    doc_set_string(a, d, "boot_id", s->boot_id);
+    /* Slurm gives them, by index on the node that it chooses. */
+    if (gpus) {
+        doc_set(a, limits, "gpus_absent", NULL);
+        doc_set_integer(a, limits, "gpus_wanted", gpus);
+    }
+    return d;
+}
+
+static int slurm_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
+{
+    struct slurm *s = slurm_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct agents_look l;
+
+    if (!goes_to_slurm(order))
+        return runtime_start(s->local, name, order, err);
+    if (agents_accept(s->local, name, "slurm", order_for_slurm(s, a, order), err) < 0 ||
+        agents_look(s->local, a, name, &l, err) < 0)
+        return -1;
+    if (!is_on_slurm(l.order))
+        return runtime_start(s->local, name, order, err);
+    return l.alive || l.ended ? 0 : submit(s, a, l.order, err);
+}
+
+/* --- Looking --- */
+
+struct verdict {
+    const char *outcome, *reason; /* outcome NULL: it goes on */
+    const char *unhealthy;        /* why the instance is to blame, and not what ran there */
+    const char *waiting;          /* why it does not run yet */
+    bool submit;
+};
+
+/* The last report of an agent that cannot write it. One that still lives, on a node that Slurm has given up, is killed;
+ * the next that its shell starts finds the report, and goes away. */
+static int end_for(struct slurm *s, struct arena *a, const char *name, const struct agents_look *l,
+                   const struct verdict *v, const struct doc **ret_report, struct err *err)
+{
+    int64_t now_ms = clock_wall_ms(clock_system());
+    struct doc *report = doc_copy(a, l->report), *phase = doc_map(a);
+
+    if (agents_kill(s->local, name, err) < 0)
+        return -1;
+    doc_set_integer(a, report, "version", 1);
+    doc_set_integer(a, report, "sequence", doc_int(report, "sequence", 0) + 1);
+    doc_set_string(a, phase, "phase", "Ended");
+    doc_set_integer(a, phase, "at_ms", now_ms);
+    doc_set_string(a, phase, "message", "");
+    doc_append(a, doc_member(a, report, "phases", DOC_LIST), phase);
+    doc_set_string(a, report, "phase", "Ended");
+    doc_set_string(a, report, "outcome", v->outcome);
+    doc_set_string(a, report, "failure_reason", v->reason);
+    if (v->unhealthy) {
+        struct doc *unhealthy = doc_member(a, report, "unhealthy", DOC_MAP);
+
+        doc_set_string(a, unhealthy, "check", "Slurm");
+        doc_set_string(a, unhealthy, "why", v->unhealthy);
+    }
+    doc_set_integer(a, report, "ended_ms", now_ms);
+    if (folder_write(a, l->folder, FOLDER_REPORT, report, true, err) < 0)
+        return -1;
+    log_info("slurm.ended", "name=%s outcome=%s why=%s", name, v->outcome, log_quote(a, v->reason));
+    *ret_report = report;
+    return 0;
+}
+
+static bool has_begun(const struct agents_look *l)
+{
+    return *doc_text(l->report, "phase") != '\0';
+}
+
+static struct verdict failed(const char *reason)
+{
+    return (struct verdict){ .outcome = "Failed", .reason = reason };
+}
+
+static struct verdict of_ended(struct arena *a, const struct agents_look *l, const struct slurm_job *job)
+{
+    if (l->alive)
+        return (struct verdict){ 0 };
+    if (job->endings < ENDINGS_MOST)
+        return (struct verdict){ .submit = true };
+    return failed(arena_printf(a,
+                               "InternalServerError: Slurm job %s on %s ended as %s without a word of its agent, %d "
+                               "times. Its agent.log and slurm.log on the server say why.",
+                               job->id, job->nodes, job->state, job->endings));
+}
+
+static struct verdict of_lost(struct arena *a, const struct slurm_job *job)
+{
+    const char *how = arena_printf(a, "Slurm job %s%s%s ended as %s", job->id, *job->nodes ? " on " : "", job->nodes,
+                                   job->state);
+    struct verdict v = failed(arena_printf(a, "InternalServerError: the instance was lost: %s. Start the job again.",
+                                           how));
+
+    if (strcmp(job->state, "NODE_FAIL") == 0 || strcmp(job->state, "BOOT_FAIL") == 0)
+        v.unhealthy = how;
+    return v;
+}
+
+static struct verdict of_job(struct arena *a, const struct agents_look *l, const struct slurm_job *job,
+                             const char *words)
+{
+    switch (job->fate) {
+    case SLURM_RUNS:
+        return (struct verdict){ 0 };
+    case SLURM_WAITS:
+        /* It was put back into the queue, or submitted again: the next agent tells what became of the container. */
+        if (has_begun(l))
+            return (struct verdict){ 0 };
+        return (struct verdict){ .waiting = *words     ? arena_printf(a, "Slurm did not take the job yet: %s", words)
+                                            : *job->id ? slurm_waiting_words(a, job)
+                                                       : "" };
+    case SLURM_ENDED:
+        return of_ended(a, l, job);
+    case SLURM_TAKEN:
+        return (struct verdict){ .outcome = "Interrupted", .reason = "" };
+    case SLURM_LOST:
+        return of_lost(a, job);
+    }
+    assert(!"every fate has its verdict");
+    return (struct verdict){ 0 };
+}
+
+/* What was asked to end has ended as it was asked to, however it came about. */
+static struct verdict as_asked(const struct agents_look *l, struct verdict v)
+{
+    bool asked = doc_count(l->stop, "") > 0;
+
+    if (!asked || !(v.outcome || v.submit))
+        return v;
+    v.outcome = doc_is(l->stop, "reason", STOP_TAKEN_BACK) ? "Interrupted" : "Stopped";
+    v.reason = "";
+    v.submit = false;
+    return v;
+}
+
+static struct verdict judge(struct slurm *s, struct arena *a, const struct agents_look *l)
+{
+    struct slurm_job job;
+    const char *words;
+    struct verdict v = { 0 };
+
+    switch (slurm_cluster_find(s->cluster, a, group_of(a, l->order), &job, &words)) {
+    case SLURM_SILENT:
+        v.waiting = has_begun(l) || l->alive ? NULL : arena_printf(a, "Slurm does not answer: %s", words);
+        break;
+    case SLURM_ABSENT:
+        v.submit = !l->alive;
+        break;
+    case SLURM_REFUSED:
+        v = failed(arena_printf(a, "ClientError: Slurm does not take the job: %s", words));
+        break;
+    case SLURM_PRESENT:
+        v = of_job(a, l, &job, words);
+        break;
+    }
+    return as_asked(l, v);
+}
+
+static int slurm_inspect(struct runtime *rt, struct arena *arena, const char *name, enum runtime_state *ret_state,
+                         const struct doc **ret_report, struct err *err)
+{
+    struct slurm *s = slurm_of(rt);
+    struct agents_look l;
+    struct verdict v;
+
+    if (agents_look(s->local, arena, name, &l, err) < 0)
+        return -1;
+    if (!l.there || !is_on_slurm(l.order))
+        return runtime_inspect(s->local, arena, name, ret_state, ret_report, err);
+    v = l.ended ? (struct verdict){ 0 } : judge(s, arena, &l);
+    if (v.submit && submit(s, arena, l.order, err) < 0)
+        return -1;
+    if (v.outcome && end_for(s, arena, name, &l, &v, &l.report, err) < 0)
+        return -1;
+    if (v.waiting) {
+        struct doc *report = doc_copy(arena, l.report);
+
+        doc_set_string(arena, report, "waiting", v.waiting);
+        l.report = report;
+    }
+    *ret_state = RUNTIME_THERE;
+    *ret_report = l.report;
+    return 0;
+}
+
+/* --- Ending --- */
+
+static int slurm_stop(struct runtime *rt, const char *name, int64_t grace_s, const char *reason, struct err *err)
+{
+    struct slurm *s = slurm_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct agents_look l;
+
+    /* Agents look at what they are asked every few seconds, wherever they are. */
+    if (runtime_stop(s->local, name, grace_s, reason, err) < 0 || agents_look(s->local, a, name, &l, err) < 0)
+        return -1;
+    if (l.there && is_on_slurm(l.order) && !l.ended && !l.alive)
+        slurm_cluster_cancel(s->cluster, group_of(a, l.order));
+    return 0;
+}
+
+static int slurm_forget(struct runtime *rt, const char *name, struct err *err)
+{
+    struct slurm *s = slurm_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct agents_look l;
+
+    if (agents_look(s->local, a, name, &l, err) < 0)
+        return -1;
+    if (l.there && is_on_slurm(l.order)) {
+        /* It may have been ended for: its container must not outlive it. */
+        if (l.ended && !l.alive && agents_kill(s->local, name, err) < 0)
+            return -1;
+        if (!l.ended && !l.alive)
+            return fail(err, ERR_CONFLICT, "%s waits in Slurm's queue, or its end is not known yet", name);
+        slurm_cluster_cancel(s->cluster, group_of(a, l.order));
+    }
+    return runtime_forget(s->local, name, err);
+}
+
+static int slurm_list(struct runtime *rt, struct arena *a, const char *const **ret_names, int *ret_count,
+                      struct err *err)
+{
+    return runtime_list(slurm_of(rt)->local, a, ret_names, ret_count, err);
+}
+
+static int slurm_order(struct runtime *rt, struct arena *a, const char *name, const struct doc **ret_order,
+                       struct err *err)
+{
+    return runtime_order(slurm_of(rt)->local, a, name, ret_order, err);
+}
+
+static int slurm_recommend(struct runtime *rt, const char *name, int64_t at_ms, struct err *err)
+{
+    return runtime_recommend(slurm_of(rt)->local, name, at_ms, err);
+}
+
+static int slurm_died(struct runtime *rt, struct arena *a, const char *const **ret_names)
+{
+    struct slurm *s = slurm_of(rt);
+    const char *const *here, *const *there;
+    const char **all;
+    int there_count, here_count = runtime_died(s->local, a, &here);
+
+    there = slurm_cluster_news(s->cluster, a, &there_count);
+    all = arena_array_of(a, const char *, (size_t)(here_count + there_count));
+    for (int i = 0; i < here_count + there_count; i++)
+        all[i] = i < here_count ? here[i] : there[i - here_count];
+    *ret_names = all;
+    return here_count + there_count;
+}
+
+static void slurm_free(struct runtime *rt)
+{
+    struct slurm *s = slurm_of(rt);
+
+    slurm_cluster_free(s->cluster);
+    runtime_free(s->local);
+    arena_free(s->arena); /* it is in it itself */
+}
+
+static struct slurm_settings settings_copy(struct arena *a, const struct slurm_settings *s)
+{
+    return (struct slurm_settings){
+        .partition = arena_strdup(a, s->partition),
+        .account = arena_strdup(a, s->account),
+        .qos = arena_strdup(a, s->qos),
+        .spot_partition = arena_strdup(a, s->spot_partition),
+        .spot_qos = arena_strdup(a, s->spot_qos),
+        .options = arena_strdup(a, s->options),
+        .notice_s = s->notice_s,
+    };
+}
+
+static int read_boot_id(struct arena *a, const char **ret, struct err *err)
+{
+    struct str text;
+
+    if (file_read(a, "/proc/sys/kernel/random/boot_id", 64, &text, err) < 0)
+        return -1;
+    *ret = str_dup(a, str_trim(text));
+    return 0;
+}
+
+int slurm_runtime_new(const struct runtime_config *config, const struct slurm_settings *settings, struct runtime **ret,
+                      struct err *err)
+{
+    struct arena *a = arena_new();
+    struct slurm_cluster *cluster;
+    struct runtime *local;
+    const char *boot_id;
+    struct slurm *s;
+
+    if (read_boot_id(a, &boot_id, err) < 0 || container_runtime_new(config, &local, err) < 0) {
+        arena_free(a);
+        return -1;
+    }
+    if (slurm_cluster_new(settings->happened, settings->data, &cluster, err) < 0) {
+        runtime_free(local);
+        arena_free(a);
+        return -1;
+    }
+    s = arena_new_of(a, struct slurm);
+    *s = (struct slurm){ .base = { .kind = "slurm",
+                                   .start = slurm_start,
+                                   .inspect = slurm_inspect,
+                                   .stop = slurm_stop,
+                                   .recommend = slurm_recommend,
+                                   .forget = slurm_forget,
+                                   .list = slurm_list,
+                                   .order = slurm_order,
+                                   .died = slurm_died,
+                                   .free = slurm_free },
+                         .local = local,
+                         .cluster = cluster,
+                         .settings = settings_copy(a, settings),
+                         .arena = a,
+                         .data_folder = arena_strdup(a, config->data_folder),
+                         .boot_id = boot_id };
+    *ret = &s->base;
+    return 0;
+}

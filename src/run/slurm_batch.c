@@ -1,0 +1,170 @@
+/* slurm_batch.c - one Slurm job an attempt, one task a node, one agent a task.
+ *
+ * The agents are tasks of srun's also when there is only one: what Slurm takes back with a GraceTime, it tells the
+ * steps of a job, not its script. Each has a shell around it, which starts an agent that was killed again, where its
+ * container still runs; the shells live through the SIGTERM that is the agents' notice. */
+#include "run/slurm_batch.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+enum {
+    BEFORE_AND_AFTER_MIN = 60, /* downloads and uploads are not part of MaxRuntimeInSeconds */
+    ARGUMENTS_MOST = 64,
+    MIB = 1 << 20,
+};
+
+static const char task[] =
+    "trap : TERM USR1\n"
+    "shift \"$SLURM_PROCID\"\n"
+    "tries=0\n"
+    "until \"$SAGEBRUSH_AGENT\" \"$1\" </dev/null >>\"$1/agent.log\" 2>&1; do\n"
+    "    tries=$((tries + 1))\n"
+    "    [ -e \"$1/order.json\" ] || exit 0\n" /* the server has its last report, and has forgotten it */
+    "    [ $tries -lt 5 ] || exit 1\n"
+    "    sleep $tries\n"
+    "done\n";
+
+const char *shell_quote(struct arena *a, const char *text)
+{
+    struct buf b = { 0 };
+    const char *quoted;
+
+    buf_append_char(&b, '\'');
+    for (; *text; text++)
+        if (*text == '\'')
+            buf_append_str(&b, "'\\''");
+        else
+            buf_append_char(&b, *text);
+    buf_append_char(&b, '\'');
+    quoted = arena_strndup(a, b.data, b.size);
+    buf_free(&b);
+    return quoted;
+}
+
+const char *const *slurm_batch_agents(struct arena *a, const struct doc *order, int *ret_count)
+{
+    const struct doc *hosts = doc_get(order, "hosts"), *peers = doc_get(order, "peers");
+    size_t count = doc_count(order, "peers") ? doc_count(order, "hosts") : 0;
+    const char **names = arena_array_of(a, const char *, count + 2);
+    int n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        names[n++] = doc_text(peers, doc_value_text(hosts->items[i]));
+    if (!n)
+        names[n++] = doc_text(order, "name");
+    *ret_count = n;
+    return names;
+}
+
+struct arguments {
+    struct arena *arena;
+    const char *all[ARGUMENTS_MOST + 1];
+    int count;
+};
+
+static void add(struct arguments *args, const char *option)
+{
+    if (args->count < ARGUMENTS_MOST)
+        args->all[args->count++] = option;
+}
+
+static void add_text(struct arguments *args, const char *option, const char *value)
+{
+    if (value && *value)
+        add(args, arena_printf(args->arena, "--%s=%s", option, value));
+}
+
+static void add_number(struct arguments *args, const char *option, int64_t value, const char *unit)
+{
+    if (value > 0)
+        add(args, arena_printf(args->arena, "--%s=%" PRId64 "%s", option, value, unit));
+}
+
+static void add_words(struct arguments *args, const char *words)
+{
+    for (words += strspn(words, " \t"); *words; words += strspn(words, " \t")) {
+        size_t size = strcspn(words, " \t");
+
+        add(args, arena_strndup(args->arena, words, size));
+        words += size;
+    }
+}
+
+static const char *either(const char *first, const char *second)
+{
+    return first && *first ? first : second;
+}
+
+/* What all agents of the job want: the first one's order speaks for all. */
+static void add_resources(struct arguments *args, const struct doc *order, int nodes)
+{
+    int64_t runtime_s = doc_int(order, "max_runtime_s", 0);
+    int64_t memory = doc_int(order, "limits.memory_bytes", 0);
+
+    add_number(args, "nodes", nodes, "");
+    add_number(args, "ntasks", nodes, "");
+    add(args, "--ntasks-per-node=1");
+    add_number(args, "cpus-per-task", doc_int(order, "limits.cpus", 0), "");
+    add_number(args, "mem", (memory + MIB - 1) / MIB, "M");
+    if (doc_int(order, "limits.gpus_wanted", 0) > 0)
+        add(args, arena_printf(args->arena, "--gres=gpu:%" PRId64, doc_int(order, "limits.gpus_wanted", 0)));
+    if (runtime_s > 0)
+        add_number(args, "time", (runtime_s + 59) / 60 + BEFORE_AND_AFTER_MIN, "");
+}
+
+static const char *script_of(struct arena *a, const struct doc *order, const char *agents_folder, const char *program,
+                             const char *const *agents, int count)
+{
+    struct buf b = { 0 };
+    int64_t cpus = doc_int(order, "limits.cpus", 1);
+    const char *script;
+
+    buf_printf(&b, "#!/bin/sh\nexport PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
+    buf_printf(&b, "export SAGEBRUSH_AGENT=%s\n", shell_quote(a, program));
+    buf_append_str(&b, "trap : TERM USR1\n");
+    buf_printf(&b,
+               "srun --export=ALL --mpi=none --nodes=%d --ntasks=%d --ntasks-per-node=1 --cpus-per-task=%" PRId64
+               " --kill-on-bad-exit=0 --wait=0 --input=none /bin/sh -c %s agent",
+               count, count, cpus > 0 ? cpus : 1, shell_quote(a, task));
+    for (int i = 0; i < count; i++)
+        buf_printf(&b, " \\\n    %s", shell_quote(a, arena_printf(a, "%s/%s", agents_folder, agents[i])));
+    buf_append_str(&b, "\n");
+    script = arena_strndup(a, b.data, b.size);
+    buf_free(&b);
+    return script;
+}
+
+struct slurm_batch slurm_batch_of(struct arena *a, const struct slurm_settings *s, const struct doc *order,
+                                  const char *agents_folder, const char *program)
+{
+    bool spot = doc_bool(order, "spot", false);
+    int count;
+    const char *const *agents = slurm_batch_agents(a, order, &count);
+    struct arguments args = { .arena = a };
+    const char **all;
+
+    add(&args, "sbatch");
+    add(&args, "--parsable");
+    add_text(&args, "job-name", agents[0]);
+    add_text(&args, "comment", either(doc_text(order, "job_arn"), doc_text(order, "uid")));
+    /* A second run of the same attempt is ours to begin, under a name of its own. */
+    add(&args, "--no-requeue");
+    add(&args, "--export=NIL");
+    add(&args, "--chdir=/");
+    add(&args, "--open-mode=append");
+    add_text(&args, "output", arena_printf(a, "%s/%s/slurm.log", agents_folder, agents[0]));
+    add_resources(&args, order, count);
+    add_text(&args, "partition", spot ? either(s->spot_partition, s->partition) : s->partition);
+    add_text(&args, "qos", spot ? either(s->spot_qos, s->qos) : s->qos);
+    add_text(&args, "account", s->account);
+    /* Last: the administrator's word. */
+    if (s->options)
+        add_words(&args, s->options);
+    all = arena_array_of(a, const char *, (size_t)args.count + 1);
+    memcpy(all, args.all, sizeof *all * (size_t)args.count);
+    return (struct slurm_batch){ agents[0], all, script_of(a, order, agents_folder, program, agents, count) };
+}

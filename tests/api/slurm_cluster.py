@@ -1,0 +1,160 @@
+"""A Slurm of one's own on this machine: munged, slurmctld and some slurmd, in a folder and on free ports.
+
+Nothing of the machine's own Slurm is read or touched: $SLURM_CONF names the configuration, munge has a key and a socket
+of its own, and what was started is ended by its pid. As root; Debian's packages slurmctld, slurmd, slurm-client, munge.
+"""
+import contextlib
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PROGRAMS = ["/usr/sbin/munged", "/usr/sbin/slurmctld", "/usr/sbin/slurmd", "/usr/bin/sbatch", "/usr/bin/squeue"]
+
+
+def missing():
+    """Why there can be no cluster here; None when there can."""
+    if os.geteuid() != 0:
+        return "a Slurm cluster of the test's own needs root"
+    lacks = [p for p in PROGRAMS if not os.access(p, os.X_OK)]
+    return f"not installed: {', '.join(lacks)} (tools/setup test)" if lacks else None
+
+
+def end_with_parent():
+    """In the child: a test run that is killed leaves no daemons behind."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+
+
+class Cluster:
+    def __init__(self, nodes=3, cpus=8, memory_mb=32768):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-slurm-"))
+        self.names = [f"n{i + 1}" for i in range(nodes)]
+        self.conf = self.folder / "slurm.conf"
+        self.processes = {}
+        ports = free_ports(nodes + 1)
+        host = socket.gethostname().split(".")[0]
+        (self.folder / "munge").mkdir(mode=0o755)
+        (self.folder / "state").mkdir()
+        (self.folder / "key").write_bytes(os.urandom(128))
+        (self.folder / "key").chmod(0o400)
+        self.folder.chmod(0o755)
+        lines = [
+            "ClusterName=sagebrush", f"SlurmctldHost={host}(127.0.0.1)", f"SlurmctldPort={ports[0]}",
+            "SlurmUser=root", "SlurmdUser=root", "AuthType=auth/munge",
+            f"AuthInfo=socket={self.folder}/munge/socket,cred_expire=5",
+            f"StateSaveLocation={self.folder}/state", f"SlurmdSpoolDir={self.folder}/spool.%n",
+            f"SlurmctldPidFile={self.folder}/slurmctld.pid", f"SlurmdPidFile={self.folder}/slurmd.%n.pid",
+            f"SlurmctldLogFile={self.folder}/slurmctld.log", f"SlurmdLogFile={self.folder}/slurmd.%n.log",
+            "ProctrackType=proctrack/linuxproc", "TaskPlugin=task/none", "SelectType=select/cons_tres",
+            "SelectTypeParameters=CR_Core_Memory", "SlurmdParameters=config_overrides", "MpiDefault=none",
+            "PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE", "SlurmdTimeout=10", "KillWait=30",
+            "SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,preempt_send_user_signal",
+            "AccountingStorageType=accounting_storage/none", "JobCompType=jobcomp/none", "ReturnToService=2",
+        ]
+        for name, port in zip(self.names, ports[1:]):
+            lines.append(f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} "
+                         f"RealMemory={memory_mb} State=UNKNOWN")
+        all_nodes = ",".join(self.names)
+        lines += [f"PartitionName=batch Nodes={all_nodes} Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=OFF",
+                  f"PartitionName=spot Nodes={all_nodes} MaxTime=INFINITE PriorityTier=1 GraceTime=20",
+                  f"PartitionName=urgent Nodes={all_nodes} MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF"]
+        self.conf.write_text("\n".join(lines) + "\n")
+        (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+        self.env = dict(os.environ, SLURM_CONF=str(self.conf))
+
+    def spawn(self, name, command):
+        log = open(self.folder / f"{name}.out", "ab")
+        self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                                                start_new_session=True, preexec_fn=end_with_parent)
+        log.close()
+
+    def start(self):
+        f = self.folder
+        self.spawn("munged", ["/usr/sbin/munged", "--foreground", "--force", f"--key-file={f}/key",
+                              f"--socket={f}/munge/socket", f"--pid-file={f}/munge/pid", f"--log-file={f}/munge/log",
+                              f"--seed-file={f}/munge/seed"])
+        self.wait_for(lambda: (f / "munge" / "socket").exists(), "munged")
+        self.start_controller()
+        for name in self.names:
+            self.start_node(name)
+        self.wait_for(lambda: self.node_states() == ["idle"] * len(self.names), "the nodes")
+        return self
+
+    def start_controller(self):
+        self.spawn("slurmctld", ["/usr/sbin/slurmctld", "-D", "-f", str(self.conf)])
+        self.wait_for(lambda: self.answers(), "slurmctld")
+
+    def start_node(self, name):
+        self.spawn(name, ["/usr/sbin/slurmd", "-D", "-N", name, "-f", str(self.conf)])
+
+    def kill(self, name):
+        """As a power failure would: no chance to save anything."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def forget_everything(self):
+        """What slurmctld has saved is gone."""
+        shutil.rmtree(self.folder / "state")
+        (self.folder / "state").mkdir()
+
+    def run(self, *command, check=True):
+        return subprocess.run(command, check=check, capture_output=True, text=True, env=self.env, timeout=60).stdout
+
+    def answers(self):
+        return "UP" in self.run("scontrol", "ping", check=False)
+
+    def node_states(self):
+        return sorted(self.run("sinfo", "--noheader", "--Node", "--partition=batch", "--format=%T",
+                               check=False).split())
+
+    def jobs(self):
+        """Those that Slurm knows and that have not ended: (id, name, state)."""
+        return [tuple(line.split("|")) for line in
+                self.run("squeue", "--noheader", "--format=%i|%j|%T").splitlines()]
+
+    def of_job(self, comment):
+        """The states of the Slurm jobs of that comment, Slurm's memory of some minutes included."""
+        lines = self.run("squeue", "--noheader", "--states=all", "--format=%T|%k").splitlines()
+        return [state for state, _, of in (line.partition("|") for line in lines) if of == comment]
+
+    def wait_for(self, check, what, seconds=60):
+        deadline = time.monotonic() + seconds
+        while True:
+            value = check()
+            if value:
+                return value
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what} did not come within {seconds} s; see {self.folder}")
+            time.sleep(0.05)
+
+    def stop(self):
+        with contextlib.suppress(Exception):
+            self.run("scancel", "--full", "--signal=KILL", "--user=root", check=False)
+            self.run("scancel", "--user=root", check=False)
+            self.wait_for(lambda: not self.jobs(), "the end of all jobs", 40)
+        for name in [*self.names, "slurmctld", "munged"]:
+            process = self.processes.pop(name, None)
+            if process and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        if not os.environ.get("SAGEBRUSH_KEEP"):
+            shutil.rmtree(self.folder, ignore_errors=True)

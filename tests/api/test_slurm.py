@@ -1,0 +1,177 @@
+"""Jobs on a Slurm cluster: three fake nodes on this machine, the real slurmctld and slurmd of Debian."""
+import io
+import json
+import pathlib
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+import slurm_cluster
+from conftest import SAGEBRUSH, Server, wait_for
+
+sagemaker = pytest.importorskip("sagemaker")
+import sagemaker.pytorch  # noqa: E402
+import sagemaker.sklearn  # noqa: E402
+
+SCRIPTS = pathlib.Path(__file__).parent / "scripts"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    why = slurm_cluster.missing()
+    if why:
+        pytest.skip(why)
+    c = slurm_cluster.Cluster()
+    try:
+        yield c.start()
+    finally:
+        c.stop()
+
+
+@pytest.fixture(scope="module")
+def server(cluster, tmp_path_factory):
+    conf = tmp_path_factory.mktemp("slurm") / "sagebrush.conf"
+    conf.write_text("slurm-partition = batch\nslurm-spot-partition = spot\n")
+    s = Server(runtime="slurm", options=["--config", conf])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(cluster.conf))
+        s.start()
+    yield s
+    s.stop()
+
+
+def describe(aws, job):
+    return aws("sagemaker").describe_training_job(TrainingJobName=job)
+
+
+def ended(aws, job, seconds=120):
+    def check():
+        d = describe(aws, job)
+        return d if d["TrainingJobStatus"] not in ("InProgress", "Stopping") else None
+    return wait_for(check, seconds, f"the end of {job}", 0.2)
+
+
+def statuses(done):
+    return [t["Status"] for t in done["SecondaryStatusTransitions"]]
+
+
+def lines(aws, job):
+    client = aws("logs")
+    group = "/aws/sagemaker/TrainingJobs"
+    try:
+        streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/")["logStreams"]
+    except client.exceptions.ResourceNotFoundException:
+        return {}
+    return {s["logStreamName"]: [e["message"] for e in client.get_log_events(
+        logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]] for s in streams}
+
+
+def said(aws, job, words):
+    return any(words in line for text in lines(aws, job).values() for line in text)
+
+
+def model(aws, done):
+    bucket, key = done["ModelArtifacts"]["S3ModelArtifacts"][5:].split("/", 1)
+    tar = tarfile.open(fileobj=io.BytesIO(aws("s3").get_object(Bucket=bucket, Key=key)["Body"].read()))
+    return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
+
+
+def fit(job, script="train_spot.py", kind=sagemaker.sklearn.SKLearn, **options):
+    session = sagemaker.Session()
+    options = {"instance_count": 1, "instance_type": "ml.m5.large", "max_run": 3600, **options}
+    if kind is sagemaker.sklearn.SKLearn:
+        options["framework_version"] = "1.2-1"
+    else:
+        options.update(framework_version="2.1", py_version="py310")
+    kind(script, source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session), sagemaker_session=session,
+         **options).fit(job_name=job, wait=False)
+
+
+def test_a_job(cluster, server, aws, unique):
+    fit(unique, hyperparameters={"steps": 3, "stops": ""})
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert "Training" in statuses(done) and statuses(done)[-1] == "Completed"
+    assert said(aws, unique, "begins at step 0")
+    assert "weights.json" in model(aws, done)
+    # It was Slurm's: one job, named by our agent's name.
+    wait_for(lambda: cluster.of_job(done["TrainingJobArn"]) == ["COMPLETED"], 30, "the end of the Slurm job")
+
+
+def test_several_instances_are_one_allocation(cluster, server, aws, unique):
+    fit(unique, "train_cluster.py", sagemaker.pytorch.PyTorch, instance_count=3, hyperparameters={"waits": "algo-1"})
+    wait_for(lambda: len(lines(aws, unique)) == 3 and said(aws, unique, "the sum is"), 120, "the instances", 0.2)
+    arn = describe(aws, unique)["TrainingJobArn"]
+    assert cluster.run("squeue", "--noheader", "--states=RUNNING", "--format=%D|%k").splitlines() == [f"3|{arn}"]
+    aws("sagemaker").stop_training_job(TrainingJobName=unique)
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Stopped"
+    assert {f"algo-{i}.json" for i in (1, 2, 3)} <= model(aws, done).keys()
+
+
+def test_a_spot_job_is_preempted(cluster, server, aws, unique):
+    checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
+    fit(unique, use_spot_instances=True, max_wait=7200, checkpoint_s3_uri=checkpoints,
+        hyperparameters={"steps": 20, "stops": "7"})
+    wait_for(lambda: said(aws, unique, "waits at step 7"), 120, "step 7", 0.2)
+    # Three whole nodes for somebody with a higher priority: our job has to go, and waits.
+    urgent = cluster.run("sbatch", "--parsable", "--partition=urgent", "--nodes=3", "--exclusive", "--output=/dev/null",
+                         "--wrap=sleep 600").strip()
+    wait_for(lambda: "Interrupted" in statuses(describe(aws, unique)), 120, "the interruption", 0.2)
+    pending = wait_for(lambda: (t := describe(aws, unique)["SecondaryStatusTransitions"][-1])["Status"] == "Pending" and
+                       "Slurm job" in t["StatusMessage"] and "(" in t["StatusMessage"] and t, 60, "Pending", 0.2)
+    assert "Resources" in pending["StatusMessage"] or "Priority" in pending["StatusMessage"]
+    cluster.run("scancel", urgent)
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert said(aws, unique, "begins at step 0") and said(aws, unique, "begins at step 7")
+    assert statuses(done).count("Training") == 2
+    assert json.loads(model(aws, done)["weights.json"])["step"] == 20
+
+
+def test_a_node_that_fails(cluster, server, aws, unique):
+    checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
+    fit(unique, max_retry_attempts=2, checkpoint_s3_uri=checkpoints, hyperparameters={"steps": 20, "stops": "5"})
+    wait_for(lambda: said(aws, unique, "waits at step 5"), 120, "step 5", 0.2)
+    node = cluster.run("squeue", "--noheader", "--states=RUNNING", "--format=%N").strip()
+    cluster.kill(node)
+    cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    wait_for(lambda: "Restarting" in statuses(describe(aws, unique)), 120, "the restart", 0.2)
+    done = ended(aws, unique)
+    cluster.start_node(node)
+    cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert [t["StatusMessage"] for t in done["SecondaryStatusTransitions"] if "NODE_FAIL" in t["StatusMessage"]]
+    assert said(aws, unique, "begins at step 5") and json.loads(model(aws, done)["weights.json"])["step"] == 20
+
+
+def test_a_controller_that_forgets(cluster, server, aws, unique):
+    """slurmctld is killed, and what it had saved is gone: job ids begin at 1 again."""
+    runs, waits = unique + "-runs", unique + "-waits"
+    checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
+    fit(runs, use_spot_instances=True, max_wait=7200, checkpoint_s3_uri=checkpoints,
+        hyperparameters={"steps": 20, "stops": "7"})
+    wait_for(lambda: said(aws, runs, "waits at step 7"), 120, "step 7", 0.2)
+    # 8 cores each: not beside the other.
+    fit(waits, "train_cluster.py", sagemaker.pytorch.PyTorch, instance_count=3, instance_type="ml.m5.2xlarge")
+    wait_for(lambda: "Resources" in describe(aws, waits)["SecondaryStatusTransitions"][-1]["StatusMessage"], 60,
+             "the queue", 0.2)
+    cluster.kill("slurmctld")
+    cluster.forget_everything()
+    time.sleep(3)  # long enough that squeue is asked, and does not answer
+    assert describe(aws, runs)["TrainingJobStatus"] == describe(aws, waits)["TrainingJobStatus"] == "InProgress"
+    cluster.start_controller()
+    # The one that waited is submitted again. The agent of the other runs on, or Slurm has killed it: then it is, too.
+    wait_for(lambda: cluster.of_job(describe(aws, waits)["TrainingJobArn"]), 60, "the job in Slurm", 0.2)
+    drill = subprocess.run([SAGEBRUSH, "drill", "spot", runs, "--data", server.data], capture_output=True, text=True)
+    assert drill.returncode == 0, drill.stderr
+    for job in (runs, waits):
+        done = ended(aws, job)
+        assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    text = [line for lines_ in lines(aws, runs).values() for line in lines_]
+    assert sorted(line for line in text if "begins at" in line) == ["begins at step 0", "begins at step 7"]
+    text = [line for lines_ in lines(aws, waits).values() for line in lines_]
+    assert len([line for line in text if "the sum is" in line]) == 3
+    wait_for(lambda: not cluster.jobs(), 60, "the end of the Slurm jobs", 0.2)
