@@ -34,6 +34,7 @@ struct walk {
     struct buf text, long_text; /* sets of values go last: they are long, and the text of an error is bounded */
     int count, depth;
     bool lenient; /* S3: only what breaks the schema */
+    const struct own_values *own; /* NULL: none */
     const char *broken_member; /* of the input, where S3's first breach is */
     struct err *err;
 };
@@ -235,10 +236,13 @@ static size_t characters(struct str s)
     return count;
 }
 
-static bool is_among(const struct shape *shape, struct str text)
+static bool is_among(const struct walk *w, const struct shape *shape, struct str text)
 {
     for (uint16_t i = 0; i < shape->value_count; i++)
         if (str_is(text, shape->values[i]))
+            return true;
+    for (size_t i = 0; w->own && text_ends(shape->name, w->own->shape) && w->own->values[i]; i++)
+        if (str_is(text, w->own->values[i]))
             return true;
     return false;
 }
@@ -268,7 +272,7 @@ static int broken_constraints(const struct walk *w, const struct shape *shape, c
         size = d->count;
     }
     /* S3 has a code of its own for a region that it does not know, and regions here may have any name. */
-    if (shape->value_count && !is_among(shape, d->text) &&
+    if (shape->value_count && !is_among(w, shape, d->text) &&
         !(w->lenient && strcmp(shape->name, "BucketLocationConstraint") == 0))
         ret[count++] = 'e';
     if (w->lenient)
@@ -457,9 +461,15 @@ static int refuse_s3(struct walk *w, const struct shape *input)
 
 int validate(struct arena *a, const struct operation *operation, const struct doc *input, struct err *err)
 {
+    return validate_with(a, operation, input, NULL, err);
+}
+
+int validate_with(struct arena *a, const struct operation *operation, const struct doc *input,
+                  const struct own_values *own, struct err *err)
+{
     unsigned protocols = operation->service->protocols;
     bool query = protocols & (1 << PROTOCOL_QUERY | 1 << PROTOCOL_EC2);
-    struct walk w = { .err = err, .lenient = protocols & 1 << PROTOCOL_REST_XML };
+    struct walk w = { .err = err, .own = own, .lenient = protocols & 1 << PROTOCOL_REST_XML };
     int result = check(&w, NULL, operation->input, input);
 
     if (w.long_text.size) {

@@ -16,4 +16,12 @@
 
 int validate(struct arena *, const struct operation *, const struct doc *input, struct err *err);
 
+/* Values that an installation has beside the model's: of every set whose shape's name ends so. */
+struct own_values {
+    const char *shape;         /* "InstanceType" */
+    const char *const *values; /* NULL-terminated */
+};
+int validate_with(struct arena *, const struct operation *, const struct doc *input, const struct own_values *,
+                  struct err *err); /* NULL: none */
+
 #endif

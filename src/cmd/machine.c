@@ -4,8 +4,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/str.h"
+#include "fleet/fleet.h"
 #include "run/runtime.h"
+
+enum { FLEET_MAX_BYTES = 64 << 20 };
 
 /* 2025-01-01: this program is younger. */
 static const int64_t earliest_ms = INT64_C(1735689600000);
@@ -56,9 +60,22 @@ static int check_slurm(struct err *err)
                 "apt-get install slurm-client, and see that this machine can submit jobs to the cluster");
 }
 
+static int check_fleet(const char *path, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct fleet fleet;
+    struct str text;
+
+    if (!*path)
+        return 0;
+    if (file_read(a, path, FLEET_MAX_BYTES, &text, err) < 0)
+        return -1;
+    return fleet_read(a, path, text, &fleet, err);
+}
+
 int machine_check(const struct settings *s, struct clock *clock, struct err *err)
 {
-    if (check_clock(clock, err) < 0)
+    if (check_clock(clock, err) < 0 || check_fleet(s->fleet, err) < 0)
         return -1;
     if (strcmp(s->runtime, "slurm") == 0)
         return check_slurm(err);

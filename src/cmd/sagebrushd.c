@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "aws/validate.h"
 #include "base/log.h"
 #include "doc/json.h"
 #include "cmd/chores.h"
@@ -60,6 +61,7 @@ struct control {
     struct http_server *api, *jobs, *admin_server;
     struct platform platform;
     struct fleet fleet;
+    struct own_values own_types; /* of instances */
     struct loop_hook hook;
     struct loop_timer due, ack_timer;
     struct loop_watch *watch;
@@ -426,6 +428,7 @@ static int read_fleet(struct control *c, const struct doc *config, struct err *e
     struct platform *p = &c->platform;
     _cleanup_buf_ struct buf too_much = { 0 };
     int64_t slots = doc_int(config, "slots", 0);
+    const char **types;
     struct str text;
 
     p->machine = (struct machine){ .cores = (int)sysconf(_SC_NPROCESSORS_ONLN),
@@ -448,6 +451,10 @@ static int read_fleet(struct control *c, const struct doc *config, struct err *e
                         too_much.data);
     }
     p->fleet = &c->fleet;
+    types = arena_array_of(c->arena, const char *, (size_t)c->fleet.type_count + 1);
+    for (int i = 0; i < c->fleet.type_count; i++)
+        types[i] = c->fleet.types[i].name;
+    c->own_types = (struct own_values){ "InstanceType", types };
     p->allocations = allocations_new(p->fleet, clock_system());
     return 0;
 }
@@ -505,6 +512,7 @@ static int start(struct control *c, const char *data, struct err *err)
         .account = c->platform.account,
         .boot_id = str_dup(c->arena, str_trim(boot_id)),
         .changed = events_of_change,
+        .own_values = &c->own_types,
         .context = &c->platform,
     };
     if (new_runtime(c, config, &world.runtime, err) < 0 || find_gpus(c, world.runtime, err) < 0 ||

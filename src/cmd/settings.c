@@ -52,6 +52,10 @@ const struct setting setting_table[] = {
       "nowhere else, for whoever may create jobs may have it opened by root. Default: images/archives in the data "
       "directory.",
       "the absolute path of a folder" },
+    { "fleet", "",
+      "The fleet file (docs/manual/fleet.md): this machine as nodes, with types, quotas, priorities and fair share. It "
+      "is read at each start. Default: none; any instance type is accepted, and what does not fit waits.",
+      "the absolute path of a file" },
     { "disk-reserve", "1G", "Free space that is kept for records: uploads are refused before the disk is full.",
       "bytes, or a number with K, M or G" },
     { "checkpoint-rate", "256M",
@@ -203,6 +207,9 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
     } else if (strcmp(key, "images") == 0) {
         good = !*value || *value == '/';
         s->images = good ? arena_strdup(a, value) : s->images;
+    } else if (strcmp(key, "fleet") == 0) {
+        good = !*value || *value == '/';
+        s->fleet = good ? arena_strdup(a, value) : s->fleet;
     } else if (strcmp(key, "disk-reserve") == 0) {
         good = size_of(value, &s->disk_reserve_bytes) == 0;
     } else if (strcmp(key, "hang-after") == 0) {
@@ -236,6 +243,7 @@ void settings_defaults(struct settings *s)
                                         .spot_qos = "", .options = "", .notice_s = SLURM_NOTICE_S },
                              .names = "",
                              .images = "",
+                             .fleet = "",
                              .file_systems = "",
                              .disk_reserve_bytes = INT64_C(1) << 30,
                              .checkpoint_bytes_per_s = INT64_C(256) << 20,
@@ -294,6 +302,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .runtime = doc_text_or(d, "runtime", s.runtime),
         .names = doc_text_or(d, "names", s.names),
         .images = doc_text_or(d, "images", s.images),
+        .fleet = doc_text_or(d, "fleet", s.fleet),
         .file_systems = doc_text_or(d, "file_systems", s.file_systems),
         .hang_after_s = doc_int(d, "hang_after_s", s.hang_after_s),
         .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
@@ -321,6 +330,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_string(a, d, "runtime", s->runtime);
     doc_set_string(a, d, "names", s->names);
     doc_set_string(a, d, "images", s->images);
+    doc_set_string(a, d, "fleet", s->fleet);
     doc_set_string(a, d, "file_systems", s->file_systems);
     doc_set_integer(a, d, "hang_after_s", s->hang_after_s);
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);

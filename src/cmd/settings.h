@@ -20,6 +20,7 @@ struct settings {
     struct slurm_settings slurm;
     const char *names;   /* further names of the certificate, parted by spaces or commas */
     const char *images;  /* the folder of image archives; "": images/archives in the data directory */
+    const char *fleet;   /* the path of the fleet file; "": the machine takes whatever comes */
     const char *file_systems; /* "fs-0123abcd:/srv/data, ..." */
     int64_t hang_after_s; /* 0: never */
     int64_t disk_reserve_bytes, checkpoint_bytes_per_s;

@@ -1,5 +1,6 @@
 /* status.c - `sagebrush status`: what runs, where, and whether it answers. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/fd.h"
 #include "base/str.h"
@@ -10,7 +11,10 @@
 #include "cmd/settings.h"
 #include "doc/json.h"
 
-enum { NOT_RUNNING = 3 }; /* as init scripts have it */
+enum {
+    NOT_RUNNING = 3, /* as init scripts have it */
+    NODES_SHOWN = 20,
+};
 
 static bool as_json;
 
@@ -79,6 +83,32 @@ static const char *duration(struct arena *a, int64_t seconds)
     return s >= 60 ? arena_printf(a, "%lld min", s / 60) : arena_printf(a, "%lld s", s);
 }
 
+/* "2 of 4 cores" */
+static const char *used(struct arena *a, const struct doc *node, const char *what, int64_t unit, const char *words)
+{
+    if (!doc_has(node, what))
+        return "";
+    return arena_printf(a, ", %lld of %lld %s", (long long)(doc_int(doc_get(node, what), "used", 0) / unit),
+                        (long long)(doc_int(doc_get(node, what), "has", 0) / unit), words);
+}
+
+static void print_nodes(struct arena *a, const struct doc *nodes)
+{
+    size_t count = doc_count(nodes, "");
+
+    for (size_t i = 0; i < count && i < NODES_SHOWN; i++) {
+        const struct doc *n = nodes->items[i];
+        const char *state = doc_text(n, "state");
+
+        printf("%-18s %s%s%s, %lld instances%s%s%s\n", i ? "" : "nodes", doc_text(n, "name"),
+               strcmp(state, "in use") == 0 ? "" : arena_printf(a, " (%s)", state),
+               doc_bool(n, "lemon", false) ? " (fails often)" : "", (long long)doc_int(n, "instances", 0),
+               used(a, n, "cores", 1, "cores"), used(a, n, "memory_mib", 1024, "GiB"), used(a, n, "gpus", 1, "GPUs"));
+    }
+    if (count > NODES_SHOWN)
+        printf("%-18s and %zu more: sagebrush status --json\n", "", count - NODES_SHOWN);
+}
+
 static void print_server(struct arena *a, const struct doc *d)
 {
     const double gib = 1 << 30;
@@ -86,9 +116,12 @@ static void print_server(struct arena *a, const struct doc *d)
     printf("%-18s %s, up %s\n", "version", doc_text(d, "version"), duration(a, doc_int(d, "uptime_s", 0)));
     printf("%-18s %.1f GiB free of %.1f\n", "disk", (double)doc_int(d, "disk_free_bytes", 0) / gib,
            (double)doc_int(d, "disk_bytes", 0) / gib);
-    printf("%-18s %lld running, %lld waiting; at most %lld at a time\n", "instances",
-           (long long)doc_int(d, "instances_running", 0), (long long)doc_int(d, "instances_waiting", 0),
-           (long long)doc_int(d, "instances_at_most", 0));
+    printf("%-18s %lld running, %lld waiting", "instances", (long long)doc_int(d, "instances_running", 0),
+           (long long)doc_int(d, "instances_waiting", 0));
+    if (doc_has(d, "instances_at_most"))
+        printf("; at most %lld at a time", (long long)doc_int(d, "instances_at_most", 0));
+    printf("\n");
+    print_nodes(a, doc_get(d, "nodes"));
     print_resources(a, doc_get(d, "resources"));
 }
 

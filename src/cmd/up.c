@@ -28,7 +28,7 @@
 enum { NAMES_MAX = 64 };
 
 static bool in_background;
-static const char *config_file, *port, *bind_address, *runtime, *region, *account;
+static const char *config_file, *port, *bind_address, *runtime, *region, *account, *fleet;
 
 static const struct command_option options[] = {
     { "daemon", NULL, "Goes to the background once the server answers; logs are then in DIR/log.",
@@ -38,9 +38,20 @@ static const struct command_option options[] = {
     { "runtime", "KIND", "The setting runtime.", .text = &runtime },
     { "region", "REGION", "The setting region.", .text = &region },
     { "account", "ID", "The setting account.", .text = &account },
+    { "fleet", "FILE", "The setting fleet; \"\" for none.", .text = &fleet },
     { "config", "FILE", "The configuration file. Default: " CONFIG_FILE ", if it is there.", .text = &config_file },
     {},
 };
+
+/* From here on it is read by processes that stand in another folder. */
+static const char *whole_path(struct arena *a, const char *path)
+{
+    char *real = path && *path ? realpath(path, NULL) : NULL;
+    const char *whole = real ? arena_strdup(a, real) : path;
+
+    free(real);
+    return whole;
+}
 
 static int read_settings(struct arena *a, const char *data, struct settings *s, struct err *err)
 {
@@ -48,7 +59,7 @@ static int read_settings(struct arena *a, const char *data, struct settings *s, 
         const char *key, *value;
     } given[] = {
         { "port", port },     { "bind", bind_address }, { "runtime", runtime },
-        { "region", region }, { "account", account },
+        { "region", region }, { "account", account }, { "fleet", whole_path(a, fleet) },
     };
     const char *before = NULL;
 

@@ -321,7 +321,7 @@ int engine_run(struct engine *e, struct call *c, struct err *err)
 
     if (!op)
         return not_here(c->operation, err);
-    if (validate(c->arena, c->operation, c->input, err) < 0)
+    if (validate_with(c->arena, c->operation, c->input, e->world.own_values, err) < 0)
         return -1;
     if (!(op->flags & OP_OPEN) && engine_authorize(c, action_of(c, op), resource_of_call(c, op), err) < 0)
         return -1;

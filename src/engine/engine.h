@@ -11,6 +11,7 @@
 #include "engine/kind.h"
 
 struct bodies;
+struct own_values;
 
 struct engine_world {
     struct store *store;
@@ -25,6 +26,7 @@ struct engine_world {
     /* Told of each saved change of a row, in the transaction that saves it: 'before' NULL: it is new, 'after' NULL: it
      * goes. -1 undoes the change. NULL: nobody listens. */
     int (*changed)(struct engine *, struct arena *, const struct row *before, const struct row *after, struct err *);
+    const struct own_values *own_values; /* beside the models' (aws/validate.h); NULL: none */
     const char *boot_id; /* of the running kernel: boot times are compared within one; NULL: only within this process */
     void *context; /* what the services of this program share: engine_context() */
 };

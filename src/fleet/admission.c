@@ -177,10 +177,11 @@ int scheduler_submit(struct scheduler *s, const struct work *w, struct err *err)
 
     if (map_get(s->jobs, str_of(w->uid)))
         return 0;
-    if (job_new(s, w, &j, err) < 0)
+    if (take_quotas(s, w, err) < 0)
         return -1;
-    if (take_quotas(s, w, err) < 0) {
-        job_free(s, j);
+    if (job_new(s, w, &j, err) < 0) {
+        for (int g = 0; g < w->group_count; g++)
+            quota_give(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
         return -1;
     }
     map_set(s->jobs, str_of(j->uid), j);

@@ -60,8 +60,8 @@ static int64_t count_before(struct scheduler *s, struct job *j, double *ret_flee
 
 static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t now_ms, struct waiting *ret)
 {
-    const struct domain *domain = &s->domains[domain_of_demand(s, j->demand)];
-    const struct reservation *r = &domain->reservation;
+    struct domain *domain = &s->domains[domain_of_demand(s, j->demand)];
+    struct reservation *r = &domain->reservation;
     double fleet_ms;
     int64_t room = INT64_MAX;
     const char *when = "; no end of what runs is known";
@@ -74,8 +74,11 @@ static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t
     if (r->job && r->job != j && r->at_ms != INT64_MAX)
         ret->expected_ms += (int64_t)fleet_ms;
     for (int g = 0; g < j->demand->group_count; g++) {
-        int64_t slots = nodes_slots(s->nodes, LEFT, j->demand->groups[g].shape);
+        int shape = j->demand->groups[g].shape;
+        int64_t slots = nodes_slots(s->nodes, LEFT, shape);
 
+        if (r->job == j) /* what is held for it is its own */
+            slots += reservation_slots(s, r, shape, true);
         room = slots < room ? slots : room;
     }
     if (ret->expected_ms != INT64_MAX)

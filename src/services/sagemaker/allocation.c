@@ -14,7 +14,7 @@
 #include "fleet/instance_type.h"
 #include "services/sagemaker/allocation_impl.h"
 
-enum { LOOK_LATER_MS = 15000 };
+enum { LOOK_LATER_MS = 15000, LABELS_MOST = 32 };
 
 static struct store *store_of(struct engine *e)
 {
@@ -31,13 +31,40 @@ static const char *tag_of(const struct doc *tags, const char *key)
     return "";
 }
 
-static struct work work_of(const struct row *row, const struct wish *w, const struct doc *tags)
+/* Of "zone=b row=a" the scheduler's "row=a,zone=b", sorted. */
+static const char *labels_of(struct arena *a, const char *text)
+{
+    const char *labels[LABELS_MOST], *joined = "";
+    struct str rest = str_trim(str_of(text));
+    int count = 0;
+
+    while (rest.size && count < LABELS_MOST) {
+        const char *label;
+        struct str one;
+        int at = count++;
+
+        if (!str_cut(rest, ' ', &one, &rest)) {
+            one = rest;
+            rest.size = 0;
+        }
+        rest = str_trim(rest);
+        label = str_dup(a, one);
+        for (; at > 0 && strcmp(labels[at - 1], label) > 0; at--)
+            labels[at] = labels[at - 1];
+        labels[at] = label;
+    }
+    for (int i = 0; i < count; i++)
+        joined = arena_printf(a, "%s%s%s", joined, i ? "," : "", labels[i]);
+    return joined;
+}
+
+static struct work work_of(struct arena *a, const struct row *row, const struct wish *w, const struct doc *tags)
 {
     const char *owner = tag_of(tags, "sagebrush:owner");
     struct work work = {
         .uid = w->key, .account = row->account, .owner = *owner ? owner : w->role_arn, .kind = w->usage,
         .group_count = w->group_count, .spot = w->spot, .submitted_ms = row->created_ms,
-        .max_runtime_ms = w->max_runtime_ms,
+        .max_runtime_ms = w->max_runtime_ms, .labels = labels_of(a, tag_of(tags, "sagebrush:labels")),
     };
 
     memcpy(work.groups, w->groups, sizeof work.groups);
@@ -53,7 +80,7 @@ int allocation_work(struct arena *a, struct engine *e, const struct row *row, co
 
     if (tags_of(a, e, row->uid, &tags, err) < 0)
         return -1;
-    *ret = work_of(row, w, tags);
+    *ret = work_of(a, row, w, tags);
     ret->admitted = true;
     return 0;
 }
@@ -126,7 +153,7 @@ int allocation_admit(struct call *c, const struct resource *r, const struct wish
 
     if (check_machine(all->fleet, w, err) < 0 || check_priority(tags, err) < 0)
         return -1;
-    work = work_of(&r->row, w, tags);
+    work = work_of(c->arena, &r->row, w, tags);
     work.submitted_ms = c->now_ms;
     if (scheduler_submit(all->scheduler, &work, err) < 0)
         return refuse(err);
@@ -145,7 +172,7 @@ int allocation_check(struct call *c, const struct resource *r, const struct wish
     int done = 0, result = check_priority(tags, err);
 
     for (; result == 0 && done < count; done++) {
-        struct work work = work_of(&r->row, &wishes[done], tags);
+        struct work work = work_of(c->arena, &r->row, &wishes[done], tags);
 
         result = check_machine(all->fleet, &wishes[done], err) < 0 || scheduler_submit(all->scheduler, &work, err) < 0
                      ? refuse(err) : 0;

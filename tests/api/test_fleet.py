@@ -1,0 +1,204 @@
+"""A server with a fleet file: two small nodes, jobs of several instances, quotas, priorities, and spot that makes way."""
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from conftest import SAGEBRUSH, Server, wait_for
+
+FLEET = """
+[[nodes]]
+name = "small"
+count = 2
+cores = 1
+memory = "1GiB"
+
+[[types]]
+name = "box.one"
+vcpus = 1
+memory = "512MiB"
+usd_hour = 0.1
+
+[[quotas]]
+type = "ml.t3.medium"
+limit = 1
+
+[spot]
+notice = "30s"
+"""
+
+HOLD = "import signal; print('holds', flush=True); signal.pause()"
+
+# The first attempt saves and is interrupted; the next goes on from there, and ends.
+SAVES = ("import os, signal; p = '/opt/ml/checkpoints/s'; f = os.path.exists(p); f or open(p + 'n', 'w').write('7'); "
+         "f or os.rename(p + 'n', p); print('goes on' if f else 'holds', flush=True); f or signal.pause()")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fleet") / "fleet.toml"
+    path.write_text(FLEET)
+    s = Server(options=["--fleet", str(path)])
+    s.start()
+    yield s
+    s.stop()
+
+
+class Jobs:
+    def __init__(self, aws, role, bucket):
+        self.sm, self.logs, self.role, self.bucket = aws("sagemaker"), aws("logs"), role, bucket
+
+    def create(self, name, type="box.one", count=1, script=HOLD, spot=False, tags=(), runtime_s=3600):
+        more = {}
+        if spot:
+            more = dict(EnableManagedSpotTraining=True, CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}"})
+        self.sm.create_training_job(
+            TrainingJobName=name, RoleArn=self.role,
+            AlgorithmSpecification={"TrainingImage": "sagemaker-base-python", "TrainingInputMode": "File",
+                                    "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [script]},
+            ResourceConfig={"InstanceType": type, "InstanceCount": count, "VolumeSizeInGB": 1},
+            OutputDataConfig={"S3OutputPath": f"s3://{self.bucket}/out"},
+            StoppingCondition={"MaxRuntimeInSeconds": runtime_s, **({"MaxWaitTimeInSeconds": 7200} if spot else {})},
+            Tags=[{"Key": k, "Value": v} for k, v in tags], **more)
+
+    def describe(self, name):
+        return self.sm.describe_training_job(TrainingJobName=name)
+
+    def lines(self, name):
+        group = "/aws/sagemaker/TrainingJobs"
+        try:
+            streams = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=name + "/")["logStreams"]
+        except self.logs.exceptions.ResourceNotFoundException:
+            return []
+        return [e["message"] for s in streams for e in self.logs.get_log_events(
+            logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]]
+
+    def holds(self, name, instances=1):
+        wait_for(lambda: self.lines(name).count("holds") == instances, 60, f"{name}'s first line", 0.1)
+
+    def waits(self, name):
+        d = wait_for(lambda: (d := self.describe(name))["SecondaryStatus"] == "Pending" and d, 60, f"{name} waits", 0.05)
+        return d["SecondaryStatusTransitions"][-1]["StatusMessage"]
+
+    def end(self, *names):
+        for name in names:
+            self.sm.stop_training_job(TrainingJobName=name)
+        for name in names:
+            wait_for(lambda: self.describe(name)["TrainingJobStatus"] == "Stopped", 60, f"the end of {name}", 0.05)
+
+
+@pytest.fixture
+def jobs(aws, role, bucket):
+    return Jobs(aws, role, bucket)
+
+
+def nodes(server):
+    done = subprocess.run([SAGEBRUSH, "status", "--json", "--data", server.data], capture_output=True, text=True, check=True)
+    return {n["name"]: n for n in json.loads(done.stdout)["server"]["nodes"]}
+
+
+def test_a_job_of_two_waits_for_both_and_says_why(server, jobs, unique):
+    one, two, three = (f"{unique}-{i}" for i in (1, 2, 3))
+    jobs.create(one)
+    jobs.holds(one)
+    assert sum(n["cores"]["used"] for n in nodes(server).values()) == 1
+    jobs.create(two, count=2)
+    reason = "Waiting for 2 box.one: room for 1 now, 0 jobs are before this one; expected to start in about (59|60) minutes"
+    wait_for(lambda: re.fullmatch(reason, jobs.waits(two)), 30, "the reason")
+    jobs.create(three, runtime_s=7200)  # would keep the second one waiting for longer
+    assert "room for 0 now, 1 job is before this one" in jobs.waits(three)  # the free node is held for the second
+    jobs.end(one)
+    jobs.holds(two, 2)
+    assert {n["instances"] for n in nodes(server).values()} == {1}
+    shown = subprocess.run([SAGEBRUSH, "status", "--data", server.data], capture_output=True, text=True).stdout
+    assert "small-1, 1 instances, 1 of 1 cores" in shown and "2 running, 1 waiting" in shown
+    jobs.end(two)
+    jobs.holds(three)
+    jobs.end(three)
+
+
+def test_limits_are_the_types(server, jobs, unique):
+    jobs.create(unique)
+    jobs.holds(unique)
+    orders = [json.loads(p.read_text()) for p in (server.data / "agents").glob("*/order.json")]
+    order = next(o for o in orders if o["job_name"] == unique)
+    assert order["node"] in ("small-1", "small-2")
+    assert (order["limits"]["cpus"], order["limits"]["memory_bytes"]) == (1, 512 << 20)
+    jobs.end(unique)
+
+
+def test_what_is_refused(jobs, unique):
+    quota = ("The account-level service limit 'ml.t3.medium for training job usage' is 1 Instances, with current "
+             "utilization of 0 Instances and a request delta of 2 Instances. Please use AWS Service Quotas to request "
+             "an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an "
+             "increase for this quota.")
+    with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded) as refused:
+        jobs.create(unique, type="ml.t3.medium", count=2)
+    assert refused.value.response["Error"]["Message"] == quota
+    for changes, words in (
+            ({"type": "ml.nowhere.big"}, "Member must satisfy enum value set"),
+            ({"type": "ml.p4d.24xlarge"}, "No node of the fleet can hold an on-demand ml.p4d.24xlarge: it needs 96 vCPUs"),
+            ({"count": 3}, "The fleet can hold at most 2 instances of box.one at one time, and 3 were asked for"),
+            ({"tags": [("sagebrush:labels", "zone=b row=a")]}, "with the labels row=a,zone=b"),
+            ({"tags": [("sagebrush:priority", "high")]}, "must be a whole number from -1000 to 1000")):
+        with pytest.raises(jobs.sm.exceptions.ClientError, match=words) as refused:
+            jobs.create(unique, **changes)
+        assert refused.value.response["Error"]["Code"] == "ValidationException"
+    assert not jobs.sm.list_training_jobs(NameContains=unique)["TrainingJobSummaries"]
+
+
+def test_priority_goes_first(jobs, unique):
+    holder, late, urgent = (f"{unique}-{i}" for i in ("a", "b", "c"))
+    jobs.create(holder, count=2)
+    jobs.holds(holder, 2)
+    jobs.create(late, count=2)
+    jobs.waits(late)
+    jobs.create(urgent, count=2, tags=[("sagebrush:priority", "10")])
+    assert "0 jobs are before this one" in jobs.waits(urgent)
+    assert "1 job is before this one" in jobs.waits(late)
+    jobs.end(holder)
+    jobs.holds(urgent, 2)
+    assert jobs.describe(late)["SecondaryStatus"] == "Pending"
+    jobs.end(urgent, late)
+
+
+def test_spot_makes_way_and_goes_on(server, jobs, unique):
+    spot, firm = f"{unique}-spot", f"{unique}-firm"
+    jobs.create(spot, count=2, spot=True, script=SAVES)
+    jobs.holds(spot, 2)
+    # The control plane is killed before it is asked, while the notice runs, and while the spot job waits.
+    kill_control(server)
+    jobs.create(firm)
+    assert "spot instances are leaving for this job" in jobs.waits(firm)
+    kill_control(server)
+    jobs.holds(firm)
+    d = wait_for(lambda: (d := jobs.describe(spot))["SecondaryStatus"] == "Interrupted" and d, 60, "the interruption")
+    told = d["SecondaryStatusTransitions"][-1]["StatusMessage"]
+    assert "its spot capacity was taken back (work on demand needs its place)" in told
+    assert "Waiting for 2 box.one (spot): room for 1 now" in told
+    kill_control(server)
+    jobs.end(firm)
+    d = wait_for(lambda: (d := jobs.describe(spot))["TrainingJobStatus"] != "InProgress" and d, 90, "the spot job's end")
+    assert d["TrainingJobStatus"] == "Completed", d.get("FailureReason")
+    assert jobs.lines(spot).count("goes on") == 2
+    assert [t["Status"] for t in d["SecondaryStatusTransitions"]].count("Interrupted") == 1
+    wait_for(lambda: all(n["instances"] == 0 for n in nodes(server).values()), 30, "empty nodes")
+
+
+def kill_control(server):
+    before = server.pid("control")
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: server.pid("control") not in (None, before), 60, "another control plane")
+    wait_for(server.healthy, 60, "health")
+
+
+def test_a_wrong_file_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "fleet.toml"
+    path.write_text('[[nodes]]\nname = "n"\ncores = 1\nmemory = "1GiB"\ncolour = "red"\n')
+    done = subprocess.run([SAGEBRUSH, "up", "--data", tmp_path / "data", "--runtime", "sim", "--fleet", path],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "fleet.toml:5" in done.stderr or "line 5" in done.stderr, done.stderr
