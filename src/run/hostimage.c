@@ -34,6 +34,8 @@ static const char *const links[][2] = {
     /* What images call them; /usr/local/bin is first in PATH. */
     { "/usr/bin/python3", ".local/bin/python" },
     { "/usr/bin/pip3", ".local/bin/pip" },
+    /* That of Debian's PyTorch does not run on Debian's Python. */
+    { "/opt/sagebrush/sagebrush-toolkit", ".local/bin/torchrun" },
 };
 
 static const struct {
@@ -57,7 +59,7 @@ static const char *const copied[] = {
 };
 
 /* Another one when the tables above change. */
-#define TEMPLATE_VERSION "1"
+#define TEMPLATE_VERSION "2"
 
 enum { COPY_LIMIT = 4 << 20 };
 

@@ -84,6 +84,22 @@ def test_gradients_are_averaged(aws, unique, tmp_path, kind):
     assert len(said) == size and all(f"of={size}" in line for line in said)
 
 
+def test_model_trainer(aws, unique):
+    """The newer way of the SDK, which brings its own launcher and expects torchrun in the image."""
+    from sagemaker.modules.configs import Compute, SourceCode
+    from sagemaker.modules.distributed import Torchrun
+    from sagemaker.modules.train import ModelTrainer
+
+    trainer = ModelTrainer(
+        training_image=IMAGE, base_job_name=unique, role=sagemaker.get_execution_role(), distributed=Torchrun(),
+        source_code=SourceCode(source_dir=str(SCRIPTS), entry_script="train_ddp.py"),
+        compute=Compute(instance_type="ml.m5.large", instance_count=2))
+    trainer.train(wait=False)
+    name, = [j["TrainingJobName"] for j in aws("sagemaker").list_training_jobs(NameContains=unique)["TrainingJobSummaries"]]
+    files = model(aws, completed(aws, name))
+    assert [json.loads(files[f"rank-{rank}.json"])["host"] for rank in range(2)] == ["algo-1", "algo-2"]
+
+
 # --- What went wrong ---
 
 @pytest.mark.parametrize("kind", ["torch_distributed", pytest.param("mpi", marks=needs_mpi)])

@@ -246,13 +246,14 @@ TORCHRUN = pytest.param('sagemaker_torch_distributed_enabled', marks=needs_torch
 MPIRUN = pytest.param('sagemaker_mpi_enabled', marks=needs_mpi)
 
 
-@pytest.mark.parametrize('launcher', [TORCHRUN, MPIRUN, 'sagemaker_pytorch_ddp_enabled',
-                                      'sagemaker_distributed_dataparallel_enabled'])
+@pytest.mark.parametrize('launcher', [
+    TORCHRUN, MPIRUN, pytest.param('sagemaker_pytorch_ddp_enabled', marks=needs_torch),
+    pytest.param('sagemaker_distributed_dataparallel_enabled', marks=needs_torch)])
 def test_launchers(box, launcher):
     box.script({'train.py': '''
 import os
 rank = os.environ.get('RANK') or os.environ['OMPI_COMM_WORLD_RANK']
-print('line of', rank)
+os.write(1, f'line of {rank}\\n'.encode())
 open(os.environ['SM_MODEL_DIR'] + '/rank' + rank, 'w').write(os.environ['SM_CURRENT_HOST'])
 '''}, **{launcher: True}, sagemaker_mpi_num_of_processes_per_host=2)
     done = box.train(CUDA_VISIBLE_DEVICES='0,1')
@@ -277,7 +278,7 @@ def end(*_):
     open(os.environ['SM_MODEL_DIR'] + '/saved' + rank, 'w').close()
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
-print('waiting', flush=True)
+os.write(1, b'waiting\\n')
 time.sleep(60)
 '''}, **{launcher: True}, sagemaker_mpi_num_of_processes_per_host=2)
     child = subprocess.Popen([TOOLKIT, 'train'], env={**box.environment, 'CUDA_VISIBLE_DEVICES': '0,1'},

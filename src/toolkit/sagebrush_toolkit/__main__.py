@@ -5,6 +5,9 @@ import sys
 
 
 def main():
+    name = sys.argv[0].rpartition('/')[2]
+    if name == 'torchrun':  # as which it stands in the PATH of containers
+        sys.argv.insert(1, name)
     command = sys.argv[1] if len(sys.argv) > 1 else ''
     # Started with -S, and each imports only what it needs: every module costs the user's script the time that it takes.
     if command == 'train':
@@ -19,7 +22,7 @@ def main():
         import site
         site.main()
         from sagebrush_toolkit import torchrun
-        sys.argv[:2] = [command]
+        del sys.argv[0]
         sys.exit(torchrun.main())
     if command == 'mpi-agent':
         from sagebrush_toolkit import mpi

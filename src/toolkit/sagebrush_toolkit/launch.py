@@ -37,28 +37,22 @@ class Plan:
         self.variables = {'PYTHONUNBUFFERED': '1'} if variables is None else variables  # logs as they are written
 
 
-def find(module):
-    """The version of an installed module, None where it is missing; not imported, which may take seconds."""
+def has_module(name):
+    """Not imported, which may take seconds."""
     import site
-    from importlib import metadata
+    from importlib import util
     site.main()
-    try:
-        return metadata.version(module)
-    except metadata.PackageNotFoundError:
-        return None
+    return util.find_spec(name) is not None
 
 
 def torchrun(environment):
-    version = find('torch')
-    if not version:
+    if not has_module('torch'):
         raise Failure('This job asks for torchrun (distribution), but there is no PyTorch for the Python of this '
                       'machine. On the server: apt-get install python3-torch; or name torch in requirements.txt.')
     hosts = environment.distribution_hosts()
-    # Releases before 2.0 trip over the enumerations of Python 3.11.
-    old = sys.version_info >= (3, 11) and int(version.split('.')[0]) < 2
-    words = [TOOLKIT, 'torchrun'] if old else [sys.executable, '-m', 'torch.distributed.run']
     # Looked at twice a second, where old releases take five seconds to see that the script has ended.
-    words += [f'--nnodes={len(hosts)}', f'--nproc_per_node={max(1, environment.gpus)}', '--monitor_interval=0.5']
+    words = [TOOLKIT, 'torchrun', f'--nnodes={len(hosts)}', f'--nproc_per_node={max(1, environment.gpus)}',
+             '--monitor_interval=0.5']
     if len(hosts) > 1:
         words += [f'--master_addr={environment.master()}', f'--master_port={MASTER_PORT}',
                   f'--node_rank={hosts.index(environment.current_host)}']
@@ -85,7 +79,7 @@ def mpi_options(text):
 def mpirun(environment):
     program = next((name for name in ('mpirun.openmpi', 'mpirun') if has_program(name)), None)
     missing = [] if program and has_program('orted') else ['openmpi-bin']
-    missing += [] if find('mpi4py') else ['python3-mpi4py']
+    missing += [] if has_module('mpi4py') else ['python3-mpi4py']
     if missing:
         raise Failure('This job asks for MPI (sagemaker_mpi_enabled), but Open MPI is not complete on this machine. '
                       f'On the server: apt-get install {" ".join(missing)}')
