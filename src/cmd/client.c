@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "cmd/process.h"
 #include "cmd/settings.h"
 #include "doc/json.h"
 #include "net/http.h"
@@ -48,6 +49,20 @@ static void read_end(void *owner)
 
 static const struct http_parser_events reading_events = { .head = read_head, .body = read_body, .end = read_end };
 
+/* Whoever ends beside the socket is started again by a supervisor that lives. */
+static bool is_supervised(const char *socket_path)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct process supervisor;
+
+    process_find(arena_printf(a, "%.*s/up.pid", (int)(strrchr(socket_path, '/') - socket_path), socket_path),
+                 &supervisor);
+    if (supervisor.fd < 0)
+        return false;
+    process_close(&supervisor);
+    return true;
+}
+
 static int connect_unix(const char *path, struct err *err)
 {
     struct sockaddr_un at = { .sun_family = AF_UNIX };
@@ -60,7 +75,10 @@ static int connect_unix(const char *path, struct err *err)
     if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) < 0) {
         if (errno == ENOENT || errno == ECONNREFUSED)
             return fail(err, ERR_UNAVAILABLE,
-                        "no server is running (nobody listens on %s); start it with `sagebrush up`", path);
+                        is_supervised(path)
+                            ? "the server is starting (nobody listens on %s yet); try again in a moment"
+                            : "no server is running (nobody listens on %s); start it with `sagebrush up`",
+                        path);
         if (errno == EACCES)
             return fail(err, ERR_DENIED, "%s belongs to another user; run this as the user who started the server",
                         path);

@@ -29,7 +29,8 @@
 #include "cmd/process.h"
 #include "net/loop.h"
 
-enum { SOCKET_FD = 3, GRACE_MS = 30000, STEADY_MS = 60000, DELAY_MAX_MS = 30000, READY_MS = 120000 };
+enum { SOCKET_FD = 3, GRACE_MS = 30000, STEADY_MS = 60000, DELAY_MAX_MS = 30000, READY_MS = 120000,
+       HOPELESS = 3, TAIL_BYTES = 2000 };
 
 /* One program. In the order of shutdown: the public door closes first. */
 struct child {
@@ -44,6 +45,8 @@ struct child {
 
 struct supervisor {
     const struct supervisor_config *config;
+    void (*ready)(const void *data, const char *why);
+    const void *ready_data;
     struct arena *arena;
     struct child children[2];
     int socket; /* the public one, listening */
@@ -111,6 +114,29 @@ static void start(struct supervisor *s, struct child *c)
     log_info("program.started", "name=%s pid=%d", c->name, (int)pid);
 }
 
+/* The last lines of its log; "" when they are on our standard error, where everybody has read them. */
+static const char *last_lines(struct supervisor *s, const struct child *c)
+{
+    const char *path = arena_printf(s->arena, "%s/%s.log", s->config->log_folder, c->name), *line;
+    _cleanup_fd_ int fd = s->config->log_folder ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END), from = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
+    char text[TAIL_BYTES + 1];
+    ssize_t n = fd < 0 ? 0 : pread(fd, text, TAIL_BYTES, from);
+
+    if (n <= 0)
+        return "";
+    text[text[n - 1] == '\n' ? n - 1 : n] = '\0';
+    line = from ? strchr(text, '\n') : NULL;
+    return arena_printf(s->arena, ". The end of its log:\n%s", line ? line + 1 : text);
+}
+
+/* It is tried again all the same; but who waits for the server to answer need not wait to the end. */
+static void tell_hopeless(struct supervisor *s, const struct child *c)
+{
+    s->ready(s->ready_data, arena_printf(s->arena, "%s has ended %d times in a row, and is started again until "
+                                                   "`sagebrush down`%s", c->name, c->failures, last_lines(s, c)));
+}
+
 /* Our own children leave an exit status; of adopted ones only the end can be seen. */
 static void ended(struct supervisor *s, struct child *c)
 {
@@ -125,6 +151,8 @@ static void ended(struct supervisor *s, struct child *c)
         log_warning("program.ended", "name=%s pid=%d", c->name, (int)c->process.pid);
     process_close(&c->process);
     c->failures = lived_ms >= STEADY_MS ? 0 : c->failures + 1;
+    if (c->failures == HOPELESS)
+        tell_hopeless(s, c);
     start_later(c, c->failures <= 1 ? 0 : c->failures > 6 ? DELAY_MAX_MS : INT64_C(1000) << (c->failures - 2));
 }
 
@@ -251,7 +279,7 @@ static int prepare(struct supervisor *s, struct err *err)
     return adopt(s, err);
 }
 
-static void say_ready(struct supervisor *s, void (*ready)(const void *, const char *), const void *data)
+static void say_ready(struct supervisor *s)
 {
     pid_t pid = fork();
     struct err err = { 0 };
@@ -266,10 +294,10 @@ static void say_ready(struct supervisor *s, void (*ready)(const void *, const ch
     close(s->socket);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    ready(data, supervisor_wait_ready(s->arena, s->config->run_folder, s->config->address, s->config->port, READY_MS,
-                                      &err) < 0
-                    ? err.text
-                    : NULL);
+    s->ready(s->ready_data, supervisor_wait_ready(s->arena, s->config->run_folder, s->config->address, s->config->port,
+                                                  READY_MS, &err) < 0
+                                ? err.text
+                                : NULL);
     _exit(0);
 }
 
@@ -291,6 +319,8 @@ int supervisor_run(struct arena *a, const struct supervisor_config *config,
 {
     struct supervisor s = {
         .config = config,
+        .ready = ready,
+        .ready_data = data,
         .arena = a,
         .children = {
             [DATA_PLANE] = { .name = "sagebrush-serve", .pid_name = "serve.pid", .has_socket = true },
@@ -305,7 +335,7 @@ int supervisor_run(struct arena *a, const struct supervisor_config *config,
     for (int i = CHILDREN - 1; i >= 0; i--)
         if (s.children[i].process.fd < 0)
             start(&s, &s.children[i]);
-    say_ready(&s, ready, data);
+    say_ready(&s);
     for (;;) {
         struct pollfd fds[CHILDREN + 1] = { { .fd = s.signals, .events = POLLIN } };
         int64_t wait_ms = 60000;

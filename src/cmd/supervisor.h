@@ -15,8 +15,8 @@ struct supervisor_config {
 };
 
 /* Returns after SIGTERM or SIGINT, when both programs have ended; what they had started in containers goes on. Fails
- * only before anything was started. 'ready' is called once, in a process of its own, with NULL when both answer, or
- * with why they do not. */
+ * only before anything was started. 'ready' is called in a process of its own, with NULL when both answer, or with why
+ * they do not; and in this one when a program ends at each start. */
 int supervisor_run(struct arena *, const struct supervisor_config *, void (*ready)(const void *data, const char *why),
                    const void *data, struct err *err);
 

@@ -3,7 +3,7 @@ import json
 import re
 import subprocess
 
-from conftest import SAGEBRUSH, wait_for
+from conftest import SAGEBRUSH, free_port, wait_for
 
 
 def status(server, *more):
@@ -76,3 +76,23 @@ def test_a_mistyped_image_is_answered_with_the_one_that_was_meant(aws, unique):
                    "its end", 0.1)
     assert "did you mean sagemaker-xgboost:1.7-1?" in job["FailureReason"], job["FailureReason"]
     assert "`sagebrush images`" in job["FailureReason"] and not re.search(r"[.:;,][.:;,]", job["FailureReason"])
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path):
+    """At once, with the end of the log; meanwhile it is neither running nor not."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "gpus.json").write_text('{"cordoned":')
+
+    def sagebrush(*words):
+        return subprocess.run([SAGEBRUSH, *words, "--data", data], capture_output=True, text=True, timeout=60)
+
+    up = sagebrush("up", "--daemon", "--port", str(free_port()), "--runtime", "process")
+    try:
+        assert up.returncode == 1 and "sagebrushd has ended 3 times in a row" in up.stderr
+        assert f"{data}/gpus.json, which says what GPUs are not to be given out, is no JSON" in up.stderr
+        now = sagebrush("status")
+        assert now.returncode == 3 and "the server is starting" in now.stdout and "no server is running" not in now.stdout
+    finally:
+        assert sagebrush("down").returncode == 0
+    assert "no server is running" in sagebrush("status").stdout
