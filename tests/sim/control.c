@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/events/events.h"
+#include "services/logs/logs.h"
 #include "sim.h"
 
 enum { STEPS_A_TURN = 64, PENDING = 8 };
@@ -27,7 +29,7 @@ static int assume_role(struct call *c, struct err *err)
 
 static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
 static const struct service_ops sts = { "sts", sts_ops };
-static const struct service_ops *const services[] = { &sagemaker_ops, &sts, NULL };
+static const struct service_ops *const services[] = { &sagemaker_ops, &sts, &events_ops, &logs_ops, NULL };
 
 /* Nearly full: some writes still fit, so that it also ends in the middle of a turn. */
 static bool is_full(void *context)
@@ -109,6 +111,8 @@ static int commit(void)
     result = engine_commit(w.engine, &err);
     if (result == 0)
         check_events();
+    else
+        w.platform.events_delivered = false;
     if (!w.dying && chance(F_DIE, 8)) {
         tell("the control plane dies after a commit");
         w.dying = true;
@@ -157,11 +161,14 @@ void control_start(void)
     const struct engine_world world = {
         .store = w.store, .clock = &w.clock, .rand = &w.rand, .runtime = w.runtime, .services = services,
         .kinds = sagemaker_kinds, .default_region = "us-east-1", .account = "111122223333", .boot_id = "boot",
-        .context = &w.platform,
+        .changed = events_of_change, .context = &w.platform,
     };
+    bool first = !w.deaths && !w.events_seen && !w.next_ms;
     struct err err = { 0 };
 
-    store_memory_full(w.store, is_full, NULL);
+    if (!first)
+        store_memory_full(w.store, is_full, NULL);
+    w.platform.events_delivered = false;
     /* Jobs alone may well wait for each other, and endpoints alone find no room; where there are both, a job would wait
      * for an endpoint without end. */
     w.fleet = fleet_of_slots(w.fleet_arena, "local",
@@ -174,6 +181,9 @@ void control_start(void)
     if (routes_new("/data", &w.platform.routes, &err) < 0 || engine_new(&world, &w.engine, &err) < 0 ||
         allocations_restore(w.engine, &err) < 0)
         broken("the control plane does not start: %s", err.text);
+    if (first)
+        listener_begin();
+    store_memory_full(w.store, is_full, NULL);
     restore_routes();
     w.next_ms = w.wall_ms;
     tell("the control plane is up");
@@ -228,6 +238,7 @@ static void turn(void)
 
     if (commit() < 0 && w.dying)
         return;
+    listener_move();
     allocations_turn(w.engine);
     w.passes += engine_reconcile(w.engine, STEPS_A_TURN, &w.next_ms);
     if (w.dying || (store_dirty(w.store) && commit() < 0)) {
@@ -237,6 +248,8 @@ static void turn(void)
     } else {
         w.jump_unseen = false;
     }
+    if (LISTENS && !w.platform.events_delivered && w.next_ms > w.wall_ms)
+        w.next_ms = w.wall_ms + (w.boot_ms < w.full_until_boot_ms ? 1000 : 0);
     if (allocations_due_ms(w.engine) < w.next_ms)
         w.next_ms = allocations_due_ms(w.engine);
     if (routes_changed(w.platform.routes))

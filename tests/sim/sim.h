@@ -115,6 +115,12 @@ void health_check_stop(const struct agent *); /* it is told to stop because its 
 void health_check_usage(const struct doc *interval, const struct agent *);
 void health_check_bill(const struct doc *usage, const struct row *job);
 
+/* listener.c: in every fifth story, who hears of all that training jobs become. */
+#define LISTENS (w.seed % 5 == 2)
+void listener_begin(void);
+void listener_move(void); /* between a commit and what is written next */
+void listener_check(struct arena *);
+
 /* plane.c: files in memory, and the data plane that reads them. */
 void plane_begin(void);
 void plane_move(void);

@@ -509,6 +509,7 @@ void user_check_all(void)
     check_world(a);
     check_usage(a);
     check_bills(a);
+    listener_check(a);
     for (int i = 0; i < JOBS; i++)
         if (w.jobs[i].exists == SURE)
             describe_job(&w.jobs[i]);

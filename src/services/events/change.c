@@ -21,7 +21,7 @@ struct announced {
     const char *describe, *name_member; /* of what tells by its Describe */
     const char *state_member;           /* told IN_THIS_FORM; NULL: as it is */
     bool times_are_text;                /* "1583831889050", not 1583831889050 */
-    bool end_told;                      /* it goes: that is told too */
+    bool end_told;                      /* that it goes, and has gone, is told too */
 };
 
 /* --- The detail --- */
@@ -187,9 +187,9 @@ static const struct announced announced[] = {
 
 static bool something_to_tell(const struct announced *k, const struct row *before, const struct row *after)
 {
-    if (!after)
-        return k->end_told;
-    return !before || strcmp(before->state, after->state) != 0 ||
+    if (!k->end_told && (!after || strcmp(after->state, "Deleting") == 0))
+        return false;
+    return !before || !after || strcmp(before->state, after->state) != 0 ||
            doc_count(before->status, transitions) != doc_count(after->status, transitions);
 }
 
