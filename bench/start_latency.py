@@ -57,13 +57,15 @@ def first_line(logs, name):
         return next((c for c in (clock_in(e["message"]) for e in events) if c), None)
 
 
-def job(sagemaker, logs, role, image, **more):
+def job(sagemaker, logs, role, image, keep=0, then=lambda name: None, **more):
+    """Milliseconds to the first line. 'keep': its KeepAlivePeriodInSeconds; 'then' is called with the job's name."""
     name = f"bench-{uuid.uuid4().hex[:12]}"
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
     began = time.time_ns() / 1e6
     sagemaker.create_training_job(
         TrainingJobName=name, RoleArn=role, AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
         OutputDataConfig={"S3OutputPath": "s3://bench/out"}, StoppingCondition={"MaxRuntimeInSeconds": 600},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}, **more)
+        ResourceConfig={**resources, "KeepAlivePeriodInSeconds": keep} if keep else resources, **more)
 
     def ended():
         state = sagemaker.describe_training_job(TrainingJobName=name)
@@ -72,7 +74,9 @@ def job(sagemaker, logs, role, image, **more):
     state = wait_for(ended, 60, f"the end of {name}", 0.05)
     if state["TrainingJobStatus"] != "Completed":
         raise SystemExit(f"{name}: {state['FailureReason']}")
-    return wait_for(lambda: first_line(logs, name), 10, f"the log of {name}", 0.05) - began
+    first = wait_for(lambda: first_line(logs, name), 10, f"the log of {name}", 0.05)
+    then(name)
+    return first - began
 
 
 def script_mode(s3):

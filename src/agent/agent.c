@@ -18,6 +18,7 @@
 #include "agent/serve.h"
 #include "agent/slurm_node.h"
 #include "agent/train.h"
+#include "agent/warm_box.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -28,6 +29,8 @@ enum { FOLDER_MS = 5000 };
 
 struct agent {
     struct loop *loop;
+    struct warm_box *warm; /* of one that was started without an order */
+    bool waiting;          /* there still is none */
     struct host *host;
     struct order order;
     struct report *report;
@@ -92,7 +95,12 @@ static void timer_due(struct loop_timer *timer)
 
 static void on_look(void *data, int number)
 {
-    step(data);
+    struct agent *g = data;
+
+    if (g->waiting)
+        warm_box_look(g->warm);
+    else
+        step(g);
 }
 
 static void on_end(void *data, int number)
@@ -152,6 +160,18 @@ static int refuse(struct arena *a, const char *folder, struct err *err)
     return result;
 }
 
+/* *ret stays NULL when none came. */
+static int wait_for_order(struct agent *g, struct arena *a, const char *folder, const struct doc **ret, struct err *err)
+{
+    if (warm_box_new(g->loop, folder, &g->warm, err) < 0)
+        return -1;
+    g->waiting = !warm_box_over(g->warm);
+    if (g->waiting)
+        loop_run(g->loop);
+    g->waiting = false;
+    return warm_box_ordered(g->warm) ? folder_read(a, folder, FOLDER_ORDER, ret, err) : 0;
+}
+
 static int run(struct agent *g, struct arena *a, const char *folder, struct err *err)
 {
     const struct doc *order, *before;
@@ -166,9 +186,14 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
     if (folder_read(a, folder, FOLDER_ORDER, &order, err) < 0 ||
         folder_read(a, folder, FOLDER_REPORT, &before, err) < 0)
         return -1;
-    if (!order)
-        return fail(err, ERR_NOT_FOUND, "%s has no order", folder);
     if (doc_is(before, "phase", "Ended"))
+        return 0;
+    if (loop_new(&g->loop, err) < 0 || loop_signal(g->loop, SIGUSR1, on_look, g, err) < 0 ||
+        loop_signal(g->loop, SIGTERM, on_end, g, err) < 0)
+        return -1;
+    if (!order && wait_for_order(g, a, folder, &order, err) < 0)
+        return -1;
+    if (!order)
         return 0;
     if (file_read(a, "/proc/sys/kernel/random/boot_id", 64, &boot_id, err) < 0)
         return -1;
@@ -176,12 +201,10 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
         order_read(order, &g->order, err) < 0)
         return refuse(a, folder, err);
     fresh = !before || doc_is(before, "phase", "Starting") || doc_is(before, "phase", "Downloading");
-    if (loop_new(&g->loop, err) < 0)
-        return -1;
-    if (loop_signal(g->loop, SIGUSR1, on_look, g, err) < 0 || loop_signal(g->loop, SIGTERM, on_end, g, err) < 0 ||
-        host_new(
+    if (host_new(
             &(struct host_options) {
-                .loop = g->loop, .folder = folder, .order = &g->order, .fresh = fresh, .happened = step, .data = g },
+                .loop = g->loop, .folder = folder, .order = &g->order, .fresh = fresh, .happened = step, .data = g,
+                .network = g->warm ? warm_box_network(g->warm, &g->order) : NULL },
             &g->host, err) < 0)
         return -1;
     world = host_world(g->host);
@@ -222,6 +245,7 @@ int main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN); /* until there is a loop to hear it: everything is looked at then */
     umask(022);
     if (!realpath(argv[1], folder)) {
         fprintf(stderr, "sagebrush-agent: %s: %s\n", argv[1], strerror(errno));
@@ -232,6 +256,7 @@ int main(int argc, char **argv)
         log_error("agent.failed", "folder=%s why=%s", folder, log_quote(a, err.text));
     host_free(g.host);
     report_free(g.report);
+    warm_box_free(g.warm);
     loop_free(g.loop);
     return r < 0 ? 1 : 0;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/api.h"
+#include "agent/cache.h"
 #include "agent/cargo.h"
 #include "agent/feeder.h"
 #include "agent/handover.h"
@@ -533,7 +534,8 @@ static int host_tidy(struct world *w, struct err *err)
     loop_watch_free(h->handover_watch);
     h->watch = h->handover_watch = NULL;
     uplink_wait(&h->uplink);
-    if (end_tunnel(h, err) < 0 || box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
+    if (end_tunnel(h, err) < 0 || box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0 ||
+        cache_keep(a, h->order, h->folder, h->ml, err) < 0)
         return -1;
     unlink(h->reserve);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
@@ -603,6 +605,8 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     h->check = (struct worker){ .loop = h->loop, .run = check, .done = tell, .data = h };
     h->prepare = (struct worker){ .loop = h->loop, .run = prepare, .done = tell, .data = h };
     h->save = (struct worker){ .loop = h->loop, .run = save, .done = tell, .data = h };
+    if (options->network)
+        h->uplink.network = *options->network;
     uplink_init(&h->uplink);
     infra_init(&h->infra);
     worker_init(&h->check);
@@ -623,7 +627,8 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         uplink_early(&h->uplink);
     /* Once the container was started these folders are its own, and it may have put links there. */
     if (box_look(h->arena, &h->box, &record, err) < 0 ||
-        (record.state == EXIT_NONE && ml_make(h->arena, h->order, h->ml, err) < 0)) {
+        (record.state == EXIT_NONE && (ml_make(h->arena, h->order, h->ml, err) < 0 ||
+                                       cache_place(h->arena, h->order, h->folder, h->ml, err) < 0))) {
         host_free(h);
         return -1;
     }

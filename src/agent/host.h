@@ -14,6 +14,7 @@ struct host_options {
     const char *folder;          /* absolute */
     const struct order *order;   /* lives longer */
     bool fresh;                  /* the container was not started yet: it will be */
+    const struct network *network; /* made before there was an order; NULL: it was not */
     void (*happened)(void *data); /* on the loop: something is to be looked at */
     void *data;
 };

@@ -108,28 +108,63 @@ static int find_program(const struct launch *l, struct arena *a, const char **re
     return 0;
 }
 
-int launch(struct arena *a, const struct launch *l, const struct box *box, struct err *err)
+/* Everything but the command. */
+static int fill_order(struct arena *a, const struct launch *l, struct box_order *o, struct err *err)
 {
     struct mounts *mounts = arena_new_of(a, struct mounts);
-    const char *program;
-    struct box_order o = { .image = l->image, .network = &l->uplink->network, .mounts = mounts->items,
-                           .host_name = l->order->host_name, .memory_bytes = l->order->memory_bytes,
-                           .cpu_weight = l->order->cpu_weight };
 
-    if (find_program(l, a, &program, err) < 0)
-        return -1;
+    *o = (struct box_order){ .image = l->image, .network = &l->uplink->network, .mounts = mounts->items,
+                             .host_name = l->order->host_name, .memory_bytes = l->order->memory_bytes,
+                             .cpu_weight = l->order->cpu_weight, .hosts = uplink_hosts(l->uplink, a) };
     add(mounts, (struct bundle_mount){ .source = l->ml, .at = "/opt/ml" });
     if (mount_channels(l, a, mounts, err) < 0)
         return -1;
     mount_checkpoints(l, mounts);
-    if (mount_endpoints(l, a, mounts, err) < 0 || mount_gpus(l, a, mounts, &o, err) < 0)
+    if (mount_endpoints(l, a, mounts, err) < 0 || mount_gpus(l, a, mounts, o, err) < 0)
         return -1;
-    o.mount_count = mounts->count;
+    o->mount_count = mounts->count;
     if (l->order->cpus > 0 && l->order->cpus < sysconf(_SC_NPROCESSORS_ONLN))
-        o.cpus = (double)l->order->cpus;
+        o->cpus = (double)l->order->cpus;
+    return 0;
+}
+
+int launch(struct arena *a, const struct launch *l, const struct box *box, struct err *err)
+{
+    const char *program;
+    struct box_order o;
+
+    if (find_program(l, a, &program, err) < 0 || fill_order(a, l, &o, err) < 0)
+        return -1;
     o.arguments = ml_command(a, l->order, l->image, program);
     o.environment = ml_environment(a, l->order, l->image, l->process ? l->ml : NULL,
                                    l->process && !order_ends(l->order) ? l->uplink->port : 0);
-    o.hosts = uplink_hosts(l->uplink, a);
     return box_start(a, box, &o, err);
+}
+
+static bool is_simple(const struct launch *l, struct arena *a)
+{
+    struct err ignored;
+    struct channel c;
+
+    for (size_t i = 0; i < list_count(l->order->channels); i++)
+        if (channel_read(a, l->order, l->order->channels->items[i], &c, &ignored) < 0 || c.mode == CHANNEL_FAST ||
+            c.mode == CHANNEL_FOLDER)
+            return false;
+    return !list_count(l->order->gpus);
+}
+
+int launch_prepare(struct arena *a, const struct launch *l, const struct box *box, struct err *err)
+{
+    static const char toolkit[] = "sagebrush-toolkit";
+    bool helps = l->image->kind == IMAGE_HOST && strcmp(l->image->program, toolkit) == 0;
+    const char *helper[] = { NULL, "wait", NULL };
+    struct box_order o;
+
+    if (!is_simple(l, a))
+        return 0;
+    if (find_program(l, a, &helper[0], err) < 0 || fill_order(a, l, &o, err) < 0)
+        return -1;
+    o.arguments = (const char *const[]){ NULL };
+    o.environment = ml_environment(a, l->order, l->image, NULL, 0);
+    return box_prepare(a, box, &o, helps ? helper : (const char *const[]){ NULL }, err);
 }

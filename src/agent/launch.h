@@ -19,6 +19,10 @@ struct launch {
     const struct gpu_monitor *gpus; /* NULL: it has none */
 };
 
+/* Makes the container of an order that may come: one like this then only has to be woken by its launch(). Where that
+ * cannot be (GPUs, mounts that a process serves) nothing is done. */
+int launch_prepare(struct arena *, const struct launch *, const struct box *, struct err *err);
+
 /* ERR_INVALID: it can never start. */
 int launch(struct arena *, const struct launch *, const struct box *, struct err *err);
 

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "doc/json.h"
+#include "run/folder.h"
 #include "run/gpu_files.h"
 
 static const char *const train_folders[] = {
@@ -333,6 +334,9 @@ const char *const *ml_environment(struct arena *a, const struct order *o, const 
         add(&e, "TRAINING_JOB_ARN", o->job_arn);
         add(&e, "SAGEMAKER_METRICS_DIRECTORY", process ? arena_printf(a, "%s/output/metrics/sagemaker", base)
                                                        : "/opt/ml/output/metrics/sagemaker");
+        if (o->warm_pool)
+            add(&e, "SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY",
+                arena_printf(a, "%s/" FOLDER_ML_CACHE, process ? base : "/opt/ml"));
     }
     /* Isolated containers have neither network nor credentials. */
     if (!o->isolated && !process) {

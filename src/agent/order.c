@@ -26,6 +26,7 @@ static const struct doc_field fields[] = {
     DOC_BOOL(struct order, spot, "spot"),
     DOC_BOOL(struct order, infra_check, "infra_check"),
     DOC_INT(struct order, quiet_after_s, "quiet_after_s"),
+    DOC_BOOL(struct order, warm_pool, "warm_pool"),
     DOC_INT(struct order, max_runtime_s, "max_runtime_s"),
     DOC_INT(struct order, notice_s, "notice_s"),
     DOC_INT(struct order, cpus, "limits.cpus"),

@@ -204,10 +204,11 @@ static void watch(struct train *t, struct arena *a, const struct exit_record *re
     note_quiet(t, w->quiet(w, a));
     if (end_overfull(t, a, next_ms))
         return;
-    /* Boot time of this boot: the container's start as wall time may have been jumped over since. */
+    /* Boot time of this boot: the container's start as wall time may have been jumped over since. An init that has only
+     * just claimed its folder has not said when. */
     if (!member(t, "_started_boot_ms"))
         report_set_int(t->report, "_started_boot_ms",
-                       boot_ms - (now_ms > record->started_ms ? now_ms - record->started_ms : 0));
+                       boot_ms - (record->started_ms && now_ms > record->started_ms ? now_ms - record->started_ms : 0));
     if (t->order->max_runtime_s) {
         wait_ms = member(t, "_started_boot_ms") + t->order->max_runtime_s * 1000 - boot_ms;
         overrun = wait_ms <= 0;

@@ -37,7 +37,7 @@ static void *early_thread(void *data)
 
 void uplink_early(struct uplink *u)
 {
-    if (u->process)
+    if (u->process || u->network.namespace_path)
         return;
     u->early.arena = arena_new();
     u->early.result = -1;

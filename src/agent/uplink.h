@@ -7,7 +7,7 @@
 #include "agent/order.h"
 #include "run/network.h"
 
-/* Zeroed but for these, then uplink_init(). */
+/* Zeroed but for these, and 'network' where it was made before, then uplink_init(). */
 struct uplink {
     const struct order *order; /* lives longer, as does the folder */
     const char *folder;        /* of the agent */

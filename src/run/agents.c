@@ -162,13 +162,28 @@ static bool report_ended(const struct doc *report)
     return doc_is(report, "phase", "Ended");
 }
 
+/* The order as the agent reads it. Not durable: who was not told that it is started asks again. */
+static int write_order(struct arena *a, struct agents *g, const char *name, const char *kind, const char *file,
+                       const struct doc *order, struct err *err)
+{
+    struct doc *d = doc_map(a);
+
+    doc_merge(a, d, order);
+    doc_set_string(a, d, "name", name);
+    doc_set_string(a, d, "runtime", kind);
+    doc_set_string(a, d, "data_folder", g->config.data_folder);
+    doc_set_string(a, d, "run_folder", g->config.run_folder);
+    doc_set_string(a, d, "archives_folder", g->config.archives_folder);
+    doc_set_integer(a, d, "checkpoint_bytes_per_s", g->config.checkpoint_bytes_per_s);
+    return folder_write(a, folder_of(a, g, name), file, d, false, err);
+}
+
 int agents_accept(struct runtime *rt, const char *name, const char *kind, const struct doc *order, struct err *err)
 {
     struct agents *g = agents_of(rt);
     _cleanup_arena_ struct arena *a = arena_new();
     const char *folder = folder_of(a, g, name);
     const struct doc *there;
-    struct doc *d;
 
     if (!name_is_good(name))
         return fail(err, ERR_INVALID, "\"%.100s\" cannot be the name of an agent", name);
@@ -180,16 +195,7 @@ int agents_accept(struct runtime *rt, const char *name, const char *kind, const 
         rmdir(folder);
         return -1;
     }
-    d = doc_map(a);
-    doc_merge(a, d, order);
-    doc_set_string(a, d, "name", name);
-    doc_set_string(a, d, "runtime", kind);
-    doc_set_string(a, d, "data_folder", g->config.data_folder);
-    doc_set_string(a, d, "run_folder", g->config.run_folder);
-    doc_set_string(a, d, "archives_folder", g->config.archives_folder);
-    doc_set_integer(a, d, "checkpoint_bytes_per_s", g->config.checkpoint_bytes_per_s);
-    /* Not durable: who was not told that it is started asks again. */
-    return folder_write(a, folder, FOLDER_ORDER, d, false, err);
+    return write_order(a, g, name, kind, FOLDER_ORDER, order, err);
 }
 
 static int agents_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
@@ -198,14 +204,58 @@ static int agents_start(struct runtime *rt, const char *name, const struct doc *
     _cleanup_arena_ struct arena *a = arena_new();
     const char *folder = folder_of(a, g, name);
     const struct doc *report;
+    bool waits;
     pid_t pid;
 
+    /* One that was there before waits for this order: it looks at once. */
+    waits = !path_exists(arena_printf(a, "%s/" FOLDER_ORDER, folder));
     if (agents_accept(rt, name, g->driver->kind, order, err) < 0)
         return -1;
     reap(g);
     if (agent_alive(a, folder, &pid, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &report, err) < 0)
         return -1;
+    if (pid && waits)
+        return lock_signal(agent_lock(a, folder), SIGUSR1, err);
     return pid || report_ended(report) ? 0 : spawn_agent(a, g, name, err);
+}
+
+/* What the instance before has left of the cache; what it has made of it may be no folder. */
+static int take_cache(struct arena *a, struct agents *g, const char *from, const char *folder, struct err *err)
+{
+    const char *cache = arena_printf(a, "%s/" FOLDER_CACHE, folder_of(a, g, from));
+    const char *to = arena_printf(a, "%s/" FOLDER_CACHE, folder);
+    struct stat st;
+
+    if (!name_is_good(from) || lstat(cache, &st) < 0 || !S_ISDIR(st.st_mode))
+        return 0;
+    return rename(cache, to) < 0 && errno != ENOENT ? fail_errno(err, errno, "rename %s", cache) : 0;
+}
+
+static int agents_prepare(struct runtime *rt, const char *name, const struct doc *order, const char *from,
+                          struct err *err)
+{
+    struct agents *g = agents_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *folder = folder_of(a, g, name);
+    const struct doc *warm;
+    pid_t pid;
+
+    if (!name_is_good(name))
+        return fail(err, ERR_INVALID, "\"%.100s\" cannot be the name of an agent", name);
+    if (path_exists(arena_printf(a, "%s/" FOLDER_ORDER, folder)))
+        return 0;
+    if (folder_make(folder, 0700, err) < 0 || folder_read(a, folder, FOLDER_WARM, &warm, err) < 0 ||
+        take_cache(a, g, from, folder, err) < 0)
+        return -1;
+    /* Its agent was started, and prepares as long as it lives: one that died is not worth another. */
+    if (warm)
+        return 0;
+    if (write_order(a, g, name, g->driver->kind, FOLDER_WARM, order, err) < 0)
+        return -1;
+    reap(g);
+    if (g->driver->process || agent_alive(a, folder, &pid, err) < 0)
+        return g->driver->process ? 0 : -1;
+    return pid ? 0 : spawn_agent(a, g, name, err);
 }
 
 static const struct doc *or_empty(struct arena *a, const struct doc *d)
@@ -329,6 +379,14 @@ static int agents_recommend(struct runtime *rt, const char *name, int64_t at_ms,
     return folder_write(a, folder, FOLDER_REBALANCE, d, false, err);
 }
 
+/* Nothing runs there: its agent removes what it has prepared, which takes longer than the control plane may stand. */
+static int end_waiting(struct runtime *rt, const char *name, struct err *err)
+{
+    if (agents_stop(rt, name, 0, "nothing is to be started here", err) < 0)
+        return -1;
+    return fail(err, ERR_CONFLICT, "%s is on its way out", name);
+}
+
 static int agents_forget(struct runtime *rt, const char *name, struct err *err)
 {
     struct agents *g = agents_of(rt);
@@ -347,6 +405,8 @@ static int agents_forget(struct runtime *rt, const char *name, struct err *err)
         if (agent_alive(a, folder, &pid, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &report, err) < 0 ||
             box_look(a, &box, &record, err) < 0)
             return -1;
+        if (pid && !path_exists(arena_printf(a, "%s/" FOLDER_ORDER, folder)))
+            return end_waiting(rt, name, err);
         if (record.state == EXIT_RUNNING || (pid && !report_ended(report)))
             return fail(err, ERR_CONFLICT, "%s still runs", name);
         /* Its last report is written: what it still does is done here as well. */
@@ -401,9 +461,11 @@ static int agents_list(struct runtime *rt, struct arena *arena, const char *cons
 static int agents_order(struct runtime *rt, struct arena *arena, const char *name, const struct doc **ret_order,
                         struct err *err)
 {
+    const char *folder = folder_of(arena, agents_of(rt), name);
     const struct doc *order;
 
-    if (folder_read(arena, folder_of(arena, agents_of(rt), name), FOLDER_ORDER, &order, err) < 0)
+    if (folder_read(arena, folder, FOLDER_ORDER, &order, err) < 0 ||
+        (!order && folder_read(arena, folder, FOLDER_WARM, &order, err) < 0))
         return -1;
     *ret_order = order ? order : doc_map(arena);
     return 0;
@@ -550,6 +612,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
     }
     g->base = (struct runtime){ .kind = driver->kind,
                                  .start = agents_start,
+                                 .prepare = agents_prepare,
                                  .inspect = agents_inspect,
                                  .stop = agents_stop,
                                  .recommend = agents_recommend,

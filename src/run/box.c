@@ -3,9 +3,9 @@
  * killed one waits for both, and then looks what they left. */
 #include "run/box.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -14,26 +14,21 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/program.h"
 #include "base/str.h"
-#include "doc/json.h"
+#include "run/box_bundle.h"
+#include "run/box_wait.h"
 #include "run/cgroup.h"
-#include "run/hostimage.h"
 #include "run/mount.h"
-
-#define INIT_PATH "/run/sagebrush/init"
 
 enum {
     START_WAIT_MS = 60000,
     SMALL_FILE = 1 << 20,
     LEAST_ROOM_BYTES = 4 << 20,
-    LEAST_PROCESSES = 4096,
-    MOST_PROCESSES = 16384,
 };
 
 static const char *const runc_environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -149,183 +144,6 @@ static int runc_delete(struct arena *a, const struct box *b, struct err *err)
     return 0;
 }
 
-static int write_text(const char *path, const char *text, struct err *err)
-{
-    _cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-
-    if (fd < 0)
-        return fail_errno(err, errno, "create %s", path);
-    return fd_write_all(fd, text, strlen(text), err);
-}
-
-/* /etc/hosts, /etc/hostname and /etc/resolv.conf, in 'folder'. */
-static int write_names(struct arena *a, const struct box_order *o, const char *folder, struct err *err)
-{
-    _cleanup_buf_ struct buf b = { 0 };
-    struct err ignored;
-    struct str resolv;
-
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return fail_errno(err, errno, "mkdir %s", folder);
-    buf_append_str(&b, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
-    for (int i = 0; o->hosts[i]; i++)
-        buf_printf(&b, "%s\n", o->hosts[i]);
-    if (write_text(arena_printf(a, "%s/hosts", folder), b.data, err) < 0 ||
-        write_text(arena_printf(a, "%s/hostname", folder), arena_printf(a, "%s\n", o->host_name), err) < 0)
-        return -1;
-    /* A resolver on the host's loopback is out of reach in there; systemd keeps the real ones here. */
-    if (file_read(a, "/run/systemd/resolve/resolv.conf", SMALL_FILE, &resolv, &ignored) < 0 &&
-        file_read(a, "/etc/resolv.conf", SMALL_FILE, &resolv, &ignored) < 0)
-        resolv = STR("");
-    return write_text(arena_printf(a, "%s/resolv.conf", folder), str_dup(a, resolv), err);
-}
-
-/* Processes and threads of one container: enough for every core of a big machine to have data loaders with threads of
- * their own, and never so many that the jobs of a machine take the kernel's last. */
-static int64_t process_limit(struct arena *a)
-{
-    struct err ignored;
-    struct str text;
-    int64_t all;
-
-    if (file_read(a, "/proc/sys/kernel/pid_max", 64, &text, &ignored) < 0 || !str_to_int64(str_trim(text), &all))
-        return LEAST_PROCESSES;
-    all /= 8;
-    return all < LEAST_PROCESSES ? LEAST_PROCESSES : all > MOST_PROCESSES ? MOST_PROCESSES : all;
-}
-
-/* The id of 'name' in the third field of a file like passwd in the image; false: not there. */
-static bool find_id(struct arena *a, const char *root, const char *file, struct str name, int64_t *ret_id,
-                    int64_t *ret_group)
-{
-    _cleanup_fd_ int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
-    struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_IN_ROOT };
-    struct err ignored;
-    struct str text, line;
-
-    fd = (int)syscall(SYS_openat2, folder, file, &how, sizeof how);
-    if (fd < 0 || fd_read_all(a, fd, SMALL_FILE, &text, &ignored) < 0)
-        return false;
-    while (text.size) {
-        struct str field, id, group, rest;
-
-        if (!str_cut(text, '\n', &line, &text)) {
-            line = text;
-            text.size = 0;
-        }
-        if (!str_cut(line, ':', &field, &rest) || !str_cut(rest, ':', &group, &rest) || !str_cut(rest, ':', &id, &rest))
-            continue;
-        if (!str_eq(field, name) && !str_eq(id, name))
-            continue;
-        if (!str_cut(rest, ':', &group, &rest))
-            group = rest;
-        if (!str_to_int64(id, ret_id))
-            continue;
-        if (!str_to_int64(group, ret_group))
-            *ret_group = 0;
-        return true;
-    }
-    return false;
-}
-
-/* "user", "user:group", names or numbers -> "uid:gid"; NULL is root. */
-static int user_of(struct arena *a, const struct box *b, const struct image *image, const char **ret, struct err *err)
-{
-    struct str user = str_of(image->user), group = { 0 };
-    const char *root = arena_printf(a, "%s/root", b->folder);
-    int64_t uid = 0, gid = 0, ignored;
-
-    *ret = NULL;
-    if (!*image->user)
-        return 0;
-    str_cut(str_of(image->user), ':', &user, &group);
-    if (!find_id(a, root, "etc/passwd", user, &uid, &gid) && !str_to_int64(user, &uid))
-        return fail(err, ERR_INVALID, "The image runs as the user \"%s\", which its /etc/passwd does not have.",
-                    image->user);
-    if (group.size && !find_id(a, root, "etc/group", group, &gid, &ignored) && !str_to_int64(group, &gid))
-        return fail(err, ERR_INVALID, "The image runs as the user \"%s\", whose group its /etc/group does not have.",
-                    image->user);
-    if (uid || gid)
-        *ret = arena_printf(a, "%lld:%lld", (long long)uid, (long long)gid);
-    return 0;
-}
-
-enum { OWN_MOUNTS = HOSTIMAGE_MOUNTS + 8 };
-
-/* A program of ours stands for many images, and has to know for which. */
-static const char *const *environment_of(struct arena *a, const struct box_order *o)
-{
-    size_t count = 0;
-    const char **environment;
-
-    if (o->image->kind != IMAGE_HOST)
-        return o->environment;
-    while (o->environment[count])
-        count++;
-    environment = arena_array_of(a, const char *, count + 2);
-    memcpy(environment, o->environment, count * sizeof *environment);
-    environment[count] = arena_printf(a, "SAGEBRUSH_IMAGE=%s", o->image->title);
-    return environment;
-}
-
-/* The root folder with everything in it, and config.json. */
-static int make_bundle(struct arena *a, const struct box *b, const struct box_order *o, struct err *err)
-{
-    const char *root = arena_printf(a, "%s/root", b->folder), *init, *program, *user, **arguments;
-    struct bundle_mount *mounts = arena_array_of(a, struct bundle_mount, (size_t)(OWN_MOUNTS + o->mount_count));
-    struct bundle bundle = {
-        .root = root, .environment = environment_of(a, o), .host_name = o->host_name, .mounts = mounts,
-        .network_namespace = o->network->namespace_path, .cgroup_path = cgroup_path(a, b->name),
-        .pids = process_limit(a), .memory_bytes = o->memory_bytes, .cpu_weight = o->cpu_weight, .cpus = o->cpus,
-        .devices = o->devices, .device_count = o->device_count,
-    };
-    char *text;
-    int count = 0, n = 0;
-
-    if (o->image->kind == IMAGE_HOST) {
-        if (hostimage_make(a, b->images, b->folder, mounts, &count, err) < 0 ||
-            write_names(a, o, arena_printf(a, "%s/etc", root), err) < 0 ||
-            program_path(a, o->image->program, &program, err) < 0)
-            return -1;
-        mounts[count++] = (struct bundle_mount){ .source = program,
-                                                  .at = arena_printf(a, "/opt/sagebrush/%s", o->image->program),
-                                                  .read_only = true };
-    } else {
-        const char *upper = arena_printf(a, "%s/upper", b->folder), *work = arena_printf(a, "%s/work", b->folder);
-        const char *etc = arena_printf(a, "%s/etc", b->folder);
-        static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
-
-        if (folder_make(root, 0755, err) < 0 || folder_make(upper, 0755, err) < 0 || folder_make(work, 0755, err) < 0 ||
-            mount_overlay(o->image->layers, o->image->layer_count, upper, work, root, err) < 0 ||
-            write_names(a, o, etc, err) < 0)
-            return -1;
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            mounts[count++] = (struct bundle_mount){ .source = arena_printf(a, "%s/%s", etc, names[i]),
-                                                     .at = arena_printf(a, "/etc/%s", names[i]) };
-    }
-    if (program_path(a, "sagebrush-init", &init, err) < 0 || user_of(a, b, o->image, &user, err) < 0)
-        return -1;
-    mounts[count++] = (struct bundle_mount){ .source = init, .at = INIT_PATH, .read_only = true };
-    for (int i = 0; i < o->mount_count; i++)
-        mounts[count++] = o->mounts[i];
-    bundle.mount_count = count;
-
-    while (o->arguments[n])
-        n++;
-    arguments = arena_array_of(a, const char *, (size_t)n + 5);
-    count = 0;
-    arguments[count++] = INIT_PATH;
-    if (user) {
-        arguments[count++] = "--user";
-        arguments[count++] = user;
-    }
-    arguments[count++] = o->image->working_folder;
-    memcpy(arguments + count, o->arguments, sizeof *arguments * (size_t)n);
-    bundle.arguments = arguments;
-    text = bundle_json(a, &bundle);
-    return write_text(arena_printf(a, "%s/config.json", b->folder), text, err);
-}
-
 /* Descriptors 0 to 6 of init and of the runc that starts it. */
 struct start_fds {
     int folder, output, ready[2], lock, log;
@@ -386,11 +204,10 @@ static int start_process(struct arena *a, const struct box *b, const struct box_
     arguments[1] = "--process";
     arguments[2] = o->image->working_folder;
     memcpy(arguments + 3, o->arguments, sizeof *arguments * (size_t)n);
-    return spawn(arguments, environment_of(a, o), fds, 7, &pid, err);
+    return spawn(arguments, box_environment(a, o), fds, 7, &pid, err);
 }
 
-static int start_container(struct arena *a, const struct box *b, const struct box_order *o, struct start_fds *f,
-                           struct err *err)
+static int run_container(struct arena *a, const struct box *b, struct start_fds *f, struct err *err)
 {
     const int fds[] = { -1, f->log, f->log, f->folder, f->output, f->ready[1], f->lock };
     const char *const arguments[] = { "runc", "--root", runc_root(a, b), "run", "--detach", "--no-new-keyring",
@@ -398,15 +215,57 @@ static int start_container(struct arena *a, const struct box *b, const struct bo
     int code;
     pid_t pid;
 
-    /* What a runc that was killed in the middle has left; the lock says that no other is at work. */
-    if (runc_delete(a, b, err) < 0 || make_bundle(a, b, o, err) < 0)
-        return -1;
     if (spawn(arguments, runc_environment, fds, 7, &pid, err) < 0)
         return -1;
     code = wait_for(pid);
     if (code == 0)
         return 0;
     return fail(err, ERR_INTERNAL, "the container cannot be started: %s", runc_words(a, b));
+}
+
+/* Pid 1 with the command of the order. */
+static int arguments_of(struct arena *a, const struct box *b, const struct box_order *o, const char *const **ret,
+                        struct err *err)
+{
+    const char *user, **arguments;
+    int count = 0, n = 0;
+
+    if (box_user(a, b, o->image, &user, err) < 0)
+        return -1;
+    while (o->arguments[n])
+        n++;
+    arguments = arena_array_of(a, const char *, (size_t)n + 5);
+    arguments[count++] = BOX_INIT;
+    if (user) {
+        arguments[count++] = "--user";
+        arguments[count++] = user;
+    }
+    arguments[count++] = o->image->working_folder;
+    memcpy(arguments + count, o->arguments, sizeof *arguments * (size_t)n);
+    *ret = arguments;
+    return 0;
+}
+
+static int write_config(struct arena *a, const struct box *b, const struct box_order *o, const char *const *arguments,
+                        struct err *err)
+{
+    char *text;
+
+    if (box_config(a, b, o, arguments, box_environment(a, o), &text, err) < 0)
+        return -1;
+    return box_write(arena_printf(a, "%s/config.json", b->folder), str_of(text), err);
+}
+
+static int start_container(struct arena *a, const struct box *b, const struct box_order *o, struct start_fds *f,
+                           struct err *err)
+{
+    const char *const *arguments;
+
+    /* What a runc that was killed in the middle has left; the lock says that no other is at work. */
+    if (runc_delete(a, b, err) < 0 || box_lay_root(a, b, o, err) < 0 || arguments_of(a, b, o, &arguments, err) < 0 ||
+        write_config(a, b, o, arguments, err) < 0)
+        return -1;
+    return run_container(a, b, f, err);
 }
 
 int box_start(struct arena *a, const struct box *b, const struct box_order *o, struct err *err)
@@ -417,6 +276,8 @@ int box_start(struct arena *a, const struct box *b, const struct box_order *o, s
 
     if (r == 0)
         r = exit_record_read(a, box_folder(a, b), &record, err);
+    if (r == 0 && record.state == EXIT_NONE && !b->process)
+        r = box_wake(a, b, o, &record, err);
     if (r == 0 && record.state == EXIT_NONE) {
         r = b->process ? start_process(a, b, o, &f, err) : start_container(a, b, o, &f, err);
         if (r == 0) {
@@ -426,6 +287,33 @@ int box_start(struct arena *a, const struct box *b, const struct box_order *o, s
                 r = fail(err, ERR_INTERNAL, "the container's init did not start: %s", runc_words(a, b));
         }
     }
+    close_start_fds(&f);
+    return r;
+}
+
+int box_prepare(struct arena *a, const struct box *b, const struct box_order *o, const char *const *helper,
+                struct err *err)
+{
+    struct start_fds f = { -1, -1, { -1, -1 }, -1, -1 };
+    const char *const *arguments;
+    struct exit_record record;
+    int r = open_start_fds(a, b, &f, err);
+
+    assert(!b->process);
+    if (r == 0)
+        r = exit_record_read(a, box_folder(a, b), &record, err);
+    if (r == 0 && (record.state != EXIT_NONE || box_waits(a, b)))
+        goto out;
+    if (r < 0 || runc_delete(a, b, err) < 0 || box_lay_root(a, b, o, err) < 0)
+        r = -1;
+    else
+        r = box_note_waiting(a, b, o, helper, &arguments, err) < 0 || write_config(a, b, o, arguments, err) < 0 ||
+            run_container(a, b, &f, err) < 0 ? -1 : 0;
+    if (r == 0)
+        wait_ready(&f);
+    if (r == 0 && !box_waits(a, b))
+        r = fail(err, ERR_INTERNAL, "the container's init does not wait: %s", runc_words(a, b));
+out:
     close_start_fds(&f);
     return r;
 }

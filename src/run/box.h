@@ -48,6 +48,13 @@ struct box_order {
  * already ended. ERR_INVALID: it can never start, the text is for the user. */
 int box_start(struct arena *, const struct box *, const struct box_order *, struct err *err);
 
+/* Makes the container of an order whose command is not known yet: it waits, and a box_start() of an order that differs
+ * in nothing but command, environment and names of hosts only wakes it; of another, it starts its own. 'helper' (the
+ * program and its arguments, NULL-terminated; may be empty) is a process that stands by to become the command, where
+ * that is the same program. Waiting or started already is fine. Not of a process. */
+int box_prepare(struct arena *, const struct box *, const struct box_order *, const char *const *helper,
+                struct err *err);
+
 int box_look(struct arena *, const struct box *, struct exit_record *ret, struct err *err);
 
 enum box_signal { BOX_TERMINATE, BOX_KILL };

@@ -9,12 +9,18 @@
 #include "doc/doc.h"
 
 #define FOLDER_ORDER  "order.json"
+#define FOLDER_WARM   "warm.json" /* an order that may come, or one like it */
 #define FOLDER_STOP   "stop.json"
 #define FOLDER_REBALANCE "rebalance.json"
 #define FOLDER_REPORT "report.json"
 #define FOLDER_AGENT  "agent.pid" /* locked by the agent as long as it lives */
 #define FOLDER_LOG    "agent.log"
 #define FOLDER_OUTPUT "stdout"
+
+/* The persistent cache of a warm pool: below /opt/ml while a container has it, and here from its end on until the next
+ * instance takes it. */
+#define FOLDER_CACHE    "cache"
+#define FOLDER_ML_CACHE "sagemaker/warmpoolcache"
 
 /* *ret is NULL when there is no such file, or when a power failure left it torn. */
 int folder_read(struct arena *, const char *folder, const char *file, const struct doc **ret, struct err *err);

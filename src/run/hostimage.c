@@ -158,20 +158,23 @@ static int overlay(struct arena *a, const char *images, const char *folder, stru
     return mount_overlay(&template, 1, upper, work, root, err);
 }
 
-int hostimage_make(struct arena *a, const char *images, const char *folder, struct bundle_mount *ret, int *ret_count,
-                   struct err *err)
+int hostimage_make(struct arena *a, const char *images, const char *folder, struct err *err)
 {
-    const char *root = arena_printf(a, "%s/root", folder);
     struct err no_overlay;
-    int count = 0;
 
     /* An upper folder that is itself on an overlay, as inside another container, cannot be had. */
-    if (overlay(a, images, folder, &no_overlay) < 0 && fill(a, root, err) < 0)
+    if (overlay(a, images, folder, &no_overlay) < 0 && fill(a, arena_printf(a, "%s/root", folder), err) < 0)
         return -1;
+    return 0;
+}
+
+int hostimage_mounts(struct arena *a, const char *folder, struct bundle_mount *ret)
+{
+    int count = 0;
+
     for (size_t i = 0; i < sizeof bound / sizeof *bound; i++)
         if (access(bound[i], F_OK) == 0)
             ret[count++] = (struct bundle_mount){ .source = bound[i], .at = bound[i], .read_only = true };
-    ret[count++] = (struct bundle_mount){ .source = arena_printf(a, "%s/.local", root), .at = "/usr/local" };
-    *ret_count = count;
-    return 0;
+    ret[count++] = (struct bundle_mount){ .source = arena_printf(a, "%s/root/.local", folder), .at = "/usr/local" };
+    return count;
 }

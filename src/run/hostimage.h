@@ -9,10 +9,11 @@
 #include "base/err.h"
 #include "run/bundle.h"
 
-/* Makes <folder>/root (again is fine) and gives the mounts that fill it; room for HOSTIMAGE_MOUNTS. What all containers
- * share is kept in 'images'. */
+/* Makes <folder>/root; again is fine. What all containers share is kept in 'images'. */
+int hostimage_make(struct arena *, const char *images, const char *folder, struct err *err);
+
+/* The mounts that fill it: how many. Room for HOSTIMAGE_MOUNTS. */
 enum { HOSTIMAGE_MOUNTS = 24 };
-int hostimage_make(struct arena *, const char *images, const char *folder, struct bundle_mount *ret, int *ret_count,
-                   struct err *err);
+int hostimage_mounts(struct arena *, const char *folder, struct bundle_mount *ret);
 
 #endif

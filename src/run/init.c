@@ -1,6 +1,7 @@
 /* init.c - sagebrush-init: pid 1 of a container.
  *
  * usage: sagebrush-init [--process] [--user UID:GID] FOLDER COMMAND [ARGUMENT...]
+ *        sagebrush-init --wait [HELPER [ARGUMENT...]]
  *
  * Starts the command in FOLDER, reaps everybody, passes SIGTERM on to the command, and writes what became of it to
  * the folder that is open as descriptor 3 - a descriptor, so that the container needs no mount that its programs
@@ -10,7 +11,11 @@
  *
  * The command runs at most once a folder, whoever starts a second init: the lock and 'started' see to it. SIGUSR2
  * means: end now. Then everything here is killed and the record is still written. With --process there is no
- * namespace around us, and only the command's own processes are killed. */
+ * namespace around us, and only the command's own processes are killed.
+ *
+ * With --wait the command comes later, in the file 'command' (run/waiting.h), and SIGUSR1 says that it is there. Until
+ * then a lock on 'waiting' is held, nothing is claimed, and a helper may stand by: a process that gets the command
+ * through its standard input and becomes it, when the command is the helper's own program. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +32,7 @@
 #include <unistd.h>
 
 #include "run/exitrecord.h"
+#include "run/init_wait.h"
 
 enum { EXIT_TWICE = 125 /* this folder's command has been started before */, RESERVE_BYTES = 16384 };
 
@@ -147,10 +153,9 @@ static const char *user_of(const char *text, uid_t *ret_uid, gid_t *ret_gid)
     return NULL;
 }
 
-/* Never returns. What goes wrong is told through 'pipe', as text. */
-static void run_command(int pipe, const char *folder, char **argv, uid_t uid, gid_t gid)
+/* What the child of a fork does before it becomes something else. */
+static void leave_init(void)
 {
-    char why[256];
     sigset_t none;
 
     sigemptyset(&none);
@@ -162,6 +167,14 @@ static void run_command(int pipe, const char *folder, char **argv, uid_t uid, gi
     close(INIT_FD_FOLDER);
     setpgid(0, 0);
     prctl(PR_SET_DUMPABLE, 1);
+}
+
+/* Never returns. What goes wrong is told through 'pipe', as text. */
+static void run_command(int pipe, const char *folder, char **argv, uid_t uid, gid_t gid)
+{
+    char why[256];
+
+    leave_init();
     if (chdir(folder) < 0)
         snprintf(why, sizeof why, "cannot enter the working directory: %s", strerror(errno));
     else if ((uid || gid) && (setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(uid) < 0))
@@ -207,8 +220,11 @@ int main(int argc, char **argv)
     const char *bad = NULL;
     char problem[256] = "";
     int at = 1, pipes[2], status = 0;
+    bool waits = false;
     uid_t uid = 0;
     gid_t gid = 0;
+    struct helper helper = { 0 };
+    struct command c;
     pid_t command;
     sigset_t all;
     ssize_t n;
@@ -216,14 +232,17 @@ int main(int argc, char **argv)
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "--process") == 0)
             process_mode = true;
+        else if (strcmp(argv[at], "--wait") == 0)
+            waits = true;
         else if (strcmp(argv[at], "--user") == 0 && at + 1 < argc)
             bad = user_of(argv[++at], &uid, &gid);
         else
             bad = "unknown option";
     }
-    if (bad || argc - at < 2) {
-        fprintf(stderr, "sagebrush-init: %s\nusage: sagebrush-init [--process] [--user UID:GID] FOLDER COMMAND...\n",
-                bad ? bad : "nothing to run");
+    if (bad || (argc - at < 2 && !waits)) {
+        fprintf(stderr,
+                "sagebrush-init: %s\nusage: sagebrush-init [--process] [--user UID:GID] FOLDER COMMAND...\n"
+                "       sagebrush-init --wait [HELPER...]\n", bad ? bad : "nothing to run");
         return 2;
     }
     /* Our descriptors must not be reachable through /proc/1/fd for programs of the same user. */
@@ -236,17 +255,31 @@ int main(int argc, char **argv)
     for (int fd = INIT_FD_FOLDER; fd <= INIT_FD_LOCK; fd++)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     read_boot_id();
+    if (!waits) {
+        c = (struct command){ .folder = argv[at], .user = "", .argv = argv + at + 1 };
+    } else {
+        if (!command_wait(argv + at, leave_init, &helper, &c) || (*c.user && user_of(c.user, &uid, &gid)))
+            return 0;
+        environ = c.environment;
+    }
     if (!claim_folder())
         return EXIT_TWICE;
-    close(INIT_FD_LOCK);
-    close(INIT_FD_READY);
+    if (!waits) {
+        close(INIT_FD_LOCK);
+        close(INIT_FD_READY);
+    }
     if (pipe2(pipes, O_CLOEXEC) < 0) {
         write_record(126, 0, "no pipe");
         return 126;
     }
-    command = fork();
+    if (helper_take(&helper, &c)) {
+        command = helper.pid;
+    } else {
+        helper_dismiss(&helper);
+        command = fork();
+    }
     if (command == 0)
-        run_command(pipes[1], argv[at], argv + at + 1, uid, gid);
+        run_command(pipes[1], c.folder, c.argv, uid, gid);
     close(pipes[1]);
     if (command < 0) {
         write_record(126, 0, "cannot fork");

@@ -22,6 +22,8 @@ enum runtime_state {
 struct runtime {
     const char *kind; /* "container", "process", "slurm", "sim" */
     int (*start)(struct runtime *, const char *name, const struct doc *order, struct err *err);
+    /* NULL: it cannot. */
+    int (*prepare)(struct runtime *, const char *name, const struct doc *order, const char *from, struct err *err);
     int (*inspect)(struct runtime *, struct arena *, const char *name, enum runtime_state *ret_state,
                    const struct doc **ret_report, struct err *err);
     int (*stop)(struct runtime *, const char *name, int64_t grace_s, const char *reason, struct err *err);
@@ -40,6 +42,16 @@ struct runtime {
 static inline int runtime_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
 {
     return rt->start(rt, name, order, err);
+}
+
+/* Makes ready for a start of this name that may come, of an order like the given one: it then takes less time. Nothing
+ * of it is seen by runtime_inspect; runtime_forget ends it (ERR_CONFLICT: it is on its way, call again). 'from': an
+ * ended instance, not forgotten yet, whose persistent cache goes to this one; "" for none. A runtime that cannot has
+ * done nothing, and so has one where the name was started already. */
+static inline int runtime_prepare(struct runtime *rt, const char *name, const struct doc *order, const char *from,
+                                  struct err *err)
+{
+    return rt->prepare ? rt->prepare(rt, name, order, from, err) : 0;
 }
 
 /* -1: cannot tell, conclude nothing. *ret_report is an empty map before the first report. An agent that died with its
@@ -83,7 +95,7 @@ static inline int runtime_list(struct runtime *rt, struct arena *a, const char *
     return rt->list(rt, a, ret_names, ret_count, err);
 }
 
-/* The order as it was given; an empty map when there is none of that name. */
+/* The order as it was given, also one that is only prepared for; an empty map when there is none of that name. */
 static inline int runtime_order(struct runtime *rt, struct arena *a, const char *name, const struct doc **ret_order,
                                 struct err *err)
 {

@@ -10,6 +10,7 @@
 #include "run/runtime.h"
 
 struct job {
+    bool prepared; /* and nothing more: no start yet */
     struct arena *arena;
     struct doc *order, *report, *phases;
 };
@@ -92,30 +93,51 @@ static void job_free(struct job *j)
     free(j);
 }
 
+static struct job *add_job(struct sim *s, const char *name, const struct doc *order)
+{
+    struct job *j = calloc(1, sizeof *j);
+
+    assert(j);
+    j->arena = arena_new();
+    j->order = doc_copy(j->arena, order);
+    j->report = doc_map(j->arena);
+    map_set(s->jobs, str_of(name), j);
+    return j;
+}
+
+static int sim_prepare(struct runtime *rt, const char *name, const struct doc *order, const char *from, struct err *err)
+{
+    struct sim *s = sim_of(rt);
+
+    if (fault(s, "prepare", name, err) < 0)
+        return -1;
+    if (!find(s, name))
+        add_job(s, name, order)->prepared = true;
+    return fault(s, "prepared", name, err);
+}
+
 static int sim_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
 {
     struct sim *s = sim_of(rt);
-    struct job *j;
+    struct job *j = find(s, name);
     int *count;
 
     if (fault(s, "start", name, err) < 0)
         return -1;
-    if (find(s, name))
+    if (j && !j->prepared)
         return fault(s, "started", name, err);
-    j = calloc(1, sizeof *j);
+    if (j)
+        job_free(map_remove(s->jobs, str_of(name)));
     count = map_get(s->counts, str_of(name));
     if (!count)
         count = calloc(1, sizeof *count);
-    assert(j && count);
+    assert(count);
     ++*count;
     map_set(s->counts, str_of(name), count);
-    j->arena = arena_new();
-    j->order = doc_copy(j->arena, order);
-    j->report = doc_map(j->arena);
+    j = add_job(s, name, order);
     j->phases = doc_list(j->arena);
     doc_set_integer(j->arena, j->report, "version", 1);
     doc_set(j->arena, j->report, "phases", j->phases);
-    map_set(s->jobs, str_of(name), j);
     enter_phase(s, j, "Starting", "Preparing the instances for training");
     if (!s->hooks.ends_at_once || s->hooks.ends_at_once(s->hooks.context, name, j->order)) {
         if (doc_is(j->order, "work", "serve"))
@@ -134,7 +156,7 @@ static int sim_inspect(struct runtime *rt, struct arena *a, const char *name, en
 
     if (fault(s, "inspect", name, err) < 0)
         return -1;
-    *ret_state = j ? RUNTIME_THERE : RUNTIME_NONE;
+    *ret_state = j && !j->prepared ? RUNTIME_THERE : RUNTIME_NONE;
     *ret_report = j ? doc_copy(a, j->report) : doc_map(a);
     return 0;
 }
@@ -146,7 +168,7 @@ static int sim_stop(struct runtime *rt, const char *name, int64_t grace_s, const
 
     if (fault(s, "stop", name, err) < 0)
         return -1;
-    if (j && (!s->hooks.stops_at_once || s->hooks.stops_at_once(s->hooks.context, name)))
+    if (j && !j->prepared && (!s->hooks.stops_at_once || s->hooks.stops_at_once(s->hooks.context, name)))
         end_job(s, j, "Stopped", "", 143);
     return fault(s, "stopped", name, err);
 }
@@ -158,7 +180,7 @@ static int sim_forget(struct runtime *rt, const char *name, struct err *err)
 
     if (fault(s, "forget", name, err) < 0)
         return -1;
-    if (j && !doc_is(j->report, "phase", "Ended"))
+    if (j && !j->prepared && !doc_is(j->report, "phase", "Ended"))
         return fail(err, ERR_CONFLICT, "%s still runs", name);
     if (j) {
         map_remove(s->jobs, str_of(name));
@@ -217,8 +239,9 @@ struct runtime *sim_runtime_new(struct clock *clock, const struct sim_hooks *hoo
     struct sim *s = calloc(1, sizeof *s);
 
     assert(s);
-    s->base = (struct runtime){ .kind = "sim", .start = sim_start, .inspect = sim_inspect, .stop = sim_stop,
-                                .forget = sim_forget, .list = sim_list, .order = sim_order_of, .free = sim_free };
+    s->base = (struct runtime){ .kind = "sim", .start = sim_start, .prepare = sim_prepare, .inspect = sim_inspect,
+                                .stop = sim_stop, .forget = sim_forget, .list = sim_list, .order = sim_order_of,
+                                .free = sim_free };
     s->clock = clock;
     if (hooks)
         s->hooks = *hooks;
@@ -231,7 +254,7 @@ void sim_report(struct runtime *rt, const char *name, const char *phase, const c
 {
     struct job *j = find(sim_of(rt), name);
 
-    if (j && !doc_is(j->report, "phase", "Ended"))
+    if (j && !j->prepared && !doc_is(j->report, "phase", "Ended"))
         enter_phase(sim_of(rt), j, phase, message);
 }
 
@@ -248,7 +271,7 @@ void sim_end(struct runtime *rt, const char *name, const char *outcome, const ch
     struct sim *s = sim_of(rt);
     struct job *j = find(s, name);
 
-    if (!j)
+    if (!j || j->prepared)
         return;
     if (strcmp(outcome, "Failed") != 0 && doc_is(j->order, "work", "train"))
         doc_set_string(j->arena, j->report, "model_artifacts",

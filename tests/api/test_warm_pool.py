@@ -51,6 +51,40 @@ def pool(aws):
     return wait
 
 
+def log_of(aws, job):
+    logs = aws("logs")
+    group = "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/")["logStreams"]
+    return [e["message"] for s in streams
+            for e in logs.get_log_events(logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]]
+
+
+def standing_by(server):
+    """The folders of agents that wait for an order, once their containers do."""
+    def look():
+        return [f for f in (server.data / "agents").iterdir() if (f / "warm.json").exists() and
+                not (f / "order.json").exists() and (f / "box" / "waiting").exists()]
+
+    return wait_for(look, 30, "a container that waits")
+
+
+def holder(path):
+    """The pid of whoever holds a lock on the file."""
+    inode = os.stat(path).st_ino
+    for line in open("/proc/locks"):
+        words = line.replace("-> ", "").split()  # who waits for one
+        if int(words[5].split(":")[2]) == inode and words[1] == "POSIX":
+            return int(words[4])
+    return None
+
+
+def runs(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def cost(server, by):
     out = subprocess.run([SAGEBRUSH, "cost", "--data", server.data, "--by", by, "--json"], check=True,
                          capture_output=True, text=True).stdout
@@ -70,7 +104,11 @@ def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, uniq
     assert "WarmPoolStatus" not in sm.describe_training_job(TrainingJobName=unique + "-other")
     assert pool(unique + "-1", "Available")
 
+    standing_by(server)
     fit(unique + "-2", hyperparameters={"rounds": 2})
+    # Of the job before there is what it put into the cache, and nothing else.
+    assert {"left behind: []", "in the cache: [] with {}"} <= {*log_of(aws, unique + "-1")}
+    assert {"left behind: []", f"in the cache: ['mark-{unique}-1'] with " '{"rounds":2}'} <= {*log_of(aws, unique + "-2")}
     reused = pool(unique + "-1", "Reused")
     assert reused["ReusedByJob"] == unique + "-2" and reused["ResourceRetainedBillableTimeInSeconds"] >= 1
     assert pool(unique + "-2", "Available")
@@ -85,6 +123,73 @@ def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, uniq
     assert seconds - 2 <= line["used_ms"] / 1000 <= seconds + 0.001
     with pytest.raises(sm.exceptions.ClientError, match="its warm pool is Terminated"):
         session.update_training_job(unique + "-2", resource_config={"KeepAlivePeriodInSeconds": 60})
+
+
+@pytest.fixture
+def shell(aws, unique, role, bucket):
+    """Starts a job of a line for the shell; image and more as they are given."""
+    sm = aws("sagemaker")
+
+    def start(name, line, keep=0, image="sagemaker-base-python", **more):
+        kept = {"KeepAlivePeriodInSeconds": keep} if keep else {}
+        sm.create_training_job(
+            TrainingJobName=name, RoleArn=role, StoppingCondition={"MaxRuntimeInSeconds": 600},
+            AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File",
+                                    "ContainerEntrypoint": ["/bin/sh", "-c", line]},
+            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1, **kept}, **more)
+
+        def ended():
+            job = sm.describe_training_job(TrainingJobName=name)
+            return job if job["TrainingJobStatus"] != "InProgress" else None
+
+        return lambda: wait_for(ended, 60, f"the end of {name}")
+
+    return start
+
+
+@pytest.mark.parametrize("killed", ["nobody", "agent", "container", "both"])
+def test_what_stands_by_may_die(server, aws, unique, shell, pool, killed):
+    assert shell(unique + "-1", "echo first", keep=600)()["TrainingJobStatus"] == "Completed"
+    pool(unique + "-1", "Available")
+    folder, = standing_by(server)
+    waiting = wait_for(lambda: holder(folder / "box" / "waiting"), 10, "an init that waits")
+    if killed in ("agent", "both"):
+        os.kill(holder(folder / "agent.pid"), signal.SIGKILL)
+    if killed in ("container", "both"):
+        os.kill(waiting, signal.SIGKILL)
+    ended = shell(unique + "-2", 'echo "$TRAINING_JOB_NAME $WHICH"; while [ ! -e /tmp/go ]; do sleep 0.05; done',
+                  Environment={"WHICH": "second"})
+    wait_for(lambda: (folder / "box" / "started").exists() or None, 30, "the second job's container")
+    assert (folder / "box" / "command").exists() == (killed in ("nobody", "agent"))
+    wait_for(lambda: (folder / "root" / "tmp").exists() or None, 10, "its root")
+    (folder / "root" / "tmp" / "go").touch()
+    assert ended()["TrainingJobStatus"] == "Completed"
+    assert log_of(aws, unique + "-2") == [f"{unique}-2 second"]
+    assert pool(unique + "-1", "Reused")["ReusedByJob"] == unique + "-2"
+    wait_for(lambda: not folder.exists(), 30, "the end of its folder")
+
+
+def test_another_image_starts_a_container_of_its_own(server, aws, unique, shell, pool):
+    shell(unique + "-1", "echo first", keep=600)()
+    pool(unique + "-1", "Available")
+    standing_by(server)
+    # The pool is taken all the same: by AWS's rules the image need not be the same.
+    done = shell(unique + "-2", 'echo "$SAGEBRUSH_IMAGE"', image="sagemaker-scikit-learn:1.2-1-cpu-py3")()
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert log_of(aws, unique + "-2") == ["sagemaker-scikit-learn:1.2-1-cpu-py3"]
+    assert pool(unique + "-1", "Reused")
+
+
+def test_nothing_stands_by_after_the_end(server, session, aws, unique, shell, pool):
+    shell(unique, "true", keep=600)()
+    pool(unique, "Available")
+    folder, = standing_by(server)
+    waiting = holder(folder / "box" / "waiting")
+    session.update_training_job(unique, resource_config={"KeepAlivePeriodInSeconds": 0})
+    pool(unique, "Terminated")
+    wait_for(lambda: not folder.exists(), 30, "the end of what stood by")
+    assert not runs(waiting)
 
 
 def test_a_pool_ends_when_its_period_does(server, fit, unique, pool):

@@ -89,7 +89,8 @@ static void check_room(const struct agent *x)
     struct err err;
     int count, taken = 0;
 
-    if (x->orphan)
+    /* A clock that went back ends what it cannot measure. */
+    if (x->orphan || w.jumped)
         return;
     if (store_row_list(a, w.store, &jobs, &rows, &count, &after, &err) < 0)
         broken("jobs cannot be listed: %s", err.text);
@@ -193,7 +194,8 @@ static int no_answer(const char *verb, const char *name, struct err *err)
 static int fault(void *context, const char *verb, const char *name, struct err *err)
 {
     bool done = text_ends(verb, "ed") || text_ends(verb, "ten") || strcmp(verb, "stopped") == 0;
-    unsigned which = strcmp(verb, "start") == 0 || strcmp(verb, "started") == 0     ? F_START
+    unsigned which = strcmp(verb, "start") == 0 || strcmp(verb, "started") == 0 ||
+                             text_starts(verb, "prepare")                          ? F_START
                      : strcmp(verb, "inspect") == 0 || strcmp(verb, "list") == 0 ? F_SILENT
                                                                                  : F_STOP;
 

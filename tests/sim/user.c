@@ -492,6 +492,8 @@ static void check_world(struct arena *a)
     for (int i = 0; i < count; i++) {
         const struct agent *x = agent_find(names[i]);
 
+        if (!x)
+            broken("%s stands by for nobody", names[i]);
         if (!x->serves || !is_routed(names[i]))
             broken("%s was left behind", names[i]);
         routed += x->serves;

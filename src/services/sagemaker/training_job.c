@@ -248,7 +248,7 @@ static int remove_job(struct call *c, struct resource *r, bool *ret_row_goes, st
         return fail_code(err, ERR_CONFLICT, "ResourceInUse",
                          "Training job %s retains an Available warm pool; update its KeepAlivePeriodInSeconds to 0 "
                          "first.", r->row.arn);
-    *ret_row_goes = doc_bool(r->status, "_Swept", false);
+    *ret_row_goes = doc_bool(r->status, "_Swept", false) && warm_pool_is_swept(r);
     set_state(r, "Deleting");
     r->row.next_at_ms = c->now_ms;
     return 0;

@@ -7,6 +7,7 @@
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/training_groups.h"
+#include "services/sagemaker/warm_pool.h"
 
 static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
 {
@@ -83,6 +84,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set_boolean(a, order, "spot", s.spot);
     doc_set_boolean(a, order, "infra_check", s.infra_check);
     doc_set_integer(a, order, "quiet_after_s", quiet_after_s(engine_context(p->engine), s.environment));
+    doc_set_boolean(a, order, "warm_pool", warm_pool_is_used(r));
     doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes",
                     instance_disk_bytes(group.type, s.volume_gb));
     doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));

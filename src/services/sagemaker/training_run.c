@@ -54,6 +54,8 @@ int training_attempt(const struct resource *r)
 
 const char *training_agent(struct arena *a, const struct resource *r, int instance, int attempt)
 {
+    if (attempt == 0 && doc_has(r->status, "_Claimed.From"))
+        return warm_pool_agent(a, doc_text(r->status, "_Claimed.From"), instance);
     return arena_printf(a, "%s-%d", child_uid(a, r->row.uid, crew_host(a, instance), 0), attempt);
 }
 
@@ -400,7 +402,19 @@ static int sweep(struct pass *p, struct resource *r, bool *ret_row_goes, struct 
             return -1;
         doc_set_boolean(p->arena, r->status, "_Swept", true);
     }
-    *ret_row_goes = strcmp(get_state(r), "Deleting") == 0;
+    *ret_row_goes = strcmp(get_state(r), "Deleting") == 0 && warm_pool_is_swept(r);
+    return 0;
+}
+
+static int after_end(struct pass *p, struct resource *r, int64_t *ret_next_ms, bool *ret_row_goes, struct err *err)
+{
+    bool moved;
+
+    if (warm_pool_step(p, r, ret_next_ms, &moved, err) < 0)
+        return -1;
+    if (!moved)
+        return sweep(p, r, ret_row_goes, err);
+    *ret_next_ms = p->now_ms;
     return 0;
 }
 
@@ -424,7 +438,7 @@ int training_reconcile(struct pass *p, struct resource *r, int64_t *ret_next_ms,
     if (sweep_retired(p, r, err) < 0)
         return -1;
     if (strcmp(get_state(r), "InProgress") != 0 && strcmp(get_state(r), "Stopping") != 0)
-        return warm_pool_step(p, r, ret_next_ms, err) < 0 ? -1 : sweep(p, r, ret_row_goes, err);
+        return after_end(p, r, ret_next_ms, ret_row_goes, err);
     if (crew_look(p, r, &(struct crew_of){ training_instances(r), present_agent }, &crew, err) < 0)
         return -1;
     for (int i = 0; i < crew.count; i++)
@@ -446,5 +460,5 @@ bool training_owns(struct arena *a, const struct resource *r, const char *agent)
         if (strcmp(training_agent(a, r, i, attempt - 1), agent) == 0)
             return doc_bool(r->status, "_Retired", false);
     }
-    return false;
+    return warm_pool_owns(a, r, agent);
 }

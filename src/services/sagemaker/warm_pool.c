@@ -3,11 +3,14 @@
  * While it is available its job holds what it held when it ran, an interval of usage is open for each instance, and its
  * key - what must be the same in a job that takes it - stands in a table where such a job looks. A job that finds it
  * says so in the want of the pool's row and takes what it holds, all in one transaction; the next pass of the pool's
- * row closes its books.
+ * row closes its books. An agent for each instance stands by meanwhile, with everything ready for an order like the
+ * last one (runtime_prepare): the first attempt of the job that takes the pool has the names of these agents, and is
+ * started under them.
  *
  * Members of ours: want.KeepAlive {Seconds, AtMs} (an update), want.Reused {By, AtMs}; status._Pool {SinceMs (since
- * when it is available), FirstMs (when the first job that ran on these instances began)} of a job that has or had a
- * pool; status._Claimed {FirstMs} of one that took it. */
+ * when it is available), FirstMs (when the first job that ran on these instances began), Prepared (its agents stand
+ * by), Swept (they are gone)} of a job that has or had a pool; status._Claimed {From (the uid of the pool's job),
+ * FirstMs} of one that took it. */
 #include "services/sagemaker/warm_pool.h"
 
 #include <inttypes.h>
@@ -15,6 +18,7 @@
 
 #include "doc/json.h"
 #include "engine/engine.h"
+#include "run/runtime.h"
 #include "services/platform.h"
 #include "services/sagemaker/crew.h"
 #include "sign/digest.h"
@@ -25,6 +29,8 @@ static const char table[] = "core_warm_pools";
 
 /* "The cluster can only continue running for a maximum of 28 days": the developer guide. */
 static const int64_t longest_ms = (int64_t)28 * 24 * 3600 * 1000;
+
+enum { LOOK_MS = 200 }; /* while what stood by is on its way out */
 
 static int64_t keep_s(const struct resource *r)
 {
@@ -224,17 +230,17 @@ static int find(struct pass *p, const struct resource *r, struct resource *ret, 
     return 0;
 }
 
-bool warm_pool_claimed(const struct resource *r)
+bool warm_pool_is_used(const struct resource *r)
 {
-    return doc_has(r->status, "_Claimed") && training_attempt(r) == 0;
+    return keep_s(r) > 0 || (doc_has(r->status, "_Claimed") && training_attempt(r) == 0);
 }
 
 int warm_pool_claim(struct pass *p, struct resource *r, bool *ret_found, struct err *err)
 {
     struct store *store = engine_world_of(p->engine)->store;
     const struct wish wish = training_wish(r);
+    struct doc *reused, *claimed = doc_map(p->arena);
     struct resource pool;
-    struct doc *reused;
 
     *ret_found = false;
     if (training_attempt(r) > 0 || doc_has(r->status, "_Claimed") || training_spec_of(r->row.spec).spot)
@@ -252,8 +258,9 @@ int warm_pool_claim(struct pass *p, struct resource *r, bool *ret_found, struct 
     doc_set_integer(p->arena, reused, "AtMs", p->now_ms);
     if (resource_want(p->engine, &pool, err) < 0 || store_remove(store, table, entry_of(p->arena, &pool.row), err) < 0)
         return -1;
-    doc_set_integer(p->arena, doc_member(p->arena, r->status, "_Claimed", DOC_MAP), "FirstMs",
-                    doc_int(pool.status, "_Pool.FirstMs", 0));
+    doc_set_string(p->arena, claimed, "From", pool.row.uid);
+    doc_set_integer(p->arena, claimed, "FirstMs", doc_int(pool.status, "_Pool.FirstMs", 0));
+    doc_set(p->arena, r->status, "_Claimed", claimed);
     set_status(p->arena, r, "InUse");
     return 0;
 }
@@ -262,6 +269,60 @@ void warm_pool_begin(struct arena *a, struct resource *r)
 {
     if (keep_s(r) > 0)
         set_status(a, r, "InUse");
+}
+
+/* --- Who stands by --- */
+
+const char *warm_pool_agent(struct arena *a, const char *uid, int instance)
+{
+    return arena_printf(a, "%s-0", child_uid(a, uid, arena_printf(a, "warm %s", crew_host(a, instance)), 0));
+}
+
+bool warm_pool_is_swept(const struct resource *r)
+{
+    return !doc_has(r->status, "_Pool") || doc_bool(r->status, "_Pool.Swept", false);
+}
+
+bool warm_pool_owns(struct arena *a, const struct resource *r, const char *agent)
+{
+    for (int i = 0; i < training_instances(r) && !warm_pool_is_swept(r); i++)
+        if (strcmp(warm_pool_agent(a, r->row.uid, i), agent) == 0)
+            return true;
+    return false;
+}
+
+/* For a job like the last one. What cannot be prepared is a cold start, and nothing else. */
+static int prepare(struct pass *p, struct resource *r, struct err *err)
+{
+    if (doc_bool(r->status, "_Pool.Prepared", false))
+        return 0;
+    for (int i = 0; i < training_instances(r); i++) {
+        struct doc *order;
+        struct err why;
+
+        if (training_order(p, r, i, p->now_ms, 0, &order, &why) < 0)
+            continue;
+        doc_set(p->arena, order, "role", NULL); /* the next job brings its own */
+        if (runtime_prepare(p->runtime, warm_pool_agent(p->arena, r->row.uid, i), order,
+                            training_agent(p->arena, r, i, training_attempt(r)), err) < 0 && err->kind != ERR_INVALID)
+            return -1;
+    }
+    doc_set_boolean(p->arena, doc_member(p->arena, r->status, "_Pool", DOC_MAP), "Prepared", true);
+    return 0;
+}
+
+static int sweep(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+{
+    for (int i = 0; i < training_instances(r); i++) {
+        if (runtime_forget(p->runtime, warm_pool_agent(p->arena, r->row.uid, i), err) == 0)
+            continue;
+        if (err->kind != ERR_CONFLICT)
+            return -1;
+        *ret_next_ms = p->now_ms + LOOK_MS;
+        return 0;
+    }
+    doc_set_boolean(p->arena, doc_member(p->arena, r->status, "_Pool", DOC_MAP), "Swept", true);
+    return 0;
 }
 
 /* --- Its life --- */
@@ -294,29 +355,36 @@ static int finish(struct pass *p, struct resource *r, const char *status, int64_
         return -1;
     set_status(p->arena, r, status);
     doc_set_integer(p->arena, shown, "ResourceRetainedBillableTimeInSeconds", (kept_ms + 999) / 1000);
-    if (doc_has(r->row.want, "Reused"))
+    if (doc_has(r->row.want, "Reused")) {
         doc_set_string(p->arena, shown, "ReusedByJob", doc_text(r->row.want, "Reused.By"));
+        /* Those that stood by are the other job's. */
+        doc_set_boolean(p->arena, doc_member(p->arena, r->status, "_Pool", DOC_MAP), "Swept", true);
+    }
     return 0;
 }
 
-int warm_pool_step(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+int warm_pool_step(struct pass *p, struct resource *r, int64_t *ret_next_ms, bool *ret_moved, struct err *err)
 {
     const struct wish wish = warm_pool_wish(r);
     int64_t until_ms = kept_until_ms(r);
     struct allocation at;
+    /* A wall clock that went back would keep it for longer than was asked. */
+    bool over = p->now_ms >= until_ms || p->now_ms < doc_int(r->status, "_Pool.SinceMs", 0);
 
+    *ret_moved = false;
     if (strcmp(status_of(r), "Available") != 0)
-        return 0;
+        return warm_pool_is_swept(r) ? 0 : sweep(p, r, ret_next_ms, err);
+    *ret_moved = over || doc_has(r->row.want, "Reused");
     if (doc_has(r->row.want, "Reused"))
         return finish(p, r, "Reused", doc_int(r->row.want, "Reused.AtMs", p->now_ms), err);
-    /* A wall clock that went back would keep it for longer than was asked. */
-    if (p->now_ms >= until_ms || p->now_ms < doc_int(r->status, "_Pool.SinceMs", 0))
+    if (over)
         return finish(p, r, "Terminated", p->now_ms < until_ms ? p->now_ms : until_ms, err);
     if (allocation_look(p, r, &wish, &at, err) < 0)
         return -1;
-    if (at.state == ALLOCATION_BROKEN)
+    *ret_moved = at.state == ALLOCATION_BROKEN;
+    if (*ret_moved)
         return finish(p, r, "Terminated", p->now_ms, err);
-    if (open_intervals(p, r, err) < 0 ||
+    if (open_intervals(p, r, err) < 0 || prepare(p, r, err) < 0 ||
         store_put(engine_world_of(p->engine)->store, table, entry_of(p->arena, &r->row), STR(""), err) < 0)
         return -1;
     if (until_ms < *ret_next_ms)

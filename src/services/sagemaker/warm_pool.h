@@ -22,14 +22,20 @@ bool warm_pool_is_kept(const struct resource *); /* neither taken nor ended: its
  * is started. */
 int warm_pool_claim(struct pass *, struct resource *, bool *ret_found, struct err *err);
 struct wish warm_pool_wish(const struct resource *); /* what it holds while it is kept */
-bool warm_pool_claimed(const struct resource *); /* its first attempt has the instances of a pool */
+bool warm_pool_is_used(const struct resource *); /* its instances come from a pool, or go to one */
 void warm_pool_begin(struct arena *, struct resource *); /* its instances start */
 
 /* The job ends, 'healthy' as far as its instances are concerned. True: they are kept, and what they hold is not to be
  * given back. */
 bool warm_pool_keep(struct pass *, struct resource *, bool healthy, int64_t at_ms);
 
-/* In every pass after the end. */
-int warm_pool_step(struct pass *, struct resource *, int64_t *ret_next_ms, struct err *err);
+/* In every pass after the end. ret_moved: it was reused or terminated, and that is to be saved before anything else is
+ * done. */
+int warm_pool_step(struct pass *, struct resource *, int64_t *ret_next_ms, bool *ret_moved, struct err *err);
+bool warm_pool_is_swept(const struct resource *); /* nothing of it is left on the machine */
+
+/* The agents that stand by in the pool of the job with that uid; those of the job that takes it. */
+const char *warm_pool_agent(struct arena *, const char *uid, int instance);
+bool warm_pool_owns(struct arena *, const struct resource *, const char *agent);
 
 #endif

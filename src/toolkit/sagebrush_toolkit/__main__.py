@@ -9,6 +9,9 @@ def main():
     if name == 'torchrun':  # as which it stands in the PATH of containers
         sys.argv.insert(1, name)
     command = sys.argv[1] if len(sys.argv) > 1 else ''
+    if command == 'wait':
+        from sagebrush_toolkit import standby, train  # the second for its time, which is over then
+        command = standby.become()
     # Started with -S, and each imports only what it needs: every module costs the user's script the time that it takes.
     if command == 'train':
         from sagebrush_toolkit import train

@@ -3,9 +3,12 @@ import os
 import pathlib
 
 name = os.environ["TRAINING_JOB_NAME"]
-places = ["/tmp", "/root", "/opt/ml/model", "/opt/ml/output/data", "/opt/ml/input/data", "/usr/local/lib"]
+places = ["/tmp", "/root", "/opt/ml/model", "/opt/ml/output/data", "/opt/ml/input/data", "/usr/local/lib", "/dev/shm"]
 print("left behind:", [str(f) for p in places for f in pathlib.Path(p).glob("**/mark-*")], flush=True)
-for place in places:
-    folder = pathlib.Path(place)
+cache = os.environ.get("SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY")
+if cache:
+    print("in the cache:", sorted(os.listdir(cache)), "with", os.environ["SM_HPS"], flush=True)
+    places.append(cache)
+for folder in map(pathlib.Path, places):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"mark-{name}").write_text(name)

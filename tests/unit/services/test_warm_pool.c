@@ -182,17 +182,27 @@ static void assert_pool(const char *name, const char *status, int64_t retained_s
     assert_string_equal(doc_text(pool, "ReusedByJob"), by);
 }
 
-/* The agent of that job; "" when it has none. */
-static const char *agent_of(const char *job)
+/* The agent of that job, started or only standing by; "" when it has none. */
+static const char *find_agent(const char *job, bool started)
 {
     const char *const *list;
     int count;
 
     assert_int_equal(runtime_list(w.runtime, w.arena, &list, &count, &w.err), 0);
     for (int i = 0; i < count; i++)
-        if (doc_is(sim_order(w.runtime, list[i]), "job_name", job))
+        if (doc_is(sim_order(w.runtime, list[i]), "job_name", job) && (sim_count(w.runtime, list[i]) > 0) == started)
             return list[i];
     return "";
+}
+
+static const char *agent_of(const char *job)
+{
+    return find_agent(job, true);
+}
+
+static const char *standing_by(const char *job)
+{
+    return find_agent(job, false);
 }
 
 static void run(const char *job, const char *outcome, const char *why)
@@ -228,6 +238,7 @@ static void a_pool_holds_and_costs_until_it_ends(void **state)
     assert_pool("a", "Available", 0, "");
     assert_int_equal(allocations_instances(w.platform.allocations), 1);
     assert_string_equal(agent_of("a"), "");
+    assert_string_not_equal(standing_by("a"), "");
     later(599000);
     assert_pool("a", "Available", 599, "");
     assert_true(doc_bool(warm_usage(1)->items[0], "open", false));
@@ -238,14 +249,21 @@ static void a_pool_holds_and_costs_until_it_ends(void **state)
     assert_int_equal(doc_int(warm_usage(1)->items[0], "to_ms", 0) - doc_int(warm_usage(1)->items[0], "from_ms", 0),
                      600000);
     assert_true(doc_number(warm_usage(1)->items[0], "usd_hour", 0) > 0);
+    assert_string_equal(standing_by("a"), "");
 }
 
 static void the_next_job_like_it_takes_it(void **state)
 {
+    const char *ready;
+
     create("a", KEPT, "");
     run("a", "Completed", "");
     later(30000);
+    ready = standing_by("a");
     create("b", KEPT, ",'HyperParameters':{'max_depth':'3'}");
+    assert_string_equal(agent_of("b"), ready);
+    assert_string_equal(standing_by("a"), "");
+    assert_true(doc_bool(sim_order(w.runtime, ready), "warm_pool", false));
     assert_pool("a", "Reused", 30, "b");
     assert_pool("b", "InUse", -1, "");
     assert_int_equal(allocations_instances(w.platform.allocations), 1);
