@@ -5,17 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "engine/engine.h"
 #include "route/counters.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/logs/logs.h"
 #include "services/sagemaker/endpoint_metrics.h"
+#include "services/sagemaker/node_health.h"
 #include "store/store.h"
 
 enum { MINUTE_MS = 60000, SETTLE_MS = 2000, MINUTES_AN_HOUR = 60 };
 
 struct chores {
     struct loop *loop;
+    struct engine *engine;
     struct store *store;
     struct clock *clock;
     char *counters_path;
@@ -62,7 +66,7 @@ static int run(struct chores *c, int64_t now_ms, struct err *err)
 {
     int64_t over = now_ms / MINUTE_MS - 1;
 
-    if (publish(c, over, err) < 0)
+    if (publish(c, over, err) < 0 || node_health_look(c->engine, err) < 0)
         return -1;
     if (over % MINUTES_AN_HOUR != 0)
         return 0;
@@ -94,13 +98,14 @@ static void tick(struct loop_timer *timer)
     set_timer(c);
 }
 
-struct chores *chores_new(struct loop *loop, struct store *store, struct clock *clock, const char *counters_path)
+struct chores *chores_new(struct loop *loop, struct engine *engine, const char *counters_path)
 {
     struct chores *c = calloc(1, sizeof *c);
 
     assert(c && "out of memory");
     *c = (struct chores) {
-        .loop = loop, .store = store, .clock = clock, .counters_path = strdup(counters_path), .timer.run = tick
+        .loop = loop, .engine = engine, .store = engine_world_of(engine)->store,
+        .clock = engine_world_of(engine)->clock, .counters_path = strdup(counters_path), .timer.run = tick
     };
     assert(c->counters_path && "out of memory");
     set_timer(c);

@@ -38,8 +38,8 @@ struct command {
 extern const char *command_data;
 
 extern const struct command up_command, down_command, status_command, env_command, keys_command, images_command,
-    operations_command, cost_command, drill_command, gpu_command, reset_command, backup_command, restore_command,
-    simulate_command;
+    operations_command, cost_command, drill_command, gpu_command, nodes_command, reset_command, backup_command,
+    restore_command, simulate_command;
 
 int command_main(const struct command *const *commands, int argc, char **argv);
 

@@ -35,6 +35,7 @@
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
+#include "services/sagemaker/node_health.h"
 #include "sign/token.h"
 #include "store/blob.h"
 #include "store/store.h"
@@ -517,7 +518,7 @@ static int start(struct control *c, const char *data, struct err *err)
     };
     if (new_runtime(c, config, &world.runtime, err) < 0 || find_gpus(c, world.runtime, err) < 0 ||
         read_fleet(c, config, err) < 0 || engine_new(&world, &c->engine, err) < 0 ||
-        allocations_restore(c->engine, err) < 0)
+        node_health_recall(c->engine, err) < 0 || allocations_restore(c->engine, err) < 0)
         return -1;
     c->gateway = gateway_new(&(struct gateway_options){ .loop = c->loop, .engine = c->engine, .bodies = c->bodies,
                                                         .identify = identify, .local = local, .context = c });
@@ -528,7 +529,7 @@ static int start(struct control *c, const char *data, struct err *err)
         return -1;
     if (loop_watch_new(c->loop, data, folder_changed, c, &c->watch, err) < 0)
         return -1;
-    c->chores = chores_new(c->loop, c->store, clock_system(), arena_printf(c->arena, "%s/run/serve.counters", data));
+    c->chores = chores_new(c->loop, c->engine, arena_printf(c->arena, "%s/run/serve.counters", data));
     c->hook.run = turn;
     c->due.run = due;
     c->ack_timer.run = ack_tick;

@@ -68,6 +68,12 @@ class Jobs:
             return found if len(found) >= times else None
         return wait_for(check, 120, f"'{words}' of {name}", 0.1)
 
+    def saved(self, name, host):
+        try:
+            return self.s3.get_object(Bucket=self.bucket, Key=f"{name}/checkpoints/{host}")["Body"].read()
+        except self.s3.exceptions.NoSuchKey:
+            return None
+
     def end(self, name):
         return wait_for(lambda: (d := self.describe(name))["TrainingJobStatus"] not in ("InProgress", "Stopping") and d, 180,
                         f"the end of {name}", 0.1)
@@ -106,8 +112,7 @@ def test_a_node_dies(server, jobs, unique):
     jobs.create(unique, STEPS, count=3, RetryStrategy={"MaximumRetryAttempts": 1}, InfraCheckConfig={"EnableInfraCheck": True})
     jobs.wait_for_line(unique, "waits at step 10", 3)
     # What is lost with the node is what was not in S3 yet.
-    wait_for(lambda: all(jobs.s3.get_object(Bucket=jobs.bucket, Key=f"{unique}/checkpoints/algo-{i}")["Body"].read() == b"10"
-                         for i in (1, 2, 3)), 60, "the checkpoints of all hosts", 0.1)
+    wait_for(lambda: all(jobs.saved(unique, f"algo-{i}") == b"10" for i in (1, 2, 3)), 60, "the checkpoints of all hosts", 0.1)
     begun = jobs.describe(unique)
     agent = agents_of(server, unique)["algo-2"]
     stream = next(s for s in jobs.lines(unique) if "/algo-2-" in s)

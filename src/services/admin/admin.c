@@ -20,6 +20,7 @@
 #include "services/platform.h"
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/kinds.h"
+#include "services/sagemaker/node_health.h"
 #include "services/sagemaker/training_interrupt.h"
 
 enum { BODY_MAX_BYTES = 8 << 20, NODES_SHOWN = 1000 };
@@ -295,6 +296,26 @@ static int gpus_cordon(struct request *q, struct err *err)
     return fail(err, ERR_NOT_FOUND, "there is no GPU %d; sagebrush gpu list shows those of this machine", index);
 }
 
+static int nodes_list(struct request *q, struct err *err)
+{
+    struct doc *nodes;
+
+    if (node_health_list(q->arena, q->admin->options.engine, &nodes, err) < 0)
+        return -1;
+    doc_set(q->arena, q->output, "nodes", nodes);
+    return 0;
+}
+
+static int nodes_change(struct request *q, struct err *err)
+{
+    struct engine *engine = q->admin->options.engine;
+    const char *node = doc_text(q->body, "node");
+
+    return doc_bool(q->body, "cordoned", false)
+               ? node_health_cordon(q->arena, engine, node, doc_text_or(q->body, "why", "by an administrator"), err)
+               : node_health_return(q->arena, engine, node, err);
+}
+
 /* --- For agents --- */
 
 static int poke(struct request *q, struct err *err)
@@ -326,6 +347,8 @@ static const struct handler handlers[] = {
     { "POST", "/_sagebrush/admin/v1/drill/spot", false, drill_spot },
     { "GET", "/_sagebrush/admin/v1/gpus", false, gpus_list },
     { "POST", "/_sagebrush/admin/v1/gpus", false, gpus_cordon },
+    { "GET", "/_sagebrush/admin/v1/nodes", false, nodes_list },
+    { "POST", "/_sagebrush/admin/v1/nodes", false, nodes_change },
     { "POST", "/_sagebrush/agent/v1/poke", false, poke },
     { "POST", "/_sagebrush/agent/v1/logs", false, agent_logs },
     { "POST", "/_sagebrush/agent/v1/metrics", false, agent_metrics },

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "services/events/events.h"
+#include "services/sagemaker/allocation.h"
+#include "services/sagemaker/node_health.h"
 
 enum { NOTICE_S = 1800 };
 
@@ -168,6 +170,25 @@ static int tell_ailment(struct pass *p, const struct resource *r, const struct c
     return tell(p, r, "Instance Unhealthy", d, err);
 }
 
+static int blame_node(struct pass *p, const struct resource *r, const struct crew *crew, const struct ailment *ill,
+                      struct err *err)
+{
+    const struct placed *placed;
+    bool ignored;
+    int count;
+
+    if (ill->bad < 0)
+        return 0;
+    if (allocation_nodes(p->arena, p->engine, r->row.uid, &placed, &count, err) < 0)
+        return -1;
+    if (ill->bad >= count)
+        return 0;
+    return node_health_failed(p->arena, p->engine,
+                              &(struct node_failure){ .node = placed[ill->bad].node, .check = ill->check,
+                                                      .by = crew->mates[ill->bad].agent, .why = ill->why,
+                                                      .job = &r->row }, &ignored, err);
+}
+
 int crew_waive(struct pass *p, const struct resource *r, const struct crew *crew, const struct ailment *ill,
                struct err *err)
 {
@@ -178,7 +199,7 @@ int crew_waive(struct pass *p, const struct resource *r, const struct crew *crew
     for (int i = 0; i < crew->count; i++)
         if (usage_waive(p->engine, crew->mates[i].agent, words, err) < 0)
             return -1;
-    return 0;
+    return blame_node(p, r, crew, ill, err);
 }
 
 /* --- Instances that do nothing --- */

@@ -27,7 +27,8 @@ const char *ailment_words(struct arena *, const struct crew *, const struct ailm
 /* What was found before the work began, told once for an attempt: "_Checked" of the status. */
 int crew_take_checks(struct pass *, struct resource *, const struct crew *, struct err *err);
 
-/* What it used is not billed, and what was found is told. */
+/* What it used is not billed, what was found is told, and the node that is to blame is remembered for it, and taken out
+ * of use where that helps (node_health.h). */
 int crew_waive(struct pass *, const struct resource *, const struct crew *, const struct ailment *, struct err *err);
 
 /* --- Instances that do nothing --- */

@@ -154,7 +154,8 @@ static int begin_again(struct pass *p, struct resource *r, const char *secondary
 }
 
 /* The fault is ours or the machine's: the job has another attempt if its RetryStrategy says so. */
-static int fail_or_retry(struct pass *p, struct resource *r, const char *reason, int64_t at_ms, struct err *err)
+static int fail_or_retry(struct pass *p, struct resource *r, const char *reason, bool leave, int64_t at_ms,
+                         struct err *err)
 {
     struct training_spec s = training_spec_of(r->row.spec);
     int64_t retries = noted(r, "_Retries");
@@ -165,24 +166,27 @@ static int fail_or_retry(struct pass *p, struct resource *r, const char *reason,
     return begin_again(p, r, "Restarting",
                        arena_printf(p->arena, "Attempt %" PRId64 " of %" PRId64 " to restart the job: %s", retries + 1,
                                     s.retries, reason),
-                       false, at_ms, err);
+                       leave, at_ms, err);
 }
 
-/* An instance failed, and not what ran there: the attempt costs nothing, and the next one has others. */
+/* An instance failed, and not what ran there: the attempt costs nothing, and the next one goes elsewhere where there is
+ * such a place. */
 static int heal(struct pass *p, struct resource *r, const struct crew *crew, const struct ailment *ill, int64_t at_ms,
                 struct err *err)
 {
+    const struct platform *platform = engine_context(p->engine);
     const char *words = ailment_words(p->arena, crew, ill);
+    bool leave = !platform->fleet->slots;
 
     if (crew_waive(p, r, crew, ill, err) < 0)
         return -1;
     add_noted(p, r, "_WaivedMs", attempt_ms(r, at_ms));
     if (!ill->before_work || strcmp(get_state(r), "InProgress") != 0 || noted(r, "_Replaced") >= REPLACEMENTS_MOST)
         return fail_or_retry(p, r, arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job "
-                                                          "again.", words), at_ms, err);
+                                                          "again.", words), leave, at_ms, err);
     add_noted(p, r, "_Replaced", 1);
     return begin_again(p, r, "Starting",
-                       arena_printf(p->arena, "Launched instance was unhealthy, replacing it! %s", words), false,
+                       arena_printf(p->arena, "Launched instance was unhealthy, replacing it! %s", words), leave,
                        at_ms, err);
 }
 
@@ -227,11 +231,12 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
     if (crew_ailment(crew, &ill))
         return heal(p, r, crew, &ill, at_ms, err);
     if (training_taken(r) && (failed || stopped))
-        return fail_or_retry(p, r, arena_printf(p->arena, "InternalServerError: %s.", training_taken(r)), at_ms, err);
+        return fail_or_retry(p, r, arena_printf(p->arena, "InternalServerError: %s.", training_taken(r)), false, at_ms,
+                             err);
     if (doc_has(r->status, "_Hung"))
-        return fail_or_retry(p, r, doc_text(r->status, "_Hung"), at_ms, err);
+        return fail_or_retry(p, r, doc_text(r->status, "_Hung"), false, at_ms, err);
     if (failed)
-        return fail_or_retry(p, r, failed->report.failure_reason, at_ms, err);
+        return fail_or_retry(p, r, failed->report.failure_reason, false, at_ms, err);
     if (overran)
         return end(p, r, "Stopped", "MaxRuntimeExceeded",
                    ended_message(p->arena, "Training job runtime exceeded MaxRuntimeInSeconds", &overran->report),

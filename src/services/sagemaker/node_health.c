@@ -1,0 +1,347 @@
+/* node_health.c - what takes a node out, and what brings it back.
+ *
+ * What a check has found on the node itself stays until somebody has looked at it. What was only seen from outside (a
+ * container that is gone, a peer that cannot be reached) may have been the moment's: such a node comes back after a
+ * while, and one that makes a habit of it is a lemon, which the scheduler uses last.
+ *
+ * When many nodes fail it is rarely the nodes: a fifth of the fleet at most is taken out, as Karpenter's node repair
+ * has it. A fleet of one node keeps it. */
+#include "services/sagemaker/node_health.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "doc/json.h"
+#include "services/events/events.h"
+#include "services/platform.h"
+#include "services/sagemaker/allocation.h"
+#include "services/sagemaker/allocation_record.h"
+#include "store/store.h"
+
+static const char table[] = "core_node_health";
+
+enum {
+    BACK_MS = 10 * 60 * 1000,
+    FAILURES_KEPT = 20, /* the newest */
+    OUT_PERCENT = 20,
+    PAGE = 500,
+};
+
+/* That were found on the node itself. */
+static const char *const measured[] = { "file system", "memory errors", "cgroups", "clock", "memory", "disk" };
+
+static struct store *store_of(struct engine *e)
+{
+    return engine_world_of(e)->store;
+}
+
+/* --- The memory --- */
+
+static int load(struct arena *a, struct engine *e, const char *node, struct doc **ret, struct err *err)
+{
+    struct str text;
+
+    *ret = doc_map(a);
+    if (store_get(a, store_of(e), table, str_of(node), &text, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 0 : -1;
+    if (json_parse(a, text, ret, err) < 0)
+        return fail(err, ERR_INTERNAL, "what is remembered of the node %s cannot be read: %s", node, err->text);
+    return 0;
+}
+
+static int save(struct arena *a, struct engine *e, const char *node, const struct doc *memory, struct err *err)
+{
+    return store_put(store_of(e), table, str_of(node), str_of(json_text(a, memory)), err);
+}
+
+static int each(struct engine *e, int (*visit)(struct arena *, struct engine *, const char *node, struct doc *memory,
+                                               void *context, struct err *err),
+                void *context, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct range range = { .limit = PAGE };
+    struct pair *pairs;
+    int count;
+
+    do {
+        if (store_scan(a, store_of(e), table, &range, &pairs, &count, err) < 0)
+            return -1;
+        for (int i = 0; i < count; i++) {
+            struct doc *memory;
+
+            if (json_parse(a, pairs[i].value, &memory, err) < 0 ||
+                visit(a, e, str_dup(a, pairs[i].key), memory, context, err) < 0)
+                return -1;
+        }
+        if (count) /* the next key after the last one */
+            range.from = (struct str){ str_dup(a, pairs[count - 1].key), pairs[count - 1].key.size + 1 };
+    } while (count);
+    return 0;
+}
+
+/* As the scheduler counts: each failure is worth less the longer it is past. */
+static double strikes_of(const struct doc *memory, int64_t half_life_ms, int64_t *ret_last_ms)
+{
+    const struct doc *failures = doc_get(memory, "Failures");
+    size_t count = doc_count(failures, "");
+    double strikes = 0;
+
+    *ret_last_ms = count ? doc_int(failures->items[count - 1], "AtMs", 0) : 0;
+    for (size_t i = 0; i < count; i++)
+        strikes += exp2((double)(doc_int(failures->items[i], "AtMs", 0) - *ret_last_ms) / (double)half_life_ms);
+    return strikes;
+}
+
+static int recall(struct arena *a, struct engine *e, const char *node, struct doc *memory, void *context,
+                  struct err *err)
+{
+    const struct platform *platform = engine_context(e);
+    int64_t last_ms;
+    double strikes = strikes_of(memory, platform->fleet->failures.lemon_half_life_ms, &last_ms);
+
+    (void)a, (void)context;
+    if (allocation_recall_node(e, node, doc_has(memory, "Out") ? NODE_CORDON : NODE_RETURN, strikes, last_ms, err) == 0)
+        return 0;
+    return err->kind == ERR_NOT_FOUND ? 0 : -1; /* it is another fleet now; it may come back */
+}
+
+int node_health_recall(struct engine *e, struct err *err)
+{
+    return each(e, recall, NULL, err);
+}
+
+/* --- What is told --- */
+
+static int tell(struct arena *a, struct engine *e, const char *what, const char *node, const struct doc *more,
+                struct err *err)
+{
+    struct doc *d = doc_map(a);
+
+    doc_set_string(a, d, "node", node);
+    doc_merge(a, d, more);
+    log_warning("node.changed", "node=%s what=%s detail=%s", node, log_quote(a, what), log_quote(a, json_text(a, d)));
+    return events_tell(a, e, &(struct telling){ .source = "sagebrush.health", .detail_type = what, .detail = d }, err);
+}
+
+/* --- Failures --- */
+
+static bool is_measured(const char *check)
+{
+    for (size_t i = 0; i < sizeof measured / sizeof *measured; i++)
+        if (strcmp(check, measured[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Why the node stays in use; NULL: nothing speaks against taking it out. */
+static const char *why_it_stays(struct arena *a, struct engine *e, const char *check)
+{
+    const struct scheduler *s = allocations_scheduler(((struct platform *)engine_context(e))->allocations);
+    struct scheduler_counts counts = scheduler_counts(s);
+    int64_t all = counts.nodes_in_use + counts.nodes_spare + counts.nodes_out, most = all * OUT_PERCENT / 100;
+
+    if (strcmp(check, "GPU") == 0)
+        return "its GPU alone is cordoned";
+    if (all == 1)
+        return "it is the only node";
+    if (counts.nodes_out >= (most > 1 ? most : 1))
+        return arena_printf(a, "%" PRId64 " of %" PRId64 " nodes are out already: more at a time are not taken out",
+                            counts.nodes_out, all);
+    return NULL;
+}
+
+static bool is_counted(const struct doc *memory, const char *by)
+{
+    const struct doc *failures = doc_get(memory, "Failures");
+
+    for (size_t i = 0; i < doc_count(failures, ""); i++)
+        if (doc_is(failures->items[i], "By", by))
+            return true;
+    return false;
+}
+
+static void add_failure(struct arena *a, struct doc *memory, const struct node_failure *f, int64_t now_ms)
+{
+    const struct doc *before = doc_get(memory, "Failures");
+    size_t count = doc_count(before, "");
+    struct doc *list = doc_list(a), *d = doc_map(a);
+
+    for (size_t i = count >= FAILURES_KEPT ? count - FAILURES_KEPT + 1 : 0; i < count; i++)
+        doc_append(a, list, before->items[i]);
+    doc_set_integer(a, d, "AtMs", now_ms);
+    doc_set_string(a, d, "By", f->by);
+    doc_set_string(a, d, "Job", f->job->name);
+    doc_set_string(a, d, "Check", f->check);
+    doc_set_string(a, d, "Why", f->why);
+    doc_append(a, list, d);
+    doc_set(a, memory, "Failures", list);
+}
+
+static void set_out(struct arena *a, struct doc *memory, const char *why, int64_t now_ms, int64_t back_ms)
+{
+    struct doc *out = doc_map(a);
+
+    doc_set_string(a, out, "Why", why);
+    doc_set_integer(a, out, "AtMs", now_ms);
+    if (back_ms)
+        doc_set_integer(a, out, "BackMs", back_ms);
+    doc_set(a, memory, "Out", out);
+}
+
+static int tell_failure(struct arena *a, struct engine *e, const struct node_failure *f, const struct doc *memory,
+                        const char *stays, struct err *err)
+{
+    struct doc *d = doc_map(a);
+
+    doc_set_string(a, d, "job-name", f->job->name);
+    doc_set_string(a, d, "check", f->check);
+    doc_set_string(a, d, "why", f->why);
+    doc_set_integer(a, d, "failures", (int64_t)doc_count(memory, "Failures"));
+    doc_set_string(a, d, "in-use-because", stays);
+    if (doc_has(memory, "Out.BackMs"))
+        doc_set_string(a, d, "back", time_iso8601(a, doc_int(memory, "Out.BackMs", 0), false));
+    return tell(a, e, stays ? "Node Failed" : "Node Cordoned", f->node, d, err);
+}
+
+int node_health_failed(struct arena *a, struct engine *e, const struct node_failure *f, bool *ret_out,
+                       struct err *err)
+{
+    int64_t now_ms = engine_now_ms(e);
+    const char *stays = why_it_stays(a, e, f->check);
+    struct doc *memory;
+
+    if (load(a, e, f->node, &memory, err) < 0)
+        return -1;
+    *ret_out = doc_has(memory, "Out");
+    if (is_counted(memory, f->by))
+        return 0;
+    add_failure(a, memory, f, now_ms);
+    if (!stays && !*ret_out)
+        set_out(a, memory, f->why, now_ms, is_measured(f->check) ? 0 : now_ms + BACK_MS);
+    if (tell_failure(a, e, f, memory, *ret_out ? "it is cordoned already" : stays, err) < 0 ||
+        save(a, e, f->node, memory, err) < 0 || recall(a, e, f->node, memory, NULL, err) < 0)
+        return -1;
+    *ret_out = doc_has(memory, "Out");
+    return 0;
+}
+
+/* --- By hand, and by time --- */
+
+int node_health_cordon(struct arena *a, struct engine *e, const char *node, const char *why, struct err *err)
+{
+    struct doc *memory, *d = doc_map(a);
+
+    if (allocation_change_node(e, node, NODE_CORDON, why, err) < 0 || load(a, e, node, &memory, err) < 0)
+        return -1;
+    set_out(a, memory, why, engine_now_ms(e), 0);
+    doc_set_string(a, d, "why", why);
+    return tell(a, e, "Node Cordoned", node, d, err) < 0 ? -1 : save(a, e, node, memory, err);
+}
+
+static int bring_back(struct arena *a, struct engine *e, const char *node, const char *why, struct doc *memory,
+                      struct err *err)
+{
+    struct doc *d = doc_map(a);
+
+    doc_set(a, memory, "Out", NULL);
+    doc_set_string(a, d, "why", why);
+    /* First: the fleet may have no such node. */
+    if (allocation_change_node(e, node, NODE_RETURN, why, err) < 0 || tell(a, e, "Node Returned", node, d, err) < 0)
+        return -1;
+    return save(a, e, node, memory, err);
+}
+
+int node_health_return(struct arena *a, struct engine *e, const char *node, struct err *err)
+{
+    struct doc *memory;
+
+    return load(a, e, node, &memory, err) < 0 ? -1 : bring_back(a, e, node, "by an administrator", memory, err);
+}
+
+static int look(struct arena *a, struct engine *e, const char *node, struct doc *memory, void *context,
+                struct err *err)
+{
+    int64_t back_ms = doc_int(memory, "Out.BackMs", INT64_MAX);
+
+    (void)context;
+    if (engine_now_ms(e) < back_ms || bring_back(a, e, node, "its time is over", memory, err) == 0)
+        return 0;
+    return err->kind == ERR_NOT_FOUND ? 0 : -1;
+}
+
+int node_health_look(struct engine *e, struct err *err)
+{
+    return each(e, look, NULL, err);
+}
+
+/* --- For people --- */
+
+struct tenants { /* by node: who stands there */
+    struct arena *arena;
+    struct store *store;
+    struct map *by_node; /* of documents */
+};
+
+static int add_tenant(void *context, const struct allocation_record *r, struct err *err)
+{
+    struct tenants *t = context;
+    struct row row;
+    const char *who = r->work.uid;
+
+    if (store_row_by_uid(t->arena, t->store, r->row_uid, &row, err) == 0)
+        who = arena_printf(t->arena, "%s %s", r->work.kind, row.name);
+    else if (err->kind != ERR_NOT_FOUND)
+        return -1;
+    for (int64_t i = 0; i < r->count; i++) {
+        struct doc *list = map_get(t->by_node, str_of(r->placed[i].node));
+
+        if (!list) {
+            list = doc_list(t->arena);
+            map_set(t->by_node, str_of(r->placed[i].node), list);
+        }
+        doc_append(t->arena, list, doc_string(t->arena, who));
+    }
+    return 0;
+}
+
+static struct doc *row_of(struct arena *a, const struct node_view *node, const struct doc *memory,
+                          const struct doc *tenants)
+{
+    struct doc *d = doc_map(a);
+
+    doc_set_string(a, d, "name", node->name);
+    doc_set_string(a, d, "pool", node->pool);
+    doc_set_string(a, d, "state", node->state);
+    doc_set_boolean(a, d, "lemon", node->lemon);
+    doc_set_integer(a, d, "instances", node->instances);
+    if (doc_has(memory, "Out")) {
+        doc_set_string(a, d, "cordoned", doc_text(memory, "Out.Why"));
+        doc_set_integer(a, d, "cordoned_ms", doc_int(memory, "Out.AtMs", 0));
+    }
+    if (doc_has(memory, "Out.BackMs"))
+        doc_set_integer(a, d, "back_ms", doc_int(memory, "Out.BackMs", 0));
+    doc_set(a, d, "failures", doc_has(memory, "Failures") ? doc_copy(a, doc_get(memory, "Failures")) : doc_list(a));
+    doc_set(a, d, "runs", tenants ? doc_copy(a, tenants) : doc_list(a));
+    return d;
+}
+
+int node_health_list(struct arena *a, struct engine *e, struct doc **ret, struct err *err)
+{
+    const struct scheduler *s = allocations_scheduler(((struct platform *)engine_context(e))->allocations);
+    struct tenants tenants = { a, store_of(e), map_new() };
+    struct doc *list = doc_list(a), *memory;
+    struct node_view node;
+    int result = allocation_record_each(tenants.store, add_tenant, &tenants, err);
+
+    for (int64_t i = 0; result == 0 && scheduler_node(s, i, &node); i++) {
+        result = load(a, e, node.name, &memory, err);
+        if (result == 0)
+            doc_append(a, list, row_of(a, &node, memory, map_get(tenants.by_node, str_of(node.name))));
+    }
+    map_free(tenants.by_node);
+    *ret = list;
+    return result;
+}

@@ -1,0 +1,374 @@
+/* A training job on a fleet whose nodes fail: who goes where, who is taken out and comes back, and what a restart
+ * remembers. */
+#include <string.h>
+
+#include "base/rand.h"
+#include "base/str.h"
+#include "doc/json.h"
+#include "engine/engine.h"
+#include "run/runtime.h"
+#include "services/platform.h"
+#include "services/sagemaker/allocation.h"
+#include "services/sagemaker/kinds.h"
+#include "services/sagemaker/node_health.h"
+#include "store/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define ROLE "arn:aws:iam::111122223333:role/train-it-well"
+
+enum { MINUTE_MS = 60000, LOOK_MS = 16000 /* nobody pokes here */ };
+
+/* An ml.m5.large fills a node. */
+static const char fleet_text[] = "[[pools]]\nname = \"all\"\n[[nodes]]\nname = \"n\"\ncount = 4\ncores = 2\n"
+                                 "memory = \"8GiB\"\ndisk = \"100GB\"\n[failures]\nlemon_after = 2\n";
+
+static struct {
+    struct clock clock;
+    int64_t now_ms, next_ms;
+    struct rand rand;
+    struct store *store;
+    struct runtime *runtime;
+    struct platform platform;
+    struct fleet fleet;
+    struct engine *engine;
+    struct arena *arena;
+    struct err err;
+} w;
+
+static int64_t now(struct clock *c)
+{
+    return w.now_ms;
+}
+
+static bool never(void *context, const char *name, const struct doc *order)
+{
+    return false;
+}
+
+static int assume_role(struct call *c, struct err *err)
+{
+    return 0;
+}
+
+static void start(void)
+{
+    static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
+    static const struct service_ops sts = { "sts", sts_ops };
+    static const struct service_ops *const services[] = { &sagemaker_ops, &sts, NULL };
+
+    w.platform.allocations = allocations_new(&w.fleet, &w.clock);
+    assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
+                                                         .runtime = w.runtime, .services = services,
+                                                         .kinds = sagemaker_kinds, .default_region = "us-east-1",
+                                                         .account = "111122223333", .context = &w.platform },
+                                &w.engine, &w.err), 0);
+    assert_int_equal(node_health_recall(w.engine, &w.err), 0);
+    assert_int_equal(allocations_restore(w.engine, &w.err), 0);
+}
+
+static void stop(void)
+{
+    engine_free(w.engine);
+    allocations_free(w.platform.allocations);
+}
+
+static int begin(void **state)
+{
+    memset(&w, 0, sizeof w);
+    w.clock = (struct clock){ now, now };
+    w.now_ms = 1700000000000;
+    w.rand = rand_seeded(1);
+    w.store = store_new_memory();
+    w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = never });
+    w.arena = arena_new();
+    if (fleet_read(w.arena, "fleet.toml", str_of(fleet_text), &w.fleet, &w.err) < 0)
+        fail_msg("%s", w.err.text);
+    w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .api_socket = "/a",
+                                    .admin_socket = "/b", .rand = &w.rand, .fleet = &w.fleet,
+                                    .machine = { 8, (int64_t)32 << 30, 0 } };
+    start();
+    return 0;
+}
+
+static int end(void **state)
+{
+    stop();
+    runtime_free(w.runtime);
+    store_free(w.store);
+    arena_free(w.arena);
+    return 0;
+}
+
+static void settle(void)
+{
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        allocations_turn(w.engine);
+        engine_reconcile(w.engine, 100, &w.next_ms);
+        assert_int_equal(engine_commit(w.engine, &w.err), 0);
+        if (w.next_ms > w.now_ms && allocations_due_ms(w.engine) > w.now_ms)
+            return;
+    }
+    fail_msg("it does not come to rest");
+}
+
+static void later(int64_t ms)
+{
+    w.now_ms += ms;
+    settle();
+}
+
+/* Once to see that one has failed and to end the others, and once to see that they have ended. */
+static void look_twice(void)
+{
+    later(LOOK_MS);
+    later(LOOK_MS);
+}
+
+static const struct doc *call(const char *operation, const char *json)
+{
+    struct doc *input, *output = NULL;
+    char *text = arena_strdup(w.arena, json);
+
+    for (char *p = text; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    if (json_parse(w.arena, str_of(text), &input, &w.err) < 0 ||
+        engine_call(w.arena, w.engine, NULL, "us-east-1", "sagemaker", operation, input, &output, &w.err) < 0)
+        fail_msg("%s: %s", text, w.err.text);
+    return output;
+}
+
+static void create(const char *name, int count)
+{
+    call("CreateTrainingJob",
+         arena_printf(w.arena,
+                      "{'TrainingJobName':'%s','RoleArn':'" ROLE "','AlgorithmSpecification':{'TrainingImage':"
+                      "'pytorch-training:1.13','TrainingInputMode':'File'},'OutputDataConfig':{'S3OutputPath':"
+                      "'s3://b/o'},'ResourceConfig':{'InstanceType':'ml.m5.large','InstanceCount':%d,"
+                      "'VolumeSizeInGB':1},'StoppingCondition':{'MaxRuntimeInSeconds':3600},"
+                      "'RetryStrategy':{'MaximumRetryAttempts':5},'InfraCheckConfig':{'EnableInfraCheck':true}}",
+                      name, count));
+    settle();
+}
+
+static const struct doc *describe(const char *name)
+{
+    return call("DescribeTrainingJob", arena_printf(w.arena, "{'TrainingJobName':'%s'}", name));
+}
+
+/* Of an instance that is there. */
+static const char *agent_of(const char *host)
+{
+    const char *const *list;
+    int count;
+
+    assert_int_equal(runtime_list(w.runtime, w.arena, &list, &count, &w.err), 0);
+    for (int i = 0; i < count; i++)
+        if (doc_is(sim_order(w.runtime, list[i]), "host_name", host))
+            return list[i];
+    fail_msg("%s is not there", host);
+    return NULL;
+}
+
+static const char *node_of(const char *host)
+{
+    return arena_strdup(w.arena, doc_text(sim_order(w.runtime, agent_of(host)), "node"));
+}
+
+static void report(const char *host, const char *phase)
+{
+    sim_report(w.runtime, agent_of(host), phase, "");
+}
+
+static void fail_by(const char *host, const char *check, const char *why)
+{
+    struct doc *d = doc_map(w.arena);
+
+    doc_set_string(w.arena, d, "check", check);
+    doc_set_string(w.arena, d, "why", why);
+    sim_set(w.runtime, agent_of(host), "unhealthy", d);
+    sim_end(w.runtime, agent_of(host), "Failed", "InternalServerError: instance unhealthy", 1);
+}
+
+static const struct doc *node(const char *name)
+{
+    struct doc *nodes;
+
+    assert_int_equal(node_health_list(w.arena, w.engine, &nodes, &w.err), 0);
+    for (uint32_t i = 0; i < nodes->count; i++)
+        if (doc_is(nodes->items[i], "name", name))
+            return nodes->items[i];
+    fail_msg("there is no node %s", name);
+    return NULL;
+}
+
+static bool is_out(const char *name)
+{
+    return doc_is(node(name), "state", "cordoned");
+}
+
+static void look_for_those_to_come_back(void)
+{
+    assert_int_equal(store_begin(w.store, &w.err), 0);
+    assert_int_equal(node_health_look(w.engine, &w.err), 0);
+    assert_int_equal(store_keep(w.store, &w.err), 0);
+    settle();
+}
+
+static void a_node_that_fails_a_check_is_replaced_and_stays_out(void **state)
+{
+    const char *bad;
+    const struct doc *d;
+
+    create("j", 3);
+    bad = node_of("algo-2");
+    assert_int_equal(doc_count(node(bad), "runs"), 1);
+    fail_by("algo-2", "disk", "check of the disk failed: what was written is not what is read");
+    look_twice();
+    assert_true(is_out(bad));
+    assert_string_equal(doc_text(node(bad), "cordoned"),
+                        "check of the disk failed: what was written is not what is read");
+    for (int i = 1; i <= 3; i++)
+        assert_string_not_equal(node_of(arena_printf(w.arena, "algo-%d", i)), bad);
+    /* It was found before the work began: RetryStrategy has nothing to count. */
+    d = describe("j");
+    assert_string_equal(doc_text(d, "SecondaryStatus"), "Starting");
+    assert_non_null(strstr(json_text(w.arena, d), "Launched instance was unhealthy, replacing it! algo-2: check of the "
+                                                  "disk failed"));
+    later(60 * MINUTE_MS);
+    look_for_those_to_come_back();
+    assert_true(is_out(bad));
+    stop();
+    start();
+    settle();
+    assert_true(is_out(bad));
+    assert_int_equal(node_health_return(w.arena, w.engine, bad, &w.err), 0);
+    assert_false(is_out(bad));
+}
+
+static void a_node_that_was_only_seen_to_fail_comes_back(void **state)
+{
+    const char *bad;
+    const struct doc *d;
+
+    create("j", 3);
+    for (int i = 1; i <= 3; i++) {
+        report(arena_printf(w.arena, "algo-%d", i), "Downloading");
+        report(arena_printf(w.arena, "algo-%d", i), "Training");
+    }
+    later(30000);
+    bad = node_of("algo-1");
+    fail_by("algo-1", "container", "the container was lost");
+    look_twice();
+    assert_true(is_out(bad));
+    assert_string_equal(doc_text(describe("j"), "SecondaryStatus"), "Restarting");
+    look_for_those_to_come_back();
+    assert_true(is_out(bad));
+    later(11 * MINUTE_MS);
+    look_for_those_to_come_back();
+    assert_false(is_out(bad));
+    assert_false(doc_bool(node(bad), "lemon", true));
+    for (int i = 1; i <= 3; i++) {
+        report(arena_printf(w.arena, "algo-%d", i), "Downloading");
+        report(arena_printf(w.arena, "algo-%d", i), "Training");
+    }
+    later(20000);
+    for (int i = 1; i <= 3; i++)
+        sim_end(w.runtime, agent_of(arena_printf(w.arena, "algo-%d", i)), "Completed", "", 0);
+    look_twice();
+    d = describe("j");
+    assert_string_equal(doc_text(d, "TrainingJobStatus"), "Completed");
+    /* The 30 s of the first attempt were the node's. */
+    assert_in_range(doc_int(d, "BillableTimeInSeconds", -1), 20, 21);
+    assert_in_range(doc_int(d, "TrainingTimeInSeconds", -1) - doc_int(d, "BillableTimeInSeconds", -1), 30, 62);
+}
+
+/* The others are cordoned by hand; NULL: none is. */
+static void only(const char *wanted)
+{
+    for (int i = 1; i <= 4; i++) {
+        const char *name = arena_printf(w.arena, "n-%d", i);
+
+        if (!wanted || strcmp(name, wanted) == 0)
+            assert_int_equal(node_health_return(w.arena, w.engine, name, &w.err), 0);
+        else
+            assert_int_equal(node_health_cordon(w.arena, w.engine, name, "by hand", &w.err), 0);
+    }
+    settle();
+}
+
+static void who_fails_often_is_used_last_and_no_restart_forgets_it(void **state)
+{
+    const char *bad = "n-1";
+
+    for (int i = 0; i < 2; i++) {
+        const char *job = arena_printf(w.arena, "j%d", i);
+
+        only("n-1");
+        create(job, 1);
+        assert_string_equal(node_of("algo-1"), bad);
+        report("algo-1", "Downloading");
+        report("algo-1", "Training");
+        later(1000);
+        fail_by("algo-1", "container", "the container was lost");
+        look_twice();
+        call("StopTrainingJob", arena_printf(w.arena, "{'TrainingJobName':'%s'}", job));
+        look_twice();
+    }
+    only(NULL);
+    assert_false(is_out(bad));
+    assert_true(doc_bool(node(bad), "lemon", false));
+    assert_int_equal(doc_count(node(bad), "failures"), 2);
+    stop();
+    start();
+    settle();
+    assert_true(doc_bool(node(bad), "lemon", false));
+    create("three", 3);
+    for (int i = 1; i <= 3; i++)
+        assert_string_not_equal(node_of(arena_printf(w.arena, "algo-%d", i)), bad);
+}
+
+static void not_all_are_taken_out(void **state)
+{
+    int out = 0;
+
+    create("j", 3);
+    for (int i = 0; i < 3; i++) {
+        fail_by("algo-3", "disk", "check of the disk failed: it is full");
+        look_twice();
+    }
+    for (int i = 1; i <= 4; i++)
+        out += is_out(arena_printf(w.arena, "n-%d", i));
+    assert_int_equal(out, 1);
+}
+
+static void by_hand(void **state)
+{
+    create("j", 1);
+    assert_int_equal(node_health_cordon(w.arena, w.engine, node_of("algo-1"), "a fan is loud", &w.err), 0);
+    settle();
+    assert_true(is_out(node_of("algo-1")));
+    assert_string_equal(doc_text(describe("j"), "TrainingJobStatus"), "InProgress"); /* it stays where it is */
+    assert_int_equal(node_health_cordon(w.arena, w.engine, "nobody", "", &w.err), -1);
+    assert_int_equal(w.err.kind, ERR_NOT_FOUND);
+    assert_int_equal(node_health_return(w.arena, w.engine, "nobody", &w.err), -1);
+    assert_int_equal(w.err.kind, ERR_NOT_FOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_node_that_fails_a_check_is_replaced_and_stays_out, begin, end),
+        cmocka_unit_test_setup_teardown(a_node_that_was_only_seen_to_fail_comes_back, begin, end),
+        cmocka_unit_test_setup_teardown(who_fails_often_is_used_last_and_no_restart_forgets_it, begin, end),
+        cmocka_unit_test_setup_teardown(not_all_are_taken_out, begin, end),
+        cmocka_unit_test_setup_teardown(by_hand, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
