@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -195,13 +196,26 @@ static void take_line(struct logs *l, struct batch *b, struct str line, int64_t 
     }
 }
 
+/* When what stands in the output was there at the latest: lines that are read long after the container's end, because
+ * the server was away, were not written then. */
+static int64_t written_ms(const struct logs *l)
+{
+    int64_t now_ms = clock_wall_ms(l->options.clock), touched_ms;
+    struct stat st;
+
+    if (fstat(l->output, &st) < 0)
+        return now_ms;
+    touched_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+    return touched_ms < now_ms ? touched_ms : now_ms;
+}
+
 /* The lines between 'offset' and 'pending', or as many as are there; false: none. */
 static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
 {
     size_t most = l->pending > l->offset && l->pending - l->offset <= BATCH_BYTES ? (size_t)(l->pending - l->offset)
                                                                                   : BATCH_BYTES;
     bool again = l->pending > l->offset;
-    int64_t at_ms = clock_wall_ms(l->options.clock);
+    int64_t at_ms;
     struct str text = { block, 0 }, line;
     ssize_t n;
 
@@ -216,6 +230,7 @@ static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
     if (n <= 0)
         return false;
     text.size = (size_t)n;
+    at_ms = written_ms(l);
     b->from = b->to = l->offset;
     /* What was about to be sent ends where a line ended then; what stands at the end of the block only ends with the
      * output. */

@@ -330,5 +330,7 @@ def test_logs_wait_for_the_server(world):
     time.sleep(1)
     assert job.report()['phase'] != 'Ended'
     world.server.up()
-    job.ended(15)
+    report = job.ended(15)
     assert world.server.lines(job.name) == ['one', 'two']
+    # What was paid for ends with the container, and no line is later than that.
+    assert all(e['at_ms'] <= report['ended_ms'] for e in world.server.streams[job.name].values())
