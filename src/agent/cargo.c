@@ -6,6 +6,7 @@
 #include "agent/handover.h"
 #include "agent/ml.h"
 #include "agent/outputs.h"
+#include "agent/savings.h"
 #include "agent/source.h"
 #include "agent/syncer.h"
 #include "agent/transfer.h"
@@ -73,6 +74,11 @@ int cargo_follow(struct cargo *c, struct err *err)
         return -1;
     syncer_run(c->syncer);
     return 0;
+}
+
+struct doc *cargo_saving(const struct cargo *c, struct arena *a)
+{
+    return c->syncer ? savings_report(syncer_savings(c->syncer), a, c->order) : NULL;
 }
 
 void cargo_hurry(struct cargo *c, enum box_signal what)

@@ -29,6 +29,9 @@ int cargo_save(struct cargo *, int cancel_fd, struct err *err);
 
 bool cargo_waits(const struct cargo *); /* whether cargo_bring() has anything to wait for */
 
+/* What is known of its checkpoints (agent/savings.h); NULL: nothing new. */
+struct doc *cargo_saving(const struct cargo *, struct arena *);
+
 int cargo_follow(struct cargo *, struct err *err);          /* the container runs: S3 is kept in step */
 void cargo_hurry(struct cargo *, enum box_signal);          /* it is about to be ended */
 void cargo_end(struct cargo *);                             /* stops where it is */

@@ -228,5 +228,6 @@ void checkpoint_before_kill(struct checkpoint *c)
 void checkpoint_end(struct checkpoint *c)
 {
     map_free(c->missing);
-    c->missing = NULL;
+    map_free(c->writing);
+    c->missing = c->writing = NULL;
 }

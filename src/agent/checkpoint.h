@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "agent/book.h"
+#include "agent/savings.h"
 #include "base/clock.h"
 #include "base/map.h"
 
@@ -34,7 +35,9 @@ struct checkpoint {
     struct clock *clock;
     int watch;           /* of inotify: every folder is added to it; -1: none */
     bool unwatched;      /* a folder could not be added */
+    struct savings *savings; /* learns what checkpoints cost; NULL: nobody asks */
     struct map *missing; /* what the look before did not find */
+    struct map *writing; /* path -> when it was first seen to be written again */
 };
 
 void checkpoint_end(struct checkpoint *); /* frees what the looks have made */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -91,6 +92,7 @@ struct upload {
     size_t place; /* among the candidates */
     const char *path, *mark;
     int fd;
+    bool known; /* S3 had this very file, and it was written again */
     bool joins; /* it may become an object together with those before it */
 };
 
@@ -125,6 +127,55 @@ static int postpone(struct look *l)
     return 0;
 }
 
+/* --- How long it was written --- */
+
+static int64_t ms_of(int64_t s, int64_t ns)
+{
+    return s * 1000 + ns / 1000000;
+}
+
+static void saw_writing(const struct upload *u)
+{
+    struct checkpoint *c = u->look->c;
+
+    if (!c->savings)
+        return;
+    pthread_mutex_lock(&u->look->lock);
+    if (!c->writing)
+        c->writing = map_new();
+    if (!map_get(c->writing, str_of(u->path)))
+        map_set(c->writing, str_of(u->path), (void *)(uintptr_t)clock_wall_ms(c->clock));
+    pthread_mutex_unlock(&u->look->lock);
+}
+
+/* A file begins when it is made. One that is written again began when that was seen, which a short write is not. */
+static int64_t begun_ms(const struct upload *u, int64_t written_ms)
+{
+    struct checkpoint *c = u->look->c;
+    struct statx st;
+    int64_t seen_ms;
+
+    pthread_mutex_lock(&u->look->lock);
+    seen_ms = c->writing ? (int64_t)(uintptr_t)map_remove(c->writing, str_of(u->path)) : 0;
+    pthread_mutex_unlock(&u->look->lock);
+    if (u->known)
+        return seen_ms && seen_ms < written_ms ? seen_ms : written_ms;
+    if (statx(u->fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) < 0 || !(st.stx_mask & STATX_BTIME))
+        return seen_ms ? seen_ms : written_ms;
+    return ms_of(st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
+}
+
+static void note_saving(const struct upload *u, const struct stat *st)
+{
+    struct checkpoint *c = u->look->c;
+    int64_t written_ms = ms_of(st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+    struct savings_file f = { begun_ms(u, written_ms), written_ms, clock_wall_ms(c->clock), st->st_size };
+
+    /* Not where the times were set to something by hand. */
+    if (f.begun_ms <= f.written_ms && f.written_ms <= f.stored_ms)
+        savings_take(c->savings, &f);
+}
+
 /* What nobody may touch any more is left for another look, or for good. 'known': what the book says. */
 static bool is_to_be_put(struct upload *u, const struct stat *st)
 {
@@ -135,7 +186,9 @@ static bool is_to_be_put(struct upload *u, const struct stat *st)
 
     /* Looked up only now: a writer who is gone because he was killed was written down before. */
     book_find(c->book, u->arena, u->path, &known);
+    u->known = atoll(known.mark) == (int64_t)st->st_ino;
     if (busy) {
+        saw_writing(u);
         if (known.torn_inode != (int64_t)st->st_ino)
             book_torn(c->book, u->path, (int64_t)st->st_ino);
         look_again(l, QUIET_MS);
@@ -152,7 +205,7 @@ static bool is_to_be_put(struct upload *u, const struct stat *st)
     return true;
 }
 
-static int carry(struct upload *u, struct err *err)
+static int carry(struct upload *u, const struct stat *st, struct err *err)
 {
     struct look *l = u->look;
     struct checkpoint *c = l->c;
@@ -171,6 +224,8 @@ static int carry(struct upload *u, struct err *err)
         look_marker(l, u->path, UPLOADING, false);
     if (r == 0)
         book_note(c->book, u->path, u->mark);
+    if (r == 0 && c->savings && l->when == CHECKPOINT_RUNNING)
+        note_saving(u, st);
     return r == 0 || err->kind == ERR_CONFLICT || unchanged(u) ? r : postpone(l);
 }
 
@@ -190,7 +245,7 @@ static int put_file(struct look *l, struct arena *a, size_t place, struct err *e
     /* A small one takes S3 no time but that of its disk, which is the same for many as for one. The last one may name
      * the others. */
     u.joins = st.st_size <= SMALL_BYTES && place + 1 < l->count;
-    return carry(&u, err);
+    return carry(&u, &st, err);
 }
 
 /* --- Several at a time --- */

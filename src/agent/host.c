@@ -444,6 +444,11 @@ static bool host_save(struct world *w, struct report *r, bool durable)
     return true;
 }
 
+static struct doc *host_saving(struct world *w, struct arena *a)
+{
+    return cargo_saving(&host_of(w)->cargo, a);
+}
+
 static void host_say(struct world *w, const char *line)
 {
     logs_line(host_of(w)->logs, line);
@@ -572,6 +577,7 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
         .taken_back = host_taken_back,
         .overfull = host_overfull,
         .quiet = host_quiet,
+        .saving = host_saving,
         .save = host_save,
         .say = host_say,
         .words = host_words,

@@ -19,6 +19,7 @@ struct order {
     bool warm_pool;        /* it has a persistent cache */
     int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes, checkpoint_bytes_per_s;
     int64_t notice_s;        /* SIGTERM takes the instance back, and leaves it so long; 0: it ends the agent alone */
+    int64_t interrupted_every_s; /* the job's spot instances together, on average; 0: nobody knows */
     int64_t gpus_absent;     /* so many has its type, and this machine has none */
     const struct doc *gpus;  /* the indices of those it may use; NULL: none */
     const struct doc *entrypoint, *arguments, *environment, *hosts; /* NULL where not given */

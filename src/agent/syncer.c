@@ -309,7 +309,10 @@ static int make(const struct transfer *t, const char *uri, const char *book, con
 
 int syncer_new(const struct transfer *t, const char *root, struct syncer **ret, struct err *err)
 {
-    return make(t, t->order->checkpoint_s3_uri, t->folder, &(struct checkpoint){ .root = root }, ret, err);
+    if (make(t, t->order->checkpoint_s3_uri, t->folder, &(struct checkpoint){ .root = root }, ret, err) < 0)
+        return -1;
+    (*ret)->checkpoint.savings = savings_new();
+    return 0;
 }
 
 int syncer_of_output(const struct transfer *t, const char *uri, const char *path, const char *book, struct syncer **ret,
@@ -324,6 +327,7 @@ void syncer_free(struct syncer *s)
         return;
     stop(s);
     checkpoint_end(&s->checkpoint);
+    savings_free(s->checkpoint.savings);
     book_free(s->checkpoint.book);
     fd_cleanup(&s->checkpoint.watch);
     fd_cleanup(&s->stop);
@@ -342,6 +346,11 @@ void syncer_run(struct syncer *s)
     r = pthread_create(&s->thread, NULL, run, s);
     assert(r == 0);
     s->running = true;
+}
+
+struct savings *syncer_savings(struct syncer *s)
+{
+    return s->checkpoint.savings;
 }
 
 void syncer_hurry(struct syncer *s)

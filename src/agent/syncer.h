@@ -9,6 +9,7 @@
 /* Makes the folder hold what S3 has, and nothing else. Again is harmless as long as the job did not start. */
 int syncer_restore(const struct transfer *, const char *root, struct err *err);
 
+struct savings;
 struct syncer;
 
 /* The transfer's strings are borrowed. Any agent may go on where another one was killed. */
@@ -19,6 +20,8 @@ int syncer_new(const struct transfer *, const char *root, struct syncer **ret, s
 int syncer_of_output(const struct transfer *, const char *uri, const char *path, const char *book, struct syncer **ret,
                      struct err *err);
 void syncer_free(struct syncer *); /* stops where it is; NULL is fine */
+
+struct savings *syncer_savings(struct syncer *); /* what it has learned of checkpoints; only of syncer_new() */
 
 void syncer_run(struct syncer *); /* the job runs */
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "agent/savings.h"
 #include "agent/verdict.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -252,6 +253,20 @@ static void take_exit_message(struct train *t, struct arena *a, struct verdict *
         return; /* its reason is the better one */
     v->outcome = "Failed";
     v->reason = report_blame(a, &err);
+}
+
+/* What checkpoints cost is told with the report, and how often to save once in the log. */
+static void tell_saving(struct train *t, struct arena *a)
+{
+    const struct doc *saving = t->world->saving(t->world, a);
+
+    if (!saving)
+        return;
+    report_set_doc(t->report, "checkpoint", saving);
+    if (!savings_is_news(member(t, "_advised_ms"), saving))
+        return;
+    report_set_int(t->report, "_advised_ms", doc_int(saving, "interval_ms", 0));
+    t->world->say(t->world, arena_printf(a, "sagebrush: %s", doc_text(saving, "advice")));
 }
 
 static void judge(struct train *t, struct arena *a, const struct exit_record *record)
@@ -507,6 +522,7 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
                 log_warning("container.not_attached", "name=%s why=%s", t->order->name, log_quote(a, err.text));
             t->attached = true;
             watch(t, a, &record, ret_next_ms);
+            tell_saving(t, a);
         } else if (record.state != EXIT_NONE) {
             judge(t, a, &record);
         }

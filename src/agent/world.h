@@ -56,6 +56,7 @@ struct world {
      * its GPUs went bad; "" when it need not. */
     const char *(*overfull)(struct world *, struct arena *);
     struct doc *(*quiet)(struct world *, struct arena *); /* {since_ms, why}: it has done nothing for long; else {} */
+    struct doc *(*saving)(struct world *, struct arena *); /* what its checkpoints cost; NULL: nothing new */
     bool (*save)(struct world *, struct report *, bool durable); /* false: the disk is full or broken, try again */
     void (*say)(struct world *, const char *line);  /* into the container's log */
 

@@ -195,3 +195,19 @@ bool duration_parse(struct str text, int64_t *ret_ms)
     *ret_ms = n * unit_ms;
     return true;
 }
+
+const char *duration_text(struct arena *a, double ms)
+{
+    double s = ms / 1000;
+    int64_t whole = s < 1e15 ? (int64_t)(s + 0.5) : INT64_MAX;
+
+    if (s < 9.95)
+        return arena_printf(a, "%.1f s", s);
+    if (whole < 60)
+        return arena_printf(a, "%lld s", (long long)whole);
+    if (whole < 3600)
+        return arena_printf(a, "%lld min %lld s", (long long)whole / 60, (long long)whole % 60);
+    if (whole < 48 * 3600)
+        return arena_printf(a, "%lld h %lld min", (long long)whole / 3600, (long long)whole / 60 % 60);
+    return arena_printf(a, "%lld days", (long long)(whole / 86400 + (whole % 86400 >= 43200)));
+}

@@ -37,4 +37,7 @@ bool time_parse_http(struct str, int64_t *ret_wall_ms);
 /* "90", "90s", "30m", "2h", "1d"; "off" is 0. */
 bool duration_parse(struct str, int64_t *ret_ms);
 
+/* For people, in two units at most: "0.3 s", "42 s", "4 min 10 s", "3 h 12 min", "41 days". */
+const char *duration_text(struct arena *, double ms);
+
 #endif

@@ -19,6 +19,11 @@ int64_t checkpoint_interval_ms(double cost_ms, double mean_ms)
     return interval_ms < 1000 ? 1000 : (int64_t)interval_ms;
 }
 
+double checkpoint_loss_ms(double work_ms, double mean_ms)
+{
+    return expm1(work_ms / mean_ms) * mean_ms - work_ms;
+}
+
 double checkpoint_overhead(double interval_ms, double cost_ms, double restart_ms, double mean_ms)
 {
     return cost_ms / (interval_ms + cost_ms) + ((interval_ms + cost_ms) / 2 + restart_ms) / mean_ms;

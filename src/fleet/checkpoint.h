@@ -12,6 +12,10 @@ double checkpoint_young_ms(double cost_ms, double mean_ms);
  * checkpoint interval for restart dumps", FGCS 22(3), 2006). INT64_MAX: nothing interrupts. */
 int64_t checkpoint_interval_ms(double cost_ms, double mean_ms);
 
+/* What is done again of 'work' that begins anew after each interruption, until once none comes: the time that it takes
+ * on average, (exp(work / M) - 1) M, less the work. Beyond any measure where M is short: INFINITY. */
+double checkpoint_loss_ms(double work_ms, double mean_ms);
+
 /* The part of the time that is lost to saving and to doing again, to first order. */
 double checkpoint_overhead(double interval_ms, double cost_ms, double restart_ms, double mean_ms);
 

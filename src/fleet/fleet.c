@@ -373,16 +373,6 @@ static int read_nodes(struct reader *r, const struct doc *d, struct fleet *fleet
     return 0;
 }
 
-/* Up to p percent of instances interrupted in a month, as a rate: the middle of the band, spread evenly. */
-static double rate_of_band(int interrupted)
-{
-    double share = interrupted == 0     ? 0.10
-                   : interrupted == 100 ? 0.25
-                                        : (interrupted - 2.5) / 100;
-
-    return -log1p(-share) / 730;
-}
-
 static struct fleet_type catalogue_type(const struct fleet *fleet, const struct instance_type *type)
 {
     const struct instance_market *market = instance_market(type, fleet->region);
@@ -393,7 +383,7 @@ static struct fleet_type catalogue_type(const struct fleet *fleet, const struct 
         .gpu = type->accelerator,
         .usd_hour = market ? market->usd_hour : type->usd_hour > 0 ? type->usd_hour : 0,
         .spot_usd_hour = market ? market->spot_usd_hour : -1,
-        .interruptions_hour = rate_of_band(market ? market->interrupted : 0),
+        .interruptions_hour = instance_interruptions_hour(type->name, fleet->region),
     };
 }
 
@@ -413,7 +403,8 @@ static int read_type(struct reader *r, const struct doc *d, struct fleet *fleet,
     const struct instance_type *known = instance_type(doc_text(d, "name"));
     struct gpus gpus = { .kind = "" };
 
-    *ret = (struct fleet_type){ .name = "", .gpu = "", .spot_usd_hour = -1, .interruptions_hour = rate_of_band(0) };
+    *ret = (struct fleet_type){ .name = "", .gpu = "", .spot_usd_hour = -1,
+                                .interruptions_hour = instance_interruptions_hour("", "") };
     if (known) {
         *ret = catalogue_type(fleet, known);
         gpus = (struct gpus){ .kind = known->accelerator, .count = known->accelerators };
@@ -676,7 +667,8 @@ bool fleet_type(const struct fleet *fleet, const char *name, struct fleet_type *
     }
     if (fleet->slots) {
         if (!found)
-            *ret = (struct fleet_type){ .name = name, .spot_usd_hour = -1, .interruptions_hour = rate_of_band(0) };
+            *ret = (struct fleet_type){ .name = name, .spot_usd_hour = -1,
+                                        .interruptions_hour = instance_interruptions_hour("", "") };
         ret->needs = (struct capacity){ .cores = 1, .gpus = fleet->nodes[0].has.gpus ? instance_type_gpus(name) : 0 };
         ret->gpu = "";
         found = true;

@@ -1,5 +1,6 @@
 #include "fleet/instance_type.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,4 +42,14 @@ double instance_spot_share(const char *name, const char *region)
     const struct instance_market *m = type ? instance_market(type, region) : NULL;
 
     return m && m->spot_usd_hour >= 0 && m->spot_usd_hour < m->usd_hour ? m->spot_usd_hour / m->usd_hour : 1;
+}
+
+double instance_interruptions_hour(const char *name, const char *region)
+{
+    const struct instance_type *type = instance_type(name);
+    const struct instance_market *m = type ? instance_market(type, region) : NULL;
+    int band = m ? m->interrupted : 0;
+    double share = band == 0 ? 0.10 : band == 100 ? 0.25 : (band - 2.5) / 100;
+
+    return -log1p(-share) / 730;
 }

@@ -38,4 +38,8 @@ const struct instance_market *instance_market(const struct instance_type *, cons
 /* What an hour of spot costs, as a part of the hour on demand. 1: no figure is public. */
 double instance_spot_share(const char *name, const char *region);
 
+/* How often one spot instance is interrupted in an hour: the middle of the band that the Spot Advisor knows, spread
+ * evenly over the month. For what it does not know, 10 % a month. */
+double instance_interruptions_hour(const char *name, const char *region);
+
 #endif

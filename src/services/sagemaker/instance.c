@@ -119,6 +119,7 @@ struct report report_read(const struct doc *d)
         DOC_DOC(struct report, phases, "phases"),
         DOC_DOC(struct report, final_metrics, "final_metrics"),
         DOC_DOC(struct report, gpu_fault, "gpu_fault"),
+        DOC_DOC(struct report, checkpoint, "checkpoint"),
         DOC_DOC(struct report, checks, "checks"),
         DOC_DOC(struct report, unhealthy, "unhealthy"),
         DOC_DOC(struct report, quiet, "quiet"),

@@ -35,6 +35,7 @@ struct report {
     int64_t started_ms, ended_ms, billable_ms, port;
     bool healthy;
     const struct doc *phases, *final_metrics, *gpu_fault;
+    const struct doc *checkpoint; /* agent/savings.h */
     const struct doc *checks, *unhealthy, *quiet; /* agent/infra.h */
 };
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "services/sagemaker/training_saving.h"
+
 static int64_t noted(const struct resource *r, const char *name)
 {
     return doc_int(r->status, name, 0);
@@ -17,7 +19,7 @@ static const struct {
     { "Training", "Training image download completed. Training in progress." },
     { "Uploading", "Uploading generated training model" },
 };
-enum { PHASES = sizeof phases / sizeof *phases };
+enum { TRAINING = 2, PHASES = sizeof phases / sizeof *phases };
 
 static bool has_reached(const struct mate *m, int phase)
 {
@@ -51,6 +53,7 @@ void crew_take_phases(struct arena *a, struct resource *r, const struct crew *cr
     }
 done:
     doc_set_integer(a, r->status, "_Phases", taken);
+    training_take_saving(a, r, phases[TRAINING].message, &crew->mates[0].report);
 }
 
 void crew_take_waiting(struct arena *a, struct resource *r, const struct crew *crew, int64_t now_ms)

@@ -13,6 +13,7 @@
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
 #include "services/sagemaker/training_groups.h"
+#include "services/sagemaker/training_saving.h"
 #include "services/sagemaker/warm_pool.h"
 
 enum { DEFAULT_RUNTIME_S = 86400 }; /* StoppingCondition's default in the API reference */
@@ -160,6 +161,7 @@ void training_enter(struct arena *a, struct doc *status, const char *secondary, 
 static int create(struct call *c, struct resource *r, struct err *err)
 {
     struct training_spec s = training_spec_of(c->input);
+    const struct platform *platform = engine_context(c->engine);
     const struct wish wish = training_wish(r);
     struct doc *artifacts;
 
@@ -170,7 +172,7 @@ static int create(struct call *c, struct resource *r, struct err *err)
     doc_set_string(c->arena, artifacts, "S3ModelArtifacts",
                    arena_printf(c->arena, "%s/output/model%s", training_prefix(c->arena, &s),
                                 strcmp(s.compression, "NONE") == 0 ? "/" : ".tar.gz"));
-    training_enter(c->arena, r->status, "Starting", "Starting the training job", c->now_ms);
+    training_enter(c->arena, r->status, "Starting", training_start_message(c->arena, platform->fleet, &s), c->now_ms);
     r->row.next_at_ms = c->now_ms;
     return 0;
 }

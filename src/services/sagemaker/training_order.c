@@ -7,6 +7,7 @@
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/training_groups.h"
+#include "services/sagemaker/training_saving.h"
 #include "services/sagemaker/warm_pool.h"
 
 static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
@@ -46,6 +47,7 @@ static struct doc *hosts_of(struct arena *a, const struct training_spec *s)
 int training_order(struct pass *p, const struct resource *r, int instance, int64_t since_ms, int64_t left_s,
                    struct doc **ret, struct err *err)
 {
+    const struct platform *platform = engine_context(p->engine);
     struct arena *a = p->arena;
     struct training_spec s = training_spec_of(r->row.spec);
     struct training_group group = training_group_of(&s, instance);
@@ -98,6 +100,8 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
 
         doc_set_string(a, checkpoint, "s3_uri", s.checkpoint_uri);
         doc_set_string(a, checkpoint, "local_path", *s.checkpoint_path ? s.checkpoint_path : "/opt/ml/checkpoints");
+        doc_set_integer(a, checkpoint, "interrupted_every_s",
+                        (int64_t)(training_interrupted_every_ms(platform->fleet, &s) / 1e3));
     }
     *ret = order;
     return 0;

@@ -501,6 +501,48 @@ static void a_file_that_is_refused_holds_up_no_other(void **state)
     assert_string_equal(object("gone"), "1");
 }
 
+/* --- What a checkpoint costs --- */
+
+static const struct doc *cost(struct arena *a)
+{
+    return savings_report(checkpoint.savings, a, &(struct order){ 0 });
+}
+
+static void writing_is_timed(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *d;
+    int64_t ms, again_ms;
+    int fd;
+
+    checkpoint.savings = savings_new();
+    /* From its making to its last write, under whatever name. */
+    fd = begin_writing("tmp");
+    usleep(200000);
+    assert_int_equal(write(fd, "x", 1), 1);
+    close(fd);
+    rename(at("tmp"), at("a"));
+    usleep(50000);
+    settle();
+    d = cost(a);
+    ms = doc_int(d, "cost_ms", 0);
+    assert_in_range(ms, 190, 60000);
+    assert_int_equal(doc_int(d, "bytes", 0), 1);
+    /* Once more into the same file: from when it was seen to be open. */
+    sleep(1);
+    fd = begin_writing("a");
+    assert_int_equal(look(CHECKPOINT_RUNNING, &again_ms), 0);
+    usleep(300000);
+    assert_int_equal(write(fd, "xy", 2), 2);
+    close(fd);
+    settle();
+    d = cost(a);
+    assert_int_equal(doc_int(d, "count", 0), 2);
+    assert_true(doc_int(d, "cost_ms", 0) >= 290);
+    savings_free(checkpoint.savings);
+    checkpoint.savings = NULL;
+}
+
 /* --- Anything, in any order --- */
 
 enum { NAMES = 12, HELD = 3 };
@@ -676,6 +718,7 @@ int main(void)
         TEST(small_files_go_together_but_for_the_last),
         TEST(nothing_becomes_an_object_after_one_that_did_not),
         TEST(a_file_that_is_refused_holds_up_no_other),
+        TEST(writing_is_timed),
         TEST(any_story_ends_well),
     };
 

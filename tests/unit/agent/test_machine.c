@@ -233,6 +233,19 @@ static const char *overfull(struct world *w, struct arena *a)
     return s->full ? "ClientError: full" : "";
 }
 
+/* A checkpoint now and then. */
+static struct doc *saving(struct world *w, struct arena *a)
+{
+    struct doc *d = doc_map(a);
+
+    if (rand_below(&story_of(w)->dice, 5))
+        return NULL;
+    doc_set_integer(a, d, "count", (int64_t)rand_below(&story_of(w)->dice, 100));
+    doc_set_integer(a, d, "interval_ms", 60000);
+    doc_set_string(a, d, "advice", "save less");
+    return d;
+}
+
 static struct doc *quiet(struct world *w, struct arena *a)
 {
     struct doc *d = doc_map(a);
@@ -323,7 +336,7 @@ static int tidy(struct world *w, struct err *err)
 
 static const struct world functions = {
     wall_ms, boot_ms, look, start, attach, kill_container, clear, begin, task, cancel, ping, pinged, ping_words,
-    address, stop_asked, taken_back, overfull, quiet, save, say, words, exit_message, out_of_memory, model_artifacts,
+    address, stop_asked, taken_back, overfull, quiet, saving, save, say, words, exit_message, out_of_memory, model_artifacts,
     to_save, others_saved, final_metrics, tidy,
 };
 

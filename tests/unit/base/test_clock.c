@@ -59,10 +59,25 @@ static void durations(void **state)
         assert_false(duration_parse(str_of(bad[i]), &ms));
 }
 
+static void durations_for_people(void **state)
+{
+    static const struct {
+        double ms;
+        const char *text;
+    } rows[] = { { 0, "0.0 s" }, { 340, "0.3 s" }, { 9949, "9.9 s" }, { 9960, "10 s" }, { 59400, "59 s" },
+                 { 59600, "1 min 0 s" }, { 250000, "4 min 10 s" }, { 3600e3, "1 h 0 min" }, { 11520e3, "3 h 12 min" },
+                 { 41 * 86400e3, "41 days" } };
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_string_equal(duration_text(a, rows[i].ms), rows[i].text);
+    assert_non_null(strstr(duration_text(a, 1e300), " days"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(written), cmocka_unit_test(read),
-                                        cmocka_unit_test(durations) };
+                                        cmocka_unit_test(durations), cmocka_unit_test(durations_for_people) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,16 @@ static void the_interval_is_youngs(void **state)
     assert_true(checkpoint_interval_ms(1000, 1e18) == INT64_MAX);
 }
 
+/* Half a day that is interrupted once in ten: e^(1/20) - 1 of ten days, less the half. */
+static void without_checkpoints_all_is_lost(void **state)
+{
+    assert_float_equal(checkpoint_loss_ms(12.0 * HOUR, 240.0 * HOUR) / MINUTE, 18.3, 0.1);
+    assert_float_equal(checkpoint_loss_ms(10.0 * HOUR, 10.0 * HOUR) / HOUR, 7.18, 0.01);
+    assert_float_equal(checkpoint_loss_ms(0, HOUR), 0, 1e-9);
+    assert_float_equal(checkpoint_loss_ms(HOUR, 1e18), 0, 1);
+    assert_true(checkpoint_loss_ms(1e6 * HOUR, HOUR) > 1e300);
+}
+
 /* No other interval loses less. */
 static void the_interval_is_the_best(void **state)
 {
@@ -58,6 +68,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_interval_is_youngs),
         cmocka_unit_test(the_interval_is_the_best),
+        cmocka_unit_test(without_checkpoints_all_is_lost),
         cmocka_unit_test(a_run_is_work_checkpoints_and_the_start),
     };
 
