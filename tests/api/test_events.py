@@ -4,7 +4,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import wait_for
+from conftest import Server, enter, wait_for
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 
@@ -16,6 +16,9 @@ class Bus:
         self.events, self.logs, self.name = aws("events"), aws("logs"), name
         self.group = f"/aws/events/{name}"
         self.logs.create_log_group(logGroupName=self.group)
+        self.logs.put_resource_policy(policyName="events", policyDocument=json.dumps({  # as AWS wants it first
+            "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"},
+                                                    "Action": "logs:PutLogEvents", "Resource": "*"}]}))
         self.arn = self.logs.describe_log_groups(logGroupNamePrefix=self.group)["logGroups"][0]["arn"]
 
     def rule(self, pattern, **target):
@@ -107,3 +110,41 @@ def test_what_is_refused(bus, unique):
              "resources": [], "detail-type": "T", "detail": {}}
     assert bus.events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"] is False
     assert bus.events.describe_event_bus()["Name"] == "default"
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """Where endpoints are healthy and jobs complete at once."""
+    s = Server(runtime="sim")
+    s.start()
+    yield s
+    s.stop()
+
+
+def test_endpoints_and_processing_jobs(quick, monkeypatch, unique):
+    import boto3
+
+    enter(quick, monkeypatch)
+    aws = boto3.session.Session().client
+    sm, role = aws("sagemaker"), aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    bus = Bus(aws, unique)
+    bus.rule({"detail-type": ["SageMaker Endpoint State Change", "SageMaker Processing Job State Change"]})
+    sm.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": IMAGE})
+    sm.create_endpoint_config(EndpointConfigName=unique, ProductionVariants=[
+        {"VariantName": "all", "ModelName": unique, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}])
+    sm.create_endpoint(EndpointName=unique, EndpointConfigName=unique, Tags=[{"Key": "team", "Value": "red"}])
+    wait_for(lambda: sm.describe_endpoint(EndpointName=unique)["EndpointStatus"] == "InService", 30, "the endpoint")
+    sm.create_processing_job(
+        ProcessingJobName=unique, RoleArn=role, AppSpecification={"ImageUri": "sagemaker-base-python",
+                                                                  "ContainerEntrypoint": ["true"]},
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
+    wait_for(lambda: sm.describe_processing_job(ProcessingJobName=unique)["ProcessingJobStatus"] == "Completed", 30, "the job")
+    sm.delete_processing_job(ProcessingJobName=unique)
+    sm.delete_endpoint(EndpointName=unique)
+    told = wait_for(lambda: len(t := bus.told()) >= 6 and t, 30, "six events")
+    endpoint = [e["detail"] for e in told if "Endpoint" in e["detail-type"]]
+    job = [e["detail"] for e in told if "Processing" in e["detail-type"]]
+    assert [d["EndpointStatus"] for d in endpoint] == ["CREATING", "IN_SERVICE", "DELETING", "DELETED"]
+    assert all(d["Tags"] == {"team": "red"} and isinstance(d["CreationTime"], int) for d in endpoint)
+    assert [d["ProcessingJobStatus"] for d in job] == ["InProgress", "Completed"]
+    bus.close()

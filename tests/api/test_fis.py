@@ -80,6 +80,10 @@ def test_an_experiment_interrupts_a_job(aws, session, unique, role, fis_role):
     ended = fis.get_experiment(id=experiment["id"])["experiment"]
     assert ended["actions"]["interrupt"]["state"]["status"] == "completed" and ended["endTime"] >= ended["startTime"]
     assert [e["id"] for e in fis.list_experiments(experimentTemplateId=made["id"])["experiments"]] == [experiment["id"]]
+    fis.tag_resource(resourceArn=experiment["arn"], tags={"kept": "yes", "not": "this"})
+    fis.untag_resource(resourceArn=experiment["arn"], tagKeys=["not"])
+    assert fis.list_tags_for_resource(resourceArn=experiment["arn"])["tags"] == {"kept": "yes"}
+    assert fis.list_tags_for_resource(resourceArn=made["arn"])["tags"] == {"team": "red"}
     fis.delete_experiment_template(id=made["id"])
     bus.close()
 

@@ -22,6 +22,12 @@ vcpus = 1
 memory = "512MiB"
 usd_hour = 0.1
 
+[[types]]
+name = "box.half"
+vcpus = 1
+memory = "256MiB"
+usd_hour = 0.05
+
 [[quotas]]
 type = "ml.t3.medium"
 limit = 1
@@ -127,6 +133,24 @@ def test_limits_are_the_types(server, jobs, unique):
     order = next(o for o in orders if o["job_name"] == unique)
     assert order["node"] in ("small-1", "small-2")
     assert (order["limits"]["cpus"], order["limits"]["memory_bytes"]) == (1, 512 << 20)
+    jobs.end(unique)
+
+
+def test_groups_get_what_their_types_need(server, jobs, unique):
+    """algo-1 is of the first group, and all of them start together."""
+    jobs.sm.create_training_job(
+        TrainingJobName=unique, RoleArn=jobs.role,
+        AlgorithmSpecification={"TrainingImage": "sagemaker-base-python", "TrainingInputMode": "File",
+                                "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [HOLD]},
+        ResourceConfig={"VolumeSizeInGB": 1, "InstanceGroups": [
+            {"InstanceGroupName": "a", "InstanceType": "box.half", "InstanceCount": 1},
+            {"InstanceGroupName": "b", "InstanceType": "box.one", "InstanceCount": 1}]},
+        OutputDataConfig={"S3OutputPath": f"s3://{jobs.bucket}/out"}, StoppingCondition={"MaxRuntimeInSeconds": 3600})
+    jobs.holds(unique, 2)
+    orders = [json.loads(p.read_text()) for p in (server.data / "agents").glob("*/order.json")]
+    mine = {o["host_name"]: o for o in orders if o["job_name"] == unique}
+    assert {h: (o["instance_type"], o["group"], o["limits"]["memory_bytes"]) for h, o in mine.items()} == {
+        "algo-1": ("box.half", "a", 256 << 20), "algo-2": ("box.one", "b", 512 << 20)}
     jobs.end(unique)
 
 

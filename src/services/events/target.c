@@ -101,7 +101,7 @@ int events_remove_targets(struct call *c, struct err *err)
     return rule_save(&b, &r, err);
 }
 
-/* There is never a second page: a rule has fewer targets than the smallest one... but Limit may be 1. */
+/* The token counts the targets before the page. */
 int events_list_targets(struct call *c, struct err *err)
 {
     int64_t limit = doc_int(c->input, "Limit", PAGE), from = 0;

@@ -13,6 +13,8 @@
 
 enum { LOOK_MS = 1000, NOTICE_MS = 120 * 1000 };
 
+static const int64_t kept_ms = INT64_C(120) * 24 * 3600 * 1000; /* "Quotas and limitations" in the FIS user guide */
+
 static const struct doc *template_of(const struct resource *r)
 {
     return doc_get(r->row.spec, "template");
@@ -299,8 +301,11 @@ int experiment_reconcile(struct pass *p, struct resource *r, int64_t *ret_next_m
 {
     const char *state = get_state(r);
 
-    if (doc_has(r->status, "endTime"))
+    if (doc_has(r->status, "endTime")) {
+        *ret_next_ms = doc_int(r->status, "endTime", 0) + kept_ms;
+        *ret_row_goes = p->now_ms >= *ret_next_ms;
         return 0;
+    }
     *ret_next_ms = p->now_ms;
     if (strcmp(state, "stopping") == 0)
         return stop(p, r, err);

@@ -308,6 +308,35 @@ static void test_tags(void **state)
     assert_string_equal(json_text(w.arena, doc_get(o, "tags")), "{\"b\":\"2\",\"c\":\"3\"}");
 }
 
+static void test_resource_policies(void **state)
+{
+    struct doc *policy = json("{'policyName':'events'}");
+    const struct doc *o;
+
+    doc_set_string(w.arena, policy, "policyDocument",
+                   "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":"
+                   "\"events.amazonaws.com\"},\"Action\":\"logs:PutLogEvents\",\"Resource\":\"*\"}]}");
+    must("logs", "PutResourcePolicy", policy);
+    must("logs", "PutResourcePolicy", policy);
+    o = must("logs", "DescribeResourcePolicies", json("{}"));
+    assert_int_equal(doc_count(o, "resourcePolicies"), 1);
+    assert_string_equal(doc_text(o, "resourcePolicies[0].policyDocument"), doc_text(policy, "policyDocument"));
+    refused("logs", "PutResourcePolicy", json("{'policyName':'bad','policyDocument':'{}'}"),
+            "InvalidParameterException");
+    for (int i = 1; i < 10; i++) {
+        doc_set_string(w.arena, policy, "policyName", arena_printf(w.arena, "p%d", i));
+        must("logs", "PutResourcePolicy", policy);
+    }
+    must("logs", "PutResourcePolicy", policy); /* one that is there is replaced */
+    doc_set_string(w.arena, policy, "policyName", "p10");
+    refused("logs", "PutResourcePolicy", policy, "LimitExceededException");
+    o = must("logs", "DescribeResourcePolicies", json("{'limit':8}"));
+    o = must("logs", "DescribeResourcePolicies", json("{'limit':8,'nextToken':'%s'}", doc_text(o, "nextToken")));
+    assert_int_equal(doc_count(o, "resourcePolicies"), 2);
+    must("logs", "DeleteResourcePolicy", json("{'policyName':'events'}"));
+    refused("logs", "DeleteResourcePolicy", json("{'policyName':'events'}"), "ResourceNotFoundException");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +349,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_append, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_retention, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_tags, world_new, world_free),
+        cmocka_unit_test_setup_teardown(test_resource_policies, world_new, world_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
