@@ -56,6 +56,7 @@ struct control {
     struct store *store;
     struct blobs *blobs;
     struct bodies *bodies;
+    struct runtime *runtime;
     struct engine *engine;
     struct gateway *gateway;
     struct admin *admin;
@@ -516,9 +517,12 @@ static int start(struct control *c, const char *data, struct err *err)
         .own_values = &c->own_types,
         .context = &c->platform,
     };
-    if (new_runtime(c, config, &world.runtime, err) < 0 || find_gpus(c, world.runtime, err) < 0 ||
-        read_fleet(c, config, err) < 0 || engine_new(&world, &c->engine, err) < 0 ||
-        node_health_recall(c->engine, err) < 0 || allocations_restore(c->engine, err) < 0)
+    if (new_runtime(c, config, &c->runtime, err) < 0)
+        return -1;
+    world.runtime = c->runtime;
+    if (find_gpus(c, c->runtime, err) < 0 || read_fleet(c, config, err) < 0 ||
+        engine_new(&world, &c->engine, err) < 0 || node_health_recall(c->engine, err) < 0 ||
+        allocations_restore(c->engine, err) < 0)
         return -1;
     c->gateway = gateway_new(&(struct gateway_options){ .loop = c->loop, .engine = c->engine, .bodies = c->bodies,
                                                         .identify = identify, .local = local, .context = c });
@@ -603,7 +607,6 @@ int main(int argc, char **argv)
 {
     static struct control control;
     struct control *c = &control;
-    struct runtime *runtime;
     struct err err = { 0 };
 
     if (argc != 3 || strcmp(argv[1], "--data") != 0 || argv[2][0] != '/') {
@@ -633,9 +636,8 @@ int main(int argc, char **argv)
     admin_free(c->admin);
     gateway_free(c->gateway);
     identity_forget(&c->platform);
-    runtime = engine_world_of(c->engine)->runtime;
     engine_free(c->engine);
-    runtime_free(runtime);
+    runtime_free(c->runtime);
     routes_free(c->platform.routes);
     allocations_free(c->platform.allocations);
     gpu_bank_free(c->platform.gpus);

@@ -3,6 +3,7 @@ shows - memory, tar bombs, SIGTERM that is ignored - is in tests/agent, a full d
 import io
 import json
 import tarfile
+import urllib.request
 
 import pytest
 
@@ -155,3 +156,25 @@ def test_a_role_that_may_not_read_the_source(aws, fails, bucket, unique):
     assert f's3:GetObject on resource: "arn:aws:s3:::{bucket}/in/rows.csv"' in reason
     iam.delete_role_policy(RoleName=unique, PolicyName="p")
     iam.delete_role(RoleName=unique)
+
+
+def test_what_the_container_is_told_of_its_job(fails, bucket):
+    """trainingjobconfig.json has the words of the request."""
+    reason = fails(command="cat /opt/ml/input/config/trainingjobconfig.json > /opt/ml/output/failure; exit 1")
+    config = json.loads(reason.removeprefix("AlgorithmError: ").removesuffix(", exit code: 1"))
+    assert config["OutputDataConfig"]["S3OutputPath"] == f"s3://{bucket}/out"
+
+
+def test_what_is_not_here_is_no_fault_of_the_servers(server, aws):
+    def counted():
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_sagebrush/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return {kind: sum(int(x.split()[-1]) for x in lines if x.startswith(f"sagebrush_{kind}_errors_total") and '"iam"' in x)
+                for kind in ("client", "server")}
+
+    before = counted()
+    with pytest.raises(aws("iam").exceptions.ClientError) as e:
+        aws("iam").list_virtual_mfa_devices()
+    assert e.value.response["Error"]["Code"] == "NotImplementedException"
+    after = counted()
+    assert after["client"] > before["client"] and after["server"] == before["server"]
