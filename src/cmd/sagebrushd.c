@@ -321,6 +321,11 @@ static int new_slurm_runtime(struct control *c, const struct doc *config, const 
     return slurm_runtime_new(rc, &settings, ret, err);
 }
 
+static void simulated_poke(void *control, const char *uid)
+{
+    engine_touch(((struct control *)control)->engine, uid);
+}
+
 static int new_runtime(struct control *c, const struct doc *config, struct runtime **ret, struct err *err)
 {
     const char *kind = doc_text_or(config, "runtime", "container");
@@ -337,7 +342,7 @@ static int new_runtime(struct control *c, const struct doc *config, struct runti
         free(real);
     }
     if (strcmp(kind, "sim") == 0) {
-        *ret = sim_runtime_new(clock_system(), NULL);
+        *ret = sim_runtime_new(clock_system(), &(struct sim_hooks){ .context = c, .poke = simulated_poke });
         return 0;
     }
     if (strcmp(kind, "process") == 0)

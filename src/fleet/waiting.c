@@ -30,6 +30,31 @@ static const char *duration(struct arena *a, int64_t ms)
     return arena_printf(a, "%" PRId64 " days", minutes / 60 / 24);
 }
 
+/* Those of its own lane that came earlier: looked for from both ends, since who asks has most often just come. */
+static int64_t count_in_lane(const struct job *j, double *fleet_ms)
+{
+    const struct list *front = j->lane->jobs.next, *back = j->lane->jobs.prev;
+    double ahead_ms = 0, behind_ms = j->fleet_ms;
+    int64_t ahead = 0, behind = 1;
+
+    for (;;) {
+        if (front == &j->link) {
+            *fleet_ms += ahead_ms;
+            return ahead;
+        }
+        if (back == &j->link) {
+            *fleet_ms += j->lane->fleet_ms - behind_ms;
+            return j->lane->count - behind;
+        }
+        ahead_ms += list_entry(front, struct job, link)->fleet_ms;
+        behind_ms += list_entry(back, struct job, link)->fleet_ms;
+        ahead++;
+        behind++;
+        front = front->next;
+        back = back->prev;
+    }
+}
+
 /* Those of its own lane that came earlier, and all of the lanes that go before it. */
 static int64_t count_before(struct scheduler *s, struct job *j, double *ret_fleet_ms)
 {
@@ -51,11 +76,7 @@ static int64_t count_before(struct scheduler *s, struct job *j, double *ret_flee
             }
         }
     }
-    for (struct list *l = j->lane->jobs.next; l != &j->link; l = l->next) {
-        before++;
-        *ret_fleet_ms += list_entry(l, struct job, link)->fleet_ms;
-    }
-    return before;
+    return before + count_in_lane(j, ret_fleet_ms);
 }
 
 static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t now_ms, struct waiting *ret)

@@ -170,6 +170,8 @@ struct sim_hooks {
     /* Asked to stop; false: it goes on until sim_end(). NULL: it ends at once, Stopped. */
     bool (*stops_at_once)(void *context, const char *name);
     void *context;
+    /* What an agent's poke says: something happened to what this uid owns. NULL: nobody is told. */
+    void (*poke)(void *context, const char *uid);
 };
 struct runtime *sim_runtime_new(struct clock *, const struct sim_hooks *);
 

@@ -144,6 +144,8 @@ static int sim_start(struct runtime *rt, const char *name, const struct doc *ord
             enter_phase(s, j, "Serving", "");
         else
             run_at_once(s, j);
+        if (s->hooks.poke)
+            s->hooks.poke(s->hooks.context, doc_text(j->order, "uid"));
     }
     return fault(s, "started", name, err);
 }
