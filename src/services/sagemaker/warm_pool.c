@@ -329,7 +329,9 @@ static int sweep(struct pass *p, struct resource *r, int64_t *ret_next_ms, struc
 
 bool warm_pool_keep(struct pass *p, struct resource *r, bool healthy, int64_t at_ms)
 {
-    bool launched = doc_has(r->status, "_StartedMs"), kept = launched && healthy && keep_s(r) > 0;
+    /* A runtime that cannot prepare has no instances to keep: what runs next runs anywhere. */
+    bool launched = doc_has(r->status, "_StartedMs"), can = p->runtime->prepare != NULL;
+    bool kept = launched && can && healthy && keep_s(r) > 0;
     struct doc *pool;
 
     if (!*status_of(r))

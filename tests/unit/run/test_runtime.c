@@ -20,6 +20,7 @@
 
 /* Stands for the script-mode program: does what the hyperparameters say. */
 static const char program[] = "#!/bin/sh\n"
+                              "[ \"$1\" = wait ] && cat > /dev/null\n"
                               "ml=${SAGEMAKER_BASE_DIR:-/opt/ml}\n"
                               "read -r hp < $ml/input/config/hyperparameters.json || :\n"
                               "echo x >> $ml/model/runs\n"
@@ -281,6 +282,42 @@ static void it_fails(void **state)
     forget(f, "c-0");
 }
 
+static void prepare(struct fixture *f, const char *name)
+{
+    const char *waiting = arena_printf(f->arena, "%s/agents/%s/box/waiting", f->data, name);
+    struct err err = { 0 };
+
+    if (runtime_prepare(f->runtime, name, order(f, "x"), "", &err) < 0)
+        fail_msg("%s", err.text);
+    for (int i = 0; i < 3000 && strcmp(f->kind, "container") == 0 && !path_exists(waiting); i++)
+        usleep(10000);
+    look(f, name, RUNTIME_NONE);
+    assert_int_equal(count_names(f, name), 1);
+}
+
+static void it_may_be_prepared(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = { 0 };
+    int r;
+
+    NEEDS_RUNTIME(f);
+    prepare(f, "p-0");
+    assert_int_equal(runtime_prepare(f->runtime, "p-0", order(f, "x"), "", &err), 0);
+    while ((r = runtime_forget(f->runtime, "p-0", &err)) < 0 && err.kind == ERR_CONFLICT)
+        usleep(10000);
+    assert_int_equal(r, 0);
+    forget(f, "p-0");
+
+    prepare(f, "p-1");
+    if (runtime_start(f->runtime, "p-1", order(f, "x"), &err) < 0)
+        fail_msg("%s", err.text);
+    if (!doc_is(until(f, "p-1", "Ended"), "outcome", "Completed"))
+        fail_msg("%s", json_text(f->arena, look(f, "p-1", RUNTIME_THERE)));
+    assert_int_equal(runtime_prepare(f->runtime, "p-1", order(f, "x"), "", &err), 0);
+    forget(f, "p-1");
+}
+
 static void it_refuses_what_it_cannot(void **state)
 {
     struct fixture *f = *state;
@@ -358,6 +395,7 @@ static void sim_hooks_are_asked(void **state)
         { #kind ": it_completes_once", it_completes_once, setup_##kind, teardown, NULL },                       \
         { #kind ": it_stops", it_stops, setup_##kind, teardown, NULL },                                         \
         { #kind ": it_fails", it_fails, setup_##kind, teardown, NULL },                                         \
+        { #kind ": it_may_be_prepared", it_may_be_prepared, setup_##kind, teardown, NULL },                     \
         { #kind ": it_refuses_what_it_cannot", it_refuses_what_it_cannot, setup_##kind, teardown, NULL }
 
 int main(void)
