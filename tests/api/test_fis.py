@@ -20,7 +20,10 @@ TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s
 @pytest.fixture
 def fis_role(aws, unique):
     role = aws("iam").create_role(RoleName=unique, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    access = {"RoleName": unique, "PolicyArn": "arn:aws:iam::aws:policy/service-role/AWSFaultInjectionSimulatorEC2Access"}
+    aws("iam").attach_role_policy(**access)
     yield role["Arn"]
+    aws("iam").detach_role_policy(**access)
     aws("iam").delete_role(RoleName=unique)
 
 

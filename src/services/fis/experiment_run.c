@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "services/fis/catalog.h"
 #include "services/fis/experiment.h"
+#include "services/iam/identity.h"
 #include "services/sagemaker/training_interrupt.h"
 
 enum { LOOK_MS = 1000, NOTICE_MS = 120 * 1000 };
@@ -86,6 +87,22 @@ static int64_t duration_of(const struct doc *action)
     return ms;
 }
 
+static int may_interrupt(struct pass *p, const struct resource *r, const struct doc *instance, struct err *err)
+{
+    const struct role_question q = { .role_arn = doc_text(template_of(r), "roleArn"), .session = "FIS",
+                                     .action = "ec2:SendSpotInstanceInterruptions",
+                                     .resource = doc_text(instance, "arn"), .region = r->row.region,
+                                     .now_ms = p->now_ms };
+
+    return identity_role_may(p->arena, engine_world_of(p->engine)->store, &q, err);
+}
+
+static bool is_told(const struct err *err)
+{
+    return err->kind == ERR_INVALID || err->kind == ERR_NOT_FOUND || err->kind == ERR_CONFLICT ||
+           err->kind == ERR_DENIED;
+}
+
 /* A job that has no instance any more is no fault of the experiment's, as long as another one has. */
 static int interrupt(struct pass *p, struct resource *r, const struct doc *action, struct doc *state, struct err *err)
 {
@@ -96,11 +113,12 @@ static int interrupt(struct pass *p, struct resource *r, const struct doc *actio
     bool any = false;
 
     for (size_t k = 0; k < doc_count(instances, ""); k++) {
-        const char *job = doc_text(instances->items[k], "job_arn");
+        const struct doc *instance = instances->items[k];
 
-        if (training_job_interrupt(p->arena, p->engine, job, &i, err) == 0)
+        if (may_interrupt(p, r, instance, err) == 0 &&
+            training_job_interrupt(p->arena, p->engine, doc_text(instance, "job_arn"), &i, err) == 0)
             any = true;
-        else if (err->kind == ERR_INVALID || err->kind == ERR_NOT_FOUND || err->kind == ERR_CONFLICT)
+        else if (is_told(err))
             why = arena_strdup(p->arena, err->text);
         else
             return -1;

@@ -30,6 +30,15 @@ int identity_find(struct arena *, struct store *, struct platform *, const struc
 /* The id of a role, which its sessions' tokens carry; "" when it is gone: such a token has no rights. */
 int identity_role_id(struct arena *, struct store *, const char *role_arn, const char **ret, struct err *err);
 
+/* Whether a service of the house that has taken the role on may do this to that: 0, or ERR_DENIED in AWS's words. A
+ * role that is gone may do nothing. */
+struct role_question {
+    const char *role_arn, *session; /* "FIS" */
+    const char *action, *resource, *region;
+    int64_t now_ms;
+};
+int identity_role_may(struct arena *, struct store *, const struct role_question *, struct err *err);
+
 /* Frees what identity_find() remembers in the platform. */
 void identity_forget(struct platform *);
 

@@ -7,6 +7,12 @@
 
 const struct managed managed_policies[] = {
     { "AdministratorAccess", "/", "Provides full access to AWS services and resources.", ALLOW("\"*\"") },
+    { "AWSFaultInjectionSimulatorEC2Access", "/service-role/", "Lets AWS FIS interrupt instances.",
+      POLICY("{\"Effect\":\"Allow\",\"Action\":[\"ec2:SendSpotInstanceInterruptions\"],"
+             "\"Resource\":\"arn:aws:ec2:*:*:instance/*\"}") },
+    { "AmazonEventBridgeFullAccess", "/", "Provides full access to EventBridge.", ALLOW("\"events:*\"") },
+    { "AmazonEventBridgeReadOnlyAccess", "/", "Provides read only access to EventBridge.",
+      ALLOW("\"events:Describe*\",\"events:List*\",\"events:TestEventPattern\"") },
     { "AmazonS3FullAccess", "/", "Provides full access to all buckets.", ALLOW("\"s3:*\"") },
     { "AmazonS3ReadOnlyAccess", "/", "Provides read only access to all buckets.",
       ALLOW("\"s3:Get*\",\"s3:List*\",\"s3:Describe*\"") },

@@ -1,7 +1,11 @@
 /* role.c - Role: permissions that somebody else takes on, and who may. */
 #include "services/iam/ops.h"
 
+#include <string.h>
+
+#include "aws/policy.h"
 #include "services/iam/entity.h"
+#include "services/iam/identity.h"
 
 enum { TRUST_MAX_BYTES = 4096, SESSION_DEFAULT_S = 3600 };
 
@@ -62,4 +66,23 @@ int role_update_trust(struct call *c, struct err *err)
         return -1;
     doc_set_string(c->arena, record, "trust", trust);
     return entity_save(c->arena, iam_store(c), &iam_role, c->principal->account, record, err);
+}
+
+int identity_role_may(struct arena *a, struct store *store, const struct role_question *q, struct err *err)
+{
+    const char *account = q->role_arn + strlen("arn:aws:iam::"), *slash = strrchr(q->role_arn, '/');
+    struct policy_caller caller = { .region = q->region, .source_ip = "", .user_id = "", .now_ms = q->now_ms };
+    struct doc *role = NULL, *policies = doc_list(a);
+    const struct entity_kind *kind;
+
+    account = arena_strndup(a, account, strcspn(account, ":"));
+    if (entity_by_arn(a, store, q->role_arn, &kind, &role, err) < 0 && err->kind != ERR_NOT_FOUND)
+        return -1;
+    if (role && entity_policies(a, store, account, role, &policies, err) < 0)
+        return -1;
+    caller.account = account;
+    caller.arn = arena_printf(a, "arn:aws:sts::%s:assumed-role/%s/%s", account, slash ? slash + 1 : "", q->session);
+    return policy_allow(&(struct policy_request){ .policies = policies, .arn = caller.arn, .action = q->action,
+                                                  .resource = q->resource, .context = policy_context(a, &caller) },
+                        "sts", err);
 }

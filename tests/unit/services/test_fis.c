@@ -7,6 +7,7 @@
 #include "run/runtime.h"
 #include "services/events/events.h"
 #include "services/fis/fis.h"
+#include "services/iam/identity.h"
 #include "services/logs/logs.h"
 #include "services/platform.h"
 #include "services/sagemaker/allocation.h"
@@ -19,7 +20,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define ROLE "arn:aws:iam::111122223333:role/r"
+#define ROLE   "arn:aws:iam::111122223333:role/r"
+#define ACCESS "arn:aws:iam::aws:policy/service-role/AWSFaultInjectionSimulatorEC2Access"
 
 enum { MINUTE_MS = 60000 };
 
@@ -53,16 +55,10 @@ static bool count_stop(void *context, const char *name)
     return false;
 }
 
-static int assume_role(struct call *c, struct err *err)
-{
-    return 0;
-}
-
 static void start_engine(void)
 {
-    static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
-    static const struct service_ops sts = { "sts", sts_ops };
-    static const struct service_ops *const services[] = { &sagemaker_ops, &sts, &fis_ops, &events_ops, &logs_ops, NULL };
+    static const struct service_ops *const services[] = { &sagemaker_ops, &sts_ops, &fis_ops, &iam_ops, &events_ops,
+                                                          &logs_ops, NULL };
     const struct kind *kinds[] = { &training_job, fis_kinds[0], NULL };
 
     w.fleet = fleet_of_slots(w.arena, "local", 4, 0);
@@ -84,6 +80,8 @@ static void stop_engine(void)
     allocations_free(w.platform.allocations);
 }
 
+static void make_role(void);
+
 static int begin(void **state)
 {
     memset(&w, 0, sizeof w);
@@ -96,6 +94,7 @@ static int begin(void **state)
     w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .api_socket = "/a",
                                     .admin_socket = "/b", .rand = &w.rand };
     start_engine();
+    make_role();
     return 0;
 }
 
@@ -165,6 +164,18 @@ static void refused(const char *operation, struct doc *input, const char *words)
         fail_msg("%s is done: %s", operation, words);
     if (!strstr(w.err.text, words))
         fail_msg("%s: %s", w.err.text, words);
+}
+
+/* The role that templates name. */
+static void make_role(void)
+{
+    struct doc *role = json("{'RoleName':'r'}");
+
+    doc_set_string(w.arena, role, "AssumeRolePolicyDocument",
+                   "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":"
+                   "[\"fis.amazonaws.com\",\"sagemaker.amazonaws.com\"]},\"Action\":\"sts:AssumeRole\"}]}");
+    must("iam", "CreateRole", role);
+    must("iam", "AttachRolePolicy", json("{'RoleName':'r','PolicyArn':'" ACCESS "'}"));
 }
 
 /* --- Jobs --- */
@@ -329,6 +340,22 @@ static void test_a_job_is_interrupted_in_time(void **state)
                                  "EC2 Spot Instance Interruption Warning\ncompleted\n");
 }
 
+/* The role may do what its policies say; without it, nobody is interrupted. */
+static void test_the_role_is_asked(void **state)
+{
+    const char *id;
+
+    train("red-job", true, "red");
+    all_report();
+    must("iam", "DetachRolePolicy", json("{'RoleName':'r','PolicyArn':'" ACCESS "'}"));
+    id = start(template(REDS, "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT2M'}}}", ""), "");
+    is_at(id, "failed");
+    action_is_at(id, "a", "failed");
+    assert_non_null(strstr(doc_value_text(look(id, "experiment.state.reason")),
+                           "is not authorized to perform: ec2:SendSpotInstanceInterruptions on resource: arn:aws:ec2:"));
+    assert_int_equal(w.stops, 0);
+}
+
 static void test_order_and_stop(void **state)
 {
     const char *id;
@@ -468,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_job_is_interrupted_in_time, begin, end),
+        cmocka_unit_test_setup_teardown(test_the_role_is_asked, begin, end),
         cmocka_unit_test_setup_teardown(test_order_and_stop, begin, end),
         cmocka_unit_test_setup_teardown(test_a_job_that_has_ended_by_itself, begin, end),
         cmocka_unit_test_setup_teardown(test_nobody_fits, begin, end),
