@@ -13,6 +13,7 @@ struct finding {
     const char *evidence; /* "41.2 GiB free; 16 MiB written and read back at 812 MB/s" */
     bool passed;
     int64_t ms;           /* that it took */
+    const struct gpu *gpu; /* that has not passed; NULL: it is about none */
 };
 
 struct checked { /* all of it lives longer */

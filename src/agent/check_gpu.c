@@ -78,6 +78,7 @@ static void look(struct arena *a, struct gpu_monitor *m, const struct checked *c
         if (trouble) {
             ret->passed = false;
             ret->evidence = trouble;
+            ret->gpu = arena_copy(a, gpu, sizeof *gpu);
             return;
         }
         ret->evidence = arena_printf(a, "%s%sGPU %d (%s) at %" PRId64 " degrees", i ? ret->evidence : "", i ? ", " : "",

@@ -1,6 +1,7 @@
 /* infra.c - each finding is evidence: it stands in the job's log and in the report. */
 #include "agent/infra.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/allreduce.h"
@@ -42,12 +43,25 @@ static void say(const struct infra *i, const struct finding *f)
                                         f->passed ? "passed" : "FAILED", f->evidence, (long long)f->ms));
 }
 
+/* Nobody gets it until somebody has looked at it. */
+static void take_bad_gpu(struct infra *i, const struct finding *f)
+{
+    struct gpu_fault *fault = &i->gpu_fault;
+
+    fault->index = f->gpu->index;
+    fault->effect = XID_BROKEN;
+    snprintf(fault->uuid, sizeof fault->uuid, "%s", f->gpu->uuid);
+    snprintf(fault->words, sizeof fault->words, "%s", f->evidence);
+}
+
 static int conclude(struct infra *i, struct err *err)
 {
     const struct finding *last = &i->findings[i->count - 1];
 
     if (last->passed)
         return 0;
+    if (last->gpu)
+        take_bad_gpu(i, last);
     i->check = last->check;
     i->why = arena_printf(i->arena, "check of the %s failed: %s", last->check, last->evidence);
     log_warning("instance.unfit", "name=%s check=%s why=%s", i->order->name, log_quote(i->arena, i->check),

@@ -161,3 +161,17 @@ def test_a_job_whose_gpu_breaks_starts_again_on_another(machine):
     assert jobs.sees("two") == ["/dev/nvidia0"]
     for name in ("one", "two"):
         jobs.end(name)
+
+
+def test_a_gpu_that_is_not_fit_is_found_before_the_job(machine):
+    machine.say("set 0 ecc_uncorrected 2", "set 0 temperature 60")
+    jobs = Jobs(machine)
+    jobs.create("one", InfraCheckConfig={"EnableInfraCheck": True})
+    assert jobs.sees("one") == ["/dev/nvidia1"]  # what has seen the other never ran
+    transitions = jobs.describe("one")["SecondaryStatusTransitions"]
+    again = next(t for t in transitions if "unhealthy" in t["StatusMessage"])
+    assert again["Status"] == "Starting"
+    assert again["StatusMessage"] == ("Launched instance was unhealthy, replacing it! check of the GPU failed: GPU 0: 2 "
+                                      "uncorrected ECC errors")
+    assert "cordoned" in gpu(machine, "list").stdout
+    jobs.end("one")

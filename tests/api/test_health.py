@@ -1,4 +1,5 @@
 """Instances that are not fit, that die and that hang: what is noticed, what goes on, and what nobody pays for."""
+import json
 import os
 import pathlib
 import re
@@ -8,7 +9,16 @@ import time
 
 import pytest
 
-from conftest import wait_for
+from conftest import SAGEBRUSH, Server, wait_for
+
+# A node for each instance.
+FLEET = """
+[[nodes]]
+name = "small"
+count = 4
+like = "ml.t3.medium"
+"""
+USD_HOUR = 0.05
 
 # Each step is in the checkpoint of its host. The first attempt gets to step 10 and waits; one that finds a checkpoint goes on.
 STEPS = """
@@ -30,6 +40,24 @@ print("ends at step", step, flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fleet") / "fleet.toml"
+    path.write_text(FLEET)
+    s = Server(options=["--fleet", str(path)])
+    s.start()
+    yield s
+    s.stop()
+
+
+def command(server, *words):
+    return subprocess.run([SAGEBRUSH, *words, "--data", server.data], capture_output=True, text=True)
+
+
+def nodes(server):
+    return {n["name"]: n for n in json.loads(command(server, "nodes", "--json").stdout)["nodes"]}
+
+
 class Jobs:
     def __init__(self, aws, role, bucket):
         self.sm, self.log, self.s3, self.role, self.bucket = aws("sagemaker"), aws("logs"), aws("s3"), role, bucket
@@ -42,7 +70,7 @@ class Jobs:
             AlgorithmSpecification={"TrainingImage": "pytorch-training:1.13", "TrainingInputMode": "File",
                                     "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [
                                         f"import os; exec(''.join(os.environ[f'PART_{{i}}'] for i in range({len(parts)})))"]},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": count, "VolumeSizeInGB": 1},
+            ResourceConfig={"InstanceType": "ml.t3.medium", "InstanceCount": count, "VolumeSizeInGB": 1},
             OutputDataConfig={"S3OutputPath": f"s3://{self.bucket}/out"},
             CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}/checkpoints"},
             StoppingCondition={"MaxRuntimeInSeconds": 3600}, Environment={
@@ -51,20 +79,19 @@ class Jobs:
     def describe(self, name):
         return self.sm.describe_training_job(TrainingJobName=name)
 
-    def lines(self, name):
+    def lines(self, name, kind="Training"):
         """By log stream."""
+        group = f"/aws/sagemaker/{kind}Jobs"
         try:
-            streams = self.log.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs",
-                                                    logStreamNamePrefix=name + "/")["logStreams"]
+            streams = self.log.describe_log_streams(logGroupName=group, logStreamNamePrefix=name + "/")["logStreams"]
         except self.log.exceptions.ResourceNotFoundException:
             return {}
         return {s["logStreamName"]: [e["message"] for e in self.log.get_log_events(
-            logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=s["logStreamName"],
-            startFromHead=True)["events"]] for s in streams}
+            logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]] for s in streams}
 
-    def wait_for_line(self, name, words, times):
+    def wait_for_line(self, name, words, times, kind="Training"):
         def check():
-            found = [x for stream in self.lines(name).values() for x in stream if words in x]
+            found = [x for stream in self.lines(name, kind).values() for x in stream if words in x]
             return found if len(found) >= times else None
         return wait_for(check, 120, f"'{words}' of {name}", 0.1)
 
@@ -108,41 +135,121 @@ def cut_network(address):
     subprocess.run(["ip", "link", "delete", device], check=True)
 
 
-def test_a_node_dies(server, jobs, unique):
+@pytest.fixture
+def told(aws, unique):
+    """What EventBridge tells of health, as a log group has it."""
+    group, logs, events = f"/aws/events/{unique}", aws("logs"), aws("events")
+    logs.create_log_group(logGroupName=group)
+    arn = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"][0]["arn"].removesuffix(":*")
+    events.put_rule(Name=unique, EventPattern=json.dumps({"source": ["sagebrush.health"]}))
+    events.put_targets(Rule=unique, Targets=[{"Id": "log", "Arn": arn}])
+
+    def check(what):
+        found = [json.loads(e["message"]) for e in logs.filter_log_events(logGroupName=group)["events"]]
+        return [e["detail"] for e in found if e["detail-type"] == what]
+    return lambda what: wait_for(lambda: check(what), 60, f"the event {what}", 0.1)
+
+
+def kill_node_of(server, jobs, job, host):
+    """Its agent and all of its container's processes at once, and its network."""
+    agent = agents_of(server, job)[host]
+    address = re.search(r"begins at step 0 on (\S+)", "\n".join(
+        line for stream, lines in jobs.lines(job).items() if f"/{host}-" in stream for line in lines)).group(1)
+    for pid in processes_of(agent):
+        os.kill(pid, signal.SIGKILL)
+    cut_network(address)
+    return json.loads((agent / "order.json").read_text())["node"]
+
+
+def test_a_node_dies(server, jobs, told, unique):
     jobs.create(unique, STEPS, count=3, RetryStrategy={"MaximumRetryAttempts": 1}, InfraCheckConfig={"EnableInfraCheck": True})
     jobs.wait_for_line(unique, "waits at step 10", 3)
     # What is lost with the node is what was not in S3 yet.
     wait_for(lambda: all(jobs.saved(unique, f"algo-{i}") == b"10" for i in (1, 2, 3)), 60, "the checkpoints of all hosts", 0.1)
     begun = jobs.describe(unique)
-    agent = agents_of(server, unique)["algo-2"]
-    stream = next(s for s in jobs.lines(unique) if "/algo-2-" in s)
-    address = re.search(r"begins at step 0 on (\S+)", "\n".join(jobs.lines(unique)[stream])).group(1)
-    for pid in processes_of(agent):
-        os.kill(pid, signal.SIGKILL)
-    cut_network(address)
+    bad = kill_node_of(server, jobs, unique, "algo-2")
     died = time.monotonic()
     jobs.wait_for_line(unique, "begins at step 10", 3)
     print(f"a node died: all of its job ran again after {time.monotonic() - died:.1f} s")
+    assert bad not in {json.loads((a / "order.json").read_text())["node"] for a in agents_of(server, unique).values()
+                       if (a / "order.json").exists() and a.name.endswith("-1")}
     done = jobs.end(unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
     assert "algo-2: the container was lost" in again["StatusMessage"]
+
     # The attempt that the node ended costs nothing.
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
     assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
+    cost = next(x for x in json.loads(command(server, "cost", "--json").stdout)["lines"] if x["name"] == unique)
+    assert cost["waived_ms"] >= 3 * 1000 * int(failed_s)
+    assert cost["usd"] == pytest.approx((cost["used_ms"] - cost["waived_ms"]) / 3.6e6 * USD_HOUR, rel=1e-6)
+
     # Before each attempt the instances were looked at, and added up a vector together.
     checks = jobs.wait_for_line(unique, "sagebrush: check of the network between the instances passed", 6)
     assert all("all-reduce of 4 MiB over 3 instances: the sum is right" in x for x in checks), checks
     for what in ("file system", "memory errors", "cgroups", "clock", "memory", "disk", "GPU"):
         assert len(jobs.wait_for_line(unique, f"sagebrush: check of the {what} passed", 6)) == 6
+    passed = told("Infrastructure Check Passed")[0]["checks"]
+    assert passed.keys() == {"algo-1", "algo-2", "algo-3"} and all(c["passed"] and c["evidence"] for c in passed["algo-3"])
+    assert told("Instance Unhealthy")[0]["host"] == "algo-2"
+    assert told("Node Cordoned")[0]["node"] == bad
+
+    # The node is remembered for it, also by the next control plane, until its time is over or somebody returns it.
+    assert nodes(server)[bad]["state"] == "cordoned" and nodes(server)[bad]["back_ms"] > 0
+    before = server.pid("control")
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: server.pid("control") not in (None, before), 60, "another control plane")
+    wait_for(server.healthy, 60, "health")
+    assert nodes(server)[bad]["state"] == "cordoned" and len(nodes(server)[bad]["failures"]) == 1
+    listed = command(server, "nodes").stdout
+    assert f"under {unique} (container): the container was lost" in listed, listed
+    assert command(server, "nodes", "return", bad).returncode == 0
+    assert nodes(server)[bad]["state"] == "in use"
+    assert told("Node Returned")[0]["node"] == bad
 
 
-def test_a_job_that_hangs_starts_again(jobs, unique):
+def test_instances_that_encrypt_are_checked_through_the_tunnel(jobs, unique):
+    jobs.create(unique, "print('runs')", count=2, EnableInterContainerTrafficEncryption=True,
+                InfraCheckConfig={"EnableInfraCheck": True})
+    assert jobs.end(unique)["TrainingJobStatus"] == "Completed"
+    assert jobs.wait_for_line(unique, "sagebrush: check of the network between the instances passed", 2)
+
+
+def test_a_node_by_hand(server):
+    assert command(server, "nodes", "cordon", "small-4", "a fan is loud").returncode == 0
+    assert nodes(server)["small-4"]["cordoned"] == "a fan is loud"
+    assert command(server, "nodes", "return", "small-4").returncode == 0
+    refused = command(server, "nodes", "return", "small-5")
+    assert refused.returncode != 0 and "there is no node small-5" in refused.stderr
+
+
+def test_a_processing_job_whose_node_dies_fails_and_says_why(server, aws, jobs, unique):
+    sm = jobs.sm
+    sm.create_processing_job(
+        ProcessingJobName=unique, RoleArn=jobs.role, AppSpecification={
+            "ImageUri": "sagemaker-base-python",
+            "ContainerEntrypoint": ["python3", "-c", "import time; print('begins', flush=True); time.sleep(3600)"]},
+        ProcessingResources={"ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 2, "VolumeSizeInGB": 1}})
+    jobs.wait_for_line(unique, "begins", 2, "Processing")
+    for pid in processes_of(agents_of(server, unique)["algo-1"]):
+        os.kill(pid, signal.SIGKILL)
+    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] == "Failed" and d,
+                    60, "its end", 0.1)
+    assert done["FailureReason"].startswith("InternalServerError: instance unhealthy: algo-1: the container was lost")
+    cost = next(x for x in json.loads(command(server, "cost", "--json").stdout)["lines"] if x["name"] == unique)
+    assert cost["usd"] == 0 and cost["waived_ms"] == cost["used_ms"]
+    for name in nodes(server):
+        command(server, "nodes", "return", name)
+
+
+def test_a_job_that_hangs_starts_again(jobs, told, unique):
     jobs.create(unique, STEPS, environment={"SAGEBRUSH_HANG_AFTER": "2s"}, RetryStrategy={"MaximumRetryAttempts": 1})
     done = jobs.end(unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
     assert "the job hung" in again["StatusMessage"] and "algo-1: no line of its log after" in again["StatusMessage"]
+    assert "no line of its log after" in told("Job Hung")[0]["why"]
     # A program that waits for itself is the user's: its time is billed.
     assert done["BillableTimeInSeconds"] == done["TrainingTimeInSeconds"]
 
