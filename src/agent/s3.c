@@ -119,6 +119,7 @@ int s3_call(struct s3 *c, struct arena *a, const struct transport_request *q, st
     struct sigv4_header headers[HEADERS_MAX + 1] = { { STR("Host"), STR("localhost") } };
     struct http_header all[HEADERS_MAX + 1 + SIGV4_ADDED_MAX];
     int64_t offset = answer->offset;
+    struct err cancelled;
 
     assert(q->header_count <= HEADERS_MAX);
     for (int i = 0; i < q->header_count; i++)
@@ -149,11 +150,15 @@ int s3_call(struct s3 *c, struct arena *a, const struct transport_request *q, st
         /* 503 is a server that starts or is full of work; other faults of its own are not waited for without end. */
         if (r == 0 && answer->status != 503 && answer->status != 429 && failures > FAULTS_MAX)
             return refused(a, answer, what, err);
+        if (r == 0)
+            refused(a, answer, what, err);
         if (failures == 1 || failures % 100 == 0)
-            log_info("s3.waiting", "what=%s failures=%d why=%s", log_quote(a, what), failures,
-                     log_quote(a, r < 0 ? err->text : "the server is busy"));
-        if (transport_pause(c->transport, failures, err) < 0)
+            log_info("s3.waiting", "what=%s failures=%d why=%s", log_quote(a, what), failures, log_quote(a, err->text));
+        if (transport_pause(c->transport, failures, &cancelled) < 0) {
+            /* Its text stays: what it waited for is the better word. */
+            err->kind = cancelled.kind;
             return -1;
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "agent/cut.h"
 #include "agent/savings.h"
 #include "agent/verdict.h"
 #include "base/log.h"
@@ -18,7 +19,6 @@ enum {
     STARTS_MAX = 3,
     OVERRUN_GRACE_S = 120,
     KILL_AGAIN_MS = 2000,
-    SAVE_MS = 3600000, /* for the results of a job that was stopped or had no more time: they are what is left of it */
 };
 
 static int64_t member(const struct train *t, const char *name)
@@ -302,68 +302,6 @@ static void judge(struct train *t, struct arena *a, const struct exit_record *re
     conclude(t, &v);
 }
 
-/* A stop that comes while the results are uploaded has its grace, as the container would have had. A job that was
- * stopped before, or has had its time, keeps its results if they can be saved in an hour. */
-static void plan_cut(struct train *t)
-{
-    struct world *w = t->world;
-    const char *outcome = doc_text(report_doc(t->report), "_outcome");
-    int64_t grace_s, boot_ms = w->boot_ms(w), limit_ms = t->order->max_runtime_s * 1000, begun_ms;
-
-    if (!member(t, "_save_boot_ms"))
-        report_set_int(t->report, "_save_boot_ms", boot_ms);
-    begun_ms = member(t, member(t, "_started_boot_ms") ? "_started_boot_ms" : "_save_boot_ms");
-    if (member(t, "_cut_boot_ms"))
-        return;
-    if (strcmp(outcome, "Stopped") == 0 || strcmp(outcome, "MaxRuntimeExceeded") == 0) {
-        report_set_int(t->report, "_cut_boot_ms", member(t, "_save_boot_ms") + SAVE_MS);
-    } else if (w->stop_asked(w, &grace_s) && !w->taken_back(w)) {
-        report_set_int(t->report, "_cut_boot_ms", boot_ms + grace_s * 1000);
-        report_set_text(t->report, "_cut_by", "Stopped");
-    } else if (limit_ms && boot_ms - begun_ms > limit_ms) {
-        report_set_int(t->report, "_cut_boot_ms", boot_ms + SAVE_MS);
-        report_set_text(t->report, "_cut_by", "MaxRuntimeExceeded");
-    }
-}
-
-/* Whether the upload has had its time; else *next_ms is when it will have. */
-static bool must_cut(struct train *t, int64_t *next_ms)
-{
-    struct world *w = t->world;
-    int64_t wait_ms = LOOK_MS;
-
-    plan_cut(t);
-    if (member(t, "_cut_boot_ms")) {
-        int64_t left_ms = member(t, "_cut_boot_ms") - w->boot_ms(w);
-
-        if (left_ms <= 0)
-            return true;
-        wait_ms = left_ms < LOOK_MS ? left_ms : LOOK_MS;
-    }
-    if (w->wall_ms(w) + wait_ms < *next_ms)
-        *next_ms = w->wall_ms(w) + wait_ms;
-    return false;
-}
-
-static const char *target(const struct train *t)
-{
-    return order_processes(t->order) ? "S3" : t->order->output_s3_uri;
-}
-
-/* What was whole by then is in S3; the rest is not. */
-static void cut_off(struct train *t, struct arena *a)
-{
-    const char *by = doc_text(report_doc(t->report), "_cut_by");
-
-    report_set_bool(t->report, "_cut", true);
-    report_set_text(t->report, "message",
-                    arena_printf(a, "The upload of the results to %s took too long after the %s, and was ended. They "
-                                    "are not complete there.", target(t),
-                                 strcmp(by, "MaxRuntimeExceeded") == 0 ? "end of MaxRuntimeInSeconds" : "stop"));
-    if (*by && !doc_is(report_doc(t->report), "_outcome", "Failed"))
-        report_set_text(t->report, "_outcome", by);
-}
-
 static void fail_upload(struct train *t, struct arena *a, const struct err *err)
 {
     struct err whole;
@@ -394,7 +332,7 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
     struct world *w = t->world;
     struct err err = { 0 };
     const char *outcome = doc_text(report_doc(t->report), "_outcome");
-    bool interrupted, failed = strcmp(outcome, "Failed") == 0, cut = doc_bool(report_doc(t->report), "_cut", false);
+    bool interrupted, failed = strcmp(outcome, "Failed") == 0, cut = cut_has_begun(t);
 
     if (doc_bool(report_doc(t->report), "_saved", false))
         return;
@@ -408,33 +346,35 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
     w->to_save(w, interrupted ? SAVE_CHECKPOINTS : failed && !order_processes(t->order) ? SAVE_OUTPUT : SAVE_MODEL);
     switch (w->task(w, TASK_SAVE, &err)) {
     case TASK_NONE:
-        if (cut)
+        if (cut) {
+            cut_tell(t, a, "");
             break;
+        }
         if (!interrupted)
             enter(t, "Uploading", order_processes(t->order) ? "" : "Uploading generated training model");
         if (!save(t, false))
             *next_ms = w->wall_ms(w) + RETRY_MS;
-        else if (strcmp(outcome, "Failed") == 0 || interrupted || w->others_saved(w) || must_cut(t, next_ms))
+        else if (strcmp(outcome, "Failed") == 0 || interrupted || w->others_saved(w) || cut_is_due(t, next_ms))
             w->begin(w, TASK_SAVE);
-        if (must_cut(t, next_ms))
+        if (cut_is_due(t, next_ms))
             *next_ms = w->wall_ms(w) + RETRY_MS;
         return;
     case TASK_BUSY:
-        if (!cut && !must_cut(t, next_ms))
+        if (!cut && !cut_is_due(t, next_ms))
             return;
         if (!cut)
-            cut_off(t, a);
+            cut_begin(t);
         w->cancel(w, TASK_SAVE);
         *next_ms = w->wall_ms(w) + RETRY_MS;
         return;
     case TASK_FAILED:
         /* Only what had succeeded fails by this; another reason is the better one. */
-        if (!cut && !failed)
+        if (cut)
+            cut_tell(t, a, err.text);
+        else if (!failed)
             fail_upload(t, a, &err);
         break;
     case TASK_DONE:
-        /* It was quicker than the cut. */
-        report_set_text(t->report, "message", "");
         if (*w->model_artifacts(w))
             report_set_text(t->report, "model_artifacts", w->model_artifacts(w));
         break;

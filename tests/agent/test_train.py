@@ -56,7 +56,7 @@ for i in range(3): print(f"epoch {i} loss={1/(i+1):.4f};")
     ('open("/opt/ml/output/failure","w").write("é"*2000); raise SystemExit(1)', 1,
      'AlgorithmError: ' + 'é' * 512 + ', exit code: 1'),
     ('import os; os.kill(os.getpid(), 11)', 139,
-     'AlgorithmError: the command was ended by signal 11 (Segmentation fault), exit code: 139'),
+     'AlgorithmError: the command was ended by signal 11 (SIGSEGV, Segmentation fault), exit code: 139'),
 ])
 def test_failures_are_told(world, script, code, reason):
     job = world.train(script).start()

@@ -449,11 +449,13 @@ static void run_story(uint64_t seed, const char *work)
         if (s.mute)
             assert_false(doc_is(s.report, "outcome", "Completed") || doc_has(s.report, "exit_message"));
         /* An upload that is cut off is nobody's success, and is told. */
-        if (s.stuck && s.started)
+        if (s.stuck && s.started && doc_is(s.report, "outcome", "Failed"))
+            assert_non_null(strstr(doc_text(s.report, "failure_reason"), "What it left was not uploaded to "));
+        else if (s.stuck && s.started)
             assert_true(!doc_is(s.report, "outcome", "Completed") && *doc_text(s.report, "message"));
         else
             assert_true(s.stuck || s.late || !*doc_text(s.report, "message"));
-        if (doc_is(s.report, "failure_reason", "ClientError: full"))
+        if (text_starts(doc_text(s.report, "failure_reason"), "ClientError: full"))
             assert_true(s.full);
         else if (s.full && !s.stop && !order.max_runtime_s)
             assert_true(s.record.signal != 9);
