@@ -69,7 +69,7 @@ DISTRIBUTIONS = {
 @pytest.mark.parametrize("kind", ["torch_distributed", "pytorchddp", pytest.param("mpi", marks=needs_mpi)])
 def test_gradients_are_averaged(aws, unique, tmp_path, kind):
     changes, size = DISTRIBUTIONS[kind]
-    run(unique, "train_ddp.py", **changes)
+    run(unique, "train_ddp.py", metric_definitions=[{"Name": "loss", "Regex": " loss=([0-9.]+)"}], **changes)
     done = completed(aws, unique)
     files = {name: json.loads(text) for name, text in model(aws, done).items()}
     alone("train_ddp.py", tmp_path)
@@ -82,6 +82,8 @@ def test_gradients_are_averaged(aws, unique, tmp_path, kind):
         assert files["weights.json"][name] == pytest.approx(values, rel=1e-12)
     said = [line for text in lines(aws, unique).values() for line in text if " loss=" in line]
     assert len(said) == size and all(f"of={size}" in line for line in said)
+    found = {m["MetricName"]: m["Value"] for m in done["FinalMetricDataList"]}
+    assert any(f"loss={found['loss']:.6f}" in line for line in said)
 
 
 def test_model_trainer(aws, unique):
@@ -160,6 +162,26 @@ def test_spot_interrupted_three_times_at_random(server, aws, unique, tmp_path):
     assert done["BillableTimeInSeconds"] <= done["TrainingTimeInSeconds"]
 
 
+@pytest.mark.parametrize("kind", ["torch_distributed", pytest.param("mpi", marks=needs_mpi)])
+def test_spot_of_two_instances(server, aws, unique, tmp_path, kind):
+    """Every rank has its notice, the first one saves, and all go on from there."""
+    checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
+    run(unique, "train_ddp.py", distribution={kind: {"enabled": True}}, use_spot_instances=True, max_run=3600, max_wait=7200,
+        checkpoint_s3_uri=checkpoints, hyperparameters={"waits": 3})
+
+    def waiting():
+        return sum("waits at step 3" in line for text in lines(aws, unique).values() for line in text)
+    wait_for(lambda: waiting() == 2, 120, "step 3 of both ranks", 0.2)
+    assert drill(server, unique).returncode == 0
+    done = completed(aws, unique)
+    alone("train_ddp.py", tmp_path)
+    expected = json.loads((tmp_path / "weights.json").read_text())
+    files = {name: json.loads(text) for name, text in model(aws, done).items()}
+    for rank in range(2):
+        for name, values in expected.items():
+            assert files[f"rank-{rank}.json"]["weights"][name] == pytest.approx(values, rel=1e-12)
+
+
 # --- Input ---
 
 @pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="no /dev/fuse")
@@ -180,3 +202,37 @@ def test_datasets_of_pipe_and_fastfile(aws, unique):
     said = [line for line in lines(aws, unique)["algo-1"] if "rows, sum" in line]
     assert said == ["stream epoch 0: 150 rows, sum 179700", "stream epoch 1: 150 rows, sum 179700",
                     "table: 150 rows, sum 179700"]
+
+
+# --- Processing ---
+
+def test_a_processor_scores_in_parts(aws, unique, tmp_path):
+    """The plain Processor with a command of its own, on two instances that have half of the objects each."""
+    from sagemaker.processing import ProcessingInput, ProcessingOutput, Processor
+
+    session = sagemaker.Session()
+    base = f"s3://{session.default_bucket()}/{unique}"
+    for part in range(4):
+        aws("s3").put_object(Bucket=session.default_bucket(), Key=f"{unique}/rows/{part}", Body=f"{part} {part + 1}".encode())
+    program = """
+import pathlib, torch
+for path in pathlib.Path('/opt/ml/processing/rows').iterdir():
+    row = torch.tensor([float(word) for word in path.read_text().split()])
+    pathlib.Path('/opt/ml/processing/scores', path.name).write_text(str(torch.dot(row, torch.tensor([2.0, 10.0])).item()))
+"""
+    (tmp_path / "score.py").write_text(program)
+    processor = Processor(
+        image_uri=IMAGE, entrypoint=["python3", "/opt/ml/processing/code/score.py"], role=sagemaker.get_execution_role(session), instance_count=2,
+        instance_type="ml.m5.large", sagemaker_session=session)
+    processor.run(
+        job_name=unique, wait=False, logs=False,
+        inputs=[ProcessingInput(str(tmp_path / "score.py"), "/opt/ml/processing/code"),
+                ProcessingInput(f"{base}/rows/", "/opt/ml/processing/rows", s3_data_distribution_type="ShardedByS3Key")],
+        outputs=[ProcessingOutput("/opt/ml/processing/scores", f"{base}/scores", output_name="scores")])
+    sm = aws("sagemaker")
+    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))[
+        "ProcessingJobStatus"] != "InProgress" and d, 120, "the end of the job", 0.2)
+    assert done["ProcessingJobStatus"] == "Completed", done.get("FailureReason")
+    scores = [aws("s3").get_object(Bucket=session.default_bucket(), Key=f"{unique}/scores/{part}")["Body"].read()
+              for part in range(4)]
+    assert scores == [b"10.0", b"22.0", b"34.0", b"46.0"]

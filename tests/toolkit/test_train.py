@@ -253,10 +253,13 @@ def test_launchers(box, launcher):
     box.script({'train.py': '''
 import os
 rank = os.environ.get('RANK') or os.environ['OMPI_COMM_WORLD_RANK']
-os.write(1, f'line of {rank}\\n'.encode())
+if 'RANK' in os.environ:
+    os.write(1, f'line of {rank}\\n'.encode())
+else:
+    print('line of', rank)
 open(os.environ['SM_MODEL_DIR'] + '/rank' + rank, 'w').write(os.environ['SM_CURRENT_HOST'])
 '''}, **{launcher: True}, sagemaker_mpi_num_of_processes_per_host=2)
-    done = box.train(CUDA_VISIBLE_DEVICES='0,1')
+    done = box.train(CUDA_VISIBLE_DEVICES='0,1', PYTHONUNBUFFERED='1')
     assert done.returncode == 0, done.stderr
     assert {path.name: path.read_text() for path in (box.base / 'model').iterdir()} == {
         'rank0': 'localhost', 'rank1': 'localhost'}

@@ -30,11 +30,10 @@ class Plan:
 
     before: the words that stand before the script's command. python: what a script that is no program of its own is run
     by; none if the launcher does that. inner: the script's processes are the launcher's children, and it is they who
-    are told to end. waits_for: this host runs what that host's mpirun tells it to. variables: what the processes are
-    given besides SM_*, where they have not got it."""
-    def __init__(self, before=(), python=(sys.executable,), inner=False, waits_for=None, variables=None):
-        self.before, self.python, self.inner, self.waits_for = list(before), list(python), inner, waits_for
-        self.variables = {'PYTHONUNBUFFERED': '1'} if variables is None else variables  # logs as they are written
+    are told to end. terminal: they write to one. waits_for: this host runs what that host's mpirun tells it to."""
+    def __init__(self, before=(), python=(sys.executable,), inner=False, terminal=False, waits_for=None):
+        self.before, self.python, self.waits_for = list(before), list(python), waits_for
+        self.inner, self.terminal = inner, terminal
 
 
 def has_module(name):
@@ -56,10 +55,7 @@ def torchrun(environment):
     if len(hosts) > 1:
         words += [f'--master_addr={environment.master()}', f'--master_port={MASTER_PORT}',
                   f'--node_rank={hosts.index(environment.current_host)}']
-    variables = {'PYTHONUNBUFFERED': '1'}
-    if environment.gpus > 1:
-        variables['OMP_NUM_THREADS'] = '1'  # as torchrun would, and says in six lines
-    return Plan(words, (), inner=True, variables=variables)
+    return Plan(words, (), inner=True)
 
 
 def has_program(name):
@@ -84,7 +80,7 @@ def mpirun(environment):
         raise Failure('This job asks for MPI (sagemaker_mpi_enabled), but Open MPI is not complete on this machine. '
                       f'On the server: apt-get install {" ".join(missing)}')
     if environment.current_host != environment.master():
-        return Plan(waits_for=environment.master(), variables={})
+        return Plan(terminal=True, waits_for=environment.master())
     hosts, options = environment.distribution_hosts(), environment.framework_parameters
     each = int(options.get('sagemaker_mpi_num_of_processes_per_host') or max(1, environment.gpus))
     count = int(options.get('sagemaker_mpi_num_processes') or each * len(hosts))
@@ -104,9 +100,8 @@ def mpirun(environment):
         words += ['-mca', name, value]
     for setting in (f'NCCL_DEBUG={level}', f'NCCL_SOCKET_IFNAME={environment.interface}'):
         words += ['-x', setting]
-    # mpi4py ends all ranks when one of them raises. They write to a terminal, in lines: unbuffered, each piece of a
-    # line would have a tag of its own.
-    return Plan(words + custom, (sys.executable, '-m', 'mpi4py'), inner=True, variables={})
+    # mpi4py ends all ranks when one of them raises.
+    return Plan(words + custom, (sys.executable, '-m', 'mpi4py'), inner=True, terminal=True)
 
 
 LAUNCHERS = {

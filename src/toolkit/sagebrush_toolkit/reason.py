@@ -51,7 +51,7 @@ def of_torchrun(text):
     number = -int(failed[1])
     fate = f'local rank {failed[2]} was ended by signal {number} ({signal.strsignal(number)})' if number > 0 else ''
     said = re.search(r'^.*(Sending process \d+ closing signal|failed \(exitcode)', text, re.M)
-    return text[:said.start()], fate
+    return text[:said.start()].rpartition('*****\n')[2], fate  # its advice on OMP_NUM_THREADS stands between stars
 
 
 def last_words(text):

@@ -148,8 +148,8 @@ def let_the_cause_speak():
 
 def variables_of(environment, layout, plan):
     paths = [layout.code, layout.packages if layout.relocated else '', os.environ.get('PYTHONPATH', '')]
-    return {
-        **plan.variables,
+    variables = {
+        'PYTHONUNBUFFERED': '1',  # logs as they are written
         'MASTER_ADDR': environment.master(),
         'MASTER_PORT': launch.MASTER_PORT,
         'NCCL_SOCKET_IFNAME': environment.interface,
@@ -157,6 +157,10 @@ def variables_of(environment, layout, plan):
         **environment.variables(),
         'PYTHONPATH': ':'.join(p for p in paths if p),
     }
+    if plan.terminal:
+        # There they come in lines anyway; without, mpirun puts its tag on each piece of a line.
+        del variables['PYTHONUNBUFFERED']
+    return variables
 
 
 def run_for(environment, layout, plan):

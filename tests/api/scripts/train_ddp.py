@@ -1,17 +1,20 @@
 """DistributedDataParallel over gloo: every rank has its part of the rows, and all end with the model that one process makes
 of all rows. Under torchrun by the variables that it sets, under mpirun by Open MPI's; alone without either.
 
---fails HOST raises there after the first step, --killed HOST kills that rank."""
+--fails HOST raises there after the second step, --killed HOST kills that rank. --waits STEP waits there, once, for the
+notice that the instances are taken back, and saves a checkpoint then."""
 import argparse
 import json
 import os
 import pathlib
 import signal
+import sys
 
 import torch
 import torch.distributed
 
 STEPS, ROWS = 5, 48
+CHECKPOINT = pathlib.Path("/opt/ml/checkpoints/state.pt")
 
 
 def rows():
@@ -28,13 +31,35 @@ def place():
     return 0, 1
 
 
+def wait_for_notice(rank, step, parts):
+    def on_notice(*_):
+        if rank == 0:
+            new = CHECKPOINT.with_suffix(".sagemaker-ignore")
+            torch.save({"step": step, "parts": [part.state_dict() for part in parts]}, new)
+            new.rename(CHECKPOINT)
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, on_notice)
+    print("waits at step", step, flush=True)
+    while True:
+        signal.pause()
+
+
 def train(rank, size, options):
     torch.manual_seed(1)
     model = torch.nn.Linear(4, 1, dtype=torch.float64)
     trained = torch.nn.parallel.DistributedDataParallel(model) if size > 1 else model
-    optimizer = torch.optim.SGD(trained.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(trained.parameters(), lr=0.1, momentum=0.9)
     x, y = (part[rank::size] for part in rows())
-    for step in range(STEPS):
+    first = 0
+    if CHECKPOINT.exists():
+        saved = torch.load(CHECKPOINT)
+        first = saved["step"]
+        for part, state in zip((model, optimizer), saved["parts"]):
+            part.load_state_dict(state)
+        print(f"rank={rank} begins again at step {first}", flush=True)
+    for step in range(first, STEPS):
+        if step == options.waits and not first:
+            wait_for_notice(rank, step, (model, optimizer))
         optimizer.zero_grad()
         loss = torch.nn.functional.mse_loss(trained(x), y)
         loss.backward()
@@ -52,6 +77,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fails", default="")
     parser.add_argument("--killed", default="")
+    parser.add_argument("--waits", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
     rank, size = place()
