@@ -57,10 +57,10 @@ def first_line(logs, name):
         return next((c for c in (clock_in(e["message"]) for e in events) if c), None)
 
 
-def job(sagemaker, logs, role, image, keep=0, then=lambda name: None, **more):
+def job(sagemaker, logs, role, image, keep=0, then=lambda name: None, instance_type="ml.m5.large", **more):
     """Milliseconds to the first line. 'keep': its KeepAlivePeriodInSeconds; 'then' is called with the job's name."""
     name = f"bench-{uuid.uuid4().hex[:12]}"
-    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    resources = {"InstanceType": instance_type, "InstanceCount": 1, "VolumeSizeInGB": 1}
     began = time.time_ns() / 1e6
     sagemaker.create_training_job(
         TrainingJobName=name, RoleArn=role, AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},

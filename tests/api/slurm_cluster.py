@@ -40,7 +40,7 @@ def free_ports(count):
 
 
 class Cluster:
-    def __init__(self, nodes=3, cpus=8, memory_mb=32768):
+    def __init__(self, nodes=3, cpus=8, memory_mb=32768, more=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-slurm-"))
         self.names = [f"n{i + 1}" for i in range(nodes)]
         self.conf = self.folder / "slurm.conf"
@@ -63,7 +63,7 @@ class Cluster:
             "SelectTypeParameters=CR_Core_Memory", "SlurmdParameters=config_overrides", "MpiDefault=none",
             "PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE", "SlurmdTimeout=10", "KillWait=30",
             "SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,preempt_send_user_signal",
-            "AccountingStorageType=accounting_storage/none", "JobCompType=jobcomp/none", "ReturnToService=2",
+            "AccountingStorageType=accounting_storage/none", "JobCompType=jobcomp/none", "ReturnToService=2", *more,
         ]
         for name, port in zip(self.names, ports[1:]):
             lines.append(f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} "
