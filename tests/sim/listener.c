@@ -64,7 +64,8 @@ static void check_told(struct arena *a, struct map *told)
 
     if (store_scan(a, w.store, "logs_events", &(struct range){ .limit = 100000 }, &pairs, &count, &err) < 0)
         broken("what was told cannot be read: %s", err.text);
-    qsort(pairs, (size_t)count, sizeof *pairs, by_sequence);
+    if (count)
+        qsort(pairs, (size_t)count, sizeof *pairs, by_sequence);
     for (int i = 0; i < count; i++) {
         const struct str text = { pairs[i].value.data + STAMP_SIZE, pairs[i].value.size - STAMP_SIZE };
         const char *key;
@@ -85,13 +86,14 @@ static void check_told(struct arena *a, struct map *told)
 void listener_check(struct arena *a)
 {
     struct row_filter jobs = { .kind = training_job.name, .limit = 1000 };
-    struct map *told = map_new();
+    struct map *told;
     struct row *rows;
     struct err err;
     int count;
 
     if (!LISTENS)
         return;
+    told = map_new();
     check_told(a, told);
     if (store_row_list(a, w.store, &jobs, &rows, &count, &jobs.after, &err) < 0)
         broken("rows cannot be listed: %s", err.text);
