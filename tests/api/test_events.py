@@ -1,8 +1,12 @@
 """EventBridge: rules that see what jobs, models and endpoint configs become, and events of one's own, read from a log group."""
+import itertools
 import json
+import os
+import signal
+import threading
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from conftest import Server, enter, wait_for
 
@@ -110,6 +114,41 @@ def test_what_is_refused(bus, unique):
              "resources": [], "detail-type": "T", "detail": {}}
     assert bus.events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"] is False
     assert bus.events.describe_event_bus()["Name"] == "default"
+
+
+def test_what_was_answered_is_told_once(tmp_path, monkeypatch, unique):
+    """The control plane is killed again and again while events come in."""
+    import boto3
+    from botocore.config import Config
+
+    server = Server(runtime="sim")
+    server.start()
+    try:
+        enter(server, monkeypatch)
+        aws = boto3.session.Session().client
+        bus = Bus(aws, unique)
+        bus.rule({"source": [unique]}, InputPath="$.id")
+        events = aws("events", config=Config(retries={"total_max_attempts": 1}))
+        answered = []
+        for turn in range(4):
+            killed = server.pid("control")
+            for i in itertools.count():
+                if i == 5:  # from now on in the middle of something
+                    threading.Timer(0.003 * turn, os.kill, (killed, signal.SIGKILL)).start()
+                if server.pid("control") != killed:
+                    break
+                try:
+                    put = events.put_events(Entries=[{"Source": unique, "DetailType": "T", "Detail": "{}"}] * 3)
+                except (ClientError, HTTPClientError):
+                    continue  # nobody can tell
+                answered += [e["EventId"] for e in put["Entries"]]
+            wait_for(lambda: server.pid("control") not in (None, killed), 30, "the next control plane")
+        told = wait_for(lambda: set(answered) <= set(t := [json.loads(m) for m in bus.messages()]) and t, 30, "every event")
+        assert len(told) == len(set(told))
+        order = {e: i for i, e in enumerate(told)}
+        assert [order[e] for e in answered] == sorted(order[e] for e in answered)
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="module")
