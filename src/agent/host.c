@@ -63,7 +63,6 @@ struct host {
 
     struct feeder *feeder; /* of pipes and FastFile channels, from the container's start on */
     struct loop_timer feeder_timer;
-    struct tunnel *tunnel; /* to the other instances, from the container's start on; NULL: none */
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
     struct gpu_monitor *gpus; /* of those it was given, while the container runs; NULL: none */
@@ -288,8 +287,9 @@ static void begin_measuring(struct host *h)
 /* Network, listeners and watches: what belongs to a running container and not to its files. */
 static int set_up(struct host *h, bool started, struct err *err)
 {
-    if (uplink_connect(&h->uplink, err) < 0 || start_tunnel(h, err) < 0)
+    if (uplink_connect(&h->uplink, err) < 0)
         return -1;
+    tunnel_watch(h->uplink.tunnel, h->loop, tell, h);
     if (!h->process && !h->order->isolated && !h->api && *h->order->api_socket &&
         api_new(h->loop, h->clock, h->order, h->folder, &h->uplink.network, &h->api, err) < 0)
         return -1;
@@ -412,8 +412,8 @@ static const char *host_overfull(struct world *w, struct arena *a)
 
     if (*unfit)
         return unfit;
-    if (*tunnel_failed(h->tunnel))
-        return tunnel_failed(h->tunnel);
+    if (*tunnel_failed(h->uplink.tunnel))
+        return tunnel_failed(h->uplink.tunnel);
     return *why ? why : volume_full(h->volume, a);
 }
 
@@ -533,8 +533,8 @@ static int end_feeder(struct host *h, struct err *err)
 /* Before the container's addresses are given back: its socket is bound to one of them. */
 static int end_tunnel(struct host *h, struct err *err)
 {
-    tunnel_free(h->tunnel);
-    h->tunnel = NULL;
+    tunnel_free(h->uplink.tunnel);
+    h->uplink.tunnel = NULL;
     return tunnel_wanted(h->order) ? tunnel_remove(h->folder, err) : 0;
 }
 
@@ -668,7 +668,6 @@ void host_free(struct host *h)
     cargo_end(&h->cargo);
     loop_timer_stop(h->loop, &h->feeder_timer);
     feeder_free(h->feeder);
-    tunnel_free(h->tunnel);
     meter_free(h->meter);
     volume_free(h->volume);
     gpu_monitor_free(h->gpus);

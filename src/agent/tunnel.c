@@ -21,7 +21,7 @@ static const char dead[] = "InternalServerError: the process that encrypts the t
 
 struct tunnel {
     struct arena *arena;
-    struct loop *loop;
+    struct loop *loop; /* NULL: nobody watches yet */
     struct loop_timer timer;
     const char *lock;
     void (*died)(void *data);
@@ -123,26 +123,33 @@ int tunnel_new(const struct tunnel_options *options, struct tunnel **ret, struct
 
     assert(t);
     t->arena = arena_new();
-    t->loop = options->loop;
     t->lock = arena_printf(t->arena, "%s/" TUNNEL_LOCK, options->folder);
-    t->died = options->died;
-    t->data = options->data;
-    t->timer.run = due;
     if (lock_holder(t->lock, &holder, err) < 0 ||
         (!holder && !path_exists(t->lock) && start(t, options, err) < 0)) {
         tunnel_free(t);
         return -1;
     }
-    loop_timer_set(t->loop, &t->timer, loop_now_ms(t->loop));
     *ret = t;
     return 0;
+}
+
+void tunnel_watch(struct tunnel *t, struct loop *loop, void (*died)(void *data), void *data)
+{
+    if (!t || t->loop)
+        return;
+    t->loop = loop;
+    t->died = died;
+    t->data = data;
+    t->timer.run = due;
+    loop_timer_set(loop, &t->timer, loop_now_ms(loop));
 }
 
 void tunnel_free(struct tunnel *t)
 {
     if (!t)
         return;
-    loop_timer_stop(t->loop, &t->timer);
+    if (t->loop)
+        loop_timer_stop(t->loop, &t->timer);
     arena_free(t->arena);
     free(t);
 }

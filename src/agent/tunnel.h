@@ -18,14 +18,11 @@ enum { TUNNEL_DEVICE_FD = 3, TUNNEL_SOCKET_FD = 4 };
 struct tunnel;
 
 struct tunnel_options {
-    struct loop *loop;
     const struct order *order;
     const char *folder;
-    const struct network *network;  /* of the container */
-    const struct network *peers;    /* of the others, in the order of the job's hosts without this one */
+    const struct network *network; /* of the container */
+    const struct network *peers;   /* of the others, in the order of the job's hosts without this one */
     int count;
-    void (*died)(void *data);
-    void *data;
 };
 
 bool tunnel_wanted(const struct order *);
@@ -33,6 +30,9 @@ bool tunnel_wanted(const struct order *);
 /* Starts it, or finds it started; one that has died is not started again. */
 int tunnel_new(const struct tunnel_options *, struct tunnel **ret, struct err *err);
 void tunnel_free(struct tunnel *); /* it goes on; NULL is fine */
+
+/* From now on 'died' is called, on the loop, when it has. Again is harmless, and so is NULL. */
+void tunnel_watch(struct tunnel *, struct loop *, void (*died)(void *data), void *data);
 
 /* Why the job cannot go on; "" when it can. NULL is fine. */
 const char *tunnel_failed(const struct tunnel *);

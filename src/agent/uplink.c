@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/tunnel.h"
 #include "base/fd.h"
 #include "run/folder.h"
 
@@ -110,6 +109,14 @@ static int find_peers(struct uplink *u, struct err *err)
     return 0;
 }
 
+static int start_tunnel(struct uplink *u, struct err *err)
+{
+    const struct tunnel_options options = { .order = u->order, .folder = u->folder, .network = &u->network,
+                                            .peers = u->peers, .count = u->peer_count };
+
+    return u->tunnel || !tunnel_wanted(u->order) ? 0 : tunnel_new(&options, &u->tunnel, err);
+}
+
 static int connect_process(struct uplink *u, struct err *err)
 {
     if (order_ends(u->order))
@@ -127,7 +134,7 @@ static int connect_container(struct uplink *u, struct err *err)
         network_setup(u->arena, u->order->run_folder, u->order->name, mode_of(u->order), &u->network, err) < 0)
         return -1;
     u->port = (int)u->order->port;
-    return find_peers(u, err);
+    return find_peers(u, err) < 0 ? -1 : start_tunnel(u, err);
 }
 
 int uplink_connect(struct uplink *u, struct err *err)
@@ -154,6 +161,7 @@ const char *const *uplink_hosts(const struct uplink *u, struct arena *a)
 void uplink_end(struct uplink *u)
 {
     uplink_wait(u);
+    tunnel_free(u->tunnel);
     arena_free(u->early.arena);
     arena_free(u->arena);
 }

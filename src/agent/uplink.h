@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "agent/order.h"
+#include "agent/tunnel.h"
 #include "run/network.h"
 
 /* Zeroed but for these, and 'network' where it was made before, then uplink_init(). */
@@ -18,6 +19,7 @@ struct uplink {
     int port;               /* where the container of an endpoint listens */
     struct arena *arena;
     const struct network *peers; /* the other hosts of the job, in its order */
+    struct tunnel *tunnel;       /* to them; NULL: none */
     const char *const *peer_lines; /* of /etc/hosts */
     int peer_count;
     bool connected;

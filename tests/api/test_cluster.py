@@ -121,6 +121,20 @@ def test_nobody_reads_along(server, aws, unique, encrypted, isolated):
     assert (wire.datagrams > 20) == encrypted
 
 
+def test_the_check_of_the_network_goes_through_the_tunnel(aws, unique):
+    """Before the containers start, and so before anything of theirs could have opened it."""
+    session = sagemaker.Session()
+    made = estimator(session, 2, encrypt_inter_container_traffic=True)
+    made.sagemaker_session.sagemaker_client.meta.events.register(
+        "before-parameter-build.sagemaker.CreateTrainingJob",
+        lambda params, **_: params.update(InfraCheckConfig={"EnableInfraCheck": True}))
+    made.fit(job_name=unique, wait=False)
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    for text in lines(aws, unique).values():
+        assert any("check of the network between the instances passed" in line for line in text), text
+
+
 def folders(server, job):
     """The agents' folders of a job, by host."""
     found = {}
