@@ -148,31 +148,11 @@ static void drain(struct host *h)
     h->drain = TASK_BUSY;
 }
 
-static int start_tunnel(struct host *h, struct err *err)
-{
-    const struct tunnel_options options = { .loop = h->loop, .order = h->order, .folder = h->folder,
-                                            .network = &h->uplink.network, .peers = h->uplink.peers,
-                                            .count = h->uplink.peer_count, .died = tell, .data = h };
-
-    return h->tunnel || !tunnel_wanted(h->order) ? 0 : tunnel_new(&options, &h->tunnel, err);
-}
-
-/* The collective check goes the way that the job's own traffic will. What is missing of it the check tells. */
-static void open_the_way(struct host *h)
-{
-    struct err err;
-
-    if (uplink_connect(&h->uplink, &err) < 0 || start_tunnel(h, &err) < 0)
-        log_warning("check.no_network", "name=%s why=\"%s\"", h->order->name, err.text);
-}
-
 static void host_begin(struct world *w, enum task task)
 {
     struct host *h = host_of(w);
 
     if (task == TASK_CHECK) {
-        if (h->order->infra_check && h->order->peers)
-            open_the_way(h);
         worker_begin(&h->check, infra_check_takes_time(&h->infra));
         return;
     }

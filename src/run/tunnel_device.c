@@ -85,8 +85,10 @@ static int open_inside(void *data, struct err *err)
     if (ioctl(device, TUNSETIFF, &make) < 0)
         return errno == EBUSY ? fail(err, ERR_CONFLICT, "the container has its tunnel already")
                               : fail_errno(err, errno, "make the tunnel's device");
-    /* First what nobody may be reached by: there is no moment with another way. */
-    if (add_route(s, "10.213.0.0", "255.255.0.0", RTF_REJECT) < 0)
+    /* First what nobody may be reached by: there is no moment with another way. In halves, which come before a way to
+     * the whole. */
+    if (add_route(s, "10.213.0.0", "255.255.128.0", RTF_REJECT) < 0 ||
+        add_route(s, "10.213.128.0", "255.255.128.0", RTF_REJECT) < 0)
         return fail_errno(err, errno, "close the way around the tunnel");
     if (set_up(s, o->own->address) < 0)
         return fail_errno(err, errno, "set up the tunnel's device");

@@ -165,7 +165,7 @@ static void without_its_tunnel_a_peer_is_out_of_reach(void **state)
 {
     struct fixture *f = *state;
     struct network a, b, again;
-    int device = -1, s = -1, none;
+    int device = -1, s = -1, other, of_other, none;
     struct err err = { 0 };
 
     if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0)
@@ -179,9 +179,15 @@ static void without_its_tunnel_a_peer_is_out_of_reach(void **state)
     assert_int_equal(way(&a, "10.213.255.250"), EHOSTUNREACH);
     assert_int_equal(way(&a, "192.0.2.1"), 0);
     assert_false(may_talk(f, a.address, b.address));
-    assert_int_equal(network_setup(f->arena, f->run, "b", NETWORK_LOCAL, &again, &err), 0);
+    assert_int_equal(network_setup(f->arena, f->run, "b", NETWORK_PEERS, &again, &err), 0);
     assert_string_equal(again.address, b.address);
     assert_false(may_talk(f, a.address, b.address));
+    /* Not even where there is a way to all containers. */
+    assert_int_equal(tunnel_device_open(&again, &a, 1, &other, &of_other, &err), 0);
+    assert_int_equal(way(&again, a.address), 0);
+    close(other);
+    close(of_other);
+    assert_int_equal(way(&again, a.address), EHOSTUNREACH);
     /* Another one for the same container would be another counter. */
     assert_int_equal(tunnel_device_open(&a, &b, 1, &none, &none, &err), -1);
     close(device);
