@@ -135,6 +135,22 @@ def test_the_check_of_the_network_goes_through_the_tunnel(aws, unique):
         assert any("check of the network between the instances passed" in line for line in text), text
 
 
+@pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
+def test_instances_that_stand_by_get_a_tunnel_of_their_next_job(aws, unique, isolated):
+    sm, session = aws("sagemaker"), sagemaker.Session()
+    names = [unique + "-1", unique + "-2"]
+    word = hashlib.sha256(names[1].encode()).hexdigest()
+    with Wire(word) as wire:
+        for name in names:
+            estimator(session, 2, encrypt_inter_container_traffic=True, enable_network_isolation=isolated,
+                      keep_alive_period_in_seconds=600).fit(job_name=name, wait=False)
+            done = ended(aws, name)
+            assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert sm.describe_training_job(TrainingJobName=names[0])["WarmPoolStatus"]["Status"] == "Reused"
+    sm.update_training_job(TrainingJobName=names[1], ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    assert wire.seen == set() and wire.datagrams > 20
+
+
 def folders(server, job):
     """The agents' folders of a job, by host."""
     found = {}
@@ -161,6 +177,9 @@ def test_a_tunnel_outlives_its_agent_and_not_its_keys(server, aws, unique):
     first = folders(server, unique)
     secrets = {order["tunnel"]["secret"] for order in first.values()}
     assert len(first) == 2 and len(secrets) == 1
+    for order in first.values():
+        assert (order["folder"] / "order.json").stat().st_mode & 0o077 == 0
+        assert not any(secret in log.read_text() for secret in secrets for log in order["folder"].glob("*.log"))
     tunnels = {host: pid_in(order["folder"] / "tunnel.pid") for host, order in first.items()}
     # Another agent takes over; what the tunnel carries does not stop.
     for order in first.values():
