@@ -95,6 +95,8 @@ def of(text, code):
         if code == 137:
             return 'OutOfMemory: Process killed by SIGKILL (signal 9)'
         fate = ended_by(code - 128) if code > 128 else ''
+    if 'signal 9' in fate:
+        fate += ', as the kernel does where memory ends'
     words = last_words(written)
     if 'signal' in fate and is_bereaved(words):
         words = ''

@@ -77,11 +77,14 @@ def start(words, folder, variables, stderr, inner):
 
 
 def children(pid):
+    """Those of the script. mpirun's remote shells are ours, and wait for it."""
     found = []
     for name in os.listdir('/proc'):
         try:
             with open(f'/proc/{int(name)}/stat') as f:
-                if int(f.read().rsplit(')', 1)[1].split()[1]) == pid:
+                parent = int(f.read().rsplit(')', 1)[1].split()[1])
+            with open(f'/proc/{name}/cmdline', 'rb') as f:
+                if parent == pid and b'mpi-agent' not in f.read().split(b'\0'):
                     found.append(int(name))
         except (ValueError, OSError):
             pass  # no process, or no more
