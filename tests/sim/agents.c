@@ -123,7 +123,7 @@ static void started(const char *name)
     check_start(x);
     tell("started %s", name);
     x->there = true;
-    x->lost = x->ended = x->stopping = x->sick = x->hung = false;
+    x->lost = x->ended = x->stopping = x->sick = x->hung = x->internal = false;
     x->phase = 0;
     check_room(x);
 }
@@ -282,8 +282,9 @@ static void train(struct agent *x)
     if (roll(w.calm ? 2 : 12) || is_alone(x))
         return;
     if (chance(F_FAIL, 150)) {
-        end(x, "Failed", roll(2) ? "AlgorithmError: told to fail, exit code: 1" : "InternalServerError: told to fail",
-            1);
+        x->internal = roll(2);
+        end(x, "Failed",
+            x->internal ? "InternalServerError: told to fail" : "AlgorithmError: told to fail, exit code: 1", 1);
         return;
     }
     if (x->phase < 3)

@@ -72,10 +72,10 @@ void health_check_stop(const struct agent *x)
     }
 }
 
-static bool an_instance_failed(const struct agent *x)
+static bool it_was_not_the_users(const struct agent *x)
 {
     for (int i = 0; i < w.agent_count; i++)
-        if (of_one_attempt(&w.agents[i], x) && (w.agents[i].sick || w.agents[i].lost))
+        if (of_one_attempt(&w.agents[i], x) && (w.agents[i].sick || w.agents[i].lost || w.agents[i].internal))
             return true;
     return false;
 }
@@ -97,8 +97,8 @@ void health_check_usage(const struct doc *interval, const struct agent *x)
 
     if (x->serves)
         return;
-    if (waived && !an_instance_failed(x))
-        broken("%s is not billed, and no instance of its job failed", x->name);
+    if (waived && !it_was_not_the_users(x))
+        broken("%s is not billed, and what ran there has ended its job", x->name);
     if (!waived && (x->sick || x->lost) && was_left_alone(a, x))
         broken("%s failed because of its instance, and is billed", x->name);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "engine/engine.h"
 #include "services/events/events.h"
 #include "services/sagemaker/allocation.h"
@@ -189,17 +190,27 @@ static int blame_node(struct pass *p, const struct resource *r, const struct cre
                                                       .job = &r->row }, &ignored, err);
 }
 
-int crew_waive(struct pass *p, const struct resource *r, const struct crew *crew, const struct ailment *ill,
+int crew_blame(struct pass *p, const struct resource *r, const struct crew *crew, const struct ailment *ill,
                struct err *err)
 {
-    const char *words = ailment_words(p->arena, crew, ill);
+    return tell_ailment(p, r, crew, ill, err) < 0 ? -1 : blame_node(p, r, crew, ill, err);
+}
 
-    if (tell_ailment(p, r, crew, ill, err) < 0)
-        return -1;
+#define OURS "InternalServerError: "
+
+bool failure_is_ours(const char *reason)
+{
+    return text_starts(reason, OURS);
+}
+
+int crew_waive(struct pass *p, const struct crew *crew, const char *reason, struct err *err)
+{
+    const char *why = failure_is_ours(reason) ? reason + strlen(OURS) : reason;
+
     for (int i = 0; i < crew->count; i++)
-        if (usage_waive(p->engine, crew->mates[i].agent, words, err) < 0)
+        if (usage_waive(p->engine, crew->mates[i].agent, why, err) < 0)
             return -1;
-    return blame_node(p, r, crew, ill, err);
+    return 0;
 }
 
 /* --- Instances that do nothing --- */

@@ -1,7 +1,7 @@
 /* crew_health.h - instances that are not fit, and instances that do nothing.
  *
- * An attempt that an instance has ended, and not what ran there, is an infrastructure failure: nobody pays for any of
- * its time (docs/decisions/0013), and RetryStrategy counts it. */
+ * An attempt that an instance or the platform has ended, and not what ran there, is an infrastructure failure: nobody
+ * pays for any of its time (docs/decisions/0013), and RetryStrategy counts it. */
 #ifndef SERVICES_SAGEMAKER_CREW_HEALTH_H
 #define SERVICES_SAGEMAKER_CREW_HEALTH_H
 
@@ -27,9 +27,15 @@ const char *ailment_words(struct arena *, const struct crew *, const struct ailm
 /* What was found before the work began, told once for an attempt: "_Checked" of the status. */
 int crew_take_checks(struct pass *, struct resource *, const struct crew *, struct err *err);
 
-/* What it used is not billed, what was found is told, and the node that is to blame is remembered for it, and taken out
- * of use where that helps (node_health.h). */
-int crew_waive(struct pass *, const struct resource *, const struct crew *, const struct ailment *, struct err *err);
+/* What was found is told, and the node that is to blame is remembered for it, and taken out of use where that helps
+ * (node_health.h). */
+int crew_blame(struct pass *, const struct resource *, const struct crew *, const struct ailment *, struct err *err);
+
+/* Whether an attempt that ends so was ended by the platform, and not by what ran there. */
+bool failure_is_ours(const char *reason);
+
+/* What it used is not billed; 'reason' is that of FailureReason. */
+int crew_waive(struct pass *, const struct crew *, const char *reason, struct err *err);
 
 /* --- Instances that do nothing --- */
 

@@ -115,6 +115,15 @@ static void take_messages(struct arena *a, struct resource *r, const struct crew
         doc_set_string(a, r->status, "ExitMessage", arena_strndup(a, all, size));
 }
 
+/* AWS has no retry of a processing job: who wants one starts it again. */
+static int fail_job(struct pass *p, struct resource *r, const struct crew *crew, const char *reason, int64_t at_ms,
+                    struct err *err)
+{
+    if (failure_is_ours(reason) && crew_waive(p, crew, reason, err) < 0)
+        return -1;
+    return end(p, r, "Failed", reason, at_ms, err);
+}
+
 /* No instance runs any more. */
 static int conclude(struct pass *p, struct resource *r, const struct crew *crew, struct err *err)
 {
@@ -134,19 +143,17 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
     /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
     if (stopped && is_stopped(r))
         return end(p, r, "Stopped", stopped->report.message, at_ms, err);
-    if (crew_ailment(crew, &ill)) {
-        /* AWS has no retry of a processing job: who wants one starts it again. */
-        const char *words = arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job again.",
-                                         ailment_words(p->arena, crew, &ill));
-
-        return crew_waive(p, r, crew, &ill, err) < 0 ? -1 : end(p, r, "Failed", words, at_ms, err);
-    }
+    if (crew_ailment(crew, &ill))
+        return crew_blame(p, r, crew, &ill, err) < 0
+                   ? -1 : fail_job(p, r, crew,
+                                   arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job "
+                                                          "again.", ailment_words(p->arena, crew, &ill)), at_ms, err);
     if (broken_node(r) && (failed || stopped))
-        return end(p, r, "Failed",
-                   arena_printf(p->arena, "InternalServerError: the node %s failed. Start the job again.",
-                                broken_node(r)), at_ms, err);
+        return fail_job(p, r, crew,
+                        arena_printf(p->arena, "InternalServerError: the node %s failed. Start the job again.",
+                                     broken_node(r)), at_ms, err);
     if (failed)
-        return end(p, r, "Failed", failed->report.failure_reason, at_ms, err);
+        return fail_job(p, r, crew, failed->report.failure_reason, at_ms, err);
     if (overran)
         return end(p, r, "Stopped",
                    *overran->report.message

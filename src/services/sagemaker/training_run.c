@@ -106,7 +106,7 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
 {
     const struct wish warm = warm_pool_wish(r);
     /* A fault of the machine's or of ours leaves nothing that the next job should start on. */
-    bool healthy = strcmp(state, "Failed") != 0 || !text_starts(message, "InternalServerError");
+    bool healthy = strcmp(state, "Failed") != 0 || !failure_is_ours(message);
 
     add_noted(p, r, "_RanMs", attempt_ms(r, at_ms));
     if ((warm_pool_keep(p, r, healthy, at_ms) ? allocation_keep(p, r, &warm, err)
@@ -160,7 +160,7 @@ static int fail_or_retry(struct pass *p, struct resource *r, const char *reason,
     struct training_spec s = training_spec_of(r->row.spec);
     int64_t retries = noted(r, "_Retries");
 
-    if (strcmp(get_state(r), "InProgress") != 0 || retries >= s.retries || !text_starts(reason, "InternalServerError"))
+    if (strcmp(get_state(r), "InProgress") != 0 || retries >= s.retries)
         return end(p, r, "Failed", "Failed", reason, at_ms, err);
     add_noted(p, r, "_Retries", 1);
     return begin_again(p, r, "Restarting",
@@ -169,21 +169,37 @@ static int fail_or_retry(struct pass *p, struct resource *r, const char *reason,
                        leave, at_ms, err);
 }
 
-/* An instance failed, and not what ran there: the attempt costs nothing, and the next one goes elsewhere where there is
- * such a place. */
+/* The attempt costs nothing. */
+static int waive(struct pass *p, struct resource *r, const struct crew *crew, const char *reason, int64_t at_ms,
+                 struct err *err)
+{
+    add_noted(p, r, "_WaivedMs", attempt_ms(r, at_ms));
+    return crew_waive(p, crew, reason, err);
+}
+
+/* It was not what ran there. */
+static int fail_for_us(struct pass *p, struct resource *r, const struct crew *crew, const char *reason, bool leave,
+                       int64_t at_ms, struct err *err)
+{
+    return waive(p, r, crew, reason, at_ms, err) < 0 ? -1 : fail_or_retry(p, r, reason, leave, at_ms, err);
+}
+
+/* An instance failed: the next attempt goes elsewhere where there is such a place. */
 static int heal(struct pass *p, struct resource *r, const struct crew *crew, const struct ailment *ill, int64_t at_ms,
                 struct err *err)
 {
     const struct platform *platform = engine_context(p->engine);
-    const char *words = ailment_words(p->arena, crew, ill);
+    const char *words = ailment_words(p->arena, crew, ill),
+               *reason = arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job again.",
+                                      words);
     bool leave = !platform->fleet->slots;
 
-    if (crew_waive(p, r, crew, ill, err) < 0)
+    if (crew_blame(p, r, crew, ill, err) < 0)
         return -1;
-    add_noted(p, r, "_WaivedMs", attempt_ms(r, at_ms));
     if (!ill->before_work || strcmp(get_state(r), "InProgress") != 0 || noted(r, "_Replaced") >= REPLACEMENTS_MOST)
-        return fail_or_retry(p, r, arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job "
-                                                          "again.", words), leave, at_ms, err);
+        return fail_for_us(p, r, crew, reason, leave, at_ms, err);
+    if (waive(p, r, crew, reason, at_ms, err) < 0)
+        return -1;
     add_noted(p, r, "_Replaced", 1);
     return begin_again(p, r, "Starting",
                        arena_printf(p->arena, "Launched instance was unhealthy, replacing it! %s", words), leave,
@@ -231,12 +247,14 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
     if (crew_ailment(crew, &ill))
         return heal(p, r, crew, &ill, at_ms, err);
     if (training_taken(r) && (failed || stopped))
-        return fail_or_retry(p, r, arena_printf(p->arena, "InternalServerError: %s.", training_taken(r)), false, at_ms,
-                             err);
+        return fail_for_us(p, r, crew, arena_printf(p->arena, "InternalServerError: %s.", training_taken(r)), false,
+                           at_ms, err);
     if (doc_has(r->status, "_Hung"))
         return fail_or_retry(p, r, doc_text(r->status, "_Hung"), false, at_ms, err);
+    if (failed && failure_is_ours(failed->report.failure_reason))
+        return fail_for_us(p, r, crew, failed->report.failure_reason, false, at_ms, err);
     if (failed)
-        return fail_or_retry(p, r, failed->report.failure_reason, false, at_ms, err);
+        return end(p, r, "Failed", "Failed", failed->report.failure_reason, at_ms, err);
     if (overran)
         return end(p, r, "Stopped", "MaxRuntimeExceeded",
                    ended_message(p->arena, "Training job runtime exceeded MaxRuntimeInSeconds", &overran->report),
