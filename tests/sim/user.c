@@ -48,7 +48,8 @@ static void created(void *context, const struct doc *output, const struct err *e
         n->exists = n->exists == NOTHING ? MAYBE : n->exists;
         return;
     }
-    if (err && n->exists == NOTHING && err->kind != ERR_INVALID)
+    /* An endpoint's configuration may be gone meanwhile. */
+    if (err && n->exists == NOTHING && (err->kind != ERR_INVALID || n->kind != &endpoint))
         broken("Create of the new %s was refused: %s", n->name, err->text);
     if (!err) { /* a new one: what was asked of one before it counts no more */
         n->stop_answered = n->delete_answered = n->delete_unsure = false;
@@ -159,7 +160,7 @@ static struct doc *job_input(struct arena *a, void *of)
     struct doc *d = by_name(a, n), *m;
 
     m = doc_member(a, d, "AlgorithmSpecification", DOC_MAP);
-    doc_set_string(a, m, "TrainingImage", "sagemaker-xgboost:1.7-1");
+    doc_set_string(a, m, "TrainingImage", "pytorch-training:1.13");
     doc_set_string(a, m, "TrainingInputMode", "File");
     doc_set_string(a, d, "RoleArn", "arn:aws:iam::111122223333:role/train-it-well");
     doc_set_string(a, doc_member(a, d, "OutputDataConfig", DOC_MAP), "S3OutputPath", "s3://bucket/out");
