@@ -1,4 +1,5 @@
 """GPUs of a fake driver (tests/fake/nvml.c) through the whole server: who gets which, who waits, what a restart keeps."""
+import json
 import os
 import pathlib
 import re
@@ -150,6 +151,9 @@ def test_a_job_whose_gpu_breaks_starts_again_on_another(machine):
     transitions = jobs.describe("one")["SecondaryStatusTransitions"]
     again = next(t for t in transitions if t["Status"] == "Restarting")
     assert "instance unhealthy: GPU 0 reported XID 79 (the GPU has fallen off the bus)" in again["StatusMessage"]
+    # What the broken GPU ended is not billed.
+    cost = subprocess.run([SAGEBRUSH, "cost", "--json", "--data", machine.data], capture_output=True, text=True).stdout
+    assert next(x["waived_ms"] for x in json.loads(cost)["lines"] if x["name"] == "one") > 0
 
     jobs.create("two")
     assert jobs.waits("two").startswith("Waiting for 1 ml.g5.xlarge: room for 0 now, 0 jobs are before this one")

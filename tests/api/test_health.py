@@ -129,6 +129,14 @@ def processes_of(agent):
     return [int((agent / "agent.pid").read_text()), *pids]
 
 
+def kill_all(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it went with its init
+
+
 def cut_network(address):
     route = subprocess.run(["ip", "-o", "route", "get", address], capture_output=True, text=True).stdout
     device = re.search(r"dev (sg\w+)", route).group(1)
@@ -155,8 +163,7 @@ def kill_node_of(server, jobs, job, host):
     agent = agents_of(server, job)[host]
     address = re.search(r"begins at step 0 on (\S+)", "\n".join(
         line for stream, lines in jobs.lines(job).items() if f"/{host}-" in stream for line in lines)).group(1)
-    for pid in processes_of(agent):
-        os.kill(pid, signal.SIGKILL)
+    kill_all(processes_of(agent))
     cut_network(address)
     return json.loads((agent / "order.json").read_text())["node"]
 
@@ -232,8 +239,7 @@ def test_a_processing_job_whose_node_dies_fails_and_says_why(server, aws, jobs, 
             "ContainerEntrypoint": ["python3", "-c", "import time; print('begins', flush=True); time.sleep(3600)"]},
         ProcessingResources={"ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 2, "VolumeSizeInGB": 1}})
     jobs.wait_for_line(unique, "begins", 2, "Processing")
-    for pid in processes_of(agents_of(server, unique)["algo-1"]):
-        os.kill(pid, signal.SIGKILL)
+    kill_all(processes_of(agents_of(server, unique)["algo-1"]))
     done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] == "Failed" and d,
                     60, "its end", 0.1)
     assert done["FailureReason"].startswith("InternalServerError: instance unhealthy: algo-1: the container was lost")
