@@ -65,12 +65,14 @@ class Jobs:
         self.client("s3").create_bucket(
             Bucket="gpus", CreateBucketConfiguration={"LocationConstraint": session.region_name})
 
-    def create(self, name, type="ml.g5.xlarge", count=1, script=HOLD, **more):
+    def create(self, name, type="ml.g5.xlarge", count=1, script=HOLD, groups=None, **more):
+        instances = {"InstanceType": type, "InstanceCount": count} if not groups else {"InstanceGroups": [
+            {"InstanceGroupName": t[3:], "InstanceType": t, "InstanceCount": n} for t, n in groups.items()]}
         self.sm.create_training_job(
             TrainingJobName=name, RoleArn=f"arn:aws:iam::{self.machine.account()}:role/SagebrushExecutionRole",
             AlgorithmSpecification={"TrainingImage": "pytorch-training:1.13", "TrainingInputMode": "File",
                                     "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [script]},
-            ResourceConfig={"InstanceType": type, "InstanceCount": count, "VolumeSizeInGB": 1},
+            ResourceConfig={**instances, "VolumeSizeInGB": 1},
             OutputDataConfig={"S3OutputPath": "s3://gpus/out"}, StoppingCondition={"MaxRuntimeInSeconds": 3600}, **more)
 
     def describe(self, name):
@@ -179,3 +181,16 @@ def test_a_gpu_that_is_not_fit_is_found_before_the_job(machine):
                                       "uncorrected ECC errors")
     assert "cordoned" in gpu(machine, "list").stdout
     jobs.end("one")
+
+
+def test_groups_with_and_without(machine):
+    jobs = Jobs(machine)
+    with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded, match="'ml.g4dn.xlarge for training job usage' is 1"):
+        jobs.create("crowd", groups={"ml.g5.xlarge": 1, "ml.g4dn.xlarge": 2})
+    jobs.create("mixed", groups={"ml.m5.large": 1, "ml.g5.xlarge": 1})
+    seen = jobs.sees("mixed", 2)
+    assert seen[0] == "" and seen[1] in ("/dev/nvidia0", "/dev/nvidia1")
+    jobs.create("other")  # the other GPU is free
+    assert jobs.sees("other") == [{"/dev/nvidia0": "/dev/nvidia1", "/dev/nvidia1": "/dev/nvidia0"}[seen[1]]]
+    for name in ("mixed", "other"):
+        jobs.end(name)
