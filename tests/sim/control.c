@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "services/events/events.h"
+#include "services/fis/fis.h"
+#include "services/iam/identity.h"
 #include "services/logs/logs.h"
 #include "sim.h"
 
@@ -27,9 +29,11 @@ static int assume_role(struct call *c, struct err *err)
     return 0;
 }
 
-static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
-static const struct service_ops sts = { "sts", sts_ops };
-static const struct service_ops *const services[] = { &sagemaker_ops, &sts, &events_ops, &logs_ops, NULL };
+static const struct op assume_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
+static const struct service_ops sts = { "sts", assume_ops };
+static const struct service_ops *const services[] = { &sagemaker_ops, &sts,     &events_ops, &fis_ops,
+                                                      &iam_ops,       &logs_ops, NULL };
+static const struct kind *kinds[16]; /* of all services */
 
 /* Nearly full: some writes still fit, so that it also ends in the middle of a turn. */
 static bool is_full(void *context)
@@ -58,7 +62,7 @@ static void check_events(void)
         tell("event %lld: %s %s %s -> %s", (long long)e->sequence, e->name, e->what, e->state_before, e->state_after);
         if (strcmp(before ? before : "", e->state_before) != 0)
             broken("%s was %s and its next event says %s", e->name, before ? before : "not there", e->state_before);
-        for (const struct kind *const *k = sagemaker_kinds; *k; k++)
+        for (const struct kind *const *k = kinds; *k; k++)
             for (const char *const(*s)[2] = (*k)->states; s && (*s)[0] && strcmp((*k)->name, e->kind) == 0; s++)
                 legal = legal || (strcmp((*s)[0], e->state_before) == 0 && strstr((*s)[1], e->state_after));
         if (!legal && strcmp(e->what, "created") != 0 && strcmp(e->what, "deleted") != 0)
@@ -131,6 +135,7 @@ static void die(void)
     w.dying = false;
     hang_up();
     engine_free(w.engine);
+    identity_forget(&w.platform);
     w.engine = NULL;
     routes_free(w.platform.routes);
     allocations_free(w.platform.allocations);
@@ -156,16 +161,28 @@ static void restore_routes(void)
             routes_set(w.platform.routes, rows[i].uid, doc_get(rows[i].status, "_Routes"));
 }
 
+static void list_kinds(void)
+{
+    size_t count = 0;
+
+    for (const struct kind *const *k = sagemaker_kinds; *k; k++)
+        kinds[count++] = *k;
+    for (const struct kind *const *k = fis_kinds; *k; k++)
+        kinds[count++] = *k;
+    assert(count < sizeof kinds / sizeof *kinds);
+}
+
 void control_start(void)
 {
     const struct engine_world world = {
         .store = w.store, .clock = &w.clock, .rand = &w.rand, .runtime = w.runtime, .services = services,
-        .kinds = sagemaker_kinds, .default_region = "us-east-1", .account = "111122223333", .boot_id = "boot",
+        .kinds = kinds, .default_region = "us-east-1", .account = "111122223333", .boot_id = "boot",
         .changed = events_of_change, .context = &w.platform,
     };
     bool first = !w.deaths && !w.events_seen && !w.next_ms;
     struct err err = { 0 };
 
+    list_kinds();
     if (!first)
         store_memory_full(w.store, is_full, NULL);
     w.platform.events_delivered = false;
@@ -181,8 +198,10 @@ void control_start(void)
     if (routes_new("/data", &w.platform.routes, &err) < 0 || engine_new(&world, &w.engine, &err) < 0 ||
         allocations_restore(w.engine, &err) < 0)
         broken("the control plane does not start: %s", err.text);
-    if (first)
+    if (first) {
         listener_begin();
+        experiment_begin();
+    }
     store_memory_full(w.store, is_full, NULL);
     restore_routes();
     w.next_ms = w.wall_ms;

@@ -88,6 +88,8 @@ struct world {
     struct noun jobs[JOBS], endpoints[ENDPOINTS];
     bool model_made;
     int configs_made;
+    const char *template, *experiment; /* the id of the one that was started last; NULL: none */
+    int experiments;
     struct map *files;      /* path -> struct buf */
     struct map *states;     /* uid -> the state that the last committed event left it in */
     int64_t events_seen;
@@ -120,6 +122,13 @@ void health_check_bill(const struct doc *usage, const struct row *job);
 void listener_begin(void);
 void listener_move(void); /* between a commit and what is written next */
 void listener_check(struct arena *);
+
+/* experiment.c: in some stories, experiments on the spot jobs. */
+#define EXPERIMENTS (w.seed % 4 == 3 && !PROCESSES)
+void experiment_begin(void);
+void experiment_move(void);
+bool experiment_settled(struct arena *);
+void experiment_check(struct arena *);
 
 /* plane.c: files in memory, and the data plane that reads them. */
 void plane_begin(void);

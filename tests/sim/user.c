@@ -332,6 +332,7 @@ void user_move(void)
         return;
     }
     take_capacity_back();
+    experiment_move();
     for (unsigned n = roll(3); n > 0; n--) {
         if (w.seed % 3 == 0 || (w.seed % 3 == 2 && roll(2)))
             ask_about_job(&w.jobs[roll(JOBS)]);
@@ -482,7 +483,7 @@ bool user_settled(void)
     for (int i = 0; i < count; i++)
         if (!is_state(rows[i].state, "InService Failed"))
             return false;
-    return true;
+    return experiment_settled(a);
 }
 
 static void check_world(struct arena *a)
@@ -516,6 +517,7 @@ void user_check_all(void)
     check_usage(a);
     check_bills(a);
     listener_check(a);
+    experiment_check(a);
     for (int i = 0; i < JOBS; i++)
         if (w.jobs[i].exists == SURE)
             describe_job(&w.jobs[i]);

@@ -12,7 +12,7 @@
 #include "services/iam/identity.h"
 #include "services/sagemaker/training_interrupt.h"
 
-enum { LOOK_MS = 1000, NOTICE_MS = 120 * 1000 };
+enum { LOOK_MS = 1000, LOOK_LATER_MS = 15 * 1000, NOTICE_MS = 120 * 1000 };
 
 static const int64_t kept_ms = INT64_C(120) * 24 * 3600 * 1000; /* "Quotas and limitations" in the FIS user guide */
 
@@ -143,10 +143,12 @@ static int is_over(struct pass *p, const struct doc *instance, bool *ret, struct
 }
 
 static int look_at_interruption(struct pass *p, struct resource *r, const struct doc *action, struct doc *state,
-                                struct err *err)
+                                int64_t *ret_next_ms, struct err *err)
 {
     const struct doc *instances = instances_of(r, action);
+    int64_t noticed_ms = doc_int(state, "startTime", 0) + duration_of(action) - NOTICE_MS;
 
+    *ret_next_ms = p->now_ms + (noticed_ms > p->now_ms + LOOK_LATER_MS ? LOOK_LATER_MS : LOOK_MS);
     for (size_t k = 0; k < doc_count(instances, ""); k++) {
         bool over;
 
@@ -178,9 +180,14 @@ static int wait_begin(struct pass *p, struct resource *r, const struct doc *acti
     return 0;
 }
 
-static int wait_look(struct pass *p, struct resource *r, const struct doc *action, struct doc *state, struct err *err)
+static int wait_look(struct pass *p, struct resource *r, const struct doc *action, struct doc *state,
+                     int64_t *ret_next_ms, struct err *err)
 {
-    if (p->now_ms >= doc_int(state, "startTime", 0) + duration_of(action))
+    /* The clock went back: nobody is to wait for the hour to come again. */
+    if (p->now_ms < doc_int(state, "startTime", 0))
+        doc_set_integer(p->arena, state, "startTime", p->now_ms);
+    *ret_next_ms = doc_int(state, "startTime", 0) + duration_of(action);
+    if (p->now_ms >= *ret_next_ms)
         enter_action(p, state, "completed", "Action was completed.");
     return 0;
 }
@@ -188,7 +195,8 @@ static int wait_look(struct pass *p, struct resource *r, const struct doc *actio
 static const struct deed {
     const char *action;
     int (*begin)(struct pass *, struct resource *, const struct doc *action, struct doc *state, struct err *);
-    int (*look)(struct pass *, struct resource *, const struct doc *action, struct doc *state, struct err *);
+    int (*look)(struct pass *, struct resource *, const struct doc *action, struct doc *state, int64_t *ret_next_ms,
+                struct err *);
     int (*stop)(struct pass *, struct resource *, const struct doc *action, struct err *); /* NULL: nothing to undo */
 } deeds[] = {
     { "aws:ec2:send-spot-instance-interruptions", interrupt, look_at_interruption, spare },
@@ -260,32 +268,41 @@ static bool may_begin(struct pass *p, struct resource *r, const struct doc *acti
     return true;
 }
 
-static int step_action(struct pass *p, struct resource *r, const char *name, const struct doc *action, struct err *err)
+static int step_action(struct pass *p, struct resource *r, const char *name, const struct doc *action,
+                       int64_t *ret_next_ms, struct err *err)
 {
     struct doc *state = state_of_action(p, r, name);
 
     if (doc_is(state, "status", "running"))
-        return deed_of(action)->look(p, r, action, state, err);
+        return deed_of(action)->look(p, r, action, state, ret_next_ms, err);
+    *ret_next_ms = INT64_MAX;
     if (doc_is(state, "status", "pending") && may_begin(p, r, action))
         return deed_of(action)->begin(p, r, action, state, err);
     return 0;
 }
 
-static int go_on(struct pass *p, struct resource *r, struct err *err)
+static int go_on(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
 {
     const struct doc *actions = actions_of(r);
+    int64_t soonest_ms = INT64_MAX, next_ms;
     const char *failed = NULL;
     bool open = false;
 
     for (uint32_t i = 0; i < actions->count; i++) {
         const char *name = actions->members[i].key;
         const struct doc *state = state_of_action(p, r, name);
+        const char *before = doc_text(state, "status");
 
-        if (step_action(p, r, name, actions->members[i].value, err) < 0)
+        if (step_action(p, r, name, actions->members[i].value, &next_ms, err) < 0)
             return -1;
+        /* What came to its end may be what another one waits for. */
+        if (!doc_is(state, "status", before))
+            next_ms = p->now_ms;
+        soonest_ms = next_ms < soonest_ms ? next_ms : soonest_ms;
         open = open || doc_is(state, "status", "running") || doc_is(state, "status", "pending");
         failed = doc_is(state, "status", "failed") ? name : failed;
     }
+    *ret_next_ms = soonest_ms;
     if (failed) {
         doc_set_string(p->arena, r->status, "reason",
                        arena_printf(p->arena, "Action %s failed: %s", failed,
@@ -303,6 +320,8 @@ static int stop(struct pass *p, struct resource *r, struct err *err)
     const struct doc *actions = actions_of(r);
     bool failed = doc_bool(r->status, "_Failed", false);
 
+    if (!doc_has(r->status, "actions")) /* it was stopped before it began */
+        first_states(p, r, false);
     for (uint32_t i = 0; i < actions->count; i++) {
         const struct doc *action = actions->members[i].value;
 
@@ -335,8 +354,7 @@ int experiment_reconcile(struct pass *p, struct resource *r, int64_t *ret_next_m
     }
     if (strcmp(state, "initiating") == 0)
         return begin(p, r, err);
-    *ret_next_ms = p->now_ms + LOOK_MS;
-    if (go_on(p, r, err) < 0)
+    if (go_on(p, r, ret_next_ms, err) < 0)
         return -1;
     if (strcmp(get_state(r), "running") != 0)
         *ret_next_ms = p->now_ms;

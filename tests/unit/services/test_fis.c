@@ -390,7 +390,7 @@ static void test_a_job_that_has_ended_by_itself(void **state)
     agent = agent_of("red-job");
     sim_end(w.runtime, agent, "Completed", "", 0);
     engine_touch(w.engine, doc_text(sim_order(w.runtime, agent), "uid"));
-    later(2000);
+    later(15000);
     is_at(id, "completed");
     assert_int_equal(w.stops, 0);
 }
