@@ -1,52 +1,75 @@
 #!/usr/bin/env python3
 """FastFile reads beside the same bytes in a local file.
 
-    bench/fastfile.py [--size-mb 1024]
+    bench/fastfile.py [--size-mb 1024] [--small 2000]
 
-A script in a job reads one big object of a FastFile channel from its first byte to its last, then again, when the kernel has
-it; then 2,000 random pieces of 64 KB; then 1,000 small objects. The peer is the same of a file in the container, whose
-pages were dropped from memory before the first time where this machine allows it.
+A script in a job reads a FastFile channel: one big object from its first byte to its last, then again, when the kernel has it; four
+big objects by four processes at a time; 1,000 random pieces of 64 KB of another; small objects of 20 KB in the order of the listing, the second half of
+them in no order, and by four processes. The peer is the same of local files in the container, whose pages were dropped from memory
+before each time that is called cold.
 """
 import argparse
+import concurrent.futures
 import os
 import uuid
 
 import checkpoint
-from common import Server, wait_for
+from common import Server, show, wait_for
 
 SCRIPT = """
-import os, random, time
-def rate(what, read):
-    t = time.time(); n = read(); t = time.time() - t
-    print(f"{what}: {n / t / 1e6:.0f} MB/s, {t:.2f} s;", flush=True)
+import multiprocessing, os, random, time
 def whole(path):
     n = 0
     with open(path, "rb", buffering=0) as f:
         while block := f.read(1 << 20): n += len(block)
     return n
+def many(paths): return sum(map(whole, paths))
 def pieces(path):
     size, dice, n = os.path.getsize(path), random.Random(1), 0
     with open(path, "rb", buffering=0) as f:
-        for _ in range(2000):
+        for _ in range(1000):
             f.seek(dice.randrange(size - 65536)); n += len(f.read(65536))
     return n
-def small(folder): return sum(whole(f"{folder}/{name}") for name in os.listdir(folder))
-fast, local = "/opt/ml/input/data/fast", "/opt/ml/input/data/local"
-for what, folder in (("FastFile", fast), ("local", local)):
-    if what == "local":
-        for base, _, names in os.walk(folder):
-            for name in names:
-                fd = os.open(f"{base}/{name}", os.O_RDONLY); os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED); os.close(fd)
-    rate(what + " cold", lambda: whole(folder + "/big"))
-    rate(what + " again", lambda: whole(folder + "/big"))
-    rate(what + " random 64 KB", lambda: pieces(folder + "/big"))
-    rate(what + " 1000 small", lambda: small(folder + "/small"))
+def four(lists):
+    with multiprocessing.Pool(4) as pool: return sum(pool.map(many, lists))
+def rate(who, what, read, *arguments):
+    t = time.time(); n = read(*arguments); t = time.time() - t
+    print(f"rate|{who}|{what}|{n / t / 1e6:.3f};", flush=True)
+os.sync()
+for who in ("fast", "local"):
+    folder = "/opt/ml/input/data/" + who
+    for base, _, names in os.walk(folder) if who == "local" else ():
+        for name in names:
+            fd = os.open(f"{base}/{name}", os.O_RDONLY); os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED); os.close(fd)
+    big = [f"{folder}/big-{i}" for i in range(6)]
+    lists = {kind: [f"{folder}/{kind}/{n}" for n in os.listdir(f"{folder}/{kind}")] for kind in ("listed", "shuffled", "shared")}
+    random.Random(1).shuffle(lists["shuffled"])
+    lists["shared"] = [lists["shared"][i * 100:i * 100 + 100] for i in range(len(lists["shared"]) // 100)]
+    rate(who, "a big file, cold", whole, big[0])
+    rate(who, "a big file, again", whole, big[0])
+    rate(who, "four big files at a time, cold", four, [[b] for b in big[1:5]])
+    rate(who, "random 64 KB, cold", pieces, big[5])
+    rate(who, "small files as listed, cold", many, lists["listed"])
+    rate(who, "small files as listed, again", many, lists["listed"])
+    rate(who, "small files in no order, cold", many, lists["shuffled"])
+    rate(who, "small files by four, cold", four, lists["shared"])
 """
+
+
+def put(s3, options):
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        for i in range(6):
+            threads.submit(s3.put_object, Bucket="bench", Key=f"d/big-{i}",
+                           Body=os.urandom((options.size_mb << 20) // (1 if i in (0, 5) else 4)))
+        for kind in ("listed", "shuffled", "shared"):
+            for i in range(options.small):
+                threads.submit(s3.put_object, Bucket="bench", Key=f"d/{kind}/{i:06}", Body=os.urandom(20000))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-mb", type=int, default=1024)
+    parser.add_argument("--small", type=int, default=2000)
     options = parser.parse_args()
     server = Server()
     try:
@@ -56,9 +79,7 @@ def main():
         os.environ.update({k: v for k, v in server.env.items() if k.startswith("AWS_")})
         s3, sagemaker, logs = (boto3.client(n) for n in ("s3", "sagemaker", "logs"))
         s3.create_bucket(Bucket="bench")
-        s3.put_object(Bucket="bench", Key="d/big", Body=os.urandom(options.size_mb << 20))
-        for i in range(1000):
-            s3.put_object(Bucket="bench", Key=f"d/small/{i}", Body=os.urandom(20000))
+        put(s3, options)
         name = f"bench-{uuid.uuid4().hex[:12]}"
         channels = [{"ChannelName": channel, "InputMode": mode, "DataSource": {"S3DataSource": {
             "S3DataType": "S3Prefix", "S3Uri": "s3://bench/d/"}}} for channel, mode in (("fast", "FastFile"), ("local", "File"))]
@@ -72,9 +93,13 @@ def main():
                  f"the end of {name}", 0.1)
         group = "/aws/sagemaker/TrainingJobs"
         stream = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=name)["logStreams"][0]["logStreamName"]
+        rates = {}
         for event in logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]:
-            if "MB/s" in event["message"] or "Error" in event["message"]:
-                print(event["message"].rstrip(";"))
+            if event["message"].startswith("rate|"):
+                _, who, what, rate = event["message"].rstrip(";").split("|")
+                rates.setdefault(what, {})[who] = float(rate)
+        for what, rate in rates.items():
+            show(what, rate["fast"], rate["local"], "MB/s", "local file")
     finally:
         server.stop()
 

@@ -12,8 +12,13 @@ struct blocks_file {
     int64_t size_bytes;
 };
 
+enum { BLOCK_BYTES = 1 << 20 };
+
 struct blocks *blocks_new(const struct transfer *);
 void blocks_free(struct blocks *); /* NULL is fine */
+
+/* Its first block will be read soon. Does not wait. */
+void blocks_expect(struct blocks *, const struct blocks_file *);
 
 /* At most 'size' bytes into 'to'; fewer only at the end of the file. Waits. Any thread. The texts of a file live as
  * long as the blocks. */

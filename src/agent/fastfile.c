@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/blocks.h"
+#include "agent/foresight.h"
 #include "agent/fuse.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@ enum { THREADS = 8 };
 struct fastfile {
     struct fast_index index;
     struct blocks *blocks;
+    struct foresight foresight;
     struct fuse_tree tree;
     const char *folder;
     int fd;
@@ -56,15 +58,28 @@ int fastfile_prepare(const struct transfer *t, struct s3 *s3, const struct chann
     return fast_index_write(index_path(a, t->folder, c->name), c->bucket, share, taken, err);
 }
 
+static struct blocks_file file_of(const struct fastfile *f, uint32_t entry)
+{
+    const struct fast_entry *e = &f->index.entries[entry];
+
+    return (struct blocks_file) { .id = (uint64_t)entry + 1, .bucket = f->index.bucket,
+                                  .key = f->index.texts + e->key, .size_bytes = (int64_t)e->size_bytes };
+}
+
 static int64_t read_entry(void *data, uint32_t entry, int64_t offset, char *to, int64_t size, int *ret_errno)
 {
     struct fastfile *f = data;
-    const struct fast_entry *e = &f->index.entries[entry];
-    const struct blocks_file file = { .id = (uint64_t)entry + 1, .bucket = f->index.bucket,
-                                      .key = f->index.texts + e->key, .size_bytes = (int64_t)e->size_bytes };
+    const struct blocks_file file = file_of(f, entry);
+    uint32_t next, count = offset == 0 ? foresight_begun(&f->foresight, entry, &next) : 0;
     struct err err = { 0 };
-    int64_t n = blocks_read(f->blocks, &file, offset, to, size, &err);
+    int64_t n;
 
+    for (uint32_t i = 0; i < count; i++) {
+        struct blocks_file expected = file_of(f, next + i);
+
+        blocks_expect(f->blocks, &expected);
+    }
+    n = blocks_read(f->blocks, &file, offset, to, size, &err);
     if (n < 0) {
         _cleanup_arena_ struct arena *a = arena_new();
 
@@ -113,6 +128,7 @@ int fastfile_serve(const struct transfer *t, const struct channel *c, int fd, st
     if (fast_index_open(index_path(a, t->folder, c->name), &f.index, err) < 0)
         return -1;
     f.blocks = blocks_new(t);
+    foresight_init(&f.foresight, &f.index, BLOCK_BYTES);
     f.tree = (struct fuse_tree){ .index = &f.index, .read = read_entry, .begun = widen_read_ahead, .data = &f };
     for (int i = 0; i < THREADS; i++) {
         int r = pthread_create(&threads[i], NULL, serve_thread, &f);

@@ -38,6 +38,7 @@ class Server:
         self.folder = folder
         self.objects, self.uploads, self.streams, self.metrics, self.pokes, self.requests = {}, {}, {}, {}, [], []
         self.denied = set()
+        self.fetched = {}  # bytes by path, of ranges
         self.lock = threading.Lock()
         self.servers = []
         self.up()
@@ -136,6 +137,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             data = objects[path]
             if 'Range' in self.headers:
                 a, b = self.headers['Range'][6:].split('-')
+                self.state.fetched[path] = self.state.fetched.get(path, 0) + int(b) - int(a) + 1
                 piece = data[int(a):int(b) + 1]
                 return self.answer(206, piece, [('Content-Range', f'bytes {a}-{b}/{len(data)}')])
             return self.answer(200, data)

@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import random
 import struct
 import time
 
@@ -224,6 +225,36 @@ c = json.load(open("/opt/ml/input/config/inputdataconfig.json"))["train"]
 assert c["TrainingInputMode"] == "File", c
 ''', channels=[channel(input_mode='FastFile')])
     assert output(world)['big'] == big
+
+
+@needs_fuse
+def test_fastfile_fetches_what_is_read_and_what_comes_next(world):
+    big = os.urandom(60 << 20)
+    world.server.objects.update({'in/d/big': big, **{f'in/d/many/{i:04}': str(i).encode() for i in range(200)}})
+    job = world.train('''
+import os, random, time
+os.chdir("/opt/ml/input/data/train")
+f, dice = open("big", "rb", buffering=0), random.Random(1)
+with open("/opt/ml/output/data/pieces", "wb") as pieces:
+    for _ in range(100):
+        f.seek(dice.randrange((60 << 20) - 65536))
+        pieces.write(f.read(65536))
+for i in range(100, 103): assert open(f"many/{i:04}").read() == str(i)
+print("read", flush=True)
+while not os.path.exists("/opt/ml/go"): time.sleep(0.02)
+''', channels=[channel(input_mode='FastFile')]).start()
+    small = lambda: sorted(int(p[-4:]) for p in world.server.fetched if '/many/' in p)
+    job.until(lambda r: 'read' in world.server.lines(job.name))
+    job.until(lambda r: len(small()) >= 15)
+    assert small() == list(range(100, 115)), 'the twelve after the last one'
+    assert world.server.fetched['in/d/big'] < 30 << 20, 'less than half, for a tenth of it'
+    open(f'{job.folder}/ml/go', 'w').close()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    dice, expected = random.Random(1), b''
+    for _ in range(100):
+        at = dice.randrange((60 << 20) - 65536)
+        expected += big[at:at + 65536]
+    assert output(world)['pieces'] == expected
 
 
 @needs_fuse
