@@ -279,12 +279,40 @@ static int prepare(struct supervisor *s, struct err *err)
     return adopt(s, err);
 }
 
+/* Until control plane and data plane answer. The supervisor's own end ends the wait, and nobody is told. */
+static int wait_ready(struct supervisor *s, const struct process *supervisor, struct err *err)
+{
+    const struct supervisor_config *config = s->config;
+    const char *socket_path = arena_printf(s->arena, "%s/admin.sock", config->run_folder);
+    int64_t until = now_ms() + READY_MS;
+
+    for (;;) {
+        struct pollfd pollfd = { .fd = supervisor->fd, .events = POLLIN };
+        struct answer answer;
+
+        if (client_call(s->arena, socket_path, "GET", "/_sagebrush/health", NULL, 2000, &answer, err) == 0 &&
+            answer.status == 200 && client_public(s->arena, config->address, config->port, err) == 0)
+            return 0;
+        if (now_ms() >= until)
+            return fail(err, ERR_UNAVAILABLE, "the server did not answer within %d s: %s", READY_MS / 1000, err->text);
+        if (poll(&pollfd, 1, 20) > 0)
+            _exit(0);
+    }
+}
+
 static void say_ready(struct supervisor *s)
 {
-    pid_t pid = fork();
+    struct process supervisor = PROCESS_NONE;
     struct err err = { 0 };
     sigset_t none;
+    pid_t pid;
 
+    /* Without it, it waits to the end. */
+    if (process_open(getpid(), &supervisor, &err) < 0)
+        supervisor = PROCESS_NONE;
+    pid = fork();
+    if (pid != 0)
+        process_close(&supervisor);
     if (pid > 0)
         waitpid(pid, NULL, 0);
     if (pid != 0)
@@ -294,10 +322,7 @@ static void say_ready(struct supervisor *s)
     close(s->socket);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    s->ready(s->ready_data, supervisor_wait_ready(s->arena, s->config->run_folder, s->config->address, s->config->port,
-                                                  READY_MS, &err) < 0
-                                ? err.text
-                                : NULL);
+    s->ready(s->ready_data, wait_ready(s, &supervisor, &err) < 0 ? err.text : NULL);
     _exit(0);
 }
 
@@ -366,23 +391,4 @@ int supervisor_run(struct arena *a, const struct supervisor_config *config,
     close(s.socket);
     close(s.signals);
     return 0;
-}
-
-int supervisor_wait_ready(struct arena *a, const char *run_folder, const char *address, int port, int64_t limit_ms,
-                          struct err *err)
-{
-    const char *socket_path = arena_printf(a, "%s/admin.sock", run_folder);
-    int64_t until = now_ms() + limit_ms;
-
-    for (;;) {
-        struct answer answer;
-
-        if (client_call(a, socket_path, "GET", "/_sagebrush/health", NULL, 2000, &answer, err) == 0 &&
-            answer.status == 200 && client_public(a, address, port, err) == 0)
-            return 0;
-        if (now_ms() >= until)
-            return fail(err, ERR_UNAVAILABLE, "the server did not answer within %" PRId64 " s: %s", limit_ms / 1000,
-                        err->text);
-        poll(NULL, 0, 20);
-    }
 }

@@ -20,8 +20,4 @@ struct supervisor_config {
 int supervisor_run(struct arena *, const struct supervisor_config *, void (*ready)(const void *data, const char *why),
                    const void *data, struct err *err);
 
-/* Waits until control plane and data plane answer. */
-int supervisor_wait_ready(struct arena *, const char *run_folder, const char *address, int port, int64_t limit_ms,
-                          struct err *err);
-
 #endif

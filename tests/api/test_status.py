@@ -1,5 +1,6 @@
 """What the command line says of a server that has something, and what it sends people to."""
 import json
+import pathlib
 import re
 import subprocess
 
@@ -78,6 +79,13 @@ def test_a_mistyped_image_is_answered_with_the_one_that_was_meant(aws, unique):
     assert "`sagebrush images`" in job["FailureReason"] and not re.search(r"[.:;,][.:;,]", job["FailureReason"])
 
 
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def test_a_server_that_cannot_start_says_why(tmp_path):
     """At once, with the end of the log; meanwhile it is neither running nor not."""
     data = tmp_path / "data"
@@ -96,3 +104,6 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
     finally:
         assert sagebrush("down").returncode == 0
     assert "no server is running" in sagebrush("status").stdout
+    # Nor does anybody wait for it any more.
+    wait_for(lambda: not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if str(data).encode() in read(p)], 30,
+             "the end of all its processes")
