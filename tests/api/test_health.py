@@ -189,7 +189,7 @@ def test_a_node_dies(server, jobs, told, unique):
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
     assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
     cost = next(x for x in json.loads(command(server, "cost", "--json").stdout)["lines"] if x["name"] == unique)
-    assert cost["waived_ms"] >= 3 * 1000 * int(failed_s)
+    assert cost["waived_ms"] >= 1000 * int(failed_s)  # of three instances, none of which began and ended with the attempt
     assert cost["usd"] == pytest.approx((cost["used_ms"] - cost["waived_ms"]) / 3.6e6 * USD_HOUR, rel=1e-6)
 
     # Before each attempt the instances were looked at, and added up a vector together.
