@@ -130,14 +130,14 @@ def shell(aws, unique, role, bucket):
     """Starts a job of a line for the shell; image and more as they are given."""
     sm = aws("sagemaker")
 
-    def start(name, line, keep=0, image="sagemaker-base-python", **more):
+    def start(name, line, keep=0, image="sagemaker-base-python", instances=1, **more):
         kept = {"KeepAlivePeriodInSeconds": keep} if keep else {}
         sm.create_training_job(
             TrainingJobName=name, RoleArn=role, StoppingCondition={"MaxRuntimeInSeconds": 600},
             AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File",
                                     "ContainerEntrypoint": ["/bin/sh", "-c", line]},
             OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1, **kept}, **more)
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": instances, "VolumeSizeInGB": 1, **kept}, **more)
 
         def ended():
             job = sm.describe_training_job(TrainingJobName=name)
@@ -178,6 +178,45 @@ def test_another_image_starts_a_container_of_its_own(server, aws, unique, shell,
     done = shell(unique + "-2", 'echo "$SAGEBRUSH_IMAGE"', image="sagemaker-scikit-learn:1.2-1-cpu-py3")()
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     assert log_of(aws, unique + "-2") == ["sagemaker-scikit-learn:1.2-1-cpu-py3"]
+    assert pool(unique + "-1", "Reused")
+
+
+MEET = """
+import os, socket, threading, time
+me = os.environ["HOSTNAME"]
+server = socket.create_server(("0.0.0.0", 7000))
+threading.Thread(target=lambda: server.accept()[0].sendall(me.encode()), daemon=True).start()
+for _ in range(600):
+    try:
+        print(me, "meets", socket.create_connection(("algo-1" if me == "algo-2" else "algo-2", 7000), 1).recv(9).decode())
+        break
+    except OSError:
+        time.sleep(0.1)
+time.sleep(1)
+"""
+
+
+def test_instances_that_are_kept_meet_again(server, aws, unique, shell, pool):
+    for name, keep in ((unique + "-1", 600), (unique + "-2", 0)):
+        done = shell(name, 'exec python3 -c "$CODE"', keep=keep, instances=2, Environment={"CODE": MEET})()
+        assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+        assert sorted(log_of(aws, name)) == ["algo-1 meets algo-2", "algo-2 meets algo-1"]
+        if keep:
+            pool(name, "Available")
+            wait_for(lambda: len(standing_by(server)) == 2, 30, "both containers that wait")
+    assert pool(unique + "-1", "Reused")["ReusedByJob"] == unique + "-2"
+
+
+def test_a_job_that_needs_more_than_is_there_gets_it(server, aws, unique, shell, pool, bucket):
+    aws("s3").put_object(Bucket=bucket, Key="in/x", Body=b"read from s3")
+    shell(unique + "-1", "true", keep=600)()
+    pool(unique + "-1", "Available")
+    standing_by(server)
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/in/"}}
+    done = shell(unique + "-2", "cat /opt/ml/input/data/fast/x", InputDataConfig=[
+        {"ChannelName": "fast", "DataSource": source, "InputMode": "FastFile"}])()
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert log_of(aws, unique + "-2") == ["read from s3"]
     assert pool(unique + "-1", "Reused")
 
 
