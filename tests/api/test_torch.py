@@ -86,6 +86,20 @@ def test_gradients_are_averaged(aws, unique, tmp_path, kind):
     assert any(f"loss={found['loss']:.6f}" in line for line in said)
 
 
+@pytest.mark.parametrize("kind", ["pytorchddp", pytest.param("mpi", marks=needs_mpi)])
+def test_the_launcher_runs_in_the_group_that_is_named(aws, unique, kind):
+    from sagemaker.instance_group import InstanceGroup
+
+    data, trainers = InstanceGroup("data", "ml.c5.xlarge", 1), InstanceGroup("trainers", "ml.m5.large", 2)
+    run(unique, "train_ddp.py", count=None, instance_type=None, instance_groups=[data, trainers],
+        distribution={kind: {"enabled": True}, "instance_groups": [trainers]})
+    done = completed(aws, unique)
+    said = sorted(line[line.index("rank="):].split(" loss")[0] for text in lines(aws, unique).values() for line in text
+                  if " loss=" in line)
+    assert said == ["rank=0 of=1 at=algo-1", "rank=0 of=2 at=algo-2", "rank=1 of=2 at=algo-3"]
+    assert json.loads(model(aws, done)["rank-1.json"])["host"] == "algo-3"
+
+
 def test_model_trainer(aws, unique):
     """The newer way of the SDK, which brings its own launcher and expects torchrun in the image."""
     from sagemaker.modules.configs import Compute, SourceCode

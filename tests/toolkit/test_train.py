@@ -53,6 +53,7 @@ def test_arguments_and_variables(box):
     training = json.loads(env['SM_TRAINING_ENV'])
     assert training['hyperparameters']['epochs'] == 3 and training['job_name'] == 'job-1' and training['is_master']
     assert training['channel_input_dirs']['train'] == base + '/input/data/train'
+    assert training['distribution_hosts'] == [] and training['distribution_instance_groups'] == []
     assert env['PYTHONPATH'].split(':')[0] == base + '/code'
     assert (box.base / 'output/success').exists() and not (box.base / 'output/failure').exists()
 
@@ -370,6 +371,7 @@ def test_the_first_host_is_the_first_of_the_named_groups(box):
     assert variables['SM_HOSTS'] == '["algo-1","algo-2","algo-3"]'
     training = json.loads(variables['SM_TRAINING_ENV'])
     assert not training['is_master'] and training['master_hostname'] == 'algo-2'
+    assert training['distribution_hosts'] == ['algo-2', 'algo-3']
 
 
 @pytest.mark.parametrize('module, words', [

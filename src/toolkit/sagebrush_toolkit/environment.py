@@ -156,7 +156,9 @@ class Environment:
         document.update({
             'additional_framework_parameters': self.framework_parameters,
             'channel_input_dirs': {name: f'{self.layout.data}/{name}' for name in self.channels},
+            'distribution_hosts': self.distribution_hosts() if self.distribution_groups() else [],
             'is_master': self.current_host == self.master(),
+            'is_modelparallel_enabled': False,
             'master_hostname': self.master(),
             'job_name': self.job_name,
         })
