@@ -125,14 +125,19 @@ struct verdict {
 
 /* The last report of an agent that cannot write it. One that still lives, on a node that Slurm has given up, is killed;
  * the next that its shell starts finds the report, and goes away. */
-static int end_for(struct slurm *s, struct arena *a, const char *name, const struct agents_look *l,
-                   const struct verdict *v, const struct doc **ret_report, struct err *err)
+static int end_for(struct slurm *s, struct arena *a, const char *name, const struct verdict *v,
+                   const struct doc **ret_report, struct err *err)
 {
     int64_t now_ms = clock_wall_ms(clock_system());
-    struct doc *report = doc_copy(a, l->report), *phase = doc_map(a);
+    struct doc *report, *phase = doc_map(a);
+    struct agents_look now;
 
-    if (agents_kill(s->local, name, err) < 0)
+    if (agents_kill(s->local, name, err) < 0 || agents_look(s->local, a, name, &now, err) < 0)
         return -1;
+    *ret_report = now.report;
+    if (now.ended) /* by itself, meanwhile */
+        return 0;
+    report = doc_copy(a, now.report);
     doc_set_integer(a, report, "version", 1);
     doc_set_integer(a, report, "sequence", doc_int(report, "sequence", 0) + 1);
     doc_set_string(a, phase, "phase", "Ended");
@@ -149,7 +154,7 @@ static int end_for(struct slurm *s, struct arena *a, const char *name, const str
         doc_set_string(a, unhealthy, "why", v->unhealthy);
     }
     doc_set_integer(a, report, "ended_ms", now_ms);
-    if (folder_write(a, l->folder, FOLDER_REPORT, report, true, err) < 0)
+    if (folder_write(a, now.folder, FOLDER_REPORT, report, true, err) < 0)
         return -1;
     log_info("slurm.ended", "name=%s outcome=%s why=%s", name, v->outcome, log_quote(a, v->reason));
     *ret_report = report;
@@ -264,7 +269,7 @@ static int slurm_inspect(struct runtime *rt, struct arena *arena, const char *na
     v = l.ended ? (struct verdict){ 0 } : judge(s, arena, &l);
     if (v.submit && submit(s, arena, l.order, err) < 0)
         return -1;
-    if (v.outcome && end_for(s, arena, name, &l, &v, &l.report, err) < 0)
+    if (v.outcome && end_for(s, arena, name, &v, &l.report, err) < 0)
         return -1;
     if (v.waiting) {
         struct doc *report = doc_copy(arena, l.report);
