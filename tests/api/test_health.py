@@ -158,11 +158,14 @@ def told(aws, unique):
     return lambda what: wait_for(lambda: check(what), 60, f"the event {what}", 0.1)
 
 
+def address_of(jobs, job, host):
+    return re.search(r"begins at step 0 on (\S+)", "\n".join(
+        line for stream, lines in jobs.lines(job).items() if f"/{host}-" in stream for line in lines)).group(1)
+
+
 def kill_node_of(server, jobs, job, host):
     """Its agent and all of its container's processes at once, and its network."""
-    agent = agents_of(server, job)[host]
-    address = re.search(r"begins at step 0 on (\S+)", "\n".join(
-        line for stream, lines in jobs.lines(job).items() if f"/{host}-" in stream for line in lines)).group(1)
+    agent, address = agents_of(server, job)[host], address_of(jobs, job, host)
     kill_all(processes_of(agent))
     cut_network(address)
     return json.loads((agent / "order.json").read_text())["node"]
@@ -214,6 +217,20 @@ def test_a_node_dies(server, jobs, told, unique):
     assert command(server, "nodes", "return", bad).returncode == 0
     assert nodes(server)[bad]["state"] == "in use"
     assert told("Node Returned")[0]["node"] == bad
+
+
+def test_an_instance_loses_its_network(server, jobs, unique):
+    jobs.create(unique, STEPS, count=2, RetryStrategy={"MaximumRetryAttempts": 1}, environment={"SAGEBRUSH_HANG_AFTER": "60s"})
+    jobs.wait_for_line(unique, "waits at step 10", 2)
+    wait_for(lambda: all(jobs.saved(unique, f"algo-{i}") == b"10" for i in (1, 2)), 60, "the checkpoints of both hosts", 0.1)
+    cut_network(address_of(jobs, unique, "algo-1"))
+    done = jobs.end(unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    assert "algo-1: its network interface is gone" in again["StatusMessage"]
+    assert jobs.wait_for_line(unique, "sagebrush: this instance cannot go on: its network interface is gone", 1)
+    for name in nodes(server):
+        command(server, "nodes", "return", name)
 
 
 def test_instances_that_encrypt_are_checked_through_the_tunnel(jobs, unique):
