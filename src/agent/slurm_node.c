@@ -26,7 +26,7 @@ static bool read_number(const char **at, int64_t *ret)
 }
 
 /* "0,2-3" */
-static struct doc *read_gpus(struct arena *a, const char *text)
+static struct doc *read_gpus(struct arena *a, const char *text, int64_t most)
 {
     struct doc *list = doc_list(a);
 
@@ -38,7 +38,7 @@ static struct doc *read_gpus(struct arena *a, const char *text)
         last = first;
         if (*text == '-' && (text++, !read_number(&text, &last)))
             return NULL;
-        for (; first <= last; first++)
+        for (; first <= last && list->count < most; first++)
             doc_append(a, list, doc_integer(a, first));
         if (*text && *text++ != ',')
             return NULL;
@@ -65,8 +65,9 @@ int slurm_node_order(struct arena *a, const struct doc *order, const char *boot_
         *ret = order;
         return 0;
     }
-    list = read_gpus(a, gpus ? gpus : "");
-    if (!list || list->count != wanted)
+    /* A node may have more than this instance asks for, when another of the job has more. */
+    list = read_gpus(a, gpus ? gpus : "", wanted);
+    if (!list || list->count < wanted)
         return fail(err, ERR_INVALID, "Slurm gave the GPUs \"%.100s\" of its node where %" PRId64 " were asked for",
                     gpus ? gpus : "", wanted);
     d = doc_copy(a, order);

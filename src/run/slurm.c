@@ -50,13 +50,37 @@ static bool is_on_slurm(const struct doc *order)
 
 /* --- Submitting --- */
 
-/* They come one by one, and one allocation is for all of them: the last one submits it. */
-static bool all_are_there(struct slurm *s, struct arena *a, const char *const *agents, int count)
+/* Every node of an allocation has what the largest instance asks for: instance groups have types of their own. */
+static void ask_for_more(struct arena *a, struct doc *limits, const struct doc *others)
 {
-    for (int i = 0; i < count; i++)
-        if (!path_exists(arena_printf(a, "%s/agents/%s/" FOLDER_ORDER, s->data_folder, agents[i])))
-            return false;
-    return true;
+    static const char *const members[] = { "cpus", "memory_bytes", "gpus_wanted" };
+
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (doc_int(others, members[i], 0) > doc_int(limits, members[i], 0))
+            doc_set_integer(a, limits, members[i], doc_int(others, members[i], 0));
+}
+
+/* They come one by one, and one allocation is for all of them: the last one submits it. False: one is still to come. */
+static int order_of_all(struct slurm *s, struct arena *a, const char *const *agents, int count, bool *ret_all,
+                        struct doc **ret_order, struct err *err)
+{
+    struct doc *all = NULL;
+
+    *ret_all = false;
+    for (int i = 0; i < count; i++) {
+        const struct doc *order;
+
+        if (runtime_order(s->local, a, agents[i], &order, err) < 0)
+            return -1;
+        if (!doc_has(order, "name"))
+            return 0;
+        if (!all)
+            all = doc_copy(a, order);
+        ask_for_more(a, doc_member(a, all, "limits", DOC_MAP), doc_get(order, "limits"));
+    }
+    *ret_all = true;
+    *ret_order = all;
+    return 0;
 }
 
 static int submit(struct slurm *s, struct arena *a, const struct doc *order, struct err *err)
@@ -65,12 +89,16 @@ static int submit(struct slurm *s, struct arena *a, const struct doc *order, str
     struct slurm_batch batch;
     int count;
     const char *const *agents = slurm_batch_agents(a, order, &count);
+    struct doc *all;
+    bool complete;
 
-    if (!all_are_there(s, a, agents, count))
+    if (order_of_all(s, a, agents, count, &complete, &all, err) < 0)
+        return -1;
+    if (!complete)
         return 0;
     if (program_path(a, "sagebrush-agent", &program, err) < 0)
         return -1;
-    batch = slurm_batch_of(a, &s->settings, order, agents_folder, program);
+    batch = slurm_batch_of(a, &s->settings, all, agents_folder, program);
     slurm_cluster_submit(s->cluster, &batch);
     return 0;
 }

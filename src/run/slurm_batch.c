@@ -99,7 +99,7 @@ static const char *either(const char *first, const char *second)
     return first && *first ? first : second;
 }
 
-/* What all agents of the job want: the first one's order speaks for all. */
+/* What each node of the job has to have. */
 static void add_resources(struct arguments *args, const struct doc *order, int nodes)
 {
     int64_t runtime_s = doc_int(order, "max_runtime_s", 0);

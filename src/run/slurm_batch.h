@@ -15,7 +15,8 @@ struct slurm_batch {
 /* The agents of the order's attempt, in the order of its hosts; one that is alone has only itself. NULL-terminated. */
 const char *const *slurm_batch_agents(struct arena *, const struct doc *order, int *ret_count);
 
-/* 'program' is the agent's, 'agents_folder' where the folders of the agents are. */
+/* 'order' is the first instance's, with limits that do for all; 'program' the agent's; 'agents_folder' where the
+ * agents' folders are. */
 struct slurm_batch slurm_batch_of(struct arena *, const struct slurm_settings *, const struct doc *order,
                                   const char *agents_folder, const char *program);
 

@@ -176,6 +176,7 @@ static const struct {
     { "Priority", "jobs with a higher priority come first" },
     { "Dependency", "it waits for another job" },
     { "BeginTime", "it may not start yet" },
+    { "PartitionConfig", "its partition has no such nodes" },
     { "PartitionDown", "its partition is down" },
     { "PartitionInactive", "its partition takes no jobs" },
     { "PartitionNodeLimit", "its partition does not give so many nodes to one job" },

@@ -22,7 +22,7 @@ def missing():
     if os.geteuid() != 0:
         return "a Slurm cluster of the test's own needs root"
     lacks = [p for p in PROGRAMS if not os.access(p, os.X_OK)]
-    return f"not installed: {', '.join(lacks)} (tools/setup test)" if lacks else None
+    return f"not installed: {', '.join(lacks)} (tools/setup run build test)" if lacks else None
 
 
 def end_with_parent():
@@ -63,7 +63,8 @@ class Cluster:
             "SelectTypeParameters=CR_Core_Memory", "SlurmdParameters=config_overrides", "MpiDefault=none",
             "PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE", "SlurmdTimeout=10", "KillWait=30",
             "SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,preempt_send_user_signal",
-            "AccountingStorageType=accounting_storage/none", "JobCompType=jobcomp/none", "ReturnToService=2", *more,
+            "AccountingStorageType=accounting_storage/none", "JobCompType=jobcomp/none", "ReturnToService=2",
+            "EnforcePartLimits=ALL", *more,
         ]
         for name, port in zip(self.names, ports[1:]):
             lines.append(f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} "

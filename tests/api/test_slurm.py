@@ -131,6 +131,53 @@ def test_a_spot_job_is_preempted(cluster, server, aws, unique):
     assert json.loads(model(aws, done)["weights.json"])["step"] == 20
 
 
+@pytest.mark.parametrize("how", ["scancel --signal=TERM", "scontrol requeue"])
+def test_somebody_takes_a_job_back(cluster, server, aws, unique, how):
+    checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
+    fit(unique, use_spot_instances=True, max_wait=7200, checkpoint_s3_uri=checkpoints,
+        hyperparameters={"steps": 20, "stops": "7"})
+    wait_for(lambda: said(aws, unique, "waits at step 7"), 120, "step 7", 0.2)
+    job = cluster.jobs()[0][0]
+    if how.startswith("scontrol"):
+        cluster.run("scontrol", "update", f"jobid={job}", "requeue=1")  # ours ask not to be
+    cluster.run(*how.split(), job)
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert "Interrupted" in statuses(done)
+    text = [line for lines_ in lines(aws, unique).values() for line in lines_ if "begins at" in line]
+    assert sorted(text) == ["begins at step 0", "begins at step 7"]
+
+
+def test_a_processing_job(cluster, server, aws, unique):
+    sm = aws("sagemaker")
+    sm.create_processing_job(
+        ProcessingJobName=unique, RoleArn=sagemaker.get_execution_role(sagemaker.Session()),
+        AppSpecification={"ImageUri": "sagemaker-scikit-learn:1.2-1-cpu-py3",
+                          "ContainerEntrypoint": ["/usr/bin/python3", "-c",
+                                                  "open('/opt/ml/output/message', 'w').write('of a node')"]},
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
+    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] !=
+                    "InProgress" and d, 120, "the end of the job", 0.2)
+    assert done["ProcessingJobStatus"] == "Completed" and done["ExitMessage"] == "of a node", done
+    wait_for(lambda: cluster.of_job(done["ProcessingJobArn"]) == ["COMPLETED"], 30, "the end of the Slurm job")
+
+
+def test_what_slurm_cannot_give_or_not_yet(cluster, server, aws, unique):
+    never, later = unique + "-never", unique + "-later"
+    fit(never, instance_type="ml.m5.24xlarge")  # 96 cores; the nodes have 8
+    done = ended(aws, never)
+    assert done["TrainingJobStatus"] == "Failed" and "ClientError: Slurm does not take the job" in done["FailureReason"]
+    urgent = cluster.run("sbatch", "--parsable", "--partition=urgent", "--nodes=3", "--exclusive", "--output=/dev/null",
+                         "--wrap=sleep 600").strip()
+    fit(later)
+    wait_for(lambda: "Slurm job" in describe(aws, later)["SecondaryStatusTransitions"][-1]["StatusMessage"], 60, "Pending")
+    aws("sagemaker").stop_training_job(TrainingJobName=later)
+    done = ended(aws, later)
+    cluster.run("scancel", urgent)
+    assert done["TrainingJobStatus"] == "Stopped" and "TrainingStartTime" not in done
+    assert cluster.of_job(done["TrainingJobArn"]) == ["CANCELLED"]
+
+
 def test_a_node_that_fails(cluster, server, aws, unique):
     checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
     fit(unique, max_retry_attempts=2, checkpoint_s3_uri=checkpoints, hyperparameters={"steps": 20, "stops": "5"})

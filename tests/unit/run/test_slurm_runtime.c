@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -319,6 +320,7 @@ static void an_agent_that_lives_is_let_be(void **state)
     assert_int_equal(pipe(ready), 0);
     agent = fork();
     if (agent == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         fd = open(at(f, "data/agents/a-0/" FOLDER_AGENT), O_RDWR | O_CREAT, 0600);
         if (fcntl(fd, F_SETLK, &lock) == 0 && write(ready[1], "x", 1) == 1)
             pause();
