@@ -1,5 +1,5 @@
-/* book.c - one line an event: "? PATH", "+ MARK PATH", "- PATH", "! INODE PATH", "x" before the kill, "." at the end;
- * '%' escapes.
+/* book.c - one line an event: "? PATH", "^ UPLOAD PATH", "+ MARK PATH", "- PATH", "! INODE PATH", "x" before the kill,
+ * "." at the end; '%' escapes.
  *
  * A disk that is full keeps nobody from uploading: what could not be written is known as long as the agent lives, and
  * after it a file is uploaded once more than needed. */
@@ -25,6 +25,7 @@ enum { SIZE_MAX_BYTES = 1 << 30, LINES_SPARE = 20000 };
 
 struct note {
     char *mark; /* NULL: neither intended nor noted */
+    char *upload; /* NULL: none */
     int64_t torn_inode;
 };
 
@@ -39,8 +40,10 @@ struct book {
 
 static void note_free(struct note *n)
 {
-    if (n)
+    if (n) {
         free(n->mark);
+        free(n->upload);
+    }
     free(n);
 }
 
@@ -56,11 +59,11 @@ static struct note *note_of(struct book *b, struct str path)
     return n;
 }
 
-static void set_mark(struct note *n, struct str mark)
+static void set_text(char **text, struct str to)
 {
-    free(n->mark);
-    n->mark = strndup(mark.size ? mark.data : "", mark.size);
-    assert(n->mark);
+    free(*text);
+    *text = strndup(to.size ? to.data : "", to.size);
+    assert(*text);
 }
 
 /* What a line says, in memory. Lines that make no sense are left out. */
@@ -76,7 +79,7 @@ static void apply(struct book *b, struct arena *a, struct str line)
         b->closed = true;
     if (line.size < 3 || line.data[1] != ' ')
         return;
-    if (strchr("+!", line.data[0]) && !str_cut(word, ' ', &word, &rest))
+    if (strchr("+!^", line.data[0]) && !str_cut(word, ' ', &word, &rest))
         return;
     path = uri_decode(a, rest, false);
     if (!path.size || memchr(path.data, '\0', path.size))
@@ -85,11 +88,21 @@ static void apply(struct book *b, struct arena *a, struct str line)
     case '?':
         n = note_of(b, path);
         if (!n->mark)
-            set_mark(n, STR(""));
+            set_text(&n->mark, STR(""));
+        break;
+    case '^':
+        if (!word.size)
+            break;
+        n = note_of(b, path);
+        if (!n->mark)
+            set_text(&n->mark, STR(""));
+        set_text(&n->upload, word);
         break;
     case '+':
         n = note_of(b, path);
-        set_mark(n, word);
+        set_text(&n->mark, word);
+        free(n->upload);
+        n->upload = NULL;
         n->torn_inode = 0;
         break;
     case '!':
@@ -126,6 +139,8 @@ static int rewrite(struct book *b, struct err *err)
             write_line(&text, '+', n->mark, path);
         else if (n->mark)
             write_line(&text, '?', "", path);
+        if (n->upload)
+            write_line(&text, '^', n->upload, path);
         snprintf(inode, sizeof inode, "%lld", (long long)n->torn_inode);
         if (n->torn_inode)
             write_line(&text, '!', inode, path);
@@ -232,6 +247,12 @@ void book_intend(struct book *b, const char *path)
     append(b, '?', "", path);
 }
 
+void book_begin_upload(struct book *b, const char *path, const char *upload)
+{
+    assert(*upload && !strchr(upload, ' '));
+    append(b, '^', upload, path);
+}
+
 void book_note(struct book *b, const char *path, const char *mark)
 {
     assert(!strchr(mark, ' '));
@@ -294,6 +315,22 @@ bool book_find(struct book *b, struct arena *a, const char *path, struct book_en
         *ret = (struct book_entry){ arena_strdup(a, n->mark ? n->mark : ""), n->torn_inode };
     pthread_mutex_unlock(&b->lock);
     return n != NULL;
+}
+
+const struct book_upload *book_uploads(struct book *b, struct arena *a)
+{
+    struct book_upload *list;
+    size_t count = 0;
+    struct str path;
+    void *value;
+
+    pthread_mutex_lock(&b->lock);
+    list = arena_array_of(a, struct book_upload, map_count(b->notes) + 1);
+    for (size_t at = 0; map_next(b->notes, &at, &path, &value);)
+        if (((struct note *)value)->upload)
+            list[count++] = (struct book_upload){ str_dup(a, path), arena_strdup(a, ((struct note *)value)->upload) };
+    pthread_mutex_unlock(&b->lock);
+    return list;
 }
 
 const char **book_paths(struct book *b, struct arena *a)

@@ -24,6 +24,16 @@ void book_intend(struct book *, const char *path);
 void book_note(struct book *, const char *path, const char *mark); /* S3 has the file as it was when it had this mark */
 void book_forget(struct book *, const char *path);
 
+/* The file goes in parts that belong to this upload: without its end they lie in S3 unseen. Noting or forgetting ends
+ * it. */
+void book_begin_upload(struct book *, const char *path, const char *upload);
+
+/* Those that never came to their end, NULL-terminated by path. */
+struct book_upload {
+    const char *path, *upload;
+};
+const struct book_upload *book_uploads(struct book *, struct arena *);
+
 /* Somebody was writing to the file with this inode: what is there when he is killed is half a file. Noting ends it. */
 void book_torn(struct book *, const char *path, int64_t inode);
 

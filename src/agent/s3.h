@@ -53,6 +53,8 @@ struct s3_put_options {
     bool (*unchanged)(void *data);
     void *data;
     struct pace *pace;   /* NULL: as fast as it goes */
+    void (*begun)(void *data, const char *upload); /* it goes in parts, and can be abandoned by this; NULL: not told */
+    void *begun_data;
     atomic_int *helpers; /* threads that nobody uses right now, for the parts of a big file; NULL: S3_PUT_HELPERS */
 };
 
@@ -63,6 +65,8 @@ int s3_put(struct s3 *, const char *bucket, const char *key, int fd, const struc
            struct err *err);
 /* Could it be put there? Writes nothing. ERR_NOT_FOUND: there is no such bucket; ERR_DENIED: the role may not. */
 int s3_may_put(struct s3 *, const char *bucket, const char *key, struct err *err);
+/* The parts of an upload that nobody will end. Not there is fine. */
+int s3_abandon(struct s3 *, const char *bucket, const char *key, const char *upload, struct err *err);
 int s3_remove(struct s3 *, const char *bucket, const char *key, struct err *err); /* not there is fine */
 
 /* Of a listing's XML; for tests and fuzzing. */

@@ -217,16 +217,19 @@ static int complete(const struct put *p, const struct parts *x, const char *targ
     return r;
 }
 
-static void abandon(const struct put *p, const char *target)
+int s3_abandon(struct s3 *c, const char *bucket, const char *key, const char *upload, struct err *err)
 {
-    struct transport_request q = { .method = "DELETE", .target = target };
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct transport_request q = { .method = "DELETE",
+                                   .target = s3_target(a, bucket, key, arena_printf(a, "uploadId=%s", upload)) };
     struct transport_answer answer = { 0 };
     char hash[2 * SHA256_SIZE + 1];
-    struct err ignored;
+    int r;
 
     sha256_hex(hash, "", 0);
-    s3_call(p->s3, p->arena, &q, str_of(hash), &answer, p->what, &ignored);
+    r = s3_call(c, a, &q, str_of(hash), &answer, arena_printf(a, "abandon s3://%s/%s", bucket, key), err);
     buf_free(&answer.body);
+    return r < 0 && err->kind == ERR_NOT_FOUND ? 0 : r;
 }
 
 static int put_parts(const struct put *p, int64_t size, struct err *err)
@@ -234,6 +237,7 @@ static int put_parts(const struct put *p, int64_t size, struct err *err)
     struct parts x = { .put = p, .size = size, .part_bytes = PART_BYTES, .arena = p->arena,
                        .lock = PTHREAD_MUTEX_INITIALIZER };
     const char *target;
+    struct err ignored;
     int r;
 
     while (size / x.part_bytes >= PARTS_MAX)
@@ -242,6 +246,8 @@ static int put_parts(const struct put *p, int64_t size, struct err *err)
     x.etags = arena_array_of(p->arena, struct str, (size_t)x.count);
     if (begin_upload(p, &x.upload, err) < 0)
         return -1;
+    if (p->options->begun)
+        p->options->begun(p->options->begun_data, x.upload);
     target = s3_target(p->arena, p->bucket, p->key, arena_printf(p->arena, "uploadId=%s", x.upload));
     r = carry_all(&x, err);
     if (r == 0)
@@ -250,7 +256,7 @@ static int put_parts(const struct put *p, int64_t size, struct err *err)
         r = complete(p, &x, target, err);
     /* One that is cancelled is in a hurry, and leaves its parts where they are. */
     if (r < 0 && err->kind != ERR_CONFLICT)
-        abandon(p, target);
+        s3_abandon(p->s3, p->bucket, p->key, x.upload, &ignored);
     pthread_mutex_destroy(&x.lock);
     return r;
 }

@@ -40,6 +40,7 @@ struct store {
     struct transfer transfer;
     const char *bucket, *prefix;
     struct pace *pace;
+    struct book *book;
     atomic_int helpers;
     pthread_mutex_t lock;
     struct s3 *idle[LANES]; /* that nobody uses right now */
@@ -81,12 +82,25 @@ static void give_client(struct store *s, struct s3 *client)
     pthread_mutex_unlock(&s->lock);
 }
 
+struct begun {
+    struct book *book;
+    const char *path;
+};
+
+static void note_upload(void *data, const char *upload)
+{
+    const struct begun *b = data;
+
+    book_begin_upload(b->book, b->path, upload);
+}
+
 static int store_put(struct checkpoint_store *store, const char *path, int fd, bool (*unchanged)(void *data),
                      void *data, struct err *err)
 {
     struct store *s = (struct store *)store;
-    const struct s3_put_options options = { .unchanged = unchanged, .data = data, .pace = s->pace,
-                                            .helpers = &s->helpers };
+    struct begun begun = { s->book, path };
+    const struct s3_put_options options = { .unchanged = unchanged, .data = data, .pace = s->pace, .begun = note_upload,
+                                            .begun_data = &begun, .helpers = &s->helpers };
     _cleanup_arena_ struct arena *a = arena_new();
     struct s3 *client = take_client(s);
     int r = s3_put(client, s->bucket, arena_printf(a, "%s%s", s->prefix, path), fd, &options, err);
@@ -109,10 +123,25 @@ static int store_remove(struct checkpoint_store *store, const char *path, struct
 static void store_begin(struct store *store, struct syncer *s)
 {
     *store = (struct store){ .store = { store_put, store_remove }, .transfer = s->transfer, .bucket = s->bucket,
-                             .prefix = s->prefix, .pace = &s->pace, .helpers = S3_PUT_HELPERS,
-                             .lock = PTHREAD_MUTEX_INITIALIZER };
+                             .prefix = s->prefix, .pace = &s->pace, .book = s->checkpoint.book,
+                             .helpers = S3_PUT_HELPERS, .lock = PTHREAD_MUTEX_INITIALIZER };
     store->transfer.cancel_fd = s->stop;
     s->checkpoint.store = &store->store;
+}
+
+/* What an agent before this one had begun when it was killed. */
+static void abandon_parts(struct store *s)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct book_upload *u = book_uploads(s->book, a);
+    struct s3 *client = u->path ? take_client(s) : NULL;
+    struct err err;
+
+    for (; u->path; u++)
+        if (s3_abandon(client, s->bucket, arena_printf(a, "%s%s", s->prefix, u->path), u->upload, &err) < 0)
+            log_warning("checkpoints.parts_left", "path=%s why=%s", log_quote(a, u->path), log_quote(a, err.text));
+    if (client)
+        give_client(s, client);
 }
 
 static void store_end(struct store *store)
@@ -257,6 +286,7 @@ static void *run(void *data)
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
     syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
     store_begin(&store, s);
+    abandon_parts(&store);
     while (!is_set(s->finish) && look_and_wait(s, &failed_ms))
         ;
     s->err = (struct err){ .kind = ERR_CONFLICT, .text = "cancelled" };

@@ -141,6 +141,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 piece = data[int(a):int(b) + 1]
                 return self.answer(206, piece, [('Content-Range', f'bytes {a}-{b}/{len(data)}')])
             return self.answer(200, data)
+        if query.get('uploadId') and query['uploadId'] not in self.state.uploads:
+            return self.error(404, 'NoSuchUpload', 'The specified upload does not exist.')
         if self.command == 'PUT' and 'partNumber' in query:
             self.state.uploads[query['uploadId']][int(query['partNumber'])] = body
             return self.answer(200, b'', [('ETag', f'"{hashlib.md5(body).hexdigest()}"')])
@@ -158,7 +160,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             assert body.count(b'<Part>') == len(parts)
             objects[path] = b''.join(parts[i] for i in sorted(parts))
             return self.answer(200, b'<CompleteMultipartUploadResult/>')
-        if self.command == "DELETE" and "uploadId" not in query:
+        if self.command == 'DELETE' and 'uploadId' in query:
+            self.state.uploads.pop(query['uploadId'])
+        elif self.command == 'DELETE':
             objects.pop(path, None)
         return self.answer(204)
 

@@ -159,4 +159,21 @@ def test_anything_in_any_order_of_kills(world, seed):
         job.start()
     assert job.ended()['outcome'] == 'Completed', job.log()
     assert stored(world) == expected
+    assert not any(world.server.uploads.values()), 'parts that nobody sees'
     assert job.leftovers() == []
+
+
+def test_parts_of_a_killed_agent_are_abandoned(world):
+    job, folder = start(world)
+    with open(f'{folder}/big', 'wb') as f:
+        f.write(os.urandom(120 << 20))
+    job.until(lambda r: any(world.server.uploads.values()))
+    job.kill()
+    left = set(world.server.uploads)
+    os.remove(f'{folder}/big')
+    job.start()
+    if left:  # it was not quicker
+        job.until(lambda r: not left & set(world.server.uploads))
+    go(job)
+    assert job.ended()['outcome'] == 'Completed'
+    assert not any(world.server.uploads.values()) and stored(world) == {}

@@ -68,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     book_intend(b, "a/b c");
     book_note(b, "a/b c", "1.2");
     book_torn(b, "d", 7);
+    book_begin_upload(b, "e f", "id%20");
     c = open_book();
     check_same(a, b, c);
     book_free(c);

@@ -89,6 +89,31 @@ static void what_was_written_is_read(void **state)
     book_free(b);
 }
 
+static void uploads_that_did_not_end(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct book *b = open_it();
+    const struct book_upload *u;
+
+    for (const char *const *path = (const char *const[]){ "ended", "left", "removed", NULL }; *path; path++) {
+        book_intend(b, *path);
+        book_begin_upload(b, *path, "id-1");
+    }
+    book_note(b, "ended", "1");
+    book_forget(b, "removed");
+    book_begin_upload(b, "left", "id-2");
+    for (int i = 0; i < 3; i++) {
+        u = book_uploads(b, a);
+        assert_string_equal(u[0].path, "left");
+        assert_string_equal(u[0].upload, "id-2");
+        assert_null(u[1].path);
+        assert_string_equal(mark(b, a, "left"), "");
+        book_free(b);
+        b = open_it();
+    }
+    book_free(b);
+}
+
 static void a_line_that_was_cut_off(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -157,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_written_is_read, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(uploads_that_did_not_end, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_line_that_was_cut_off, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(the_end_stays, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_long_life_is_a_short_file, make_folder, remove_folder),
