@@ -257,8 +257,9 @@ def test_a_processing_job_whose_node_dies_fails_and_says_why(server, aws, jobs, 
         ProcessingResources={"ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 2, "VolumeSizeInGB": 1}})
     jobs.wait_for_line(unique, "begins", 2, "Processing")
     kill_all(processes_of(agents_of(server, unique)["algo-1"]))
-    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] == "Failed" and d,
-                    60, "its end", 0.1)
+    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] != "InProgress" and d,
+                    180, "its end", 0.1)
+    assert done["ProcessingJobStatus"] == "Failed", done
     assert done["FailureReason"].startswith("InternalServerError: instance unhealthy: algo-1: the container was lost")
     cost = next(x for x in json.loads(command(server, "cost", "--json").stdout)["lines"] if x["name"] == unique)
     assert cost["usd"] == 0 and cost["waived_ms"] == cost["used_ms"]
