@@ -54,11 +54,13 @@ def in_container(server, folder, name, seconds=60):
 
 
 @pytest.mark.parametrize("change, words", [
-    (SPOT, "Invalid MaxWaitTimeInSeconds. It is required when EnableManagedSpotTraining is true."),
+    (SPOT, "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"),
     (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 599}},
      "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"),
     ({"StoppingCondition": {"MaxWaitTimeInSeconds": 700}},
-     "MaxWaitTimeInSeconds above 0 is only allowed when EnableManagedSpotTraining is true."),
+     "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"),
+    ({"StoppingCondition": {"MaxRuntimeInSeconds": 28 * 86400 + 1}}, "Invalid MaxRuntimeInSeconds"),
+    ({"ResourceConfig": {"InstancePreferences": [{"InstanceType": "ml.m5.large", "InstanceCount": 1}]}}, "InstancePreferences"),
     (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 700}, "ResourceConfig": {"KeepAlivePeriodInSeconds": 60}},
      "KeepAlivePeriodInSeconds cannot be used with EnableManagedSpotTraining"),
     ({"ResourceConfig": {"InstanceCount": 100000}}, "ResourceLimitExceeded"),

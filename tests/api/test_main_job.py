@@ -281,11 +281,23 @@ def test_list_and_tags(aws, unique, trained):
     sm = aws("sagemaker")
     found = sm.list_training_jobs(NameContains=unique)["TrainingJobSummaries"]
     assert [j["TrainingJobName"] for j in found] == [unique]
+    plan = "arn:aws:sagemaker:us-east-1:123456789012:training-plan/nobodys"
+    assert not sm.list_training_jobs(NameContains=unique, TrainingPlanArnEquals=plan)["TrainingJobSummaries"]
     arn = trained["TrainingJobArn"]
     sm.add_tags(ResourceArn=arn, Tags=[{"Key": "team", "Value": "a"}, {"Key": "x", "Value": ""}])
     assert {t["Key"] for t in sm.list_tags(ResourceArn=arn)["Tags"]} == {"team", "x"}
     sm.delete_tags(ResourceArn=arn, TagKeys=["x"])
     assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "a"}]
+
+
+def test_how_long_a_job_may_run_is_told_also_when_it_was_not_asked(aws, role, bucket, unique):
+    """Estimator.attach() takes it without looking."""
+    request = training(unique, role, bucket)
+    del request["StoppingCondition"]
+    sm = aws("sagemaker")
+    sm.create_training_job(**request)
+    assert sm.describe_training_job(TrainingJobName=unique)["StoppingCondition"] == {"MaxRuntimeInSeconds": 86400}
+    ended(sm, unique)
 
 
 def test_a_job_has_no_ipv6_and_no_word_about_its_address(aws, role, bucket, unique):

@@ -203,6 +203,15 @@ int crew_stop(struct pass *p, const struct crew *crew, int64_t grace_s, const ch
     return 0;
 }
 
+void job_tell_stopping(struct call *c, const struct resource *r, int64_t max_runtime_s)
+{
+    const struct doc *asked = doc_get(r->row.spec, "StoppingCondition");
+    struct doc *told = asked ? doc_copy(c->arena, asked) : doc_map(c->arena);
+
+    doc_set_integer(c->arena, told, "MaxRuntimeInSeconds", max_runtime_s);
+    doc_set(c->arena, c->output, "StoppingCondition", told);
+}
+
 const char *const job_states[][2] = {
     { "InProgress", "Completed Failed Stopping Stopped" },
     { "Stopping", "Stopped Failed Completed" },

@@ -45,6 +45,9 @@ const struct doc *mate_phase(const struct mate *, const char *phase); /* in its 
 /* Where a job may go: training and processing alike. */
 extern const char *const job_states[][2];
 
+/* Into a Describe: the StoppingCondition that holds, also where the request left it to its default. */
+void job_tell_stopping(struct call *, const struct resource *, int64_t max_runtime_s);
+
 /* Asks those that run to end; again is fine. The grace is from SIGTERM to SIGKILL. */
 enum { CREW_GRACE_S = 120 }; /* "How SageMaker stops a training job" in the developer guide */
 int crew_stop(struct pass *, const struct crew *, int64_t grace_s, const char *reason, struct err *err);

@@ -155,6 +155,13 @@ static int create(struct call *c, struct resource *r, struct err *err)
     return 0;
 }
 
+static int describe(struct call *c, const struct resource *r, struct err *err)
+{
+    (void)err;
+    job_tell_stopping(c, r, processing_spec_of(r->row.spec).max_runtime_s);
+    return 0;
+}
+
 static int stop(struct call *c, struct resource *r, struct err *err)
 {
     const char *state = get_state(r);
@@ -195,6 +202,7 @@ const struct kind processing_job = {
     .create = create,
     .stop = stop,
     .remove = remove_job,
+    .describe = describe,
     .reconcile = processing_reconcile,
     .owns = processing_owns,
 };

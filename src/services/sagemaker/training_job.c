@@ -16,7 +16,7 @@
 #include "services/sagemaker/training_saving.h"
 #include "services/sagemaker/warm_pool.h"
 
-enum { DEFAULT_RUNTIME_S = 86400 }; /* StoppingCondition's default in the API reference */
+enum { DEFAULT_RUNTIME_S = 86400, RUNTIME_MOST_S = 28 * 86400 }; /* StoppingCondition's in the API reference */
 
 static const struct doc_field spec_fields[] = {
     DOC_TEXT(struct training_spec, name, "TrainingJobName"),
@@ -85,12 +85,28 @@ static int refuse_unsafe(const struct doc *input, struct err *err)
 {
     static const char *const members[] = {
         "VpcConfig", "ResourceConfig.VolumeKmsKeyId", "OutputDataConfig.KmsKeyId", "DebugRuleConfigurations",
-        "ResourceConfig.TrainingPlanArn", "ServerlessJobConfig", NULL,
+        "ResourceConfig.TrainingPlanArn", "ResourceConfig.InstancePreferences", "ServerlessJobConfig", NULL,
     };
 
     for (const char *const *m = members; *m; m++)
         if (instance_refuse_unsafe(input, *m, err) < 0)
             return -1;
+    return 0;
+}
+
+static int check_stopping(const struct training_spec *s, struct err *err)
+{
+    if (s->max_runtime_s > RUNTIME_MOST_S)
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "Invalid MaxRuntimeInSeconds. It must be at most %d seconds (28 days).", RUNTIME_MOST_S);
+    if (s->max_wait_s && !s->spot)
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to "
+                         "true");
+    if (s->spot && s->max_wait_s < s->max_runtime_s)
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+                         "MaxRuntimeInSeconds");
     return 0;
 }
 
@@ -119,16 +135,8 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "The built-in XGBoost trains on one instance here. Set InstanceCount to 1: a larger instance "
                          "type gives more cores.");
-    if (s->spot && !s->max_wait_s)
-        return fail_code(err, ERR_INVALID, "ValidationException",
-                         "Invalid MaxWaitTimeInSeconds. It is required when EnableManagedSpotTraining is true.");
-    if (s->max_wait_s && !s->spot)
-        return fail_code(err, ERR_INVALID, "ValidationException",
-                         "MaxWaitTimeInSeconds above 0 is only allowed when EnableManagedSpotTraining is true.");
-    if (s->max_wait_s && s->max_wait_s < s->max_runtime_s)
-        return fail_code(err, ERR_INVALID, "ValidationException",
-                         "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
-                         "MaxRuntimeInSeconds");
+    if (check_stopping(s, err) < 0)
+        return -1;
     if (!text_starts(s->output_uri, "s3://"))
         return fail_code(err, ERR_INVALID, "ValidationException", "S3OutputPath must be an S3 URI: %s", s->output_uri);
     if (warm_pool_check(c->input, s, err) < 0 || hang_check(s->environment, err) < 0 ||
@@ -212,6 +220,7 @@ static int describe(struct call *c, const struct resource *r, struct err *err)
     if (!doc_has(output, "CompressionType"))
         doc_set_string(c->arena, output, "CompressionType", "GZIP");
     doc_set(c->arena, c->output, "OutputDataConfig", output);
+    job_tell_stopping(c, r, s.max_runtime_s);
     warm_pool_describe(c, r);
     show_waiting(c, r);
     if (!algorithm_of(s.image))
@@ -221,6 +230,13 @@ static int describe(struct call *c, const struct resource *r, struct err *err)
     doc_set(c->arena, algorithm, "MetricDefinitions", (struct doc *)algorithm_metrics(c->arena, s.image, s.metrics));
     doc_set(c->arena, c->output, "AlgorithmSpecification", algorithm);
     return 0;
+}
+
+static bool listed(struct call *c, const struct resource *r)
+{
+    return (!doc_has(c->input, "TrainingPlanArnEquals") ||
+            doc_is(r->row.spec, "ResourceConfig.TrainingPlanArn", doc_text(c->input, "TrainingPlanArnEquals"))) &&
+           warm_pool_listed(c, r);
 }
 
 static int stop(struct call *c, struct resource *r, struct err *err)
@@ -271,7 +287,7 @@ const struct kind training_job = {
     .update = warm_pool_update,
     .remove = remove_job,
     .describe = describe,
-    .listed = warm_pool_listed,
+    .listed = listed,
     .reconcile = training_reconcile,
     .owns = training_owns,
 };

@@ -226,6 +226,8 @@ static void an_agent_is_told_what_to_do(void **state)
     assert_string_equal(doc_text(config, "ProcessingInputs[0].S3Input.S3DownloadMode"), "StartOfJob");
     assert_string_equal(doc_text(config, "ProcessingInputs[0].S3Input.S3InputMode"), "File");
     assert_int_equal(doc_int(config, "StoppingCondition.MaxRuntimeInSeconds", 0), 86400);
+    assert_int_equal(doc_int(call("DescribeProcessingJob", "{'ProcessingJobName':'j'}"),
+                             "StoppingCondition.MaxRuntimeInSeconds", 0), 86400);
     assert_string_equal(doc_text(config, "ProcessingJobArn"),
                         "arn:aws:sagemaker:us-east-1:111122223333:processing-job/j");
 }
