@@ -27,13 +27,13 @@ def estimator(session, count, hyperparameters=None, **changes):
         hyperparameters=hyperparameters or {}, **changes)
 
 
-def ended(aws, job):
+def ended(aws, job, seconds=120):
     sm = aws("sagemaker")
 
     def check():
         d = sm.describe_training_job(TrainingJobName=job)
         return d if d["TrainingJobStatus"] not in ("InProgress", "Stopping") else None
-    return wait_for(check, 120, f"the end of {job}", 0.2)
+    return wait_for(check, seconds, f"the end of {job}", 0.2)
 
 
 def lines(aws, job):

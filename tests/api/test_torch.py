@@ -17,6 +17,7 @@ sagemaker = pytest.importorskip("sagemaker")
 from sagemaker.inputs import TrainingInput  # noqa: E402
 from sagemaker.pytorch import PyTorch  # noqa: E402
 
+PATIENCE_S = 400  # importing PyTorch alone takes half a minute on a machine that has much else to do
 SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 # Named in full, the SDK leaves it to the server which launcher runs on which instance type.
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:1.13.1-cpu-py39-ubuntu20.04-sagemaker"
@@ -46,7 +47,7 @@ def run(name, script, count=2, wait=False, inputs=None, **changes):
 
 
 def completed(aws, name):
-    done = ended(aws, name)
+    done = ended(aws, name, PATIENCE_S)
     assert done["TrainingJobStatus"] == "Completed", f"{done.get('FailureReason')}\n{json.dumps(lines(aws, name), indent=1)}"
     return done
 
@@ -124,7 +125,7 @@ def test_one_rank_goes(aws, unique, kind, how, words):
     """The reason is that of the rank that failed, not of those that lost it."""
     distribution = {kind: {"enabled": True}}
     run(unique, "train_ddp.py", distribution=distribution, hyperparameters={how: "algo-2"})
-    done = ended(aws, unique)
+    done = ended(aws, unique, PATIENCE_S)
     assert done["TrainingJobStatus"] == "Failed"
     assert words in done["FailureReason"], json.dumps(lines(aws, unique), indent=1)
     assert "Connection" not in done["FailureReason"]
@@ -161,13 +162,13 @@ def test_spot_interrupted_three_times_at_random(server, aws, unique, tmp_path):
         checkpoint_s3_uri=checkpoints, hyperparameters={"steps": steps, "interruptions": 3})
     for attempt in range(1, 4):
         until = dice.randint(1, steps)
-        wait_for(lambda: len(saved(aws, unique)) >= attempt and max(saved(aws, unique)) >= until, 120,
+        wait_for(lambda: len(saved(aws, unique)) >= attempt and max(saved(aws, unique)) >= until, PATIENCE_S,
                  f"step {until} in attempt {attempt}", dice.uniform(0.05, 0.3))
         taken = drill(server, unique)
         assert taken.returncode == 0, taken.stderr
         sm = aws("sagemaker")
         wait_for(lambda: [t["Status"] for t in sm.describe_training_job(TrainingJobName=unique)[
-            "SecondaryStatusTransitions"]].count("Interrupted") == attempt, 120, f"interruption {attempt}", 0.1)
+            "SecondaryStatusTransitions"]].count("Interrupted") == attempt, PATIENCE_S, f"interruption {attempt}", 0.1)
     done = completed(aws, unique)
     found = json.loads(model(aws, done)["weights.json"])
     alone("train_torch_spot.py", tmp_path, "--steps", str(steps), "--checkpoints", str(tmp_path / "checkpoints"))
@@ -185,7 +186,7 @@ def test_spot_of_two_instances(server, aws, unique, tmp_path, kind):
 
     def waiting():
         return sum("waits at step 3" in line for text in lines(aws, unique).values() for line in text)
-    wait_for(lambda: waiting() == 2, 120, "step 3 of both ranks", 0.2)
+    wait_for(lambda: waiting() == 2, PATIENCE_S, "step 3 of both ranks", 0.2)
     assert drill(server, unique).returncode == 0
     done = completed(aws, unique)
     alone("train_ddp.py", tmp_path)
@@ -245,7 +246,7 @@ for path in pathlib.Path('/opt/ml/processing/rows').iterdir():
         outputs=[ProcessingOutput("/opt/ml/processing/scores", f"{base}/scores", output_name="scores")])
     sm = aws("sagemaker")
     done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))[
-        "ProcessingJobStatus"] != "InProgress" and d, 120, "the end of the job", 0.2)
+        "ProcessingJobStatus"] != "InProgress" and d, PATIENCE_S, "the end of the job", 0.2)
     assert done["ProcessingJobStatus"] == "Completed", done.get("FailureReason")
     scores = [aws("s3").get_object(Bucket=session.default_bucket(), Key=f"{unique}/scores/{part}")["Body"].read()
               for part in range(4)]
