@@ -33,10 +33,17 @@ static uint64_t hash_of(const struct map *m, struct str key)
     return h;
 }
 
+static _Atomic uint64_t process_seed, made;
+
+void map_reseed(uint64_t seed)
+{
+    process_seed = seed;
+    made = 0;
+}
+
 /* One for all maps: small ones are made and freed with each turn of the loop. */
 static uint64_t seed_of_process(void)
 {
-    static _Atomic uint64_t process_seed;
     uint64_t seed = process_seed;
 
     /* Without entropy maps still work; only the order of collisions is then predictable. */
@@ -50,7 +57,8 @@ struct map *map_new(void)
     struct map *m = calloc(1, sizeof *m);
 
     assert(m && "out of memory");
-    m->seed = seed_of_process() ^ (uint64_t)(uintptr_t)m;
+    /* Each its own: what is copied from one into another in its order would collide there all the way. */
+    m->seed = seed_of_process() ^ ++made * 0x9e3779b97f4a7c15u;
     return m;
 }
 

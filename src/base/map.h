@@ -3,12 +3,17 @@
 #define BASE_MAP_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/str.h"
 
 struct map;
 
 struct map *map_new(void);
+
+/* The order of all maps made from here on follows from the number, for a simulation that must repeat itself. */
+void map_reseed(uint64_t seed);
+
 void map_free(struct map *); /* NULL is fine */
 size_t map_count(const struct map *);
 void *map_get(const struct map *, struct str key);              /* NULL: not there */
