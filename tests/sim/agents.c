@@ -100,8 +100,8 @@ static void check_room(const struct agent *x)
             taken += (int)doc_int(rows[i].spec, "ResourceConfig.InstanceCount", 0);
     for (int i = 0; i < w.agent_count; i++)
         taken += w.agents[i].there && !w.agents[i].ended && !w.agents[i].orphan;
-    if (taken > w.fleet.slots)
-        broken("%s was started, and there is room for %d, not %d", x->name, (int)w.fleet.slots, taken);
+    if (taken > w.room)
+        broken("%s was started, and there is room for %d, not %d", x->name, w.room, taken);
 }
 
 static void started(const char *name)
@@ -126,6 +126,7 @@ static void started(const char *name)
     x->lost = x->ended = x->stopping = x->sick = x->hung = x->internal = false;
     x->phase = 0;
     check_room(x);
+    fleet_check_start(x);
 }
 
 static bool has_waited(const struct row *job)
@@ -160,7 +161,8 @@ static void check_stop(const struct agent *x)
     if (doc_has(row.status, "_Hung") && !is_alone(x))
         health_check_stop(x);
     else if (doc_int(row.want, "Interrupt.Attempt", -1) != attempt_of(x->name) &&
-             doc_int(row.status, "_Taken.Attempt", -1) != attempt_of(x->name) && !has_waited(&row) && !is_alone(x))
+             doc_int(row.status, "_Taken.Attempt", -1) != attempt_of(x->name) &&
+             !doc_has(row.status, "_Broken") && !has_waited(&row) && !is_alone(x))
         broken("%s is told to stop, and nobody asked for it", x->name);
 }
 
@@ -314,6 +316,14 @@ static void serve(struct agent *x)
     report(x, x->phase++ == 0 ? "Downloading" : "Serving");
 }
 
+void agents_lose(struct agent *x)
+{
+    sim_lose(w.runtime, x->name);
+    x->there = false;
+    x->lost = true;
+    x->ended_boot_ms = w.boot_ms;
+}
+
 void agents_move(void)
 {
     for (int i = 0; i < w.agent_count; i++) {
@@ -325,10 +335,7 @@ void agents_move(void)
             continue;
         if (chance(F_LOST, 4)) {
             tell("%s is lost", x->name);
-            sim_lose(w.runtime, x->name);
-            x->there = false;
-            x->lost = true;
-            x->ended_boot_ms = w.boot_ms;
+            agents_lose(x);
             continue;
         }
         if (x->serves)

@@ -9,6 +9,7 @@
 #include "services/fis/fis.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
+#include "services/sagemaker/node_health.h"
 #include "sim.h"
 
 enum { STEPS_A_TURN = 64, PENDING = 8 };
@@ -186,17 +187,9 @@ void control_start(void)
     if (!first)
         store_memory_full(w.store, is_full, NULL);
     w.platform.events_delivered = false;
-    /* Jobs alone may well wait for each other, and endpoints alone find no room; where there are both, a job would wait
-     * for an endpoint without end. */
-    w.fleet = fleet_of_slots(w.fleet_arena, "local",
-                             w.seed % 3 == 0                      ? INSTANCES + (int)(w.seed % 2)
-                             : w.seed % 3 == 1 && w.seed % 5 == 0 ? 1 + (int)(w.seed % 4)
-                                                                  : 2 * ENDPOINTS + INSTANCES - (int)(w.seed % 2), 0);
-    w.platform.fleet = &w.fleet;
-    w.platform.machine = (struct machine){ 2, (int64_t)8 << 30, 0 };
     w.platform.allocations = allocations_new(&w.fleet, &w.clock);
     if (routes_new("/data", &w.platform.routes, &err) < 0 || engine_new(&world, &w.engine, &err) < 0 ||
-        allocations_restore(w.engine, &err) < 0)
+        node_health_recall(w.engine, &err) < 0 || allocations_restore(w.engine, &err) < 0)
         broken("the control plane does not start: %s", err.text);
     if (first) {
         listener_begin();

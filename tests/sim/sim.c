@@ -100,6 +100,7 @@ static void begin(uint64_t seed, bool verbose)
                                     .api_socket = "/data/run/api.sock", .admin_socket = "/data/run/admin.sock",
                                     .rand = &w.rand };
     w.runtime = agents_runtime();
+    fleet_begin();
     tell("seed %llu, faults %x", (unsigned long long)seed, w.faults);
     plane_begin();
     user_begin();
@@ -159,6 +160,7 @@ static void step(void)
 {
     time_passes();
     agents_move();
+    fleet_move();
     plane_move();
     user_move();
     control_move();

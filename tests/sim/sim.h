@@ -41,6 +41,9 @@ enum fault {
 /* A job of this seed has so many instances; every other one in its place has one. */
 #define INSTANCES ((int)(w.seed / 3 % 3) + 1)
 
+/* The machine of this seed is a fleet of several nodes; else it is one, with slots. */
+#define HAS_NODES (w.seed % 7 == 3)
+
 enum { JOBS = 4, ENDPOINTS = 2, AGENTS = 512 };
 
 struct agent { /* as the world knows it */
@@ -80,6 +83,7 @@ struct world {
     struct platform platform;
     struct arena *fleet_arena;
     struct fleet fleet;
+    int room; /* how many instances run at one time */
     struct engine *engine; /* NULL: the control plane is down */
     int64_t down_until_boot_ms, full_until_boot_ms, next_ms;
     bool dying;            /* it is dead already, and the code only has not noticed */
@@ -108,6 +112,13 @@ struct runtime *agents_runtime(void);
 void agents_orphan(const char *work, const char *owner); /* one of a time that no row knows, as after a restore */
 void agents_move(void);
 struct agent *agent_find(const char *name);
+void agents_lose(struct agent *); /* with its host */
+
+/* fleet.c: the nodes. */
+void fleet_begin(void);
+void fleet_move(void);
+void fleet_check_start(const struct agent *);
+const char *fleet_node(const char *agent); /* where its order has it */
 
 /* health.c: whether an agent that is to take a step fails or hangs instead, and what must hold of both. */
 #define HANG_VARIABLE "SAGEBRUSH_HANG_AFTER"

@@ -14,7 +14,7 @@
 #include "fleet/instance_type.h"
 #include "services/sagemaker/allocation_impl.h"
 
-enum { LOOK_LATER_MS = 15000, LABELS_MOST = 32 };
+enum { LOOK_LATER_MS = 15000, LABELS_MOST = 32, URGENT = 10000 };
 
 static struct store *store_of(struct engine *e)
 {
@@ -70,6 +70,8 @@ static struct work work_of(struct arena *a, const struct row *row, const struct 
     memcpy(work.groups, w->groups, sizeof work.groups);
     if (!str_to_int64(str_of(tag_of(tags, "sagebrush:priority")), &work.priority))
         work.priority = 0;
+    if (w->urgent)
+        work.priority += URGENT;
     return work;
 }
 
@@ -211,33 +213,45 @@ static const char *why_it_leaves(struct arena *a, const struct allocations *all,
     return arena_printf(a, "work on demand needs its place%s", all->fleet->slots ? " on this machine" : "");
 }
 
-static struct allocation with_record(struct pass *p, struct allocations *all, const struct stand *stand,
-                                     const struct allocation_record *record)
+static struct allocation broken(struct arena *a, const struct allocation_record *record)
 {
-    struct allocation now = { .state = ALLOCATION_OUTSIDE };
+    int instance = (int)record->broken - 1;
+    const char *node = instance < record->count ? record->placed[instance].node : "";
+
+    return (struct allocation){ .state = ALLOCATION_BROKEN, .instance = instance, .node = node,
+                                .words = arena_printf(a, "the node %s failed", node), .placed = record->placed,
+                                .count = (int)record->count };
+}
+
+/* That something broke is written down: the node may come back and be given to others before the attempt is over, and a
+ * restart must not give it back. */
+static int with_record(struct pass *p, struct allocations *all, const struct stand *stand,
+                       struct allocation_record *record, struct allocation *ret, struct err *err)
+{
     int64_t deadline_ms;
     enum work_state state = scheduler_state(all->scheduler, record->work.uid, &deadline_ms);
 
-    if (state == WORK_NONE || state == WORK_WAITING) {
-        now.placed = record->placed;
-        now.count = (int)record->count;
-        return now;
+    *ret = (struct allocation){ .state = ALLOCATION_OUTSIDE, .words = "", .placed = record->placed,
+                                .count = (int)record->count };
+    if (!record->broken && (state == WORK_NONE || state == WORK_WAITING))
+        return 0;
+    if (!record->broken) {
+        fill_placed(p->arena, all, record->work.uid, ret);
+        record->broken = moved_instance(ret, record) + 1;
+        if (record->broken && allocation_record_put(p->arena, store_of(p->engine), record, err) < 0)
+            return -1;
     }
-    fill_placed(p->arena, all, record->work.uid, &now);
-    now.instance = moved_instance(&now, record);
-    if (now.instance >= 0) {
-        now.state = ALLOCATION_BROKEN;
-        now.node = record->placed[now.instance].node;
-        now.words = arena_printf(p->arena, "the node %s failed", now.node);
+    if (record->broken) {
+        *ret = broken(p->arena, record);
     } else if (state == WORK_LEAVING) {
-        now.state = ALLOCATION_LEAVING;
-        now.cause = stand->cause ? stand->cause : "capacity";
-        now.words = why_it_leaves(p->arena, all, stand);
-        now.deadline_ms = allocations_wall_ms(all, deadline_ms);
+        ret->state = ALLOCATION_LEAVING;
+        ret->cause = stand->cause ? stand->cause : "capacity";
+        ret->words = why_it_leaves(p->arena, all, stand);
+        ret->deadline_ms = allocations_wall_ms(all, deadline_ms);
     } else {
-        now.state = ALLOCATION_HELD;
+        ret->state = ALLOCATION_HELD;
     }
-    return now;
+    return 0;
 }
 
 /* --- Asking --- */
@@ -299,10 +313,8 @@ int allocation_take(struct pass *p, const struct resource *r, const struct wish 
     *ret = (struct allocation){ .state = ALLOCATION_NEW, .words = "" };
     if (allocation_record_get(p->arena, store_of(p->engine), w->key, &there, &record, err) < 0)
         return -1;
-    if (there) {
-        *ret = with_record(p, all, stand, &record);
-        return 0;
-    }
+    if (there)
+        return with_record(p, all, stand, &record, ret, err);
     if (allocation_work(p->arena, p->engine, &r->row, w, &work, err) < 0)
         return -1;
     switch (scheduler_state(all->scheduler, w->key, &ignored)) {
@@ -353,12 +365,12 @@ int allocation_look(struct pass *p, const struct resource *r, const struct wish 
     struct allocation_record record;
     bool there;
 
+    *ret = (struct allocation){ .words = "" };
     if (allocation_record_get(p->arena, store_of(p->engine), w->key, &there, &record, err) < 0)
         return -1;
     if (!there)
         return adopt(p, all, stand, &r->row, w, ret, err);
-    *ret = with_record(p, all, stand, &record);
-    return 0;
+    return with_record(p, all, stand, &record, ret, err);
 }
 
 /* --- Giving --- */
@@ -451,7 +463,7 @@ static int rewrite(struct pass *p, const struct resource *r, const struct wish *
         return 0;
     if (allocation_work(p->arena, p->engine, &r->row, w, &work, err) < 0)
         return -1;
-    *ret = wants_the_same(&work, &record.work);
+    *ret = !record.broken && wants_the_same(&work, &record.work);
     if (!*ret)
         return 0;
     if (allocation_record_remove(store_of(p->engine), from, err) < 0 ||

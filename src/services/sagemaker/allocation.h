@@ -28,6 +28,7 @@ struct wish {
     struct work_group groups[5]; /* instances are numbered through them, from 0 */
     int group_count;
     bool spot;
+    bool urgent; /* it was in use, and lost its place: before all others on demand */
     int64_t attempt;        /* of the work: each has its own luck on the spot market */
     int64_t max_runtime_ms; /* 0: until it is stopped */
 };

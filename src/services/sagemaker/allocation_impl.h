@@ -16,6 +16,7 @@ struct stand {
     bool given, again, leave;
     bool kept;             /* what it holds is to be told to the scheduler anew: another work, or another's instances */
     char inherits[64];     /* from that key, "" for none */
+    int64_t broken;        /* of the record, to be written down */
     char key[64], row_uid[80];
     const char *cause;     /* of the market, when it was told to leave by it */
     const char *to_come;   /* the same, at 'due' */

@@ -124,9 +124,10 @@ int deployment_size(const struct doc *deployment)
 
 /* --- One instance --- */
 
-static struct wish wish_of(const struct each *e)
+static struct wish wish_of(const struct each *e, bool in_service)
 {
-    return (struct wish){ .key = e->key, .usage = "endpoint", .role_arn = doc_text(e->variant, "RoleArn"),
+    return (struct wish){ .key = e->key, .usage = "endpoint", .urgent = in_service,
+                          .role_arn = doc_text(e->variant, "RoleArn"),
                           .groups = { { doc_text(e->variant, "InstanceType"), 1 } }, .group_count = 1 };
 }
 
@@ -307,7 +308,7 @@ static const char *failure_of(struct pass *p, const struct resource *r, const st
 static int begin(struct pass *p, struct resource *r, const struct each *e, bool in_service, struct deployment_view *v,
                  int64_t *ret_next_ms, struct err *err)
 {
-    const struct wish wish = wish_of(e);
+    const struct wish wish = wish_of(e, in_service);
     const struct report none = { 0 };
     struct allocation at;
     int64_t wait_ms = pause_ms(e, p->now_ms);
@@ -358,7 +359,7 @@ static void show(struct arena *a, const struct each *e, const struct report *rep
 static int look(struct pass *p, struct resource *r, const struct each *e, bool in_service, struct deployment_view *v,
                 struct doc *instances, int64_t *ret_next_ms, struct err *err)
 {
-    const struct wish wish = wish_of(e);
+    const struct wish wish = wish_of(e, in_service);
     enum runtime_state state;
     const struct doc *seen;
     struct allocation at;
@@ -380,10 +381,13 @@ static int look(struct pass *p, struct resource *r, const struct each *e, bool i
         *ret_next_ms = p->now_ms;
         return bury(p, r, e, &report, report.failure_reason, err);
     }
-    if (at.state == ALLOCATION_BROKEN) /* what still runs there is ended; its successor begins on another node */
-        return runtime_stop(p->runtime, e->name, GRACE_S, at.words, err);
     if (strcmp(report.phase, "Ended") == 0) {
-        v->failure = failure_of(p, r, e, report.failure_reason, report.started_ms != 0);
+        const char *why = at.state == ALLOCATION_BROKEN ? at.words : report.failure_reason;
+
+        v->failure = failure_of(p, r, e, why, report.started_ms != 0);
+    } else if (at.state == ALLOCATION_BROKEN) {
+        /* What still runs there is ended; its successor begins on another node. */
+        return runtime_stop(p->runtime, e->name, GRACE_S, at.words, err);
     } else if (report.healthy) {
         v->healthy++;
         show(p->arena, e, &report, instances);

@@ -207,23 +207,23 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 /* --- A job that runs --- */
 
-static int ask_fleet(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+/* *ret_broken: as of this pass, which is to be saved before anything else is done. */
+static int ask_fleet(struct pass *p, struct resource *r, bool *ret_broken, struct err *err)
 {
     const struct wish wish = processing_wish(r);
     struct allocation at;
 
     if (allocation_look(p, r, &wish, &at, err) < 0)
         return -1;
-    if (at.state == ALLOCATION_BROKEN && !broken_node(r)) {
+    *ret_broken = at.state == ALLOCATION_BROKEN && !broken_node(r);
+    if (*ret_broken)
         doc_set_string(p->arena, r->status, "_Broken", at.node);
-        *ret_next_ms = p->now_ms;
-    }
     return 0;
 }
 
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || broken_node(r);
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || broken_node(r), broken;
 
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
     *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
@@ -231,8 +231,12 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);
-    if (ask_fleet(p, r, ret_next_ms, err) < 0)
+    if (ask_fleet(p, r, &broken, err) < 0)
         return -1;
+    if (broken) {
+        *ret_next_ms = p->now_ms;
+        return 0;
+    }
     if (!ending)
         return start_missing(p, r, crew, err);
     return crew_stop(p, crew, CREW_GRACE_S, is_stopped(r) ? "StopProcessingJob" : "another instance ended", err);

@@ -33,12 +33,13 @@ bool training_taken_for_good(const struct resource *r)
     return doc_bool(taken_of(r), "Spot", false);
 }
 
-int training_ask_fleet(struct pass *p, struct resource *r, int64_t *ret_next_ms, struct err *err)
+int training_ask_fleet(struct pass *p, struct resource *r, bool *ret_taken, struct err *err)
 {
     const struct wish wish = training_wish(r);
     struct allocation at;
     struct doc *taken;
 
+    *ret_taken = false;
     if (allocation_look(p, r, &wish, &at, err) < 0)
         return -1;
     if (taken_of(r) || (at.state != ALLOCATION_LEAVING && at.state != ALLOCATION_BROKEN))
@@ -48,7 +49,7 @@ int training_ask_fleet(struct pass *p, struct resource *r, int64_t *ret_next_ms,
     doc_set_boolean(p->arena, taken, "Spot", at.state == ALLOCATION_LEAVING);
     doc_set_string(p->arena, taken, "Words", at.words);
     doc_set(p->arena, r->status, "_Taken", taken);
-    *ret_next_ms = p->now_ms;
+    *ret_taken = true;
     return 0;
 }
 

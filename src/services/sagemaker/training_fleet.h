@@ -7,8 +7,9 @@
 
 #include "services/sagemaker/training.h"
 
-/* Of an attempt that runs: whether it may go on; when not, *ret_next_ms is now. */
-int training_ask_fleet(struct pass *, struct resource *, int64_t *ret_next_ms, struct err *err);
+/* Of an attempt that runs. *ret_taken: its instances are taken away as of this pass, which is to be saved before
+ * anything else is done. */
+int training_ask_fleet(struct pass *, struct resource *, bool *ret_taken, struct err *err);
 
 /* Why the instances of the present attempt are taken away, as it was saved; NULL: they are not. */
 const char *training_taken(const struct resource *);

@@ -371,7 +371,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
 {
     bool waited = p->now_ms >= waits_until_ms(r);
     bool taken_back = training_is_taken_back(r, p->now_ms), hung = doc_has(r->status, "_Hung");
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung || training_taken(r);
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung || training_taken(r), taken;
 
     *ret_next_ms = p->now_ms + (noted(r, "_Phases") == 0 ? LOOK_MS : LOOK_LATER_MS);
     if (!waited)
@@ -386,8 +386,12 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);
-    if (training_ask_fleet(p, r, ret_next_ms, err) < 0)
+    if (training_ask_fleet(p, r, &taken, err) < 0)
         return -1;
+    if (taken) {
+        *ret_next_ms = p->now_ms;
+        return 0;
+    }
     if (!ending && (training_recommend(p, r, crew, err) < 0 || look_for_life(p, r, crew, ret_next_ms, err) < 0))
         return -1;
     if (!ending)
