@@ -66,7 +66,8 @@ void scheduler_free(struct scheduler *);                               /* NULL i
  * A uid that is there already is fine: nothing changes. */
 int scheduler_submit(struct scheduler *, const struct work *, struct err *err);
 
-/* After a restart: it holds these instances, in the order of its groups, since 'started_ms'. */
+/* After a restart: it holds these instances, in the order of its groups, since 'started_ms'. Where the node is "" it
+ * has lost that one. */
 int scheduler_restore(struct scheduler *, const struct work *, const struct placed *, int64_t count,
                       int64_t started_ms, struct err *err);
 

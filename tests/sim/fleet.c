@@ -28,7 +28,7 @@ void fleet_begin(void)
     w.room = room();
     w.fleet = fleet_of_slots(w.fleet_arena, "local", w.room, 0);
     if (HAS_NODES && fleet_read(w.fleet_arena, "fleet", str_of(arena_printf(w.fleet_arena, file, w.room,
-                                                                             (int)(w.seed % 5) * 20)),
+                                                                             (int)(w.seed % 5) * 4)),
                                 &w.fleet, &err) < 0)
         broken("%s", err.text);
     w.platform.fleet = &w.fleet;
@@ -68,8 +68,11 @@ static void fail_node(int number)
 
     tell("%s fails", node);
     for (int i = 0; i < w.agent_count; i++)
-        if (w.agents[i].there && !w.agents[i].ended && strcmp(fleet_node(w.agents[i].name), node) == 0)
-            agents_lose(&w.agents[i]);
+        if (w.agents[i].there && strcmp(fleet_node(w.agents[i].name), node) == 0) {
+            w.agents[i].node_failed = true;
+            if (!w.agents[i].ended)
+                agents_lose(&w.agents[i]);
+        }
     if (w.engine)
         allocation_change_node(w.engine, node, NODE_FAIL, "the story wants it", &err);
 }

@@ -275,11 +275,12 @@ static int restore_record(void *context, const struct allocation_record *r, stru
         return allocation_record_remove(store, r->work.uid, err);
     }
     stand = stand_make(x->all, r->work.uid, r->row_uid);
-    /* One whose node failed waits for another place while what is left of it is ended. */
-    if (r->broken ? scheduler_submit(x->all->scheduler, &r->work, &why) < 0
-                  : scheduler_restore(x->all->scheduler, &r->work, r->placed, r->count, r->since_ms, &why) < 0)
+    /* Of one that broke the rest stands where it stood until it is ended. */
+    if (r->broken > 0 && r->broken <= r->count)
+        r->placed[r->broken - 1].node = "";
+    if (scheduler_restore(x->all->scheduler, &r->work, r->placed, r->count, r->since_ms, &why) < 0)
         log_warning("fleet.outside", "key=%s why=%s", r->work.uid, log_quote(a, why.text));
-    else if (!r->broken)
+    else
         market_watch(x->all, stand, &r->work, r->since_ms, r->attempt);
     return 0;
 }

@@ -246,7 +246,7 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
                    at_ms, err);
     if (crew_ailment(crew, &ill))
         return heal(p, r, crew, &ill, at_ms, err);
-    if (training_taken(r) && (failed || stopped))
+    if (training_taken(r) && !training_taken_for_good(r) && (failed || stopped))
         return fail_for_us(p, r, crew, arena_printf(p->arena, "InternalServerError: %s.", training_taken(r)), false,
                            at_ms, err);
     if (doc_has(r->status, "_Hung"))
