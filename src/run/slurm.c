@@ -199,6 +199,12 @@ static struct verdict failed(const char *reason)
     return (struct verdict){ .outcome = "Failed", .reason = reason };
 }
 
+/* "Slurm job 17 on n2 ended as NODE_FAIL" */
+static const char *how_it_ended(struct arena *a, const struct slurm_job *job)
+{
+    return arena_printf(a, "Slurm job %s%s%s ended as %s", job->id, *job->nodes ? " on " : "", job->nodes, job->state);
+}
+
 static struct verdict of_ended(struct arena *a, const struct agents_look *l, const struct slurm_job *job)
 {
     if (l->alive)
@@ -206,15 +212,14 @@ static struct verdict of_ended(struct arena *a, const struct agents_look *l, con
     if (job->endings < ENDINGS_MOST)
         return (struct verdict){ .submit = true };
     return failed(arena_printf(a,
-                               "InternalServerError: Slurm job %s on %s ended as %s without a word of its agent, %d "
-                               "times. Its agent.log and slurm.log on the server say why.",
-                               job->id, job->nodes, job->state, job->endings));
+                               "InternalServerError: %s without a word of its agent, %d times. Its agent.log and "
+                               "slurm.log on the server say why.",
+                               how_it_ended(a, job), job->endings));
 }
 
 static struct verdict of_lost(struct arena *a, const struct slurm_job *job)
 {
-    const char *how = arena_printf(a, "Slurm job %s%s%s ended as %s", job->id, *job->nodes ? " on " : "", job->nodes,
-                                   job->state);
+    const char *how = how_it_ended(a, job);
     struct verdict v = failed(arena_printf(a, "InternalServerError: the instance was lost: %s. Start the job again.",
                                            how));
 
