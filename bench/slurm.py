@@ -109,8 +109,8 @@ def by_us_behind(folder, runs, queued):
         if taken != len(texts):
             raise SystemExit(f"{len(texts) - taken} creates were refused")
         rate = len(texts) / (time.monotonic() - began)
-        training_job(sagemaker, logs, role, image, "ml.m6i.large")
-        times = [training_job(sagemaker, logs, role, image, "ml.m6i.large") for _ in range(runs)]
+        training_job(sagemaker, logs, role, image, instance_type="ml.m6i.large")
+        times = [training_job(sagemaker, logs, role, image, instance_type="ml.m6i.large") for _ in range(runs)]
         waiting = sagemaker.describe_training_job(TrainingJobName=f"bench-{queued - 1}")
         assert waiting["SecondaryStatus"] == "Pending", waiting["SecondaryStatus"]
         return times, rate
