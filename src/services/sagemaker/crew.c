@@ -134,6 +134,16 @@ int64_t mate_ended_ms(const struct pass *p, const struct mate *m)
     return mate_has_ended(m) && m->report.ended_ms ? m->report.ended_ms : p->now_ms;
 }
 
+int64_t crew_ended_ms(const struct pass *p, const struct crew *crew)
+{
+    int64_t at_ms = 0;
+
+    for (int i = 0; i < crew->count; i++)
+        if (mate_ended_ms(p, &crew->mates[i]) > at_ms)
+            at_ms = mate_ended_ms(p, &crew->mates[i]);
+    return at_ms;
+}
+
 int crew_take_usage(struct pass *p, const struct resource *r, const struct crew *crew,
                     struct doc *(*attributes)(struct arena *, const struct resource *, int instance), struct err *err)
 {

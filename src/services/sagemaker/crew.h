@@ -40,6 +40,7 @@ int crew_take_usage(struct pass *, const struct resource *, const struct crew *,
 bool mate_is_missing(const struct mate *); /* it was never there: it is to be started */
 bool mate_has_ended(const struct mate *);
 int64_t mate_ended_ms(const struct pass *, const struct mate *); /* of one that is lost: now */
+int64_t crew_ended_ms(const struct pass *, const struct crew *); /* the last of them */
 const struct doc *mate_phase(const struct mate *, const char *phase); /* in its report; NULL: it had none, or not yet */
 
 /* Where a job may go: training and processing alike. */

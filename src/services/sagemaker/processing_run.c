@@ -132,13 +132,10 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
     const struct mate *stopped = crew_first_ended_as(crew, "Stopped");
     const char *overran_text = "Job runtime exceeded MaxRuntimeInSeconds";
     struct ailment ill;
-    int64_t at_ms = 0;
+    int64_t at_ms = crew_ended_ms(p, crew);
 
     if (!stopped)
         stopped = crew_first_ended_as(crew, "Interrupted");
-    for (int i = 0; i < crew->count; i++)
-        if (mate_ended_ms(p, &crew->mates[i]) > at_ms)
-            at_ms = mate_ended_ms(p, &crew->mates[i]);
     take_messages(p->arena, r, crew);
     /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
     if (stopped && is_stopped(r))

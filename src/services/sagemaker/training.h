@@ -1,6 +1,6 @@
-/* training.h - the parts of TrainingJob: training_job.c is the API's side, training_run.c the world's, training_order.c
- * what its agents are told, training_channel.c its channels, training_groups.c its instance groups, training_price.c
- * what they cost. */
+/* training.h - the parts of TrainingJob: training_job.c is the API's side, training_run.c the world's, training_fate.c
+ * what the end of an attempt means, training_order.c what its agents are told, training_channel.c its channels,
+ * training_groups.c its instance groups, training_price.c what they cost. */
 #ifndef SERVICES_SAGEMAKER_TRAINING_H
 #define SERVICES_SAGEMAKER_TRAINING_H
 

@@ -26,6 +26,7 @@
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/training_crew.h"
+#include "services/sagemaker/training_fate.h"
 #include "services/sagemaker/training_fleet.h"
 #include "services/sagemaker/training_interrupt.h"
 #include "services/sagemaker/warm_pool.h"
@@ -33,7 +34,6 @@
 enum {
     LOOK_MS = 1000, /* an agent pokes us; this is for the poke that was lost */
     LOOK_LATER_MS = 15000,
-    REPLACEMENTS_MOST = 5, /* before a job has begun; then RetryStrategy counts */
     HUNG_GRACE_S = 30,
 };
 
@@ -131,19 +131,17 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     return 0;
 }
 
-/* The job goes on with another attempt; what this one left is swept when that is saved. 'leave': others have its
- * instances now. */
-static int begin_again(struct pass *p, struct resource *r, const char *secondary, const char *message, bool leave,
-                       int64_t at_ms, struct err *err)
+/* The job goes on with another attempt; what this one left is swept when that is saved. */
+static int begin_again(struct pass *p, struct resource *r, const struct fate *f, int64_t at_ms, struct err *err)
 {
     static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Checked", "_Quiet", "_Hung",
                                                   "_Taken" };
     int64_t since_ms = doc_int(r->status, "_SinceMs", r->row.created_ms);
 
-    if (allocation_again(p, r->row.uid, leave, err) < 0)
+    if (allocation_again(p, r->row.uid, f->leave, err) < 0)
         return -1;
     add_noted(p, r, "_RanMs", attempt_ms(r, at_ms));
-    training_enter(p->arena, r->status, secondary, message, at_ms);
+    training_enter(p->arena, r->status, f->secondary, f->message, at_ms);
     for (size_t i = 0; i < sizeof of_the_attempt / sizeof *of_the_attempt; i++)
         doc_set(p->arena, r->status, of_the_attempt[i], NULL);
     doc_set_integer(p->arena, r->status, "_Attempt", training_attempt(r) + 1);
@@ -153,124 +151,29 @@ static int begin_again(struct pass *p, struct resource *r, const char *secondary
     return 0;
 }
 
-/* The fault is ours or the machine's: the job has another attempt if its RetryStrategy says so. */
-static int fail_or_retry(struct pass *p, struct resource *r, const char *reason, bool leave, int64_t at_ms,
-                         struct err *err)
-{
-    struct training_spec s = training_spec_of(r->row.spec);
-    int64_t retries = noted(r, "_Retries");
-
-    if (strcmp(get_state(r), "InProgress") != 0 || retries >= s.retries)
-        return end(p, r, "Failed", "Failed", reason, at_ms, err);
-    add_noted(p, r, "_Retries", 1);
-    return begin_again(p, r, "Restarting",
-                       arena_printf(p->arena, "Attempt %" PRId64 " of %" PRId64 " to restart the job: %s", retries + 1,
-                                    s.retries, reason),
-                       leave, at_ms, err);
-}
-
-/* The attempt costs nothing. */
-static int waive(struct pass *p, struct resource *r, const struct crew *crew, const char *reason, int64_t at_ms,
-                 struct err *err)
-{
-    add_noted(p, r, "_WaivedMs", attempt_ms(r, at_ms));
-    return crew_waive(p, crew, reason, err);
-}
-
-/* It was not what ran there. */
-static int fail_for_us(struct pass *p, struct resource *r, const struct crew *crew, const char *reason, bool leave,
-                       int64_t at_ms, struct err *err)
-{
-    return waive(p, r, crew, reason, at_ms, err) < 0 ? -1 : fail_or_retry(p, r, reason, leave, at_ms, err);
-}
-
-/* An instance failed: the next attempt goes elsewhere where there is such a place. */
-static int heal(struct pass *p, struct resource *r, const struct crew *crew, const struct ailment *ill, int64_t at_ms,
-                struct err *err)
-{
-    const struct platform *platform = engine_context(p->engine);
-    const char *words = ailment_words(p->arena, crew, ill),
-               *reason = arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job again.",
-                                      words);
-    bool leave = !platform->fleet->slots;
-
-    if (crew_blame(p, r, crew, ill, err) < 0)
-        return -1;
-    if (!ill->before_work || strcmp(get_state(r), "InProgress") != 0 || noted(r, "_Replaced") >= REPLACEMENTS_MOST)
-        return fail_for_us(p, r, crew, reason, leave, at_ms, err);
-    if (waive(p, r, crew, reason, at_ms, err) < 0)
-        return -1;
-    add_noted(p, r, "_Replaced", 1);
-    return begin_again(p, r, "Starting",
-                       arena_printf(p->arena, "Launched instance was unhealthy, replacing it! %s", words), leave,
-                       at_ms, err);
-}
-
-/* AWS's words, and what is to be known beside them. */
-static const char *ended_message(struct arena *a, const char *usual, const struct report *report)
-{
-    return *report->message ? arena_printf(a, "%s. %s", usual, report->message) : usual;
-}
-
-/* One that is to come may have been told before a death, by a clock that has gone back since. */
-static bool was_interrupted(const struct pass *p, const struct resource *r, bool otherwise_explained)
-{
-    return training_is_taken_back(r, p->now_ms) || (training_taken_back_ms(r) != INT64_MAX && !otherwise_explained);
-}
-
 /* No instance runs any more. */
 static int conclude(struct pass *p, struct resource *r, const struct crew *crew, struct err *err)
 {
-    const struct mate *failed = crew_first_ended_as(crew, "Failed");
-    const struct mate *overran = crew_first_ended_as(crew, "MaxRuntimeExceeded");
-    const struct mate *stopped = crew_first_ended_as(crew, "Stopped");
-    const struct report *leader = &crew->mates[0].report;
-    struct ailment ill;
-    int64_t at_ms = 0;
+    const struct platform *platform = engine_context(p->engine);
+    const struct fate f = training_fate(p->arena, r, crew, p->now_ms, !platform->fleet->slots);
+    const char *artifacts = crew->mates[0].report.model_artifacts;
+    int64_t at_ms = crew_ended_ms(p, crew);
 
-    if (!stopped)
-        stopped = crew_first_ended_as(crew, "Interrupted");
-    for (int i = 0; i < crew->count; i++)
-        if (mate_ended_ms(p, &crew->mates[i]) > at_ms)
-            at_ms = mate_ended_ms(p, &crew->mates[i]);
     crew_take_metrics(p->arena, r, crew);
-    /* Asked for is asked for: what goes wrong when one instance leaves before the other is not another reason. */
-    if (stopped && was_interrupted(p, r, failed || crew_first_lost(crew) || doc_has(r->status, "_Hung")) &&
-        !is_stopped(r) && !noted(r, "_Waited"))
-        return begin_again(p, r, "Interrupted", training_interrupted_message(p->arena, r), true, at_ms, err);
-    if (*leader->model_artifacts)
+    if (f.ill && crew_blame(p, r, crew, f.ill, err) < 0)
+        return -1;
+    if (f.waived && crew_waive(p, crew, f.waived, err) < 0)
+        return -1;
+    if (f.waived)
+        add_noted(p, r, "_WaivedMs", attempt_ms(r, at_ms));
+    if (f.counts)
+        add_noted(p, r, f.counts, 1);
+    if (!f.state)
+        return begin_again(p, r, &f, at_ms, err);
+    if (*artifacts)
         doc_set_string(p->arena, doc_member(p->arena, r->status, "ModelArtifacts", DOC_MAP), "S3ModelArtifacts",
-                       leader->model_artifacts);
-    if (stopped && is_stopped(r))
-        return end(p, r, "Stopped", "Stopped", ended_message(p->arena, "Training job stopped", &stopped->report),
-                   at_ms, err);
-    if (crew_ailment(crew, &ill))
-        return heal(p, r, crew, &ill, at_ms, err);
-    if (training_taken(r) && !training_taken_for_good(r) && (failed || stopped))
-        return fail_for_us(p, r, crew, arena_printf(p->arena, "InternalServerError: %s.", training_taken(r)), false,
-                           at_ms, err);
-    if (doc_has(r->status, "_Hung"))
-        return fail_or_retry(p, r, doc_text(r->status, "_Hung"), false, at_ms, err);
-    if (failed && failure_is_ours(failed->report.failure_reason))
-        return fail_for_us(p, r, crew, failed->report.failure_reason, false, at_ms, err);
-    if (failed)
-        return end(p, r, "Failed", "Failed", failed->report.failure_reason, at_ms, err);
-    if (overran)
-        return end(p, r, "Stopped", "MaxRuntimeExceeded",
-                   ended_message(p->arena, "Training job runtime exceeded MaxRuntimeInSeconds", &overran->report),
-                   at_ms, err);
-    if (crew_first_ended_as(crew, "Interrupted") && !is_stopped(r) && !noted(r, "_Waited"))
-        return begin_again(p, r, "Interrupted",
-                           "Training job interrupted: the cluster took its instances back. It goes on from its "
-                           "checkpoints when there is capacity again",
-                           true, at_ms, err);
-    if (stopped && noted(r, "_Waited"))
-        return end(p, r, "Stopped", "MaxWaitTimeExceeded",
-                   ended_message(p->arena, "Training job exceeded MaxWaitTimeInSeconds", &stopped->report), at_ms, err);
-    if (stopped)
-        return end(p, r, "Stopped", "Stopped", ended_message(p->arena, "Training job stopped", &stopped->report),
-                   at_ms, err);
-    return end(p, r, "Completed", "Completed", "Training job completed", at_ms, err);
+                       artifacts);
+    return end(p, r, f.state, f.secondary, f.message, at_ms, err);
 }
 
 /* --- An attempt that does not run --- */
