@@ -23,7 +23,7 @@ struct policy_caller {
 
 /* A map of aws:username, aws:PrincipalArn, aws:PrincipalAccount, aws:PrincipalType, aws:userid, aws:SourceIp,
  * aws:SecureTransport, aws:CurrentTime, aws:EpochTime, aws:RequestedRegion. Add the request's own: doc_set(context,
- * "s3:prefix", ...). Values are strings or lists of strings. */
+ * "s3:prefix", ...). Values are strings, numbers and booleans, or lists of them. */
 struct doc *policy_context(struct arena *, const struct policy_caller *);
 
 struct policy_request {

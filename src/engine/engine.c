@@ -265,6 +265,7 @@ static const char *resource_of_call(struct call *c, const struct op *op)
 
 static struct doc *context_of(struct call *c)
 {
+    const struct op *op = engine_op(c->engine, c->operation);
     const struct policy_caller caller = {
         .arn = c->principal->arn, .account = c->principal->account, .user_id = c->principal->user_id,
         .source_ip = c->source_ip ? c->source_ip : "", .region = c->region, .tls = c->tls, .now_ms = c->now_ms,
@@ -272,6 +273,8 @@ static struct doc *context_of(struct call *c)
     const struct doc *tags = doc_get(c->input, "Tags");
     struct doc *context = policy_context(c->arena, &caller), *keys;
 
+    if (op && op->kind && op->kind->conditions)
+        op->kind->conditions(c, context);
     if (!tags || tags->type != DOC_LIST)
         return context;
     keys = doc_list(c->arena);

@@ -48,6 +48,9 @@ struct kind {
     /* Describe: add to the output what neither spec nor status holds. What comes from elsewhere than the row, as from
      * the clock, sets call.varies: else the answer is printed once and kept until the row changes. NULL: nothing. */
     int (*describe)(struct call *, const struct resource *, struct err *);
+    /* Before a policy is asked: add the service's own condition keys of the request to the context (aws/policy.h).
+     * NULL: there are none. */
+    void (*conditions)(struct call *, struct doc *context);
     /* List: whether this row passes the request's special filters. NULL: it does. */
     bool (*listed)(struct call *, const struct resource *);
 

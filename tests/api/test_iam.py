@@ -131,6 +131,34 @@ def test_an_explicit_deny_wins(user, aws, unique):
     assert "with an explicit deny" in refused("AccessDeniedException", user("sagemaker").list_models)
 
 
+DENIES = [
+    ({"ForAnyValue:StringNotLike": {"sagemaker:InstanceTypes": ["ml.m5.*"]}}, {"ResourceConfig": {"InstanceType": "ml.c5.xlarge"}}),
+    ({"NumericGreaterThan": {"sagemaker:MaxRuntimeInSeconds": "3600"}}, {"StoppingCondition": {}}),
+    ({"NumericGreaterThan": {"sagemaker:KeepAlivePeriod": "0"}}, {"ResourceConfig": {"KeepAlivePeriodInSeconds": 60}}),
+    ({"Bool": {"sagemaker:NetworkIsolation": "false"}}, {"EnableNetworkIsolation": False}),
+    ({"Bool": {"sagemaker:InterContainerTrafficEncryption": "false"}}, {"EnableInterContainerTrafficEncryption": False}),
+    ({"StringNotEquals": {"sagemaker:FileSystemId": "fs-00000001"}}, {"InputDataConfig": [
+        {"ChannelName": "c", "DataSource": {"FileSystemDataSource": {
+            "FileSystemId": "fs-00000002", "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/"}}}]}),
+]
+
+
+@pytest.mark.parametrize("condition, change", DENIES)
+def test_a_policy_knows_what_a_job_asks_for(user, aws, unique, condition, change):
+    iam, sm = aws("iam"), user("sagemaker")
+    iam.attach_user_policy(UserName=unique, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    iam.put_user_policy(UserName=unique, PolicyName="no", PolicyDocument=document(
+        {"Effect": "Deny", "Action": "sagemaker:*", "Resource": "*", "Condition": condition}))
+    fine = job("arn:aws:iam::123456789012:role/nobodys", unique)
+    fine.update(EnableNetworkIsolation=True, EnableInterContainerTrafficEncryption=True, InputDataConfig=[
+        {"ChannelName": "c", "DataSource": {"FileSystemDataSource": {
+            "FileSystemId": "fs-00000001", "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/"}}}])
+    bad = {**fine, **{k: {**fine[k], **v} if isinstance(v, dict) and v else v for k, v in change.items()}}
+    assert "with an explicit deny" in refused("AccessDeniedException", sm.create_training_job, **bad)
+    # What is wrong with the other is told by whoever comes after the policies.
+    refused("ValidationException", sm.create_training_job, **fine)
+
+
 def test_keys_are_made_inactive_and_deleted(user, aws, unique):
     iam = aws("iam")
     second = iam.create_access_key(UserName=unique)["AccessKey"]

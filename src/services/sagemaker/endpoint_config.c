@@ -1,5 +1,6 @@
 /* endpoint_config.c - EndpointConfig: which models an endpoint serves, on what, with which share of the requests. */
 #include "engine/engine.h"
+#include "services/sagemaker/condition_keys.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/kinds.h"
 
@@ -106,5 +107,6 @@ const struct kind endpoint_config = {
     .arn_member = "EndpointConfigArn",
     .missing_text = "Could not find endpoint configuration \"%s\".",
     .exists_text = "Cannot create already existing endpoint configuration \"%s\".",
+    .conditions = condition_keys,
     .create = create,
 };

@@ -1,4 +1,5 @@
 /* model.c - Model: an image, where its artifacts are, and the role they are read with. A record without a life. */
+#include "services/sagemaker/condition_keys.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/kinds.h"
 
@@ -46,5 +47,6 @@ const struct kind model = {
     .arn_member = "ModelArn",
     .missing_text = "Could not find model \"%s\".",
     .exists_text = "Cannot create already existing model \"%s\".",
+    .conditions = condition_keys,
     .create = create,
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "services/sagemaker/condition_keys.h"
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
@@ -199,6 +200,7 @@ const struct kind processing_job = {
     .states = job_states,
     .exists_text = "Processing job names must be unique within an AWS account and region, and a processing job with "
                    "this name already exists (%s)",
+    .conditions = condition_keys,
     .create = create,
     .stop = stop,
     .remove = remove_job,

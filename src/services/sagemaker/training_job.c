@@ -6,6 +6,7 @@
 #include "aws/algorithm.h"
 #include "aws/pattern.h"
 #include "engine/engine.h"
+#include "services/sagemaker/condition_keys.h"
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
@@ -282,6 +283,7 @@ const struct kind training_job = {
     .states = job_states,
     .exists_text = "Training job names must be unique within an AWS account and region, and a training job with this "
                    "name already exists (%s)",
+    .conditions = condition_keys,
     .create = create,
     .stop = stop,
     .update = warm_pool_update,
