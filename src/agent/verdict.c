@@ -7,10 +7,16 @@
 
 enum { WORDS_MAX = 1024 };
 
-/* At most 1024 bytes of it, not cut in the middle of a character. */
+/* At most 1024 characters of it. */
 static const char *shorten(struct arena *a, const char *words)
 {
-    return str_dup(a, utf8_first(str_trim(str_of(words)), WORDS_MAX));
+    struct str s = str_trim(str_of(words));
+    size_t size = 0;
+
+    for (int n = 0; n < WORDS_MAX && size < s.size; n++)
+        for (size++; size < s.size && ((unsigned char)s.data[size] & 0xc0) == 0x80;)
+            size++;
+    return str_dup(a, (struct str){ s.data, size });
 }
 
 /* In AWS's form. A program of an algorithm's may itself say whose fault it was; a sentence's full stop goes before the

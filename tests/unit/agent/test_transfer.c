@@ -104,6 +104,20 @@ static void uris(void **state)
     assert_int_equal(s3_uri(a, "https://b/k", &bucket, &key, &err), -1);
 }
 
+/* It is cut by characters: in French as in English. */
+static void long_words_are_cut_by_characters(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    char words[2 * 1500 + 1] = "";
+    const struct exit_record record = { .state = EXIT_ENDED, .exit_code = 1, .problem = "" };
+    const char *reason;
+
+    for (int i = 0; i < 1500; i++)
+        memcpy(words + 2 * i, "\xc3\xa9", 2);
+    reason = verdict_of(a, &(struct verdict_facts){ .record = &record, .words = words }).reason;
+    assert_int_equal(strlen(reason), strlen("AlgorithmError: , exit code: 1") + 2 * 1024);
+}
+
 static void verdicts(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -153,6 +167,7 @@ int main(void)
         cmocka_unit_test(manifests),
         cmocka_unit_test(uris),
         cmocka_unit_test(verdicts),
+        cmocka_unit_test(long_words_are_cut_by_characters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
