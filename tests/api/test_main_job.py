@@ -281,6 +281,7 @@ def test_list_and_tags(aws, unique, trained):
     sm = aws("sagemaker")
     found = sm.list_training_jobs(NameContains=unique)["TrainingJobSummaries"]
     assert [j["TrainingJobName"] for j in found] == [unique]
+    assert trained["ProfilingStatus"] == "Disabled"  # Estimator.disable_profiling() asks
     plan = "arn:aws:sagemaker:us-east-1:123456789012:training-plan/nobodys"
     assert not sm.list_training_jobs(NameContains=unique, TrainingPlanArnEquals=plan)["TrainingJobSummaries"]
     arn = trained["TrainingJobArn"]

@@ -216,6 +216,7 @@ static int describe(struct call *c, const struct resource *r, struct err *err)
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
         if (!doc_has(r->row.spec, switches[i]))
             doc_set_boolean(c->arena, c->output, switches[i], false);
+    doc_set_string(c->arena, c->output, "ProfilingStatus", "Disabled"); /* ProfilerConfig has no effect */
     if (!doc_has(output, "KmsKeyId"))
         doc_set_string(c->arena, output, "KmsKeyId", "");
     if (!doc_has(output, "CompressionType"))
