@@ -118,28 +118,6 @@ static struct doc *input_data_config(struct arena *a, const struct order *o)
     return d;
 }
 
-/* What the guide does not name but containers have been seen to find: the request, in the words of Describe. */
-static struct doc *job_config(struct arena *a, const struct order *o)
-{
-    struct doc *d = doc_map(a), *output = doc_map(a), *stopping = doc_map(a), *algorithm = doc_map(a);
-
-    doc_set_string(a, d, "TrainingJobName", o->job_name);
-    doc_set_string(a, d, "TrainingJobArn", o->job_arn);
-    doc_set(a, d, "HyperParameters", o->hyper_parameters ? doc_copy(a, o->hyper_parameters) : doc_map(a));
-    doc_set_string(a, algorithm, "TrainingImage", o->image);
-    doc_set_string(a, algorithm, "TrainingInputMode", "File");
-    doc_set(a, d, "AlgorithmSpecification", algorithm);
-    doc_set_string(a, d, "RoleArn", o->role_arn);
-    doc_set(a, d, "InputDataConfig", input_data_config(a, o));
-    doc_set_string(a, output, "S3OutputPath", *o->output_path ? o->output_path : o->output_s3_uri);
-    doc_set(a, d, "OutputDataConfig", output);
-    doc_set_integer(a, stopping, "MaxRuntimeInSeconds", o->max_runtime_s);
-    doc_set(a, d, "StoppingCondition", stopping);
-    if (o->environment)
-        doc_set(a, d, "Environment", doc_copy(a, o->environment));
-    return d;
-}
-
 static int write_train_config(struct arena *a, const struct order *o, const char *ml, struct err *err)
 {
     const struct doc *hyper = o->hyper_parameters ? o->hyper_parameters : doc_map(a);
@@ -149,7 +127,7 @@ static int write_train_config(struct arena *a, const struct order *o, const char
     if (write_config(a, ml, "hyperparameters.json", hyper, err) < 0 ||
         write_config(a, ml, "inputdataconfig.json", input_data_config(a, o), err) < 0 ||
         write_config(a, ml, "resourceconfig.json", resource_config(a, o), err) < 0 ||
-        write_config(a, ml, "trainingjobconfig.json", job_config(a, o), err) < 0 ||
+        write_config(a, ml, "trainingjobconfig.json", o->job_config ? o->job_config : doc_map(a), err) < 0 ||
         write_config(a, ml, "metric-definition-regex.json", metrics, err) < 0)
         return -1;
     if (!*o->checkpoint_s3_uri)

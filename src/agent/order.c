@@ -53,7 +53,6 @@ static const struct doc_field fields[] = {
     DOC_TEXT(struct order, job_name, "job_name"),
     DOC_TEXT(struct order, job_arn, "job_arn"),
     DOC_TEXT(struct order, output_s3_uri, "output_s3_uri"),
-    DOC_TEXT(struct order, output_path, "output_path"),
     DOC_TEXT(struct order, output_compression, "output_compression"),
     DOC_TEXT(struct order, checkpoint_s3_uri, "checkpoint.s3_uri"),
     DOC_TEXT(struct order, checkpoint_path, "checkpoint.local_path"),

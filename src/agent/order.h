@@ -26,7 +26,7 @@ struct order {
     const char *access_key_id, *secret_access_key, *session_token, *role_arn;
     int64_t credentials_expire_ms;
     /* train */
-    const char *job_name, *job_arn, *output_s3_uri, *output_path, *output_compression, *checkpoint_s3_uri,
+    const char *job_name, *job_arn, *output_s3_uri, *output_compression, *checkpoint_s3_uri,
         *checkpoint_path;
     const struct doc *hyper_parameters, *channels, *metric_definitions;
     const char *group; /* of instances: the one that it is in; "": that of a job without groups */

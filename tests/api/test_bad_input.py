@@ -163,6 +163,7 @@ def test_what_the_container_is_told_of_its_job(fails, bucket):
     reason = fails(command="cat /opt/ml/input/config/trainingjobconfig.json > /opt/ml/output/failure; exit 1")
     config = json.loads(reason.removeprefix("AlgorithmError: ").removesuffix(", exit code: 1"))
     assert config["OutputDataConfig"]["S3OutputPath"] == f"s3://{bucket}/out"
+    assert config["ResourceConfig"]["InstanceCount"] == 1
 
 
 def test_what_is_not_here_is_no_fault_of_the_servers(server, aws):

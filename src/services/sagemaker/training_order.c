@@ -44,6 +44,17 @@ static struct doc *hosts_of(struct arena *a, const struct training_spec *s)
     return hosts;
 }
 
+/* /opt/ml/input/config/trainingjobconfig.json, which the guide does not name but containers have been seen to find: the
+ * request, in the words of Describe. */
+static struct doc *config_of(struct arena *a, const struct resource *r, const struct training_spec *s)
+{
+    struct doc *d = doc_copy(a, r->row.spec);
+
+    doc_set_string(a, d, "TrainingJobArn", r->row.arn);
+    doc_set_integer(a, doc_member(a, d, "StoppingCondition", DOC_MAP), "MaxRuntimeInSeconds", s->max_runtime_s);
+    return d;
+}
+
 int training_order(struct pass *p, const struct resource *r, int instance, int64_t since_ms, int64_t left_s,
                    struct doc **ret, struct err *err)
 {
@@ -93,7 +104,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s, instance));
     doc_set(a, order, "metric_definitions", metrics_of(a, &s));
     doc_set_string(a, order, "output_s3_uri", training_prefix(a, &s));
-    doc_set_string(a, order, "output_path", s.output_uri);
+    doc_set(a, order, "job_config", config_of(a, r, &s));
     doc_set_string(a, order, "output_compression", *s.compression ? s.compression : "GZIP");
     if (*s.checkpoint_uri) {
         struct doc *checkpoint = doc_member(a, order, "checkpoint", DOC_MAP);
