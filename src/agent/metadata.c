@@ -138,7 +138,15 @@ static const char *identity(const struct metadata *m, struct arena *a)
 static const char *categories(const struct metadata *m, struct arena *a)
 {
     (void)m, (void)a;
-    return "hostname\ninstance-id\ninstance-life-cycle\ninstance-type\nlocal-hostname\nlocal-ipv4\nplacement/\nspot/";
+    return "events/\nhostname\ninstance-id\ninstance-life-cycle\ninstance-type\nlocal-hostname\nlocal-ipv4\n"
+           "placement/\nspot/";
+}
+
+/* Who watches for it must find that there is none: no answer is an error to him. */
+static const char *maintenance(const struct metadata *m, struct arena *a)
+{
+    (void)m, (void)a;
+    return "[]";
 }
 
 static const struct {
@@ -146,6 +154,7 @@ static const struct {
     const char *(*value)(const struct metadata *, struct arena *); /* NULL: not found now */
 } paths[] = {
     { "/latest/meta-data/", categories },
+    { "/latest/meta-data/events/maintenance/scheduled", maintenance },
     { "/latest/meta-data/events/recommendations/rebalance", rebalance },
     { "/latest/meta-data/hostname", host_name },
     { "/latest/meta-data/instance-id", id },
@@ -194,7 +203,7 @@ static void answer(void *data, struct arena *a, const struct http_head *head, st
     }
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (str_is(http_path(head), paths[i].path) && (value = paths[i].value(m, a)) != NULL)
-            *ret = (struct answer){ 200, *value == '{' ? "application/json" : "text/plain", value };
+            *ret = (struct answer){ 200, strchr("{[", *value) ? "application/json" : "text/plain", value };
 }
 
 int metadata_new(struct loop *loop, const struct order *order, const char *folder,

@@ -207,7 +207,8 @@ token = ask("api/token", method="PUT", **{"X-aws-ec2-metadata-token-ttl-seconds"
 print(len(token), ask("api/token", method="PUT"), ask("meta-data/instance-id", "another"))
 print(ask("meta-data/instance-id", token) == ask("meta-data/instance-id"), ask("meta-data/instance-id")[:2])
 print(ask("meta-data/spot/instance-action", token), ask("meta-data/nothing", token), ask("meta-data/", method="POST"))
-print(ask("meta-data/instance-life-cycle"), json.loads(ask("dynamic/instance-identity/document"))["region"])
+print(ask("meta-data/instance-life-cycle"), json.loads(ask("dynamic/instance-identity/document"))["region"],
+      json.loads(ask("meta-data/events/maintenance/scheduled")))
 def on_notice(*_):
     action = json.loads(ask("meta-data/spot/instance-action", token))
     print(action["action"], action["time"][-1], ask("meta-data/events/recommendations/rebalance", token)[:15], flush=True)
@@ -220,7 +221,7 @@ while True: signal.pause()
     job.stop(reason='SpotInterruption')
     assert job.ended()['outcome'] == 'Interrupted', job.log()
     assert world.server.lines(job.name) == [
-        '56 400 401', 'True i-', '404 404 405', 'spot us-west-2', 'ready', 'terminate Z {"noticeTime":"']
+        '56 400 401', 'True i-', '404 404 405', 'spot us-west-2 []', 'ready', 'terminate Z {"noticeTime":"']
 
 
 def test_isolation(world):
