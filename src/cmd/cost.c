@@ -1,4 +1,4 @@
-/* cost.c - `sagebrush cost`: what was used, and what it costs by the catalogue's prices. Money is a query over the
+/* cost.c - `sagebrush cost`: what was used, and what it costs by the prices of its day. Money is a query over the
  * usage intervals; one that is open counts until now. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,7 +91,7 @@ static void print_text(const char *title, const struct line *lines, size_t count
     for (size_t i = 0; i < count; i++) {
         printf("%-*s %10d %14.1f %12.6f%s%s%s", width, lines[i].name, lines[i].instances,
                (double)lines[i].used_ms / 1e3, lines[i].usd, lines[i].spot ? "  spot" : "",
-               lines[i].running ? "  runs" : "", lines[i].unpriced ? "  no public price for some of it" : "");
+               lines[i].running ? "  runs" : "", lines[i].unpriced ? "  no price for some of it" : "");
         if (lines[i].waived_ms)
             printf("  %.1f s not billed: the instance failed", (double)lines[i].waived_ms / 1e3);
         printf("\n");
@@ -177,9 +177,10 @@ const struct command cost_command = {
     .about =
         "Adds up what instances of jobs and endpoints were used for how long, the dearest first: from the moment the "
         "data come down until the results are saved, measured on the machine, to the millisecond. What still runs "
-        "counts until now. Prices are SageMaker's own, of us-east-1, on demand, or spot for managed spot; what an "
-        "attempt used that ended because of its instance, and not of your code, is not billed. An hour of "
-        "an instance type without a public price costs nothing here, and the line says so.",
+        "counts until now. Prices are those of the time of use, on demand, or spot for managed spot: the fleet "
+        "file's of its own types, the catalogue's in the file's region of all others, and without a file SageMaker's "
+        "own of us-east-1. What an attempt used that ended because of its instance, and not of your code, is not "
+        "billed. An hour of an instance type without a price costs nothing here, and the line says so.",
     .options = options,
     .run = run,
 };

@@ -1,5 +1,6 @@
 """A server with a fleet file: two small nodes, jobs of several instances, quotas, priorities, and spot that makes way."""
 import json
+import math
 import os
 import re
 import signal
@@ -27,6 +28,7 @@ name = "box.half"
 vcpus = 1
 memory = "256MiB"
 usd_hour = 0.05
+spot_usd_hour = 0.02
 
 [[quotas]]
 type = "ml.t3.medium"
@@ -152,6 +154,23 @@ def test_groups_get_what_their_types_need(server, jobs, unique):
     assert {h: (o["instance_type"], o["group"], o["limits"]["memory_bytes"]) for h, o in mine.items()} == {
         "algo-1": ("box.half", "a", 256 << 20), "algo-2": ("box.one", "b", 512 << 20)}
     jobs.end(unique)
+
+
+def test_own_types_cost_what_the_file_says(server, jobs, unique):
+    """On demand and spot, in `sagebrush cost` and in what Describe calls billable."""
+    firm, spot = f"{unique}-firm", f"{unique}-spot"
+    script = "import time; time.sleep(2)"
+    jobs.create(firm, type="box.half", script=script)
+    jobs.create(spot, type="box.half", script=script, spot=True)
+    ends = {name: wait_for(lambda: (d := jobs.describe(name))["TrainingJobStatus"] != "InProgress" and d, 90, f"{name}'s end")
+            for name in (firm, spot)}
+    assert [d["TrainingJobStatus"] for d in ends.values()] == ["Completed"] * 2
+    done = subprocess.run([SAGEBRUSH, "cost", "--json", "--data", server.data], capture_output=True, text=True, check=True)
+    lines = {line["name"]: line for line in json.loads(done.stdout)["lines"]}
+    for name, usd_hour in ((firm, 0.05), (spot, 0.02)):
+        assert lines[name]["usd"] == pytest.approx(lines[name]["used_ms"] / 3.6e6 * usd_hour, rel=1e-6), done.stdout
+    assert ends[firm]["BillableTimeInSeconds"] == ends[firm]["TrainingTimeInSeconds"]
+    assert ends[spot]["BillableTimeInSeconds"] == math.ceil(0.4 * ends[spot]["TrainingTimeInSeconds"])
 
 
 def test_what_is_refused(jobs, unique):

@@ -145,13 +145,18 @@ int64_t crew_ended_ms(const struct pass *p, const struct crew *crew)
 }
 
 int crew_take_usage(struct pass *p, const struct resource *r, const struct crew *crew,
-                    struct doc *(*attributes)(struct arena *, const struct resource *, int instance), struct err *err)
+                    struct doc *(*attributes)(struct arena *, const struct platform *, const struct resource *,
+                                              int instance),
+                    struct err *err)
 {
+    const struct platform *platform = engine_context(p->engine);
+
     for (int i = 0; i < crew->count; i++) {
         const struct mate *m = &crew->mates[i];
         const struct doc *started = noted_of(r, "_StartedMs", m->host);
 
-        if (started && usage_open(p->engine, m->agent, started->integer, attributes(p->arena, r, i), err) < 0)
+        if (started &&
+            usage_open(p->engine, m->agent, started->integer, attributes(p->arena, platform, r, i), err) < 0)
             return -1;
         if ((mate_has_ended(m) || is_lost(m)) && usage_close(p->engine, m->agent, mate_ended_ms(p, m), err) < 0)
             return -1;

@@ -35,7 +35,9 @@ void crew_take_starts(struct arena *, struct resource *, const struct crew *, co
 
 /* An interval for each instance that has begun, closed when it has ended. */
 int crew_take_usage(struct pass *, const struct resource *, const struct crew *,
-                    struct doc *(*attributes)(struct arena *, const struct resource *, int instance), struct err *err);
+                    struct doc *(*attributes)(struct arena *, const struct platform *, const struct resource *,
+                                              int instance),
+                    struct err *err);
 
 bool mate_is_missing(const struct mate *); /* it was never there: it is to be started */
 bool mate_has_ended(const struct mate *);

@@ -10,6 +10,7 @@
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
+#include "services/sagemaker/instance_usage.h"
 
 enum {
     GRACE_S = 30, /* contracts of the serving container: SIGTERM, then SIGKILL after 30 s */
@@ -180,17 +181,11 @@ static int start(struct pass *p, const struct resource *r, const struct each *e,
 
 static int open_usage(struct pass *p, const struct resource *r, const struct each *e, int64_t at_ms, struct err *err)
 {
-    const struct instance_type *type = instance_type(doc_text(e->variant, "InstanceType"));
-    struct doc *attributes = doc_map(p->arena);
+    const struct instance_usage usage = { .owner = &r->row, .work = "hosting",
+                                          .role_arn = doc_text(e->variant, "RoleArn"),
+                                          .instance_type = doc_text(e->variant, "InstanceType") };
 
-    doc_set_string(p->arena, attributes, "owner_arn", r->row.arn);
-    doc_set_string(p->arena, attributes, "role_arn", doc_text(e->variant, "RoleArn"));
-    doc_set_string(p->arena, attributes, "instance_type", doc_text(e->variant, "InstanceType"));
-    doc_set_string(p->arena, attributes, "work", "hosting");
-    doc_set_boolean(p->arena, attributes, "spot", false);
-    if (type && type->usd_hour >= 0)
-        doc_set_real(p->arena, attributes, "usd_hour", type->usd_hour);
-    return usage_open(p->engine, e->name, at_ms, attributes, err);
+    return usage_open(p->engine, e->name, at_ms, instance_usage(p->arena, engine_context(p->engine), &usage), err);
 }
 
 /* One more step towards its end; *ret_gone when nothing of it is left. */

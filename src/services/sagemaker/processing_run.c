@@ -11,10 +11,10 @@
 
 #include "base/str.h"
 #include "engine/engine.h"
-#include "fleet/instance_type.h"
 #include "run/runtime.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance_gpus.h"
+#include "services/sagemaker/instance_usage.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/processing.h"
 
@@ -56,21 +56,13 @@ static bool is_stopped(const struct resource *r)
     return doc_bool(r->row.want, "Stop", false);
 }
 
-/* What is known of an interval of an instance, to price it. */
-static struct doc *usage_of(struct arena *a, const struct resource *r, int instance)
+static struct doc *usage_of(struct arena *a, const struct platform *platform, const struct resource *r, int instance)
 {
     struct processing_spec s = processing_spec_of(r->row.spec);
-    const struct instance_type *type = instance_type(s.instance_type);
-    struct doc *attributes = doc_map(a);
 
-    doc_set_string(a, attributes, "owner_arn", r->row.arn);
-    doc_set_string(a, attributes, "role_arn", s.role_arn);
-    doc_set_string(a, attributes, "instance_type", s.instance_type);
-    doc_set_string(a, attributes, "work", "processing");
-    doc_set_boolean(a, attributes, "spot", false);
-    if (type && type->usd_hour >= 0)
-        doc_set_real(a, attributes, "usd_hour", type->usd_hour);
-    return attributes;
+    return instance_usage(a, platform,
+                          &(struct instance_usage){ .owner = &r->row, .role_arn = s.role_arn, .work = "processing",
+                                                    .instance_type = s.instance_type });
 }
 
 /* --- Ends --- */

@@ -42,10 +42,10 @@ int training_order(struct pass *, const struct resource *, int instance, int64_t
                    struct doc **ret, struct err *err);
 
 /* What is known of an interval of one of its instances, to price it. */
-struct doc *training_usage(struct arena *, const struct resource *, int instance);
+struct doc *training_usage(struct arena *, const struct platform *, const struct resource *, int instance);
 
 /* What the job pays, as a part of the price on demand. */
-double training_price_share(const struct resource *);
+double training_price_share(const struct platform *, const struct resource *);
 
 /* InputDataConfig, and what the agent is told of it. */
 int training_check_channels(struct call *, const struct training_spec *, struct err *err);

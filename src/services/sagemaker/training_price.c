@@ -1,51 +1,36 @@
 /* training_price.c - what the instances of a training job cost, each by its own type. */
-#include "fleet/instance_type.h"
+#include "fleet/price.h"
+#include "services/sagemaker/instance_usage.h"
 #include "services/sagemaker/training_groups.h"
 
-static double hourly_usd(const char *type_name)
-{
-    const struct instance_type *type = instance_type(type_name);
-
-    return type && type->usd_hour >= 0 ? type->usd_hour : -1;
-}
-
-/* What an instance of that type costs the job, as a part of its price on demand. */
-static double share_of(const struct resource *r, const struct training_spec *s, const char *type)
-{
-    return s->spot ? instance_spot_share(type, r->row.region) : 1;
-}
-
 /* The groups weigh as much as they cost on demand; where no price is known, as many instances as they have. */
-double training_price_share(const struct resource *r)
+double training_price_share(const struct platform *platform, const struct resource *r)
 {
     struct training_spec s = training_spec_of(r->row.spec);
+    struct price prices[TRAINING_GROUPS_MOST];
+    int count = training_group_count(&s);
     double paid = 0, full = 0;
     bool priced = true;
 
-    for (int i = 0; i < training_group_count(&s); i++)
-        priced = priced && hourly_usd(training_group(&s, i).type) > 0;
-    for (int i = 0; i < training_group_count(&s); i++) {
-        struct training_group g = training_group(&s, i);
-        double weight = (double)g.count * (priced ? hourly_usd(g.type) : 1);
+    for (int i = 0; i < count; i++) {
+        prices[i] = fleet_price(platform->fleet, training_group(&s, i).type, r->row.region);
+        priced = priced && prices[i].usd_hour > 0;
+    }
+    for (int i = 0; i < count; i++) {
+        double weight = (double)training_group(&s, i).count * (priced ? prices[i].usd_hour : 1);
 
-        paid += weight * share_of(r, &s, g.type);
+        paid += weight * (s.spot ? prices[i].spot_share : 1);
         full += weight;
     }
     return full > 0 ? paid / full : 1;
 }
 
-struct doc *training_usage(struct arena *a, const struct resource *r, int instance)
+struct doc *training_usage(struct arena *a, const struct platform *platform, const struct resource *r, int instance)
 {
     struct training_spec s = training_spec_of(r->row.spec);
-    const char *type = training_group_of(&s, instance).type;
-    struct doc *attributes = doc_map(a);
 
-    doc_set_string(a, attributes, "owner_arn", r->row.arn);
-    doc_set_string(a, attributes, "role_arn", s.role_arn);
-    doc_set_string(a, attributes, "instance_type", type);
-    doc_set_string(a, attributes, "work", "training");
-    doc_set_boolean(a, attributes, "spot", s.spot);
-    if (hourly_usd(type) >= 0)
-        doc_set_real(a, attributes, "usd_hour", hourly_usd(type) * share_of(r, &s, type));
-    return attributes;
+    return instance_usage(a, platform,
+                          &(struct instance_usage){ .owner = &r->row, .role_arn = s.role_arn, .work = "training",
+                                                    .instance_type = training_group_of(&s, instance).type,
+                                                    .spot = s.spot });
 }

@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "engine/engine.h"
-#include "fleet/instance_type.h"
 #include "run/runtime.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
@@ -123,7 +122,7 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
         int64_t seconds = (noted(r, "_RanMs") + 999) / 1000;
         int64_t paid = (noted(r, "_RanMs") - noted(r, "_WaivedMs") + 999) / 1000;
         /* Clients print: spot saved 1 - billable / training. */
-        double billable = ceil((double)paid * training_price_share(r));
+        double billable = ceil((double)paid * training_price_share(engine_context(p->engine), r));
 
         doc_set_integer(p->arena, r->status, "TrainingTimeInSeconds", seconds);
         doc_set_integer(p->arena, r->status, "BillableTimeInSeconds", (int64_t)billable);

@@ -150,7 +150,7 @@ static const char *interval_of(struct arena *a, const struct resource *r, int in
 
 static int open_intervals(struct pass *p, const struct resource *r, struct err *err)
 {
-    struct doc *attributes = training_usage(p->arena, r, 0);
+    struct doc *attributes = training_usage(p->arena, engine_context(p->engine), r, 0);
     int64_t since_ms = doc_int(r->status, "_Pool.SinceMs", 0);
 
     doc_set_string(p->arena, attributes, "work", "warm pool");

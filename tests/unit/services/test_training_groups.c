@@ -3,6 +3,7 @@
 
 #include "doc/json.h"
 #include "fleet/instance_type.h"
+#include "services/platform.h"
 #include "services/sagemaker/training_groups.h"
 
 #include <setjmp.h>
@@ -70,16 +71,18 @@ static void test_prices(void **state)
 {
     const struct resource r = { .row = { .region = "us-east-1", .arn = "", .spec = json(mixed) } };
     const struct resource p = { .row = { .region = "us-east-1", .arn = "", .spec = json(plain) } };
+    struct fleet fleet = fleet_of_slots(a, "local", 8, 0);
+    const struct platform platform = { .fleet = &fleet };
     double m5 = instance_type("ml.m5.large")->usd_hour, g5 = instance_type("ml.g5.xlarge")->usd_hour;
     double m5_spot = m5 * instance_spot_share("ml.m5.large", "us-east-1");
     double g5_spot = g5 * instance_spot_share("ml.g5.xlarge", "us-east-1");
     double share = (5 * m5_spot + g5_spot) / (5 * m5 + g5);
 
-    assert_true(doc_number(training_usage(a, &r, 2), "usd_hour", 0) == g5_spot);
-    assert_true(doc_number(training_usage(a, &r, 3), "usd_hour", 0) == m5_spot);
-    assert_string_equal(doc_text(training_usage(a, &r, 2), "instance_type"), "ml.g5.xlarge");
-    assert_true(training_price_share(&r) > share - 1e-9 && training_price_share(&r) < share + 1e-9);
-    assert_true(training_price_share(&p) == 1);
+    assert_true(doc_number(training_usage(a, &platform, &r, 2), "usd_hour", 0) == g5_spot);
+    assert_true(doc_number(training_usage(a, &platform, &r, 3), "usd_hour", 0) == m5_spot);
+    assert_string_equal(doc_text(training_usage(a, &platform, &r, 2), "instance_type"), "ml.g5.xlarge");
+    assert_float_equal(training_price_share(&platform, &r), share, 1e-9);
+    assert_true(training_price_share(&platform, &p) == 1);
 }
 
 int main(void)

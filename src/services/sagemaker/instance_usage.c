@@ -1,0 +1,18 @@
+#include "services/sagemaker/instance_usage.h"
+
+#include "fleet/price.h"
+
+struct doc *instance_usage(struct arena *a, const struct platform *platform, const struct instance_usage *u)
+{
+    const struct price price = fleet_price(platform->fleet, u->instance_type, u->owner->region);
+    struct doc *attributes = doc_map(a);
+
+    doc_set_string(a, attributes, "owner_arn", u->owner->arn);
+    doc_set_string(a, attributes, "role_arn", u->role_arn);
+    doc_set_string(a, attributes, "instance_type", u->instance_type);
+    doc_set_string(a, attributes, "work", u->work);
+    doc_set_boolean(a, attributes, "spot", u->spot);
+    if (price.usd_hour > 0)
+        doc_set_real(a, attributes, "usd_hour", price_paid(&price, u->spot));
+    return attributes;
+}
