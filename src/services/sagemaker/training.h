@@ -13,7 +13,8 @@ struct platform;
 struct training_spec {
     const char *name, *image, *algorithm, *role_arn, *instance_type, *output_uri, *compression;
     const char *checkpoint_uri, *checkpoint_path, *input_mode;
-    int64_t instance_count, volume_gb, max_runtime_s, max_wait_s, retries;
+    int64_t instance_count, volume_gb, max_runtime_s, max_wait_s, max_pending_s,
+        retries;
     bool isolated, encrypted, spot, infra_check;
     const struct doc *environment, *hyper_parameters, *channels, *metrics, *entrypoint, *arguments, *groups;
 };

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "fleet/fleet.h"
+#include "fleet/instance_type.h"
 #include "services/sagemaker/training_groups.h"
 
 struct wish training_wish(const struct resource *r)
@@ -14,6 +16,25 @@ struct wish training_wish(const struct resource *r)
     for (int i = 0; i < w.group_count; i++)
         w.groups[i] = (struct work_group){ training_group(&s, i).type, training_group(&s, i).count };
     return w;
+}
+
+static bool is_accelerated(const struct fleet *fleet, const char *name)
+{
+    const struct instance_type *type = instance_type(name);
+    struct fleet_type own;
+
+    return (type && type->accelerators > 0) || (fleet_type(fleet, name, &own) && own.needs.gpus > 0);
+}
+
+/* As on AWS, where it is for accelerated instances and has no effect on others. */
+int64_t training_pends_until_ms(const struct fleet *fleet, const struct resource *r)
+{
+    struct training_spec s = training_spec_of(r->row.spec);
+
+    for (int i = 0; s.max_pending_s && training_attempt(r) == 0 && i < training_group_count(&s); i++)
+        if (is_accelerated(fleet, training_group(&s, i).type))
+            return r->row.created_ms + s.max_pending_s * 1000;
+    return INT64_MAX;
 }
 
 static const struct doc *taken_of(const struct resource *r)

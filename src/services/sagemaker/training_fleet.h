@@ -11,6 +11,9 @@
  * anything else is done. */
 int training_ask_fleet(struct pass *, struct resource *, bool *ret_taken, struct err *err);
 
+/* When a job that has never had instances gives up waiting for them; INT64_MAX: never. */
+int64_t training_pends_until_ms(const struct fleet *, const struct resource *);
+
 /* Why the instances of the present attempt are taken away, as it was saved; NULL: they are not. */
 const char *training_taken(const struct resource *);
 bool training_taken_for_good(const struct resource *); /* spot capacity: others have it now */

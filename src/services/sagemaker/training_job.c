@@ -38,6 +38,7 @@ static const struct doc_field spec_fields[] = {
     DOC_TEXT(struct training_spec, checkpoint_path, "CheckpointConfig.LocalPath"),
     DOC_INT(struct training_spec, max_runtime_s, "StoppingCondition.MaxRuntimeInSeconds"),
     DOC_INT(struct training_spec, max_wait_s, "StoppingCondition.MaxWaitTimeInSeconds"),
+    DOC_INT(struct training_spec, max_pending_s, "StoppingCondition.MaxPendingTimeInSeconds"),
     DOC_INT(struct training_spec, retries, "RetryStrategy.MaximumRetryAttempts"),
     DOC_BOOL(struct training_spec, isolated, "EnableNetworkIsolation"),
     DOC_BOOL(struct training_spec, encrypted, "EnableInterContainerTrafficEncryption"),

@@ -179,7 +179,9 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
 
 static void wait_in_line(struct pass *p, struct resource *r, const struct allocation *at, int64_t *ret_next_ms)
 {
-    *ret_next_ms = least(at->look_at_ms, waits_until_ms(r));
+    const struct platform *platform = engine_context(p->engine);
+
+    *ret_next_ms = least(at->look_at_ms, least(waits_until_ms(r), training_pends_until_ms(platform->fleet, r)));
     if (doc_count(r->status, "SecondaryStatusTransitions") == 1)
         training_enter(p->arena, r->status, "Pending", at->words, p->now_ms);
 }
@@ -205,6 +207,7 @@ static int start_missing(struct pass *p, const struct resource *r, const struct 
 static int begin(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     const struct wish wish = training_wish(r);
+    const struct platform *platform = engine_context(p->engine);
     struct allocation at;
     bool found;
 
@@ -224,6 +227,9 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
     }
     if (allocation_take(p, r, &wish, &at, err) < 0)
         return -1;
+    if (at.state == ALLOCATION_WAITS && p->now_ms >= training_pends_until_ms(platform->fleet, r))
+        return end(p, r, "Stopped", "Stopped",
+                   "Training job stopped: there was no capacity for it within MaxPendingTimeInSeconds", p->now_ms, err);
     if (at.state == ALLOCATION_WAITS) {
         wait_in_line(p, r, &at, ret_next_ms);
         return 0;

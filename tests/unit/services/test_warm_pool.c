@@ -407,6 +407,29 @@ static void what_is_kept_is_nobody_elses(void **state)
     assert_int_equal(allocations_instances(w.platform.allocations), 2);
 }
 
+#define PATIENCE ",'StoppingCondition':{'MaxRuntimeInSeconds':60,'MaxPendingTimeInSeconds':1800}"
+
+/* As on AWS: a type without accelerators waits on. */
+static void a_wait_for_accelerators_has_its_end(void **state)
+{
+    create("a", "", "");
+    create("b", "", "");
+    create("gpu", ",'InstanceType':'ml.g5.xlarge'", PATIENCE);
+    create("cpu", "", PATIENCE);
+    later(1799999);
+    assert_string_equal(doc_text(describe("gpu"), "SecondaryStatus"), "Pending");
+    later(1);
+    assert_string_equal(doc_text(describe("gpu"), "TrainingJobStatus"), "Stopped");
+    assert_false(doc_has(describe("gpu"), "TrainingTimeInSeconds"));
+    assert_string_equal(doc_text(describe("cpu"), "SecondaryStatus"), "Pending");
+    /* One that got its instances in time is not asked again. */
+    create("late", ",'InstanceType':'ml.g5.xlarge'", PATIENCE);
+    run("a", "Completed", "");
+    run("cpu", "Completed", "");
+    later(1800000);
+    assert_string_equal(doc_text(describe("late"), "TrainingJobStatus"), "InProgress");
+}
+
 static void spot_has_no_pool(void **state)
 {
     const struct doc *none;
@@ -428,6 +451,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(its_job_is_deleted_after_it, begin, end),
         cmocka_unit_test_setup_teardown(a_restart_forgets_no_pool, begin, end),
         cmocka_unit_test_setup_teardown(what_is_kept_is_nobody_elses, begin, end),
+        cmocka_unit_test_setup_teardown(a_wait_for_accelerators_has_its_end, begin, end),
         cmocka_unit_test_setup_teardown(spot_has_no_pool, begin, end),
     };
 
