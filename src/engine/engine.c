@@ -16,6 +16,7 @@
 #include "aws/validate.h"
 #include "base/log.h"
 #include "engine/impl.h"
+#include "engine/tags.h"
 #include "store/store.h"
 
 enum {
@@ -263,6 +264,28 @@ static const char *resource_of_call(struct call *c, const struct op *op)
     return text_starts(name, "arn:") ? name : resource_arn(c->arena, op->kind, c->region, c->principal->account, name);
 }
 
+/* Whether some key or text in it has that word. */
+static bool mentions(const struct doc *d, const char *word)
+{
+    bool found = d && d->type == DOC_STRING && strcasestr(doc_value_text(d), word);
+
+    for (uint32_t i = 0; d && d->type == DOC_LIST && i < d->count && !found; i++)
+        found = mentions(d->items[i], word);
+    for (uint32_t i = 0; d && d->type == DOC_MAP && i < d->count && !found; i++)
+        found = strcasestr(d->members[i].key, word) || mentions(d->members[i].value, word);
+    return found;
+}
+
+/* The tags of what is asked for, to policies that ask for them: who has none of these pays for no look. */
+static int add_resource_tags(struct call *c, const char *resource, struct doc *context, struct err *err)
+{
+    static const char word[] = ":ResourceTag/";
+
+    if (!mentions(c->principal->policies, word) && !mentions(c->principal->session_policy, word))
+        return 0;
+    return tags_to_context(c, resource, context, err);
+}
+
 static struct doc *context_of(struct call *c)
 {
     const struct op *op = engine_op(c->engine, c->operation);
@@ -291,8 +314,13 @@ static struct doc *context_of(struct call *c)
 
 int engine_authorize(struct call *c, const char *action, const char *resource, struct err *err)
 {
+    struct doc *context;
+
     if (c->principal->trusted)
         return 0;
+    context = context_of(c);
+    if (add_resource_tags(c, resource, context, err) < 0)
+        return -1;
 
     const struct policy_request request = {
         .policies = c->principal->policies,
@@ -300,7 +328,7 @@ int engine_authorize(struct call *c, const char *action, const char *resource, s
         .arn = c->principal->arn,
         .action = action,
         .resource = resource,
-        .context = context_of(c),
+        .context = context,
     };
     return policy_allow(&request, c->operation->service->signing_name, err);
 }

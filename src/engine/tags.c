@@ -45,6 +45,27 @@ int tags_of(struct arena *a, struct engine *e, const char *uid, struct doc **ret
     return 0;
 }
 
+int tags_to_context(struct call *c, const char *arn, struct doc *context, struct err *err)
+{
+    const char *service = c->operation->service->signing_name;
+    struct doc *tags;
+    struct row row;
+
+    if (store_row_by_arn(c->arena, c->engine->world.store, arn, &row, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 0 : -1;
+    if (strcmp(row.account, c->principal->account) != 0)
+        return 0;
+    if (tags_of(c->arena, c->engine, row.uid, &tags, err) < 0)
+        return -1;
+    for (uint32_t i = 0; i < tags->count; i++) {
+        const char *key = doc_text(tags->items[i], "Key"), *value = doc_text(tags->items[i], "Value");
+
+        doc_set_string(c->arena, context, arena_printf(c->arena, "aws:ResourceTag/%s", key), value);
+        doc_set_string(c->arena, context, arena_printf(c->arena, "%s:ResourceTag/%s", service, key), value);
+    }
+    return 0;
+}
+
 int tags_set(struct engine *e, const char *uid, const char *arn, const struct doc *tags, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();

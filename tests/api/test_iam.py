@@ -159,6 +159,22 @@ def test_a_policy_knows_what_a_job_asks_for(user, aws, unique, condition, change
     refused("ValidationException", sm.create_training_job, **fine)
 
 
+@pytest.mark.parametrize("key", ["aws:ResourceTag/stage", "sagemaker:ResourceTag/stage"])
+def test_a_policy_knows_the_tags_of_what_is_asked_for(user, aws, unique, key):
+    role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    aws("iam").put_user_policy(UserName=unique, PolicyName="no", PolicyDocument=document(
+        allow("sagemaker:*"), {"Effect": "Deny", "Action": ["sagemaker:Delete*", "sagemaker:DeleteTags"], "Resource": "*",
+                               "Condition": {"StringEquals": {key: "prod"}}}))
+    own, sm = aws("sagemaker"), user("sagemaker")
+    arn = own.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"},
+                           Tags=[{"Key": "stage", "Value": "prod"}])["ModelArn"]
+    assert "with an explicit deny" in refused("AccessDeniedException", sm.delete_model, ModelName=unique)
+    assert "with an explicit deny" in refused("AccessDeniedException", sm.delete_tags, ResourceArn=arn, TagKeys=["stage"])
+    sm.describe_model(ModelName=unique)
+    own.add_tags(ResourceArn=arn, Tags=[{"Key": "stage", "Value": "test"}])
+    sm.delete_model(ModelName=unique)
+
+
 def test_keys_are_made_inactive_and_deleted(user, aws, unique):
     iam = aws("iam")
     second = iam.create_access_key(UserName=unique)["AccessKey"]
