@@ -1,119 +1,16 @@
 /* Endpoints on the simulated runtime, with a data plane that acknowledges at once: what becomes of an instance that
  * ends, and of a deployment that finds no room. */
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "doc/json.h"
-#include "engine/engine.h"
-#include "run/runtime.h"
-#include "services/platform.h"
 #include "services/routes.h"
 #include "services/sagemaker/endpoint_metrics.h"
-#include "services/sagemaker/allocation.h"
-#include "services/sagemaker/kinds.h"
-#include "store/store.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "job_world.h"
 
-#define ROLE "arn:aws:iam::111122223333:role/train-it-well"
-
-static struct {
-    struct clock clock;
-    int64_t now_ms, next_ms;
-    struct rand rand;
-    struct store *store;
-    struct runtime *runtime;
-    struct platform platform;
-    struct fleet fleet;
-    struct engine *engine;
-    struct arena *arena;
-    char folder[40];
-    struct err err;
-    bool starts; /* what is started becomes healthy at once */
-    bool deaf;   /* the data plane acknowledges nothing */
-} w;
-
-static int64_t now(struct clock *c)
-{
-    return w.now_ms;
-}
-
-static bool at_once(void *context, const char *name, const struct doc *order)
-{
-    return w.starts;
-}
-
-static int assume_role(struct call *c, struct err *err)
-{
-    return 0;
-}
-
-static void begin(int slots)
-{
-    static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
-    static const struct service_ops sts = { "sts", sts_ops };
-    static const struct service_ops *const services[] = { &sagemaker_ops, &sts, NULL };
-
-    memset(&w, 0, sizeof w);
-    w.clock = (struct clock){ now, now };
-    w.now_ms = 1700000000000;
-    w.rand = rand_seeded(1);
-    w.store = store_new_memory();
-    w.starts = true;
-    w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = at_once });
-    w.arena = arena_new();
-    strcpy(w.folder, "/tmp/sagebrush-endpoint-XXXXXX");
-    assert_non_null(mkdtemp(w.folder));
-    w.fleet = fleet_of_slots(w.arena, "local", slots, 0);
-    w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .data_folder = w.folder,
-                                    .api_socket = "/a", .admin_socket = "/b", .rand = &w.rand,
-                                    .fleet = &w.fleet, .machine = { 2, (int64_t)8 << 30, 0 },
-                                    .allocations = allocations_new(&w.fleet, &w.clock) };
-    assert_int_equal(routes_new(w.folder, &w.platform.routes, &w.err), 0);
-    assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
-                                                         .runtime = w.runtime, .services = services,
-                                                         .kinds = sagemaker_kinds, .default_region = "us-east-1",
-                                                         .account = "111122223333", .context = &w.platform },
-                                &w.engine, &w.err),
-                     0);
-}
-
-static void end(void)
-{
-    unlink(arena_printf(w.arena, "%s/route.json", w.folder));
-    unlink(arena_printf(w.arena, "%s/route.ack", w.folder));
-    rmdir(w.folder);
-    engine_free(w.engine);
-    routes_free(w.platform.routes);
-    allocations_free(w.platform.allocations);
-    runtime_free(w.runtime);
-    store_free(w.store);
-    arena_free(w.arena);
-}
-
-static const char *const *names(int *ret_count)
-{
-    const char *const *list;
-
-    assert_int_equal(runtime_list(w.runtime, w.arena, &list, ret_count, &w.err), 0);
-    return list;
-}
-
-static const char *only_name(void)
-{
-    int count;
-    const char *const *list = names(&count);
-
-    assert_int_equal(count, 1);
-    return list[0];
-}
+static char folder[40];
+static bool deaf; /* the data plane acknowledges nothing */
 
 static struct row row_of(const char *endpoint_name)
 {
@@ -126,11 +23,11 @@ static struct row row_of(const char *endpoint_name)
 
 static void acknowledge(void)
 {
-    const char *path = arena_printf(w.arena, "%s/route", w.folder);
+    const char *path = arena_printf(w.arena, "%s/route", folder);
     struct str text;
     struct doc *d;
 
-    if (w.deaf)
+    if (deaf)
         return;
     assert_int_equal(file_read(w.arena, arena_printf(w.arena, "%s.json", path), 1 << 20, &text, &w.err), 0);
     assert_int_equal(json_parse(w.arena, text, &d, &w.err), 0);
@@ -140,50 +37,45 @@ static void acknowledge(void)
     routes_read_ack(w.platform.routes);
 }
 
-/* Turns of the control plane until nothing is to be done now, also when it looks once more, as agents ask it to. */
-static void settle(void)
+/* The data plane, and the control plane when it looks once more, as agents ask it to. */
+static bool is_at_rest(void)
 {
-    bool asked = false;
+    static bool asked;
 
-    for (int i = 0; i < 100; i++) {
-
-        assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        allocations_turn(w.engine);
-        engine_reconcile(w.engine, 100, &w.next_ms);
-        assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        if (w.next_ms > w.now_ms && !routes_changed(w.platform.routes)) {
-            if (asked)
-                return;
-            asked = true;
+    if (w.next_ms > w.now_ms && !routes_changed(w.platform.routes)) {
+        asked = !asked;
+        if (asked)
             engine_touch(w.engine, row_of("e").uid ? row_of("e").uid : "");
-            continue;
-        }
-        asked = false;
-        assert_int_equal(routes_publish(w.platform.routes, &w.err), 0);
-        acknowledge();
-        w.now_ms += 50;
+        return !asked;
     }
-    fail_msg("it does not come to rest");
+    asked = false;
+    assert_int_equal(routes_publish(w.platform.routes, &w.err), 0);
+    acknowledge();
+    w.now_ms += 50;
+    return false;
 }
 
-static void later(int64_t ms)
+static void begin(int slots)
 {
-    w.now_ms += ms;
-    settle();
+    jobs_make();
+    deaf = false;
+    w.at_once = true;
+    w.is_at_rest = is_at_rest;
+    w.fleet = fleet_of_slots(w.arena, "local", slots, 0);
+    strcpy(folder, "/tmp/sagebrush-endpoint-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    w.platform.data_folder = folder;
+    assert_int_equal(routes_new(folder, &w.platform.routes, &w.err), 0);
+    jobs_start();
 }
 
-static const struct doc *call(const char *operation, const char *json)
+static void end(void)
 {
-    struct doc *input, *output;
-    char *text = arena_strdup(w.arena, json);
-
-    for (char *p = text; *p; p++)
-        *p = *p == '\'' ? '"' : *p;
-    if (json_parse(w.arena, str_of(text), &input, &w.err) < 0)
-        fail_msg("%s: %s", text, w.err.text);
-    if (engine_call(w.arena, w.engine, NULL, "us-east-1", "sagemaker", operation, input, &output, &w.err) < 0)
-        fail_msg("%s: %s", operation, w.err.text);
-    return output;
+    unlink(arena_printf(w.arena, "%s/route.json", folder));
+    unlink(arena_printf(w.arena, "%s/route.ack", folder));
+    rmdir(folder);
+    routes_free(w.platform.routes);
+    jobs_end(NULL);
 }
 
 static void configure(const char *name, int instances)
@@ -228,16 +120,15 @@ static int events(const char *what)
 static void a_dead_instance_is_replaced(void **state)
 {
     const char *first, *second;
-    struct doc *usage;
 
     serve(2, 1);
     assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
-    first = only_name();
+    first = only_agent();
     later(5000);
     sim_end(w.runtime, first, "Failed", "AlgorithmError: it is gone, exit code: 1", 1);
     settle();
     assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
-    second = only_name();
+    second = only_agent();
     assert_string_not_equal(first, second);
     assert_string_equal(second + strlen(second) - 2, "-1");
     assert_int_equal(routed(), 1);
@@ -246,25 +137,22 @@ static void a_dead_instance_is_replaced(void **state)
     assert_int_equal(events("replaced"), 1);
 
     /* Two intervals: the first is closed at its end. */
-    assert_int_equal(usage_scan(w.arena, w.engine, 0, INT64_MAX, &usage, &w.err), 0);
-    assert_int_equal(usage->count, 2);
+    assert_int_equal(usage()->count, 2);
     for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(doc_bool(usage->items[i], "open", false), doc_is(usage->items[i], "uid", second));
+        assert_int_equal(doc_bool(usage()->items[i], "open", false), doc_is(usage()->items[i], "uid", second));
     end();
 }
 
 static void a_lost_instance_is_another_one(void **state)
 {
     const char *first;
-    struct doc *usage;
 
     serve(2, 1);
-    first = only_name();
+    first = only_agent();
     sim_lose(w.runtime, first);
     later(20000);
-    assert_string_not_equal(first, only_name());
-    assert_int_equal(usage_scan(w.arena, w.engine, 0, INT64_MAX, &usage, &w.err), 0);
-    assert_int_equal(usage->count, 2);
+    assert_string_not_equal(first, only_agent());
+    assert_int_equal(usage()->count, 2);
     end();
 }
 
@@ -279,10 +167,10 @@ static void a_crash_loop_does_not_spin(void **state)
         int64_t since_ms = w.now_ms;
 
         later(1000);
-        sim_end(w.runtime, only_name(), "Failed", "AlgorithmError: again, exit code: 1", 1);
+        sim_end(w.runtime, only_agent(), "Failed", "AlgorithmError: again, exit code: 1", 1);
         settle();
         since_ms = w.now_ms;
-        for (names(&count); count == 0 || routed() == 0; names(&count)) {
+        for (agents(&count); count == 0 || routed() == 0; agents(&count)) {
             assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
             assert_int_equal(allocations_instances(w.platform.allocations), 1); /* its place is kept */
             w.now_ms = w.next_ms;
@@ -297,7 +185,7 @@ static void a_crash_loop_does_not_spin(void **state)
 
     /* One that lived long begins anew. */
     later(600000);
-    sim_end(w.runtime, only_name(), "Failed", "", 1);
+    sim_end(w.runtime, only_agent(), "Failed", "", 1);
     settle();
     assert_int_equal(routed(), 1);
     end();
@@ -309,17 +197,17 @@ static void during_an_update_too(void **state)
     int count;
 
     serve(4, 1);
-    first = only_name();
-    w.starts = false;
+    first = only_agent();
+    w.at_once = false;
     configure("d", 1);
     call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
     settle();
-    names(&count);
+    agents(&count);
     assert_int_equal(count, 2);
     sim_end(w.runtime, first, "Failed", "", 1);
     settle();
     assert_int_equal(routed(), 0);
-    w.starts = true;
+    w.at_once = true;
     later(20000);
     assert_string_equal(doc_text(describe(), "EndpointStatus"), "Updating");
     assert_string_equal(doc_text(describe(), "PendingDeploymentSummary.EndpointConfigName"), "d");
@@ -341,7 +229,7 @@ static void an_update_without_room_is_rolled_back(void **state)
     assert_non_null(strstr(doc_text(d, "FailureReason"), "InsufficientInstanceCapacity"));
     assert_non_null(strstr(doc_text(d, "FailureReason"), "its 1 new beside the 2 old"));
     assert_false(doc_has(d, "PendingDeploymentSummary"));
-    names(&count);
+    agents(&count);
     assert_int_equal(count, 2);
     end();
 }
@@ -381,7 +269,7 @@ static void an_update_waits_a_while_and_says_so(void **state)
     assert_string_equal(doc_text(d, "EndpointStatus"), "InService");
     assert_string_equal(doc_text(d, "EndpointConfigName"), "d");
     assert_false(doc_has(d, "FailureReason"));
-    assert_string_not_equal(only_name(), "");
+    assert_string_not_equal(only_agent(), "");
     end();
 }
 
@@ -394,13 +282,13 @@ static void what_was_published_is_drained_before_it_is_stopped(void **state)
     int count;
 
     serve(4, 1);
-    first = only_name();
-    w.deaf = true;
+    first = only_agent();
+    deaf = true;
     configure("d", 2);
     call("UpdateEndpoint", "{'EndpointName':'e','EndpointConfigName':'d'}");
     settle();
     assert_int_equal(routed(), 2);
-    all = names(&count);
+    all = agents(&count);
     assert_int_equal(count, 3);
     for (int i = 0; i < count; i++)
         if (strcmp(all[i], first) != 0)
@@ -410,13 +298,13 @@ static void what_was_published_is_drained_before_it_is_stopped(void **state)
     assert_string_equal(doc_text(describe(), "EndpointStatus"), "InService");
     assert_int_equal(routed(), 1);
     later(5000);
-    names(&count);
+    agents(&count);
     assert_int_equal(count, 3);
-    w.deaf = false;
+    deaf = false;
     acknowledge();
     for (int i = 0; i < 5; i++)
         later(2000);
-    only_name();
+    only_agent();
     end();
 }
 
@@ -426,7 +314,7 @@ static void a_failure_tells_its_cause_and_where_the_log_is(void **state)
     const char *reason;
 
     begin(2);
-    w.starts = false;
+    w.at_once = false;
     call("CreateModel", "{'ModelName':'m','ExecutionRoleArn':'" ROLE "','PrimaryContainer':{'Image':'xgboost'}}");
     configure("c", 1);
     call("CreateEndpoint", "{'EndpointName':'e','EndpointConfigName':'c'}");
@@ -434,8 +322,8 @@ static void a_failure_tells_its_cause_and_where_the_log_is(void **state)
     memset(words, 'x', 2000);
     memcpy(words, "The cause.", 10);
     /* Its container ran, as that of a training job does: serving, to the simulation, is to be healthy. */
-    sim_report(w.runtime, only_name(), "Training", "");
-    sim_end(w.runtime, only_name(), "Failed", words, 1);
+    sim_report(w.runtime, only_agent(), "Training", "");
+    sim_end(w.runtime, only_agent(), "Failed", words, 1);
     settle();
     assert_string_equal(doc_text(describe(), "EndpointStatus"), "Failed");
     reason = doc_text(describe(), "FailureReason");
@@ -451,7 +339,7 @@ static void a_failure_tells_its_cause_and_where_the_log_is(void **state)
     /* One whose container never ran has no log. */
     call("CreateEndpoint", "{'EndpointName':'e','EndpointConfigName':'c'}");
     settle();
-    sim_end(w.runtime, only_name(), "Failed", "There is no such archive", 1);
+    sim_end(w.runtime, only_agent(), "Failed", "There is no such archive", 1);
     settle();
     assert_string_equal(doc_text(describe(), "FailureReason"), "There is no such archive.");
     end();

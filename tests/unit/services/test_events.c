@@ -1,4 +1,6 @@
 /* EventBridge on a memory store: rules, targets, what they get, once and in order, over a death. */
+#include "services/events/events.h"
+
 #include "world.h"
 
 #define GROUP "arn:aws:logs:eu-west-1:" ACCOUNT ":log-group:/aws/events/g"

@@ -1,188 +1,76 @@
 /* Experiments on the simulated runtime and a clock turned by hand: who is interrupted, when, and what is told of it. */
-#include <string.h>
-
-#include "base/rand.h"
-#include "doc/json.h"
-#include "engine/engine.h"
-#include "run/runtime.h"
 #include "services/events/events.h"
 #include "services/fis/fis.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
-#include "services/platform.h"
-#include "services/sagemaker/allocation.h"
-#include "services/sagemaker/kinds.h"
-#include "store/store.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "job_world.h"
 
-#define ROLE   "arn:aws:iam::111122223333:role/r"
 #define ACCESS "arn:aws:iam::aws:policy/service-role/AWSFaultInjectionSimulatorEC2Access"
 
 enum { MINUTE_MS = 60000 };
 
-static struct {
-    struct clock clock;
-    int64_t now_ms, next_ms;
-    struct rand rand;
-    struct store *store;
-    struct runtime *runtime;
-    struct platform platform;
-    struct fleet fleet;
-    struct engine *engine;
-    struct arena *arena;
-    struct err err;
-    int stops;
-} w;
-
-static int64_t now(struct clock *c)
+/* Calls and what follows from them at once. */
+static const struct doc *done(const char *service, const char *operation, struct doc *input)
 {
-    return w.now_ms;
-}
+    const struct doc *output = must(service, operation, input);
 
-static bool never(void *context, const char *name, const struct doc *order)
-{
-    return false;
-}
-
-static bool count_stop(void *context, const char *name)
-{
-    w.stops++;
-    return false;
-}
-
-static void start_engine(void)
-{
-    static const struct service_ops *const services[] = { &sagemaker_ops, &sts_ops, &fis_ops, &iam_ops, &events_ops,
-                                                          &logs_ops, NULL };
-    const struct kind *kinds[] = { &training_job, fis_kinds[0], NULL };
-
-    w.fleet = fleet_of_slots(w.arena, "local", 4, 0);
-    w.platform.fleet = &w.fleet;
-    w.platform.machine = (struct machine){ 4, (int64_t)8 << 30, 0 };
-    w.platform.allocations = allocations_new(&w.fleet, &w.clock);
-    w.platform.events_delivered = false;
-    assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
-                                                         .runtime = w.runtime, .services = services, .kinds = kinds,
-                                                         .default_region = "us-east-1", .account = "111122223333",
-                                                         .changed = events_of_change, .context = &w.platform },
-                                &w.engine, &w.err), 0);
-    assert_int_equal(allocations_restore(w.engine, &w.err), 0);
-}
-
-static void stop_engine(void)
-{
-    engine_free(w.engine);
-    allocations_free(w.platform.allocations);
-}
-
-static void make_role(void);
-
-static int begin(void **state)
-{
-    memset(&w, 0, sizeof w);
-    w.clock = (struct clock){ now, now };
-    w.now_ms = 1700000000000;
-    w.rand = rand_seeded(1);
-    w.store = store_new_memory();
-    w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = never, .stops_at_once = count_stop });
-    w.arena = arena_new();
-    w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .api_socket = "/a",
-                                    .admin_socket = "/b", .rand = &w.rand };
-    start_engine();
-    make_role();
-    return 0;
-}
-
-static int end(void **state)
-{
-    stop_engine();
-    runtime_free(w.runtime);
-    store_free(w.store);
-    arena_free(w.arena);
-    return 0;
-}
-
-static void settle(void)
-{
-    for (int i = 0; i < 30; i++) {
-        assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        assert_int_equal(events_deliver(w.engine, &w.err), 0);
-        allocations_turn(w.engine);
-        engine_reconcile(w.engine, 100, &w.next_ms);
-        assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        if (w.next_ms > w.now_ms && w.platform.events_delivered && allocations_due_ms(w.engine) > w.now_ms)
-            return;
-    }
-    fail_msg("it does not come to rest");
-}
-
-static void later(int64_t ms)
-{
-    for (int64_t until_ms = w.now_ms + ms; w.now_ms < until_ms;) {
-        w.now_ms = w.next_ms < until_ms && w.next_ms > w.now_ms ? w.next_ms : until_ms;
-        settle();
-    }
-}
-
-static struct doc *json(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static struct doc *json(const char *format, ...)
-{
-    struct doc *d;
-    va_list ap;
-    char *text;
-
-    va_start(ap, format);
-    text = arena_vprintf(w.arena, format, ap);
-    va_end(ap);
-    for (char *p = text; *p; p++)
-        *p = *p == '\'' ? '"' : *p;
-    if (json_parse(w.arena, str_of(text), &d, &w.err) < 0)
-        fail_msg("%s: %s", text, w.err.text);
-    return d;
-}
-
-static const struct doc *must(const char *service, const char *operation, struct doc *input)
-{
-    struct doc *output;
-
-    if (engine_call(w.arena, w.engine, NULL, "us-east-1", service, operation, input, &output, &w.err) < 0)
-        fail_msg("%s: %s: %s", operation, w.err.code, w.err.text);
     settle();
     return output;
 }
 
-static void refused(const char *operation, struct doc *input, const char *words)
+/* In these words, among others. */
+static void wrong(const char *operation, struct doc *input, const char *words)
 {
-    struct doc *output;
-
-    if (engine_call(w.arena, w.engine, NULL, "us-east-1", "fis", operation, input, &output, &w.err) == 0)
+    if (try("fis", operation, input))
         fail_msg("%s is done: %s", operation, words);
     if (!strstr(w.err.text, words))
         fail_msg("%s: %s", w.err.text, words);
 }
 
+/* As 'later', with a look whenever one is due. */
+static void go_by(int64_t ms)
+{
+    for (int64_t until_ms = w.now_ms + ms; w.now_ms < until_ms;)
+        later((w.next_ms < until_ms && w.next_ms > w.now_ms ? w.next_ms : until_ms) - w.now_ms);
+}
+
 /* The role that templates name. */
 static void make_role(void)
 {
-    struct doc *role = json("{'RoleName':'r'}");
+    struct doc *role = json("{'RoleName':'train-it-well'}");
 
     doc_set_string(w.arena, role, "AssumeRolePolicyDocument",
                    "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":"
                    "[\"fis.amazonaws.com\",\"sagemaker.amazonaws.com\"]},\"Action\":\"sts:AssumeRole\"}]}");
-    must("iam", "CreateRole", role);
-    must("iam", "AttachRolePolicy", json("{'RoleName':'r','PolicyArn':'" ACCESS "'}"));
+    done("iam", "CreateRole", role);
+    done("iam", "AttachRolePolicy", json("{'RoleName':'train-it-well','PolicyArn':'" ACCESS "'}"));
+}
+
+static int begin(void **state)
+{
+    static const struct service_ops *const services[] = { &sagemaker_ops, &sts_ops, &fis_ops, &iam_ops, &events_ops,
+                                                          &logs_ops, NULL };
+    static const struct kind *kinds[3] = { &training_job };
+
+    kinds[1] = fis_kinds[0];
+    jobs_make();
+    w.goes_on = true;
+    w.fleet = fleet_of_slots(w.arena, "local", 4, 0);
+    w.platform.machine.cores = 4;
+    w.parts.services = services;
+    w.parts.kinds = kinds;
+    w.parts.changed = events_of_change;
+    jobs_start();
+    make_role();
+    return 0;
 }
 
 /* --- Jobs --- */
 
 static void train(const char *name, bool spot, const char *team)
 {
-    must("sagemaker", "CreateTrainingJob", json(
+    done("sagemaker", "CreateTrainingJob", json(
         "{'TrainingJobName':'%s','RoleArn':'" ROLE "','AlgorithmSpecification':{'TrainingImage':'x','TrainingInputMode':"
         "'File'},'OutputDataConfig':{'S3OutputPath':'s3://b/o'},'ResourceConfig':{'InstanceType':'ml.m5.large',"
         "'InstanceCount':1,'VolumeSizeInGB':1},'Tags':[{'Key':'team','Value':'%s'}],'StoppingCondition':{"
@@ -190,24 +78,13 @@ static void train(const char *name, bool spot, const char *team)
         spot ? ",'MaxWaitTimeInSeconds':36000},'EnableManagedSpotTraining':true}" : "}}"));
 }
 
-static const char *const *agents(int *ret_count)
-{
-    const char *const *names;
-
-    assert_int_equal(runtime_list(w.runtime, w.arena, &names, ret_count, &w.err), 0);
-    return names;
-}
-
 static const char *agent_of(const char *job)
 {
-    int count;
-    const char *const *names = agents(&count);
+    const char *agent = agent_with("job_name", job);
 
-    for (int i = 0; i < count; i++)
-        if (doc_is(sim_order(w.runtime, names[i]), "job_name", job))
-            return names[i];
-    fail_msg("%s has no agent", job);
-    return "";
+    if (!agent)
+        fail_msg("%s has no agent", job);
+    return agent;
 }
 
 /* The jobs train. */
@@ -226,7 +103,7 @@ static void all_report(void)
 
 static const char *secondary(const char *job)
 {
-    return doc_text(must("sagemaker", "DescribeTrainingJob", json("{'TrainingJobName':'%s'}", job)), "SecondaryStatus");
+    return doc_text(done("sagemaker", "DescribeTrainingJob", json("{'TrainingJobName':'%s'}", job)), "SecondaryStatus");
 }
 
 static void end_as_told(const char *job)
@@ -244,20 +121,20 @@ static const char *template(const char *targets, const char *actions, const char
 {
     static int token;
 
-    return doc_text(must("fis", "CreateExperimentTemplate", json(
+    return doc_text(done("fis", "CreateExperimentTemplate", json(
         "{'clientToken':'%d','description':'d','roleArn':'" ROLE "','stopConditions':[{'source':'none'}],'targets':%s,"
         "'actions':%s%s}", token++, targets, actions, more)), "experimentTemplate.id");
 }
 
 static const char *start(const char *template_id, const char *more)
 {
-    return doc_text(must("fis", "StartExperiment", json("{'clientToken':'%s','experimentTemplateId':'%s'%s}",
+    return doc_text(done("fis", "StartExperiment", json("{'clientToken':'%s','experimentTemplateId':'%s'%s}",
                                                         template_id, template_id, more)), "experiment.id");
 }
 
 static const struct doc *look(const char *id, const char *path)
 {
-    return doc_at(must("fis", "GetExperiment", json("{'id':'%s'}", id)), path);
+    return doc_at(done("fis", "GetExperiment", json("{'id':'%s'}", id)), path);
 }
 
 static void is_at(const char *id, const char *state)
@@ -278,12 +155,13 @@ static void action_is_at(const char *id, const char *action, const char *state)
 /* The types of EC2's events so far, and the states of the experiment's, one a line. */
 static const char *heard(void)
 {
-    struct doc *output, *event;
+    const struct doc *output;
+    struct doc *event;
     char *all = "";
 
     settle();
-    if (engine_call(w.arena, w.engine, NULL, "us-east-1", "logs", "GetLogEvents",
-                    json("{'logGroupName':'g','logStreamName':'all/t','startFromHead':true}"), &output, &w.err) < 0)
+    output = try("logs", "GetLogEvents", json("{'logGroupName':'g','logStreamName':'all/t','startFromHead':true}"));
+    if (!output)
         return "";
     for (size_t i = 0; i < doc_count(output, "events"); i++) {
         assert_int_equal(json_parse(w.arena, str_of(doc_text(doc_get(output, "events")->items[i], "message")), &event,
@@ -300,8 +178,8 @@ static void listen_to_all(void)
     struct doc *rule = json("{'Name':'all'}");
 
     doc_set_string(w.arena, rule, "EventPattern", "{\"source\":[\"aws.ec2\",\"aws.fis\"]}");
-    must("events", "PutRule", rule);
-    must("events", "PutTargets",
+    done("events", "PutRule", rule);
+    done("events", "PutTargets",
          json("{'Rule':'all','Targets':[{'Id':'t','Arn':'arn:aws:logs:us-east-1:111122223333:log-group:g'}]}"));
 }
 
@@ -318,23 +196,23 @@ static void test_a_job_is_interrupted_in_time(void **state)
     id = start(template(REDS, "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT5M'}}}", ""), "");
     is_at(id, "running");
     assert_string_equal(heard(), "initiating\nrunning\nEC2 Instance Rebalance Recommendation\n");
-    later(2 * MINUTE_MS);
-    stop_engine();
-    start_engine();
-    later(MINUTE_MS - 1000);
+    go_by(2 * MINUTE_MS);
+    jobs_stop();
+    jobs_start();
+    go_by(MINUTE_MS - 1000);
     assert_int_equal(w.stops, 0);
-    later(1000);
+    go_by(1000);
     assert_true(w.stops > 0);
     assert_string_equal(heard(), "initiating\nrunning\nEC2 Instance Rebalance Recommendation\n"
                                  "EC2 Spot Instance Interruption Warning\n");
     is_at(id, "running"); /* it was told; nothing has ended yet */
     end_as_told("red-job");
-    later(1000);
+    go_by(1000);
     is_at(id, "completed");
     action_is_at(id, "a", "completed");
     assert_string_equal(secondary("blue-job"), "Training");
     assert_string_equal(secondary("paid-job"), "Training");
-    assert_true(doc_count(must("sagemaker", "DescribeTrainingJob", json("{'TrainingJobName':'red-job'}")),
+    assert_true(doc_count(done("sagemaker", "DescribeTrainingJob", json("{'TrainingJobName':'red-job'}")),
                           "SecondaryStatusTransitions") > 3);
     assert_string_equal(heard(), "initiating\nrunning\nEC2 Instance Rebalance Recommendation\n"
                                  "EC2 Spot Instance Interruption Warning\ncompleted\n");
@@ -347,7 +225,7 @@ static void test_the_role_is_asked(void **state)
 
     train("red-job", true, "red");
     all_report();
-    must("iam", "DetachRolePolicy", json("{'RoleName':'r','PolicyArn':'" ACCESS "'}"));
+    done("iam", "DetachRolePolicy", json("{'RoleName':'train-it-well','PolicyArn':'" ACCESS "'}"));
     id = start(template(REDS, "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT2M'}}}", ""), "");
     is_at(id, "failed");
     action_is_at(id, "a", "failed");
@@ -368,16 +246,16 @@ static void test_order_and_stop(void **state)
                               "'startAfter':['then'],'parameters':{'duration':'PT1H'}}}", ""), "");
     action_is_at(id, "first", "running");
     action_is_at(id, "then", "pending");
-    later(MINUTE_MS);
+    go_by(MINUTE_MS);
     action_is_at(id, "first", "completed");
     action_is_at(id, "then", "running");
-    must("fis", "StopExperiment", json("{'id':'%s'}", id));
+    done("fis", "StopExperiment", json("{'id':'%s'}", id));
     is_at(id, "stopped");
     action_is_at(id, "then", "stopped");
     action_is_at(id, "last", "cancelled");
-    later(30 * MINUTE_MS);
+    go_by(30 * MINUTE_MS);
     assert_int_equal(w.stops, 0); /* the notice that had not come does not come */
-    refused("StopExperiment", json("{'id':'%s'}", id), "there is nothing to stop");
+    wrong("StopExperiment", json("{'id':'%s'}", id), "there is nothing to stop");
 }
 
 static void test_a_job_that_has_ended_by_itself(void **state)
@@ -390,7 +268,7 @@ static void test_a_job_that_has_ended_by_itself(void **state)
     agent = agent_of("red-job");
     sim_end(w.runtime, agent, "Completed", "", 0);
     engine_touch(w.engine, doc_text(sim_order(w.runtime, agent), "uid"));
-    later(15000);
+    go_by(15000);
     is_at(id, "completed");
     assert_int_equal(w.stops, 0);
 }
@@ -425,9 +303,9 @@ static void test_how_many(void **state)
                ",'experimentOptions':{'actionsMode':'skip-all'}");
     is_at(id, "completed");
     action_is_at(id, "a", "skipped");
-    o = must("fis", "ListExperimentResolvedTargets", json("{'experimentId':'%s','targetName':'reds'}", id));
+    o = done("fis", "ListExperimentResolvedTargets", json("{'experimentId':'%s','targetName':'reds'}", id));
     assert_int_equal(doc_count(o, "resolvedTargets"), 3);
-    o = must("fis", "ListExperimentResolvedTargets", json("{'experimentId':'%s'}", id));
+    o = done("fis", "ListExperimentResolvedTargets", json("{'experimentId':'%s'}", id));
     assert_int_equal(doc_count(o, "resolvedTargets"), 4);
     assert_int_equal(w.stops, 0);
 }
@@ -436,20 +314,20 @@ static void test_templates(void **state)
 {
     const char *id = template(REDS, "{'a':{" INTERRUPT ",'parameters':{'durationBeforeInterruption':'PT2M'}}}",
                               ",'tags':{'k':'v'}"), *arn;
-    const struct doc *o = must("fis", "GetExperimentTemplate", json("{'id':'%s'}", id));
+    const struct doc *o = done("fis", "GetExperimentTemplate", json("{'id':'%s'}", id));
 
     arn = doc_text(o, "experimentTemplate.arn");
     assert_string_equal(doc_text(o, "experimentTemplate.experimentOptions.emptyTargetResolutionMode"), "fail");
-    must("fis", "UpdateExperimentTemplate", json("{'id':'%s','description':'other'}", id));
-    o = must("fis", "ListExperimentTemplates", json("{}"));
+    done("fis", "UpdateExperimentTemplate", json("{'id':'%s','description':'other'}", id));
+    o = done("fis", "ListExperimentTemplates", json("{}"));
     assert_string_equal(doc_text(o, "experimentTemplates[0].description"), "other");
-    must("fis", "TagResource", json("{'resourceArn':'%s','tags':{'l':'w'}}", arn));
-    must("fis", "UntagResource", json("{'resourceArn':'%s','tagKeys':['k']}", arn));
-    o = must("fis", "ListTagsForResource", json("{'resourceArn':'%s'}", arn));
+    done("fis", "TagResource", json("{'resourceArn':'%s','tags':{'l':'w'}}", arn));
+    done("fis", "UntagResource", json("{'resourceArn':'%s','tagKeys':['k']}", arn));
+    o = done("fis", "ListTagsForResource", json("{'resourceArn':'%s'}", arn));
     assert_string_equal(json_text(w.arena, doc_get(o, "tags")), "{\"l\":\"w\"}");
-    must("fis", "DeleteExperimentTemplate", json("{'id':'%s'}", id));
-    refused("GetExperimentTemplate", json("{'id':'%s'}", id), "does not exist");
-    refused("StartExperiment", json("{'clientToken':'x','experimentTemplateId':'%s'}", id), "does not exist");
+    done("fis", "DeleteExperimentTemplate", json("{'id':'%s'}", id));
+    wrong("GetExperimentTemplate", json("{'id':'%s'}", id), "does not exist");
+    wrong("StartExperiment", json("{'clientToken':'x','experimentTemplateId':'%s'}", id), "does not exist");
 }
 
 static void test_templates_that_are_wrong(void **state)
@@ -480,11 +358,11 @@ static void test_templates_that_are_wrong(void **state)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        refused("CreateExperimentTemplate",
+        wrong("CreateExperimentTemplate",
                 json("{'clientToken':'w%zu','description':'d','roleArn':'" ROLE "','stopConditions':[{'source':'none'}],"
                      "'targets':%s,'actions':%s%s}", i, cases[i].targets, cases[i].actions, cases[i].more),
                 cases[i].words);
-    refused("CreateExperimentTemplate",
+    wrong("CreateExperimentTemplate",
             json("{'clientToken':'alarm','description':'d','roleArn':'" ROLE "','stopConditions':[{'source':"
                  "'aws:cloudwatch:alarm','value':'arn:aws:cloudwatch:us-east-1:111122223333:alarm:a'}],'actions':{'a':{"
                  "'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}}"),
@@ -494,14 +372,14 @@ static void test_templates_that_are_wrong(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_a_job_is_interrupted_in_time, begin, end),
-        cmocka_unit_test_setup_teardown(test_the_role_is_asked, begin, end),
-        cmocka_unit_test_setup_teardown(test_order_and_stop, begin, end),
-        cmocka_unit_test_setup_teardown(test_a_job_that_has_ended_by_itself, begin, end),
-        cmocka_unit_test_setup_teardown(test_nobody_fits, begin, end),
-        cmocka_unit_test_setup_teardown(test_how_many, begin, end),
-        cmocka_unit_test_setup_teardown(test_templates, begin, end),
-        cmocka_unit_test_setup_teardown(test_templates_that_are_wrong, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_job_is_interrupted_in_time, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(test_the_role_is_asked, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(test_order_and_stop, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(test_a_job_that_has_ended_by_itself, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(test_nobody_fits, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(test_how_many, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(test_templates, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(test_templates_that_are_wrong, begin, jobs_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

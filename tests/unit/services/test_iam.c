@@ -1,5 +1,7 @@
 /* IAM and STS on a memory store, and the identities that come out of them. */
 #include "sign/token.h"
+#include "services/iam/identity.h"
+
 #include "world.h"
 
 #define TRUST(principal)                                                                                               \

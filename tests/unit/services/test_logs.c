@@ -1,4 +1,6 @@
 /* Logs on a memory store: put, read forwards and backwards, filtered, appended by agents, expired. */
+#include "services/logs/logs.h"
+
 #include "world.h"
 
 #define DAY INT64_C(86400000)

@@ -1,25 +1,8 @@
 /* A training job on a fleet whose nodes fail: who goes where, who is taken out and comes back, and what a restart
  * remembers. */
-#include <string.h>
-
-#include "base/rand.h"
-#include "base/str.h"
-#include "doc/json.h"
-#include "engine/engine.h"
-#include "run/runtime.h"
-#include "services/platform.h"
-#include "services/sagemaker/allocation.h"
-#include "services/sagemaker/kinds.h"
 #include "services/sagemaker/node_health.h"
-#include "store/store.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#define ROLE "arn:aws:iam::111122223333:role/train-it-well"
+#include "job_world.h"
 
 enum { MINUTE_MS = 60000, LOOK_MS = 16000 /* nobody pokes here */ };
 
@@ -27,100 +10,14 @@ enum { MINUTE_MS = 60000, LOOK_MS = 16000 /* nobody pokes here */ };
 static const char fleet_text[] = "[[pools]]\nname = \"all\"\n[[nodes]]\nname = \"n\"\ncount = 4\ncores = 2\n"
                                  "memory = \"8GiB\"\ndisk = \"100GB\"\n[failures]\nlemon_after = 2\n";
 
-static struct {
-    struct clock clock;
-    int64_t now_ms, next_ms;
-    struct rand rand;
-    struct store *store;
-    struct runtime *runtime;
-    struct platform platform;
-    struct fleet fleet;
-    struct engine *engine;
-    struct arena *arena;
-    struct err err;
-} w;
-
-static int64_t now(struct clock *c)
-{
-    return w.now_ms;
-}
-
-static bool never(void *context, const char *name, const struct doc *order)
-{
-    return false;
-}
-
-static int assume_role(struct call *c, struct err *err)
-{
-    return 0;
-}
-
-static void start(void)
-{
-    static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
-    static const struct service_ops sts = { "sts", sts_ops };
-    static const struct service_ops *const services[] = { &sagemaker_ops, &sts, NULL };
-
-    w.platform.allocations = allocations_new(&w.fleet, &w.clock);
-    assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
-                                                         .runtime = w.runtime, .services = services,
-                                                         .kinds = sagemaker_kinds, .default_region = "us-east-1",
-                                                         .account = "111122223333", .context = &w.platform },
-                                &w.engine, &w.err), 0);
-    assert_int_equal(node_health_recall(w.engine, &w.err), 0);
-    assert_int_equal(allocations_restore(w.engine, &w.err), 0);
-}
-
-static void stop(void)
-{
-    engine_free(w.engine);
-    allocations_free(w.platform.allocations);
-}
-
 static int begin(void **state)
 {
-    memset(&w, 0, sizeof w);
-    w.clock = (struct clock){ now, now };
-    w.now_ms = 1700000000000;
-    w.rand = rand_seeded(1);
-    w.store = store_new_memory();
-    w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = never });
-    w.arena = arena_new();
+    jobs_make();
+    w.platform.machine = (struct machine){ 8, (int64_t)32 << 30, 0 };
     if (fleet_read(w.arena, "fleet.toml", str_of(fleet_text), &w.fleet, &w.err) < 0)
         fail_msg("%s", w.err.text);
-    w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .api_socket = "/a",
-                                    .admin_socket = "/b", .rand = &w.rand, .fleet = &w.fleet,
-                                    .machine = { 8, (int64_t)32 << 30, 0 } };
-    start();
+    jobs_start();
     return 0;
-}
-
-static int end(void **state)
-{
-    stop();
-    runtime_free(w.runtime);
-    store_free(w.store);
-    arena_free(w.arena);
-    return 0;
-}
-
-static void settle(void)
-{
-    for (int i = 0; i < 30; i++) {
-        assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        allocations_turn(w.engine);
-        engine_reconcile(w.engine, 100, &w.next_ms);
-        assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        if (w.next_ms > w.now_ms && allocations_due_ms(w.engine) > w.now_ms)
-            return;
-    }
-    fail_msg("it does not come to rest");
-}
-
-static void later(int64_t ms)
-{
-    w.now_ms += ms;
-    settle();
 }
 
 /* Once to see that one has failed and to end the others, and once to see that they have ended. */
@@ -128,19 +25,6 @@ static void look_twice(void)
 {
     later(LOOK_MS);
     later(LOOK_MS);
-}
-
-static const struct doc *call(const char *operation, const char *json)
-{
-    struct doc *input, *output = NULL;
-    char *text = arena_strdup(w.arena, json);
-
-    for (char *p = text; *p; p++)
-        *p = *p == '\'' ? '"' : *p;
-    if (json_parse(w.arena, str_of(text), &input, &w.err) < 0 ||
-        engine_call(w.arena, w.engine, NULL, "us-east-1", "sagemaker", operation, input, &output, &w.err) < 0)
-        fail_msg("%s: %s", text, w.err.text);
-    return output;
 }
 
 static void create(const char *name, int count)
@@ -164,15 +48,11 @@ static const struct doc *describe(const char *name)
 /* Of an instance that is there. */
 static const char *agent_of(const char *host)
 {
-    const char *const *list;
-    int count;
+    const char *agent = agent_with("host_name", host);
 
-    assert_int_equal(runtime_list(w.runtime, w.arena, &list, &count, &w.err), 0);
-    for (int i = 0; i < count; i++)
-        if (doc_is(sim_order(w.runtime, list[i]), "host_name", host))
-            return list[i];
-    fail_msg("%s is not there", host);
-    return NULL;
+    if (!agent)
+        fail_msg("%s is not there", host);
+    return agent;
 }
 
 static const char *node_of(const char *host)
@@ -243,8 +123,8 @@ static void a_node_that_fails_a_check_is_replaced_and_stays_out(void **state)
     later(60 * MINUTE_MS);
     look_for_those_to_come_back();
     assert_true(is_out(bad));
-    stop();
-    start();
+    jobs_stop();
+    jobs_start();
     settle();
     assert_true(is_out(bad));
     assert_int_equal(node_health_return(w.arena, w.engine, bad, &w.err), 0);
@@ -324,8 +204,8 @@ static void who_fails_often_is_used_last_and_no_restart_forgets_it(void **state)
     assert_false(is_out(bad));
     assert_true(doc_bool(node(bad), "lemon", false));
     assert_int_equal(doc_count(node(bad), "failures"), 2);
-    stop();
-    start();
+    jobs_stop();
+    jobs_start();
     settle();
     assert_true(doc_bool(node(bad), "lemon", false));
     create("three", 3);
@@ -363,11 +243,11 @@ static void by_hand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_node_that_fails_a_check_is_replaced_and_stays_out, begin, end),
-        cmocka_unit_test_setup_teardown(a_node_that_was_only_seen_to_fail_comes_back, begin, end),
-        cmocka_unit_test_setup_teardown(who_fails_often_is_used_last_and_no_restart_forgets_it, begin, end),
-        cmocka_unit_test_setup_teardown(not_all_are_taken_out, begin, end),
-        cmocka_unit_test_setup_teardown(by_hand, begin, end),
+        cmocka_unit_test_setup_teardown(a_node_that_fails_a_check_is_replaced_and_stays_out, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_node_that_was_only_seen_to_fail_comes_back, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(who_fails_often_is_used_last_and_no_restart_forgets_it, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(not_all_are_taken_out, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(by_hand, begin, jobs_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,157 +1,27 @@
 /* Warm pools on the simulated runtime: who has one, who gets it, what it holds and what it costs. */
-#include <string.h>
-
-#include "base/rand.h"
-#include "doc/json.h"
-#include "engine/engine.h"
-#include "run/runtime.h"
-#include "services/platform.h"
-#include "services/sagemaker/allocation.h"
-#include "services/sagemaker/kinds.h"
-#include "store/store.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-static struct {
-    struct clock clock;
-    int64_t now_ms, next_ms;
-    struct rand rand;
-    struct store *store;
-    struct runtime *runtime;
-    struct platform platform;
-    struct fleet fleet;
-    struct engine *engine;
-    struct arena *arena;
-    struct err err;
-} w;
-
-static int64_t now(struct clock *c)
-{
-    return w.now_ms;
-}
-
-static bool never(void *context, const char *name, const struct doc *order)
-{
-    return false;
-}
-
-static bool not_yet(void *context, const char *name)
-{
-    return false;
-}
-
-static int assume_role(struct call *c, struct err *err)
-{
-    return 0;
-}
-
-static void start_engine(void)
-{
-    static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
-    static const struct service_ops sts = { "sts", sts_ops };
-    static const struct service_ops *const services[] = { &sagemaker_ops, &sts, NULL };
-
-    w.fleet = fleet_of_slots(w.arena, "local", 2, 0);
-    w.platform.fleet = &w.fleet;
-    w.platform.machine = (struct machine){ 2, (int64_t)8 << 30, 0 };
-    w.platform.allocations = allocations_new(&w.fleet, &w.clock);
-    assert_int_equal(engine_new(&(struct engine_world){ .store = w.store, .clock = &w.clock, .rand = &w.rand,
-                                                         .runtime = w.runtime, .services = services,
-                                                         .kinds = sagemaker_kinds, .default_region = "us-east-1",
-                                                         .account = "111122223333", .context = &w.platform },
-                                &w.engine, &w.err), 0);
-    assert_int_equal(allocations_restore(w.engine, &w.err), 0);
-}
-
-static void stop_engine(void)
-{
-    engine_free(w.engine);
-    allocations_free(w.platform.allocations);
-}
+#include "job_world.h"
 
 static int begin(void **state)
 {
-    memset(&w, 0, sizeof w);
-    w.clock = (struct clock){ now, now };
-    w.now_ms = 1700000000000;
-    w.rand = rand_seeded(1);
-    w.store = store_new_memory();
-    w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = never, .stops_at_once = not_yet });
-    w.arena = arena_new();
-    w.platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .api_socket = "/a",
-                                    .admin_socket = "/b", .rand = &w.rand };
-    start_engine();
+    jobs_make();
+    w.goes_on = true;
+    w.fleet = fleet_of_slots(w.arena, "local", 2, 0);
+    jobs_start();
     return 0;
-}
-
-static int end(void **state)
-{
-    stop_engine();
-    runtime_free(w.runtime);
-    store_free(w.store);
-    arena_free(w.arena);
-    return 0;
-}
-
-static void settle(void)
-{
-    for (int i = 0; i < 20; i++) {
-        assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        allocations_turn(w.engine);
-        engine_reconcile(w.engine, 100, &w.next_ms);
-        assert_int_equal(engine_commit(w.engine, &w.err), 0);
-        if (w.next_ms > w.now_ms && allocations_due_ms(w.engine) > w.now_ms)
-            return;
-    }
-    fail_msg("it does not come to rest");
-}
-
-static void later(int64_t ms)
-{
-    w.now_ms += ms;
-    settle();
 }
 
 /* Killed, and started again on what was committed. */
 static void restart(void)
 {
-    stop_engine();
+    jobs_stop();
     store_memory_crash(w.store);
-    start_engine();
+    jobs_start();
     settle();
-}
-
-static int try(const char *operation, const char *json, const struct doc **ret)
-{
-    struct doc *input, *output = NULL;
-    char *text = arena_strdup(w.arena, json);
-    int r;
-
-    for (char *p = text; *p; p++)
-        *p = *p == '\'' ? '"' : *p;
-    if (json_parse(w.arena, str_of(text), &input, &w.err) < 0)
-        fail_msg("%s: %s", text, w.err.text);
-    r = engine_call(w.arena, w.engine, NULL, "us-east-1", "sagemaker", operation, input, &output, &w.err);
-    *ret = output;
-    return r;
-}
-
-static const struct doc *call(const char *operation, const char *json)
-{
-    const struct doc *output;
-
-    if (try(operation, json, &output) < 0)
-        fail_msg("%s: %s", operation, w.err.text);
-    return output;
 }
 
 static const char *input(const char *name, const char *resources, const char *more)
 {
-    return arena_printf(w.arena, "{'TrainingJobName':'%s','RoleArn':'arn:aws:iam::111122223333:role/train-it-well',"
+    return arena_printf(w.arena, "{'TrainingJobName':'%s','RoleArn':'" ROLE "',"
                         "'AlgorithmSpecification':{'TrainingImage':'sagemaker-xgboost:1.7-1',"
                         "'TrainingInputMode':'File'},'OutputDataConfig':{'S3OutputPath':'s3://b/out'},"
                         "'StoppingCondition':{'MaxRuntimeInSeconds':60},"
@@ -185,10 +55,9 @@ static void assert_pool(const char *name, const char *status, int64_t retained_s
 /* The agent of that job, started or only standing by; "" when it has none. */
 static const char *find_agent(const char *job, bool started)
 {
-    const char *const *list;
     int count;
+    const char *const *list = agents(&count);
 
-    assert_int_equal(runtime_list(w.runtime, w.arena, &list, &count, &w.err), 0);
     for (int i = 0; i < count; i++)
         if (doc_is(sim_order(w.runtime, list[i]), "job_name", job) && (sim_count(w.runtime, list[i]) > 0) == started)
             return list[i];
@@ -220,9 +89,9 @@ static void run(const char *job, const char *outcome, const char *why)
 
 static const struct doc *warm_usage(size_t count)
 {
-    struct doc *all, *warm = doc_list(w.arena);
+    const struct doc *all = usage();
+    struct doc *warm = doc_list(w.arena);
 
-    assert_int_equal(usage_scan(w.arena, w.engine, 0, INT64_MAX, &all, &w.err), 0);
     for (uint32_t i = 0; i < all->count; i++)
         if (doc_is(all->items[i], "work", "warm pool"))
             doc_append(w.arena, warm, all->items[i]);
@@ -328,7 +197,8 @@ static void a_job_that_was_stopped_before_its_start_keeps_nothing(void **state)
 
 static const char *period(const char *name, int seconds)
 {
-    return arena_printf(w.arena, "{'TrainingJobName':'%s','ResourceConfig':{'KeepAlivePeriodInSeconds':%d}}", name, seconds);
+    return arena_printf(w.arena, "{'TrainingJobName':'%s','ResourceConfig':{'KeepAlivePeriodInSeconds':%d}}", name,
+                        seconds);
 }
 
 static size_t available(void)
@@ -338,14 +208,12 @@ static size_t available(void)
 
 static void the_period_can_be_changed(void **state)
 {
-    const struct doc *none;
-
     create("a", KEPT, "");
-    assert_int_not_equal(try("UpdateTrainingJob", period("a", 0), &none), 0);
+    declined("UpdateTrainingJob", period("a", 0));
     assert_non_null(strstr(w.err.text, "its warm pool is InUse"));
     run("a", "Completed", "");
-    assert_int_not_equal(try("UpdateTrainingJob", "{'TrainingJobName':'a'}", &none), 0);
-    assert_int_not_equal(try("UpdateTrainingJob", "{'TrainingJobName':'a','ProfilerConfig':{}}", &none), 0);
+    declined("UpdateTrainingJob", "{'TrainingJobName':'a'}");
+    declined("UpdateTrainingJob", "{'TrainingJobName':'a','ProfilerConfig':{}}");
     call("UpdateTrainingJob", period("a", 3600));
     later(3000000);
     assert_pool("a", "Available", 3000, "");
@@ -356,18 +224,16 @@ static void the_period_can_be_changed(void **state)
     later(500);
     assert_pool("a", "Terminated", 3000, "");
     assert_int_equal(available(), 0);
-    assert_int_not_equal(try("UpdateTrainingJob", period("a", 9), &none), 0);
+    declined("UpdateTrainingJob", period("a", 9));
     create("b", "", "");
     assert_false(doc_has(describe("b"), "WarmPoolStatus"));
 }
 
 static void its_job_is_deleted_after_it(void **state)
 {
-    const struct doc *none;
-
     create("a", KEPT, "");
     run("a", "Completed", "");
-    assert_int_not_equal(try("DeleteTrainingJob", "{'TrainingJobName':'a'}", &none), 0);
+    declined("DeleteTrainingJob", "{'TrainingJobName':'a'}");
     assert_string_equal(w.err.code, "ResourceInUse");
     later(600000);
     call("DeleteTrainingJob", "{'TrainingJobName':'a'}");
@@ -432,27 +298,24 @@ static void a_wait_for_accelerators_has_its_end(void **state)
 
 static void spot_has_no_pool(void **state)
 {
-    const struct doc *none;
-
-    assert_int_not_equal(try("CreateTrainingJob",
-                             input("a", KEPT, ",'EnableManagedSpotTraining':true," SPOT_TIMES), &none), 0);
+    declined("CreateTrainingJob", input("a", KEPT, ",'EnableManagedSpotTraining':true," SPOT_TIMES));
     assert_non_null(strstr(w.err.text, "spot"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_pool_holds_and_costs_until_it_ends, begin, end),
-        cmocka_unit_test_setup_teardown(the_next_job_like_it_takes_it, begin, end),
-        cmocka_unit_test_setup_teardown(what_differs_starts_cold, begin, end),
-        cmocka_unit_test_setup_teardown(only_healthy_instances_are_kept, begin, end),
-        cmocka_unit_test_setup_teardown(a_job_that_was_stopped_before_its_start_keeps_nothing, begin, end),
-        cmocka_unit_test_setup_teardown(the_period_can_be_changed, begin, end),
-        cmocka_unit_test_setup_teardown(its_job_is_deleted_after_it, begin, end),
-        cmocka_unit_test_setup_teardown(a_restart_forgets_no_pool, begin, end),
-        cmocka_unit_test_setup_teardown(what_is_kept_is_nobody_elses, begin, end),
-        cmocka_unit_test_setup_teardown(a_wait_for_accelerators_has_its_end, begin, end),
-        cmocka_unit_test_setup_teardown(spot_has_no_pool, begin, end),
+        cmocka_unit_test_setup_teardown(a_pool_holds_and_costs_until_it_ends, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(the_next_job_like_it_takes_it, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(what_differs_starts_cold, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(only_healthy_instances_are_kept, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_job_that_was_stopped_before_its_start_keeps_nothing, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(the_period_can_be_changed, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(its_job_is_deleted_after_it, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_restart_forgets_no_pool, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(what_is_kept_is_nobody_elses, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_wait_for_accelerators_has_its_end, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(spot_has_no_pool, begin, jobs_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
