@@ -16,6 +16,8 @@
 
 enum { LOOK_LATER_MS = 15000, LABELS_MOST = 32, URGENT = 10000 };
 
+static const char too_dear[] = "Waiting: the spot price is above what is paid at most";
+
 static struct store *store_of(struct engine *e)
 {
     return engine_world_of(e)->store;
@@ -289,8 +291,7 @@ static void wait(struct pass *p, struct allocations *all, struct stand *stand, c
     ret->look_at_ms = p->now_ms + LOOK_LATER_MS * (1 + scheduler_waiting_count(all->scheduler) / 100);
     if (!market_allows(all, stand, work)) {
         scheduler_release(all->scheduler, work->uid, allocations_now_ms(all));
-        ret->words = arena_printf(p->arena, "Waiting for %s: its spot price is above what is paid at most",
-                                  work->groups[0].type);
+        ret->words = too_dear;
     } else if (scheduler_submit(all->scheduler, work, &err) < 0) {
         ret->words = arena_printf(p->arena, "Waiting, and as things are for ever: %s", err.text);
     } else if (scheduler_waiting(all->scheduler, p->arena, work->uid, allocations_now_ms(all), &waiting)) {
@@ -306,6 +307,7 @@ int allocation_take(struct pass *p, const struct resource *r, const struct wish 
     struct allocations *all = allocations_of(p->engine);
     struct stand *stand = stand_make(all, w->key, r->row.uid);
     struct allocation_record record;
+    enum work_state state;
     struct work work;
     int64_t ignored;
     bool there;
@@ -317,17 +319,16 @@ int allocation_take(struct pass *p, const struct resource *r, const struct wish 
         return with_record(p, all, stand, &record, ret, err);
     if (allocation_work(p->arena, p->engine, &r->row, w, &work, err) < 0)
         return -1;
-    switch (scheduler_state(all->scheduler, w->key, &ignored)) {
-    case WORK_RUNNING:
+    state = scheduler_state(all->scheduler, w->key, &ignored);
+    /* The scheduler knows of no prices: it may have started again at once what had to leave because of one. */
+    if (state == WORK_RUNNING && market_allows(all, stand, &work))
         return note(p, all, stand, &r->row, w, &work, ret, err);
-    case WORK_LEAVING:
-    case WORK_LOST: /* between the decision and this pass */
+    if (state == WORK_LEAVING || state == WORK_LOST) /* between the decision and this pass */
         scheduler_requeue(all->scheduler, w->key, allocations_now_ms(all));
-        /* fallthrough */
-    default:
-        wait(p, all, stand, &work, ret);
-        return 0;
-    }
+    if (state != WORK_WAITING)
+        stand_unsettle(all, stand); /* it stands in the line from now on: a turn is needed to decide */
+    wait(p, all, stand, &work, ret);
+    return 0;
 }
 
 /* Something runs that nobody wrote down: it was started before there were records. */
@@ -418,8 +419,11 @@ int allocation_again(struct pass *p, const char *key, bool leave, struct err *er
 const char *allocation_waits(struct arena *a, struct engine *e, const char *key)
 {
     struct allocations *all = allocations_of(e);
+    const struct stand *stand = stand_find(all, key);
     struct waiting waiting;
 
+    if (stand && market_forbids(stand))
+        return too_dear;
     return scheduler_waiting(all->scheduler, a, key, allocations_now_ms(all), &waiting) ? waiting.reason : "";
 }
 

@@ -52,6 +52,7 @@ void stand_free(struct allocations *, struct stand *);
 
 /* False: the price forbids it now; its row is touched when it no longer does. */
 bool market_allows(struct allocations *, struct stand *, const struct work *);
+bool market_forbids(const struct stand *); /* market_allows() said so, and its time has not come */
 
 /* It holds its instances since then (the scheduler's time), for the 'attempt'th time. */
 void market_watch(struct allocations *, struct stand *, const struct work *, int64_t since_ms, int64_t attempt);

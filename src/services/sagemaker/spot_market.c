@@ -91,6 +91,11 @@ bool market_allows(struct allocations *all, struct stand *stand, const struct wo
     return false;
 }
 
+bool market_forbids(const struct stand *stand)
+{
+    return !list_empty(&stand->due.link) && !stand->to_come;
+}
+
 void market_watch(struct allocations *all, struct stand *stand, const struct work *w, int64_t since_ms, int64_t attempt)
 {
     int64_t lifetime_ms, chance_ms, price_ms;

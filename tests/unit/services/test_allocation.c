@@ -1,0 +1,336 @@
+/* What is asked of the fleet counts when it is saved: each question, with the control plane killed before the commit
+ * and after it, and with the pass lost. No reconcile runs: the passes are the test's own. */
+#include "services/sagemaker/allocation_record.h"
+
+#include "fleet_world.h"
+
+static const char one_place[] = "[[nodes]]\nname = \"n\"\ncores = 2\nmemory = \"8GiB\"\n";
+static const char two_places[] = "[[nodes]]\nname = \"n\"\ncount = 2\ncores = 2\nmemory = \"8GiB\"\n";
+
+static int begin_one(void **state)
+{
+    return fleet_begin(one_place);
+}
+
+static int begin_two(void **state)
+{
+    return fleet_begin(two_places);
+}
+
+static void turn(void)
+{
+    assert_int_equal(engine_commit(w.engine, &w.err), 0);
+    allocations_turn(w.engine);
+}
+
+static struct resource load(const char *job)
+{
+    struct resource r;
+
+    assert_int_equal(resource_load(w.arena, w.engine, row_of(job).uid, &r, &w.err), 0);
+    return r;
+}
+
+static struct pass pass(void)
+{
+    return (struct pass){ .engine = w.engine, .arena = w.arena, .runtime = w.runtime, .now_ms = w.now_ms };
+}
+
+static struct allocation take(const char *job)
+{
+    const struct resource r = load(job);
+    const struct wish wish = training_wish(&r);
+    struct pass p = pass();
+    struct allocation at;
+
+    assert_int_equal(allocation_take(&p, &r, &wish, &at, &w.err), 0);
+    return at;
+}
+
+static struct allocation look(const char *job)
+{
+    const struct resource r = load(job);
+    const struct wish wish = training_wish(&r);
+    struct pass p = pass();
+    struct allocation at;
+
+    assert_int_equal(allocation_look(&p, &r, &wish, &at, &w.err), 0);
+    return at;
+}
+
+static void give(const char *job)
+{
+    struct pass p = pass();
+
+    assert_int_equal(allocation_give(&p, load(job).row.uid, &w.err), 0);
+}
+
+static void again(const char *job, bool leave)
+{
+    struct pass p = pass();
+
+    assert_int_equal(allocation_again(&p, load(job).row.uid, leave, &w.err), 0);
+}
+
+static bool inherit(const char *job, const char *from)
+{
+    const struct resource r = load(job);
+    const struct wish wish = training_wish(&r);
+    struct pass p = pass();
+    bool done;
+
+    assert_int_equal(allocation_inherit(&p, &r, &wish, load(from).row.uid, &done, &w.err), 0);
+    return done;
+}
+
+/* How many places the record of the job has. */
+static int recorded(const char *job)
+{
+    const struct placed *placed;
+    int count;
+
+    assert_int_equal(allocation_nodes(w.arena, w.engine, load(job).row.uid, &placed, &count, &w.err), 0);
+    return count;
+}
+
+static void is_waiting(const char *job)
+{
+    const struct allocation at = take(job);
+
+    assert_int_equal(at.state, ALLOCATION_WAITS);
+    assert_string_not_equal(at.words, "");
+    assert_true(at.look_at_ms > w.now_ms);
+    assert_int_equal(recorded(job), 0);
+}
+
+static void is_given(const char *job)
+{
+    assert_int_equal(take(job).state, ALLOCATION_NEW);
+    turn();
+    assert_int_equal(take(job).state, ALLOCATION_HELD);
+}
+
+static void die_and_decide(void)
+{
+    restart();
+    allocations_turn(w.engine);
+}
+
+/* "first" holds the only place, "second" waits for it. */
+static void one_holds(void)
+{
+    create("first", 1, false);
+    turn();
+    w.now_ms += SECOND_MS; /* who came first is known after a restart, too */
+    create("second", 1, false);
+    turn();
+    is_given("first");
+    is_waiting("second");
+}
+
+static void taken_when_saved(void **state)
+{
+    create("first", 1, false);
+    turn();
+    w.now_ms += SECOND_MS;
+    create("second", 1, false);
+    turn();
+    assert_int_equal(take("first").state, ALLOCATION_NEW);
+    assert_int_equal(recorded("first"), 1);
+    die_and_decide();
+    assert_int_equal(recorded("first"), 0); /* it was not saved: it stands in the line again, before the second */
+    is_waiting("second");
+    assert_int_equal(take("first").state, ALLOCATION_NEW);
+    assert_int_equal(engine_commit(w.engine, &w.err), 0);
+    die_and_decide();
+    assert_int_equal(take("first").state, ALLOCATION_HELD);
+    assert_string_equal(look("first").placed[0].node, "n");
+    is_waiting("second");
+    assert_int_equal(allocations_instances(w.platform.allocations), 1);
+}
+
+static void given_when_saved(void **state)
+{
+    one_holds();
+    give("first");
+    die_and_decide();
+    assert_int_equal(take("first").state, ALLOCATION_HELD);
+    is_waiting("second");
+    call("StopTrainingJob", "{'TrainingJobName':'first'}");
+    give("first");
+    give("first"); /* twice is once */
+    is_waiting("second"); /* free is what is on disk */
+    turn();
+    is_given("second");
+    assert_int_equal(allocations_instances(w.platform.allocations), 1);
+    die_and_decide();
+    assert_int_equal(take("second").state, ALLOCATION_HELD);
+    assert_int_equal(recorded("first"), 0);
+}
+
+static void again_keeps_the_place(void **state)
+{
+    one_holds();
+    again("first", false);
+    die_and_decide();
+    assert_int_equal(take("first").state, ALLOCATION_HELD); /* not saved: the attempt goes on */
+    again("first", false);
+    turn();
+    is_waiting("second");
+    is_given("first");
+    again("first", false);
+    assert_int_equal(engine_commit(w.engine, &w.err), 0);
+    die_and_decide(); /* nothing says any more that it was its place; but it came before the second */
+    is_waiting("second");
+    is_given("first");
+}
+
+/* It leaves to where it stood in the line: whoever is more urgent by now goes first. */
+static void again_leaves(void **state)
+{
+    create("first", 1, true);
+    turn();
+    is_given("first");
+    w.now_ms += SECOND_MS;
+    create("second", 1, false);
+    turn();
+    assert_int_equal(look("first").state, ALLOCATION_LEAVING);
+    assert_string_equal(look("first").cause, "capacity");
+    assert_int_equal(look("first").deadline_ms, w.now_ms + w.fleet.spot.notice_ms);
+    is_waiting("second");
+    again("first", true);
+    die_and_decide();
+    assert_int_equal(look("first").state, ALLOCATION_LEAVING); /* not saved, and the second still wants it */
+    again("first", true);
+    turn();
+    is_waiting("first");
+    is_given("second");
+}
+
+static void inherited_when_saved(void **state)
+{
+    create("first", 1, false);
+    create("pair", 2, false);
+    create("heir", 1, false);
+    turn();
+    is_given("first");
+    assert_false(inherit("pair", "first")); /* it wishes for something else */
+    assert_false(inherit("first", "heir")); /* who holds nothing */
+    turn();
+    assert_int_equal(take("first").state, ALLOCATION_HELD);
+    assert_true(inherit("heir", "first"));
+    die_and_decide();
+    assert_int_equal(recorded("heir"), 0);
+    assert_int_equal(take("first").state, ALLOCATION_HELD);
+    assert_true(inherit("heir", "first"));
+    assert_int_equal(engine_commit(w.engine, &w.err), 0);
+    die_and_decide();
+    assert_int_equal(recorded("first"), 0);
+    assert_int_equal(take("heir").state, ALLOCATION_HELD);
+    assert_int_equal(recorded("heir"), 1);
+}
+
+static void lost(void (*pass_of)(void))
+{
+    assert_int_equal(store_begin(w.store, &w.err), 0);
+    pass_of();
+    store_drop(w.store);
+    turn();
+}
+
+static void take_first(void)
+{
+    assert_int_equal(take("first").state, ALLOCATION_NEW);
+}
+
+static void give_first(void)
+{
+    give("first");
+}
+
+static void leave_first(void)
+{
+    again("first", true);
+}
+
+static void inherit_first(void)
+{
+    assert_true(inherit("second", "first"));
+}
+
+/* The control plane lives on, but the pass was not saved. */
+static void a_pass_that_is_lost_has_asked_for_nothing(void **state)
+{
+    static void (*const passes[])(void) = { give_first, leave_first, inherit_first };
+
+    create("first", 1, true);
+    turn();
+    lost(take_first);
+    assert_int_equal(recorded("first"), 0);
+    is_given("first");
+    create("second", 1, true);
+    turn();
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
+        lost(passes[i]);
+        assert_int_equal(look("first").state, ALLOCATION_HELD);
+        is_waiting("second");
+        assert_int_equal(allocations_instances(w.platform.allocations), 1);
+    }
+}
+
+/* The place goes from hand to hand: nobody who waits can have it in between. */
+static void an_heir_goes_before_who_waits(void **state)
+{
+    one_holds();
+    w.now_ms += SECOND_MS;
+    create("heir", 1, false);
+    turn();
+    assert_true(inherit("heir", "first"));
+    call("StopTrainingJob", "{'TrainingJobName':'first'}");
+    turn();
+    is_waiting("second");
+    assert_int_equal(take("heir").state, ALLOCATION_HELD);
+    assert_int_equal(allocations_instances(w.platform.allocations), 1);
+}
+
+static void a_broken_place_stays_broken(void **state)
+{
+    const char *node;
+
+    create("first", 1, false);
+    turn();
+    is_given("first");
+    node = look("first").placed[0].node;
+    assert_int_equal(allocation_change_node(w.engine, node, NODE_FAIL, "test", &w.err), 0);
+    turn();
+    turn();
+    assert_int_equal(look("first").state, ALLOCATION_BROKEN);
+    assert_string_equal(look("first").node, node);
+    die_and_decide(); /* the node is well again, as far as this control plane knows */
+    assert_int_equal(look("first").state, ALLOCATION_BROKEN);
+    assert_int_equal(look("first").instance, 0);
+    again("first", false);
+    turn();
+    is_given("first");
+    assert_int_equal(allocation_change_node(w.engine, "n-3", NODE_FAIL, "test", &w.err), -1);
+    assert_int_equal(w.err.kind, ERR_NOT_FOUND);
+}
+
+#define ON_ONE(test) cmocka_unit_test_setup_teardown(test, begin_one, jobs_end)
+#define ON_TWO(test) cmocka_unit_test_setup_teardown(test, begin_two, jobs_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_ONE(taken_when_saved),
+        ON_ONE(given_when_saved),
+        ON_ONE(again_keeps_the_place),
+        ON_ONE(again_leaves),
+        ON_TWO(inherited_when_saved),
+        ON_ONE(a_pass_that_is_lost_has_asked_for_nothing),
+        ON_ONE(an_heir_goes_before_who_waits),
+        ON_TWO(a_broken_place_stays_broken),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

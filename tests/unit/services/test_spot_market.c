@@ -1,0 +1,220 @@
+/* Spot in a live server, by the fleet file's traces and rates: interrupted at the moment, not before and not later, and
+ * neither by the death of a control plane. */
+#include "fleet/spot.h"
+
+#include "fleet_world.h"
+
+#define PLACE "[[nodes]]\nname = \"n\"\ncores = 2\nmemory = \"8GiB\"\n[[types]]\nname = \"ml.m5.large\"\nusd_hour = 1\n"
+#define LIVE  "[spot]\nlive = true\nprice_most = 0.9\n"
+#define DEAR  "[[spot.traces]]\ntype = \"ml.m5.*\"\nrepeat = \"1h\"\n" \
+              "points = [[\"0m\", 0.4], [\"10m\", 0.9], [\"30m\", 0.91], [\"45m\", 0.4]]\n"
+
+static int begin_priced(void **state)
+{
+    return fleet_begin(PLACE LIVE DEAR);
+}
+
+static int begin_still(void **state)
+{
+    return fleet_begin(PLACE "[spot]\n" DEAR);
+}
+
+static int begin_by_chance(void **state)
+{
+    return fleet_begin(PLACE LIVE "[[spot.rates]]\ntype = \"*\"\nper_hour = 4\n");
+}
+
+/* As the program's loop does: it sleeps until something is due. */
+static void go_to(int64_t until_ms)
+{
+    while (w.now_ms < until_ms) {
+        int64_t due_ms = allocations_due_ms(w.engine);
+
+        due_ms = w.next_ms < due_ms ? w.next_ms : due_ms;
+        w.now_ms = due_ms < until_ms ? due_ms : until_ms;
+        settle();
+    }
+}
+
+static void die(void)
+{
+    restart();
+    settle();
+}
+
+/* The agent of the only job that has one; NULL: none has. */
+static const char *agent(void)
+{
+    int count;
+    const char *const *names = agents(&count);
+
+    assert_in_range(count, 0, 1);
+    return count ? names[0] : NULL;
+}
+
+static void trains(void)
+{
+    const char *name = agent();
+
+    assert_non_null(name);
+    sim_report(w.runtime, name, "Training", "");
+    engine_touch(w.engine, doc_text(sim_order(w.runtime, name), "uid"));
+    settle();
+}
+
+static void ends_as_told(void)
+{
+    const char *name = agent(), *uid = doc_text(sim_order(w.runtime, name), "uid");
+
+    sim_end(w.runtime, name, "Stopped", "", 0);
+    engine_touch(w.engine, uid);
+    settle();
+}
+
+static const struct doc *describe(const char *job)
+{
+    return call("DescribeTrainingJob", arena_printf(w.arena, "{'TrainingJobName':'%s'}", job));
+}
+
+static void is_at(const char *job, const char *secondary, const char *words)
+{
+    const struct doc *d = describe(job), *steps = doc_get(d, "SecondaryStatusTransitions");
+    const char *told = doc_text(steps->items[steps->count - 1], "StatusMessage");
+
+    assert_string_equal(doc_text(d, "SecondaryStatus"), secondary);
+    if (!strstr(told, words))
+        fail_msg("%s: %s", told, words);
+}
+
+static void begin(const char *job, bool spot)
+{
+    create(job, 1, spot);
+    settle();
+    trains();
+    is_at(job, "Training", "");
+}
+
+/* At half past the price is above what is paid at most, which at ten past it was not; at a quarter to it is below. */
+static void a_trace_interrupts_at_its_moment(void **state)
+{
+    begin("j", true);
+    go_to(HOUR + 30 * MINUTE_MS - 1);
+    assert_int_equal(w.stops, 0);
+    go_to(HOUR + 30 * MINUTE_MS);
+    assert_int_equal(w.stops, 1);
+    ends_as_told();
+    is_at("j", "Interrupted", "the spot price rose above what is paid at most");
+    go_to(HOUR + 45 * MINUTE_MS - 1);
+    assert_null(agent());
+    is_at("j", "Interrupted", "Waiting: the spot price is above what is paid at most");
+    go_to(HOUR + 45 * MINUTE_MS);
+    trains();
+    is_at("j", "Training", "");
+    go_to(HOUR + 90 * MINUTE_MS - 1);
+    assert_int_equal(w.stops, 1);
+    go_to(HOUR + 90 * MINUTE_MS); /* the second attempt, in the trace's second round */
+    assert_int_equal(w.stops, 2);
+}
+
+static void a_restart_keeps_the_moment(void **state)
+{
+    begin("j", true);
+    go_to(HOUR + 20 * MINUTE_MS);
+    die();
+    assert_int_equal(allocations_due_ms(w.engine), HOUR + 30 * MINUTE_MS);
+    go_to(HOUR + 30 * MINUTE_MS - 1);
+    assert_int_equal(w.stops, 0);
+    go_to(HOUR + 30 * MINUTE_MS);
+    ends_as_told();
+    die(); /* while it waits for the price */
+    assert_null(agent());
+    go_to(HOUR + 45 * MINUTE_MS - 1);
+    assert_null(agent());
+    go_to(HOUR + 45 * MINUTE_MS);
+    trains();
+}
+
+/* The price rose and fell while nobody looked: the instance was gone. */
+static void a_moment_that_was_slept_through_counts(void **state)
+{
+    begin("j", true);
+    w.now_ms = HOUR + 50 * MINUTE_MS;
+    die();
+    assert_true(w.stops > 0);
+    ends_as_told();
+    trains(); /* the price has fallen since: it goes on at once */
+    is_at("j", "Training", "");
+}
+
+static void nothing_begins_while_it_is_dear(void **state)
+{
+    w.now_ms = HOUR + 31 * MINUTE_MS;
+    create("j", 1, true);
+    settle();
+    assert_null(agent());
+    is_at("j", "Pending", "Waiting: the spot price is above what is paid at most");
+    go_to(HOUR + 45 * MINUTE_MS - 1);
+    assert_null(agent());
+    go_to(HOUR + 45 * MINUTE_MS);
+    trains();
+}
+
+static void work_on_demand_is_never_asked(void **state)
+{
+    begin("j", false);
+    go_to(HOUR + 120 * MINUTE_MS);
+    assert_int_equal(w.stops, 0);
+}
+
+static void what_is_not_live_is_for_simulations(void **state)
+{
+    begin("j", true);
+    go_to(HOUR + 120 * MINUTE_MS);
+    assert_int_equal(w.stops, 0);
+}
+
+static int64_t drawn_ms(const char *job, int64_t attempt)
+{
+    return spot_lifetime_ms(4, spot_unit(w.fleet.seed, row_of(job).uid, attempt));
+}
+
+static void chance_is_drawn_once_for_each_attempt(void **state)
+{
+    int64_t moment_ms;
+
+    begin("j", true);
+    moment_ms = HOUR + drawn_ms("j", 0);
+    go_to(HOUR + (moment_ms - HOUR) / 2);
+    die();
+    go_to(moment_ms - 1);
+    assert_int_equal(w.stops, 0);
+    go_to(moment_ms);
+    assert_int_equal(w.stops, 1);
+    ends_as_told();
+    trains(); /* there is room: the next attempt begins, with another luck */
+    moment_ms += drawn_ms("j", 1);
+    assert_true(drawn_ms("j", 0) != drawn_ms("j", 1));
+    go_to(moment_ms - 1);
+    assert_int_equal(w.stops, 1);
+    go_to(moment_ms);
+    assert_int_equal(w.stops, 2);
+    ends_as_told();
+    trains();
+}
+
+#define PRICED(test) cmocka_unit_test_setup_teardown(test, begin_priced, jobs_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PRICED(a_trace_interrupts_at_its_moment),
+        PRICED(a_restart_keeps_the_moment),
+        PRICED(a_moment_that_was_slept_through_counts),
+        PRICED(nothing_begins_while_it_is_dear),
+        PRICED(work_on_demand_is_never_asked),
+        cmocka_unit_test_setup_teardown(what_is_not_live_is_for_simulations, begin_still, jobs_end),
+        cmocka_unit_test_setup_teardown(chance_is_drawn_once_for_each_attempt, begin_by_chance, jobs_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
