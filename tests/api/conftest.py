@@ -3,6 +3,7 @@
 The server is the one of $SAGEBRUSH_BUILD (default: build/ of this tree). Each test session has a data directory of its own
 below $TMPDIR and a free port; set SAGEBRUSH_KEEP=1 to keep the directory, with the logs, after the run.
 """
+import io
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import tempfile
 import time
 import urllib.request
@@ -125,6 +127,48 @@ class Server:
         if not os.environ.get("SAGEBRUSH_KEEP"):
             subprocess.run([SAGEBRUSH, "reset", "--data", self.data, "--yes"], capture_output=True)
             shutil.rmtree(self.data, ignore_errors=True)
+
+
+def server_of_fleet(folder, fleet):
+    """For a fixture: a server with this fleet file."""
+    path = folder / "fleet.toml"
+    path.write_text(fleet)
+    s = Server(options=["--fleet", str(path)])
+    s.start()
+    yield s
+    s.stop()
+
+
+def ended(aws, job, seconds=120):
+    """The training job as it is described when it has ended."""
+    sm = aws("sagemaker")
+
+    def check():
+        d = sm.describe_training_job(TrainingJobName=job)
+        return d if d["TrainingJobStatus"] not in ("InProgress", "Stopping") else None
+    return wait_for(check, seconds, f"the end of {job}", 0.2)
+
+
+def log_lines(logs, job, kind="Training"):
+    """Of each log stream of the job."""
+    group = f"/aws/sagemaker/{kind}Jobs"
+    try:
+        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/")["logStreams"]
+    except logs.exceptions.ResourceNotFoundException:
+        return {}  # before the first line of the first job
+    return {s["logStreamName"]: [e["message"] for e in logs.get_log_events(
+        logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]] for s in streams}
+
+
+def model_files(aws, done):
+    """What is in the model of a job that has ended."""
+    bucket, key = done["ModelArtifacts"]["S3ModelArtifacts"][5:].split("/", 1)
+    tar = tarfile.open(fileobj=io.BytesIO(aws("s3").get_object(Bucket=bucket, Key=key)["Body"].read()))
+    return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
+
+
+def drill_spot(server, job):
+    return subprocess.run([SAGEBRUSH, "drill", "spot", job, "--data", server.data], capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from conftest import SAGEBRUSH, wait_for
+from conftest import SAGEBRUSH, ended, wait_for
 
 IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
 SPOT = {"EnableManagedSpotTraining": True}
@@ -37,11 +37,6 @@ def channel(bucket, key, kind):
 
 def described(aws, name):
     return aws("sagemaker").describe_training_job(TrainingJobName=name)
-
-
-def ended(aws, name):
-    return wait_for(lambda: (d := described(aws, name))["TrainingJobStatus"] not in ("InProgress", "Stopping") and d, 120,
-                    f"the end of {name}", 0.1)
 
 
 def in_container(server, folder, name, seconds=60):

@@ -1,18 +1,16 @@
 """Jobs of several instances: they find each other, live and die together, and leave one model."""
 import hashlib
-import io
 import json
 import os
 import pathlib
 import signal
 import socket
 import subprocess
-import tarfile
 import threading
 
 import pytest
 
-from conftest import wait_for
+from conftest import ended, log_lines, model_files, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.pytorch  # noqa: E402
@@ -27,31 +25,9 @@ def estimator(session, count, hyperparameters=None, **changes):
         hyperparameters=hyperparameters or {}, **changes)
 
 
-def ended(aws, job, seconds=120):
-    sm = aws("sagemaker")
-
-    def check():
-        d = sm.describe_training_job(TrainingJobName=job)
-        return d if d["TrainingJobStatus"] not in ("InProgress", "Stopping") else None
-    return wait_for(check, seconds, f"the end of {job}", 0.2)
-
-
 def lines(aws, job):
-    client = aws("logs")
-    group = "/aws/sagemaker/TrainingJobs"
-    try:
-        streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/")["logStreams"]
-    except client.exceptions.ResourceNotFoundException:
-        return {}
-    return {s["logStreamName"].split("/")[1].rsplit("-", 1)[0]: [
-        e["message"] for e in client.get_log_events(logGroupName=group, logStreamName=s["logStreamName"],
-                                                    startFromHead=True)["events"]] for s in streams}
-
-
-def model(aws, done):
-    bucket, key = done["ModelArtifacts"]["S3ModelArtifacts"][5:].split("/", 1)
-    tar = tarfile.open(fileobj=io.BytesIO(aws("s3").get_object(Bucket=bucket, Key=key)["Body"].read()))
-    return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
+    """By host."""
+    return {name.split("/")[1].rsplit("-", 1)[0]: text for name, text in log_lines(aws("logs"), job).items()}
 
 
 @pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
@@ -66,7 +42,7 @@ def test_they_find_each_other(server, aws, unique, isolated):
     for host, text in said.items():
         assert any(line.startswith(f"the sum is 3 at {host} 10.213.") for line in text), text
     # What every host has in its model folder is in the one archive.
-    files = model(aws, done)
+    files = model_files(aws, done)
     assert files.keys() == {"algo-1.json", "algo-2.json", "algo-3.json", "common.txt"}
     assert all(json.loads(files[f"algo-{i}.json"]) == {"sum": 3, "hosts": ["algo-1", "algo-2", "algo-3"]} for i in (1, 2, 3))
     assert not list((server.data / "agents").glob("*")) or wait_for(

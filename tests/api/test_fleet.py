@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import SAGEBRUSH, Server, wait_for
+from conftest import SAGEBRUSH, log_lines, server_of_fleet, wait_for
 
 FLEET = """
 [[nodes]]
@@ -47,12 +47,7 @@ SAVES = ("import os, signal; p = '/opt/ml/checkpoints/s'; f = os.path.exists(p);
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    path = tmp_path_factory.mktemp("fleet") / "fleet.toml"
-    path.write_text(FLEET)
-    s = Server(options=["--fleet", str(path)])
-    s.start()
-    yield s
-    s.stop()
+    yield from server_of_fleet(tmp_path_factory.mktemp("fleet"), FLEET)
 
 
 class Jobs:
@@ -76,13 +71,7 @@ class Jobs:
         return self.sm.describe_training_job(TrainingJobName=name)
 
     def lines(self, name):
-        group = "/aws/sagemaker/TrainingJobs"
-        try:
-            streams = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=name + "/")["logStreams"]
-        except self.logs.exceptions.ResourceNotFoundException:
-            return []
-        return [e["message"] for s in streams for e in self.logs.get_log_events(
-            logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]]
+        return [line for text in log_lines(self.logs, name).values() for line in text]
 
     def holds(self, name, instances=1):
         wait_for(lambda: self.lines(name).count("holds") == instances, 60, f"{name}'s first line", 0.1)

@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BUILD, SAGEBRUSH, Server, wait_for
+from conftest import BUILD, SAGEBRUSH, Server, log_lines, wait_for
 
 # SIGTERM ends a Python program that does not look at it.
 HOLD = "import glob, time; print('sees', *sorted(glob.glob('/dev/nvidia[0-9]*')), flush=True); time.sleep(3600)"
@@ -79,14 +79,7 @@ class Jobs:
         return self.sm.describe_training_job(TrainingJobName=name)
 
     def lines(self, name):
-        try:
-            streams = self.logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs",
-                                                     logStreamNamePrefix=name + "/")["logStreams"]
-        except self.logs.exceptions.ResourceNotFoundException:
-            return []
-        return [e["message"] for s in streams for e in self.logs.get_log_events(
-            logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=s["logStreamName"],
-            startFromHead=True)["events"]]
+        return [line for text in log_lines(self.logs, name).values() for line in text]
 
     def sees(self, name, instances=1):
         lines = wait_for(lambda: (seen := [x for x in self.lines(name) if x.startswith("sees")]) and

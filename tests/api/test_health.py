@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import SAGEBRUSH, Server, wait_for
+from conftest import SAGEBRUSH, log_lines, server_of_fleet, wait_for
 
 # A node for each instance.
 FLEET = """
@@ -42,12 +42,7 @@ print("ends at step", step, flush=True)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    path = tmp_path_factory.mktemp("fleet") / "fleet.toml"
-    path.write_text(FLEET)
-    s = Server(options=["--fleet", str(path)])
-    s.start()
-    yield s
-    s.stop()
+    yield from server_of_fleet(tmp_path_factory.mktemp("fleet"), FLEET)
 
 
 def command(server, *words):
@@ -80,14 +75,7 @@ class Jobs:
         return self.sm.describe_training_job(TrainingJobName=name)
 
     def lines(self, name, kind="Training"):
-        """By log stream."""
-        group = f"/aws/sagemaker/{kind}Jobs"
-        try:
-            streams = self.log.describe_log_streams(logGroupName=group, logStreamNamePrefix=name + "/")["logStreams"]
-        except self.log.exceptions.ResourceNotFoundException:
-            return {}
-        return {s["logStreamName"]: [e["message"] for e in self.log.get_log_events(
-            logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]] for s in streams}
+        return log_lines(self.log, name, kind)
 
     def wait_for_line(self, name, words, times, kind="Training"):
         def check():

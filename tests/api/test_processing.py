@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from conftest import wait_for
+from conftest import log_lines, wait_for
 
 SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -48,11 +48,7 @@ class Job:
         return self.describe()
 
     def lines(self):
-        logs = self.aws("logs")
-        group = "/aws/sagemaker/ProcessingJobs"
-        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=self.name + "/")["logStreams"]
-        return [e["message"] for s in streams for e in logs.get_log_events(
-            logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]]
+        return [line for text in log_lines(self.aws("logs"), self.name, "Processing").values() for line in text]
 
     def object(self, key):
         return self.aws("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()

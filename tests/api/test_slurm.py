@@ -1,15 +1,12 @@
 """Jobs on a Slurm cluster: three fake nodes on this machine, the real slurmctld and slurmd of Debian."""
-import io
 import json
 import pathlib
-import subprocess
-import tarfile
 import time
 
 import pytest
 
 import slurm_cluster
-from conftest import SAGEBRUSH, Server, wait_for
+from conftest import Server, drill_spot, ended, log_lines, model_files, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.pytorch  # noqa: E402
@@ -46,36 +43,16 @@ def describe(aws, job):
     return aws("sagemaker").describe_training_job(TrainingJobName=job)
 
 
-def ended(aws, job, seconds=120):
-    def check():
-        d = describe(aws, job)
-        return d if d["TrainingJobStatus"] not in ("InProgress", "Stopping") else None
-    return wait_for(check, seconds, f"the end of {job}", 0.2)
-
-
 def statuses(done):
     return [t["Status"] for t in done["SecondaryStatusTransitions"]]
 
 
 def lines(aws, job):
-    client = aws("logs")
-    group = "/aws/sagemaker/TrainingJobs"
-    try:
-        streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/")["logStreams"]
-    except client.exceptions.ResourceNotFoundException:
-        return {}
-    return {s["logStreamName"]: [e["message"] for e in client.get_log_events(
-        logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]] for s in streams}
+    return log_lines(aws("logs"), job)
 
 
 def said(aws, job, words):
     return any(words in line for text in lines(aws, job).values() for line in text)
-
-
-def model(aws, done):
-    bucket, key = done["ModelArtifacts"]["S3ModelArtifacts"][5:].split("/", 1)
-    tar = tarfile.open(fileobj=io.BytesIO(aws("s3").get_object(Bucket=bucket, Key=key)["Body"].read()))
-    return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
 
 
 def fit(job, script="train_spot.py", kind=sagemaker.sklearn.SKLearn, **options):
@@ -95,7 +72,7 @@ def test_a_job(cluster, server, aws, unique):
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     assert "Training" in statuses(done) and statuses(done)[-1] == "Completed"
     assert said(aws, unique, "begins at step 0")
-    assert "weights.json" in model(aws, done)
+    assert "weights.json" in model_files(aws, done)
     # It was Slurm's: one job, named by our agent's name.
     wait_for(lambda: cluster.of_job(done["TrainingJobArn"]) == ["COMPLETED"], 30, "the end of the Slurm job")
 
@@ -108,7 +85,7 @@ def test_several_instances_are_one_allocation(cluster, server, aws, unique):
     aws("sagemaker").stop_training_job(TrainingJobName=unique)
     done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Stopped"
-    assert {f"algo-{i}.json" for i in (1, 2, 3)} <= model(aws, done).keys()
+    assert {f"algo-{i}.json" for i in (1, 2, 3)} <= model_files(aws, done).keys()
 
 
 def test_a_spot_job_is_preempted(cluster, server, aws, unique):
@@ -128,7 +105,7 @@ def test_a_spot_job_is_preempted(cluster, server, aws, unique):
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     assert said(aws, unique, "begins at step 0") and said(aws, unique, "begins at step 7")
     assert statuses(done).count("Training") == 2
-    assert json.loads(model(aws, done)["weights.json"])["step"] == 20
+    assert json.loads(model_files(aws, done)["weights.json"])["step"] == 20
 
 
 @pytest.mark.parametrize("how", ["scancel --signal=TERM", "scontrol requeue"])
@@ -191,7 +168,7 @@ def test_a_node_that_fails(cluster, server, aws, unique):
     cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     assert [t["StatusMessage"] for t in done["SecondaryStatusTransitions"] if "NODE_FAIL" in t["StatusMessage"]]
-    assert said(aws, unique, "begins at step 5") and json.loads(model(aws, done)["weights.json"])["step"] == 20
+    assert said(aws, unique, "begins at step 5") and json.loads(model_files(aws, done)["weights.json"])["step"] == 20
 
 
 def test_a_controller_that_forgets(cluster, server, aws, unique):
@@ -212,7 +189,7 @@ def test_a_controller_that_forgets(cluster, server, aws, unique):
     cluster.start_controller()
     # The one that waited is submitted again. The agent of the other runs on, or Slurm has killed it: then it is, too.
     wait_for(lambda: cluster.of_job(describe(aws, waits)["TrainingJobArn"]), 60, "the job in Slurm", 0.2)
-    drill = subprocess.run([SAGEBRUSH, "drill", "spot", runs, "--data", server.data], capture_output=True, text=True)
+    drill = drill_spot(server, runs)
     assert drill.returncode == 0, drill.stderr
     for job in (runs, waits):
         done = ended(aws, job)

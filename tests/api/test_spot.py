@@ -1,24 +1,17 @@
 """Managed spot: capacity that is taken back, three times, from a job of the SageMaker SDK; and what cannot be interrupted."""
-import io
 import json
 import pathlib
-import subprocess
 import sys
-import tarfile
 
 import pytest
 
-from conftest import SAGEBRUSH, wait_for
+from conftest import drill_spot, log_lines, model_files, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.sklearn  # noqa: E402
 
 SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 STEPS, STOPS = 40, (7, 20, 33)
-
-
-def drill(server, job):
-    return subprocess.run([SAGEBRUSH, "drill", "spot", job, "--data", server.data], capture_output=True, text=True)
 
 
 def uninterrupted():
@@ -34,14 +27,7 @@ def uninterrupted():
 
 
 def logs(aws, job):
-    client = aws("logs")
-    group = "/aws/sagemaker/TrainingJobs"
-    try:
-        streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/")["logStreams"]
-    except client.exceptions.ResourceNotFoundException:
-        return []  # before the first line of the first job
-    return [[e["message"] for e in client.get_log_events(logGroupName=group, logStreamName=s["logStreamName"],
-                                                         startFromHead=True)["events"]] for s in streams]
+    return list(log_lines(aws("logs"), job).values())
 
 
 def test_interrupted_three_times(server, aws, unique):
@@ -61,7 +47,7 @@ def test_interrupted_three_times(server, aws, unique):
     for stop in STOPS:
         wait_for(lambda: any(f"waits at step {stop}" in line for s in logs(aws, unique) for line in s), 120,
                  f"step {stop}", 0.2)
-        taken = drill(server, unique)
+        taken = drill_spot(server, unique)
         assert taken.returncode == 0, taken.stderr
     done = wait_for(lambda: (d := job())["TrainingJobStatus"] != "InProgress" and d, 120, "the end of the job", 0.2)
 
@@ -75,19 +61,17 @@ def test_interrupted_three_times(server, aws, unique):
     assert sorted(line for s in logs(aws, unique) for line in s if "begins at" in line) == sorted(
         f"begins at step {n}" for n in (0, *STOPS))
 
-    bucket, key = done["ModelArtifacts"]["S3ModelArtifacts"][5:].split("/", 1)
-    body = aws("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    weights = json.load(tarfile.open(fileobj=io.BytesIO(body)).extractfile("weights.json"))
+    weights = json.loads(model_files(aws, done)["weights.json"])
     expected = uninterrupted()
     assert (weights["step"], weights["a"], weights["b"]) == (expected["step"], expected["a"], expected["b"])
     assert weights["stopped"] == list(STOPS)
 
-    late = drill(server, unique)
+    late = drill_spot(server, unique)
     assert late.returncode != 0 and "is Completed: there is nothing to interrupt" in late.stderr
 
 
 def test_what_cannot_be_interrupted(server, aws, unique):
-    assert "there is no training job" in drill(server, unique).stderr
+    assert "there is no training job" in drill_spot(server, unique).stderr
     role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
     aws("s3").create_bucket(Bucket=unique)
     request = dict(
@@ -98,5 +82,5 @@ def test_what_cannot_be_interrupted(server, aws, unique):
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
         StoppingCondition={"MaxRuntimeInSeconds": 600})
     aws("sagemaker").create_training_job(**request)
-    refused = drill(server, unique)
+    refused = drill_spot(server, unique)
     assert refused.returncode != 0 and "is no spot job" in refused.stderr

@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
-from conftest import SAGEBRUSH, wait_for
-from test_cluster import ended, lines, model
+from conftest import drill_spot, ended, log_lines, model_files, wait_for
+from test_cluster import lines
 
 sagemaker = pytest.importorskip("sagemaker")
 from sagemaker.inputs import TrainingInput  # noqa: E402
@@ -72,7 +72,7 @@ def test_gradients_are_averaged(aws, unique, tmp_path, kind):
     changes, size = DISTRIBUTIONS[kind]
     run(unique, "train_ddp.py", metric_definitions=[{"Name": "loss", "Regex": " loss=([0-9.]+)"}], **changes)
     done = completed(aws, unique)
-    files = {name: json.loads(text) for name, text in model(aws, done).items()}
+    files = {name: json.loads(text) for name, text in model_files(aws, done).items()}
     alone("train_ddp.py", tmp_path)
     expected = json.loads((tmp_path / "weights.json").read_text())
     each = size // 2
@@ -98,7 +98,7 @@ def test_the_launcher_runs_in_the_group_that_is_named(aws, unique, kind):
     said = sorted(line[line.index("rank="):].split(" loss")[0] for text in lines(aws, unique).values() for line in text
                   if " loss=" in line)
     assert said == ["rank=0 of=1 at=algo-1", "rank=0 of=2 at=algo-2", "rank=1 of=2 at=algo-3"]
-    assert json.loads(model(aws, done)["rank-1.json"])["host"] == "algo-3"
+    assert json.loads(model_files(aws, done)["rank-1.json"])["host"] == "algo-3"
 
 
 def test_model_trainer(aws, unique):
@@ -113,7 +113,7 @@ def test_model_trainer(aws, unique):
         compute=Compute(instance_type="ml.m5.large", instance_count=2))
     trainer.train(wait=False)
     name, = [j["TrainingJobName"] for j in aws("sagemaker").list_training_jobs(NameContains=unique)["TrainingJobSummaries"]]
-    files = model(aws, completed(aws, name))
+    files = model_files(aws, completed(aws, name))
     assert [json.loads(files[f"rank-{rank}.json"])["host"] for rank in range(2)] == ["algo-1", "algo-2"]
 
 
@@ -133,21 +133,10 @@ def test_one_rank_goes(aws, unique, kind, how, words):
 
 # --- Spot ---
 
-def drill(server, job):
-    return subprocess.run([SAGEBRUSH, "drill", "spot", job, "--data", server.data], capture_output=True, text=True)
-
-
 def saved(aws, name):
     """The last step that each attempt said it had saved; attempts without one are left out."""
-    client = aws("logs")
-    group = "/aws/sagemaker/TrainingJobs"
-    try:
-        streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=name + "/")["logStreams"]
-    except client.exceptions.ResourceNotFoundException:
-        return []  # before the first line of the first job
-    said = [[int(e["message"].split()[2]) for e in client.get_log_events(
-        logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]
-        if e["message"].startswith("saved step")] for s in streams]
+    said = [[int(line.split()[2]) for line in text if line.startswith("saved step")]
+            for text in log_lines(aws("logs"), name).values()]
     return [steps[-1] for steps in said if steps]
 
 
@@ -164,13 +153,13 @@ def test_spot_interrupted_three_times_at_random(server, aws, unique, tmp_path):
         until = dice.randint(1, steps)
         wait_for(lambda: len(saved(aws, unique)) >= attempt and max(saved(aws, unique)) >= until, PATIENCE_S,
                  f"step {until} in attempt {attempt}", dice.uniform(0.05, 0.3))
-        taken = drill(server, unique)
+        taken = drill_spot(server, unique)
         assert taken.returncode == 0, taken.stderr
         sm = aws("sagemaker")
         wait_for(lambda: [t["Status"] for t in sm.describe_training_job(TrainingJobName=unique)[
             "SecondaryStatusTransitions"]].count("Interrupted") == attempt, PATIENCE_S, f"interruption {attempt}", 0.1)
     done = completed(aws, unique)
-    found = json.loads(model(aws, done)["weights.json"])
+    found = json.loads(model_files(aws, done)["weights.json"])
     alone("train_torch_spot.py", tmp_path, "--steps", str(steps), "--checkpoints", str(tmp_path / "checkpoints"))
     assert found["weights"] == json.loads((tmp_path / "weights.json").read_text())["weights"], seed
     assert len(found["attempts"]) == 4 and found["attempts"] == sorted(found["attempts"]), seed
@@ -187,11 +176,11 @@ def test_spot_of_two_instances(server, aws, unique, tmp_path, kind):
     def waiting():
         return sum("waits at step 3" in line for text in lines(aws, unique).values() for line in text)
     wait_for(lambda: waiting() == 2, PATIENCE_S, "step 3 of both ranks", 0.2)
-    assert drill(server, unique).returncode == 0
+    assert drill_spot(server, unique).returncode == 0
     done = completed(aws, unique)
     alone("train_ddp.py", tmp_path)
     expected = json.loads((tmp_path / "weights.json").read_text())
-    files = {name: json.loads(text) for name, text in model(aws, done).items()}
+    files = {name: json.loads(text) for name, text in model_files(aws, done).items()}
     for rank in range(2):
         for name, values in expected.items():
             assert files[f"rank-{rank}.json"]["weights"][name] == pytest.approx(values, rel=1e-12)

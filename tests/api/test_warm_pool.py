@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import SAGEBRUSH, wait_for
+from conftest import SAGEBRUSH, log_lines, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.sklearn  # noqa: E402
@@ -52,11 +52,7 @@ def pool(aws):
 
 
 def log_of(aws, job):
-    logs = aws("logs")
-    group = "/aws/sagemaker/TrainingJobs"
-    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/")["logStreams"]
-    return [e["message"] for s in streams
-            for e in logs.get_log_events(logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]]
+    return [line for text in log_lines(aws("logs"), job).values() for line in text]
 
 
 def standing_by(server):
