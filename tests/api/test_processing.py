@@ -373,3 +373,11 @@ def test_a_processor_is_stopped(session, tmp_path):
     processor.latest_job.stop()
     processor.latest_job.wait(logs=False)
     assert processor.latest_job.describe()["ProcessingJobStatus"] == "Stopped"
+
+
+def test_a_job_that_hangs_fails(aws, role, bucket, unique):
+    job = Job(aws, role, bucket, unique, "import time; print('begins', flush=True); time.sleep(3600)",
+              Environment={"SAGEBRUSH_HANG_AFTER": "2s"}).create()
+    d = job.ended()
+    assert d["ProcessingJobStatus"] == "Failed"
+    assert d["FailureReason"].startswith("InternalServerError: the job hung: for "), d

@@ -1,6 +1,7 @@
 /* crew_health.c - what the reports of a crew say of its instances. */
 #include "services/sagemaker/crew_health.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -268,8 +269,9 @@ int64_t crew_quiet_since_ms(struct arena *a, const struct crew *crew, const char
     return since_ms;
 }
 
-int crew_tell_quiet(struct pass *p, const struct resource *r, int64_t since_ms, const char *words, bool ended,
-                    struct err *err)
+/* That it does nothing, and whether it is ended for that. */
+static int tell_quiet(struct pass *p, const struct resource *r, int64_t since_ms, const char *words, bool ended,
+                      struct err *err)
 {
     struct doc *d = detail_of(p->arena, r);
 
@@ -277,4 +279,26 @@ int crew_tell_quiet(struct pass *p, const struct resource *r, int64_t since_ms, 
     doc_set_integer(p->arena, d, "seconds", (p->now_ms - since_ms) / 1000);
     doc_set_string(p->arena, d, "why", words);
     return tell(p, r, ended ? "Job Hung" : "Job Quiet", d, err);
+}
+
+int crew_look_for_life(struct pass *p, struct resource *r, const struct crew *crew, const struct doc *environment,
+                       bool *ret_news, struct err *err)
+{
+    int64_t limit_s = hang_after_s(engine_context(p->engine), environment), quiet_ms;
+    const char *words;
+
+    *ret_news = false;
+    quiet_ms = crew_quiet_since_ms(p->arena, crew, &words);
+    if (quiet_ms == doc_int(r->status, "_Quiet", 0))
+        return 0;
+    doc_set(p->arena, r->status, "_Quiet", quiet_ms ? doc_integer(p->arena, quiet_ms) : NULL);
+    if (!quiet_ms)
+        return 0;
+    if (limit_s)
+        doc_set_string(p->arena, r->status, "_Hung",
+                       arena_printf(p->arena, "InternalServerError: the job hung: for %" PRId64 " s it wrote no line "
+                                              "and used neither a core nor a GPU (%s)", (p->now_ms - quiet_ms) / 1000,
+                                    words));
+    *ret_news = true;
+    return tell_quiet(p, r, quiet_ms, words, limit_s > 0, err);
 }

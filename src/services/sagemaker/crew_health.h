@@ -51,8 +51,12 @@ int64_t quiet_after_s(const struct platform *, const struct doc *environment);
 /* Since when every instance that still works has done nothing, and what was seen of each; 0: one does something. */
 int64_t crew_quiet_since_ms(struct arena *, const struct crew *, const char **ret_words);
 
-/* That it does nothing, and whether it is ended for that. */
-int crew_tell_quiet(struct pass *, const struct resource *, int64_t since_ms, const char *words, bool ended,
-                    struct err *err);
+enum { HUNG_GRACE_S = 30 };
+
+/* Every instance does nothing, and has done so for a while: whether that is to be borne is the job's to say. Into the
+ * status: _Quiet (since when), and _Hung (why) when it is to be ended for that, with HUNG_GRACE_S.
+ * *ret_news: there is some, which is to be saved first: who is ended later is ended for this. */
+int crew_look_for_life(struct pass *, struct resource *, const struct crew *, const struct doc *environment,
+                       bool *ret_news, struct err *err);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "engine/engine.h"
 #include "services/sagemaker/condition_keys.h"
-#include "services/sagemaker/crew.h"
+#include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/kinds.h"
@@ -141,7 +141,9 @@ static int check(struct call *c, const struct processing_spec *s, struct err *er
         return invalid(err, "InstancePreferences are not here yet; give InstanceType and InstanceCount.");
     if (!*s->instance_type || s->instance_count < 1)
         return invalid(err, "ClusterConfig must have InstanceType and InstanceCount.");
-    return check_inputs(s, err) < 0 ? -1 : check_outputs(s, err);
+    if (hang_check(s->environment, err) < 0 || check_inputs(s, err) < 0)
+        return -1;
+    return check_outputs(s, err);
 }
 
 static int create(struct call *c, struct resource *r, struct err *err)

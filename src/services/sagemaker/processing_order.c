@@ -4,7 +4,7 @@
 
 #include "engine/engine.h"
 #include "run/image.h"
-#include "services/sagemaker/crew.h"
+#include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/processing.h"
 
 struct word {
@@ -163,6 +163,7 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", s.max_runtime_s);
+    doc_set_integer(a, order, "quiet_after_s", quiet_after_s(engine_context(p->engine), s.environment));
     doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes",
                     instance_disk_bytes(s.instance_type, s.volume_gb));
     doc_set(a, order, "channels", channels_of(a, &s));

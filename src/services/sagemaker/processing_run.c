@@ -6,7 +6,7 @@
  * and the job is over when all are.
  *
  * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Broken (the node that
- * failed under an instance), _Swept (what the agents left is gone). */
+ * failed under an instance), _Quiet and _Hung (crew_health.h), _Swept (what the agents left is gone). */
 #include <string.h>
 
 #include "base/str.h"
@@ -141,6 +141,9 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
         return fail_job(p, r, crew,
                         arena_printf(p->arena, "InternalServerError: the node %s failed. Start the job again.",
                                      broken_node(r)), at_ms, err);
+    /* It is paid for: what did nothing is the job's own program. */
+    if (doc_has(r->status, "_Hung") && (failed || stopped))
+        return end(p, r, "Failed", doc_text(r->status, "_Hung"), at_ms, err);
     if (failed)
         return fail_job(p, r, crew, failed->report.failure_reason, at_ms, err);
     if (overran)
@@ -212,7 +215,8 @@ static int ask_fleet(struct pass *p, struct resource *r, bool *ret_broken, struc
 
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || broken_node(r), broken;
+    bool hung = doc_has(r->status, "_Hung"), broken, news = false;
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || broken_node(r) || hung;
 
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
     *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
@@ -222,13 +226,20 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return conclude(p, r, crew, err);
     if (ask_fleet(p, r, &broken, err) < 0)
         return -1;
-    if (broken) {
+    if (!ending && !broken &&
+        crew_look_for_life(p, r, crew, processing_spec_of(r->row.spec).environment, &news, err) < 0)
+        return -1;
+    if (broken || news) {
         *ret_next_ms = p->now_ms;
         return 0;
     }
     if (!ending)
         return start_missing(p, r, crew, err);
-    return crew_stop(p, crew, CREW_GRACE_S, is_stopped(r) ? "StopProcessingJob" : "another instance ended", err);
+    if (is_stopped(r))
+        return crew_stop(p, crew, CREW_GRACE_S, "StopProcessingJob", err);
+    if (hung)
+        return crew_stop(p, crew, HUNG_GRACE_S, "the job hung", err);
+    return crew_stop(p, crew, CREW_GRACE_S, "another instance ended", err);
 }
 
 /* Everything is saved: what the agents left on the machine can go. */

@@ -33,7 +33,6 @@
 enum {
     LOOK_MS = 1000, /* an agent pokes us; this is for the poke that was lost */
     LOOK_LATER_MS = 15000,
-    HUNG_GRACE_S = 30,
 };
 
 static int64_t noted(const struct resource *r, const char *name)
@@ -251,35 +250,12 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 /* --- An attempt that runs --- */
 
-/* Every instance does nothing, and has done so for a while: whether that is to be borne is the job's to say. */
-static int look_for_life(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms,
-                         struct err *err)
-{
-    const struct training_spec s = training_spec_of(r->row.spec);
-    int64_t limit_s = hang_after_s(engine_context(p->engine), s.environment), quiet_ms;
-    const char *words;
-
-    quiet_ms = crew_quiet_since_ms(p->arena, crew, &words);
-    if (quiet_ms == noted(r, "_Quiet"))
-        return 0;
-    doc_set(p->arena, r->status, "_Quiet", quiet_ms ? doc_integer(p->arena, quiet_ms) : NULL);
-    if (!quiet_ms)
-        return 0;
-    if (limit_s)
-        doc_set_string(p->arena, r->status, "_Hung",
-                       arena_printf(p->arena, "InternalServerError: the job hung: for %" PRId64 " s it wrote no line "
-                                              "and used neither a core nor a GPU (%s)", (p->now_ms - quiet_ms) / 1000,
-                                    words));
-    /* Saved first: who is ended later is ended for this. */
-    *ret_next_ms = p->now_ms;
-    return crew_tell_quiet(p, r, quiet_ms, words, limit_s > 0, err);
-}
-
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     bool waited = p->now_ms >= waits_until_ms(r);
     bool taken_back = training_is_taken_back(r, p->now_ms), hung = doc_has(r->status, "_Hung");
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung || training_taken(r), taken;
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung || training_taken(r);
+    bool taken, news = false;
 
     *ret_next_ms = p->now_ms + (noted(r, "_Phases") == 0 ? LOOK_MS : LOOK_LATER_MS);
     if (!waited)
@@ -300,8 +276,11 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         *ret_next_ms = p->now_ms;
         return 0;
     }
-    if (!ending && (training_recommend(p, r, crew, err) < 0 || look_for_life(p, r, crew, ret_next_ms, err) < 0))
+    if (!ending && (training_recommend(p, r, crew, err) < 0 ||
+                    crew_look_for_life(p, r, crew, training_spec_of(r->row.spec).environment, &news, err) < 0))
         return -1;
+    if (news)
+        *ret_next_ms = p->now_ms;
     if (!ending)
         return start_missing(p, r, crew, err);
     if (is_stopped(r))

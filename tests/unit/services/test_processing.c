@@ -275,6 +275,47 @@ static void what_can_never_run_fails(void **state)
     assert_string_equal(doc_text(describe("k"), "ProcessingJobStatus"), "Failed");
 }
 
+/* Its only instance says that it does nothing. */
+static void falls_silent(const char *name)
+{
+    struct doc *quiet = doc_map(w.arena);
+
+    sim_report(w.runtime, name, "Processing", "");
+    later(60000);
+    doc_set_integer(w.arena, quiet, "since_ms", w.now_ms - 50000);
+    doc_set_string(w.arena, quiet, "why", "no line of its log");
+    sim_set(w.runtime, name, "quiet", quiet);
+    later(20000);
+}
+
+static void a_job_that_hangs_is_ended_and_paid_for(void **state)
+{
+    const char *name;
+
+    create("j", RUN ",'Environment':{'SAGEBRUSH_HANG_AFTER':'50s'}");
+    name = only_agent();
+    assert_int_equal(doc_int(sim_order(w.runtime, name), "quiet_after_s", 0), 50);
+    falls_silent(name);
+    assert_true(w.stops > 0);
+    assert_state("j", "InProgress", "");
+    sim_end(w.runtime, name, "Stopped", "", 0);
+    later(20000);
+    assert_state("j", "Failed", "InternalServerError: the job hung: for 70 s it wrote no line and used neither a "
+                                "core nor a GPU (algo-1: no line of its log)");
+    assert_false(doc_has(usage()->items[0], "waived"));
+}
+
+static void a_job_that_may_do_nothing_does(void **state)
+{
+    create("j", RUN);
+    assert_int_equal(doc_int(sim_order(w.runtime, only_agent()), "quiet_after_s", 0), 1800);
+    falls_silent(only_agent());
+    assert_int_equal(w.stops, 0);
+    declined("CreateProcessingJob", "{'ProcessingJobName':'k','RoleArn':'" ROLE "'," RESOURCES "," RUN
+                                    ",'Environment':{'SAGEBRUSH_HANG_AFTER':'soon'}}");
+    assert_non_null(strstr(w.err.text, "SAGEBRUSH_HANG_AFTER"));
+}
+
 int main(void)
 {
     static int two = 2;
@@ -286,6 +327,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_in_line_can_be_stopped, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_was_seen_is_never_started_again, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_can_never_run_fails, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_job_that_hangs_is_ended_and_paid_for, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_job_that_may_do_nothing_does, begin, jobs_end),
         cmocka_unit_test_prestate_setup_teardown(instances_know_each_other, begin, jobs_end, &two),
         cmocka_unit_test_prestate_setup_teardown(a_job_is_over_when_all_are, begin, jobs_end, &two),
         cmocka_unit_test_prestate_setup_teardown(one_that_fails_ends_all, begin, jobs_end, &two),
