@@ -29,7 +29,7 @@ enum { NAME_LIMIT = 100, RESTART_LEAST_MS = 100, RESTART_MOST_MS = 30000 };
 /* An agent that we started and that was not reaped yet, or that ended too soon to be started again at once. */
 struct child {
     struct list link;
-    char name[NAME_LIMIT + 1];
+    char name[NAME_LIMIT + 1]; /* "": its agent was forgotten, and it is only to be reaped */
     pid_t pid; /* 0: reaped */
     int64_t started_ms;
     int64_t wait_ms; /* before the next start */
@@ -73,12 +73,19 @@ static struct child *child_find(struct agents *g, const char *name)
     return NULL;
 }
 
-static void child_forget(struct child *c)
+static void child_free(struct child *c)
 {
-    if (!c)
-        return;
     list_remove(&c->link);
     free(c);
+}
+
+/* The name is free at once; a process that is on its way out is still ours to reap. */
+static void child_forget(struct child *c)
+{
+    if (c && c->pid)
+        c->name[0] = '\0';
+    else if (c)
+        child_free(c);
 }
 
 /* Takes back what ended. Entries stay for a while, to remember how soon. */
@@ -92,14 +99,14 @@ static void reap(struct agents *g)
         int how = 0;
 
         if (c->pid && waitpid(c->pid, &how, WNOHANG) != 0) {
-            c->died = how != 0;
+            c->died = how != 0 && *c->name;
             c->wait_ms = c->wait_ms ? c->wait_ms * 2 : RESTART_LEAST_MS;
             if (c->wait_ms > RESTART_MOST_MS)
                 c->wait_ms = RESTART_MOST_MS;
             c->pid = 0;
         }
-        if (!c->pid && now_ms - c->started_ms > 10 * RESTART_MOST_MS)
-            child_forget(c);
+        if (!c->pid && (!*c->name || now_ms - c->started_ms > 10 * RESTART_MOST_MS))
+            child_free(c);
     }
 }
 
@@ -498,7 +505,7 @@ static void agents_free(struct runtime *rt)
     struct agents *g = agents_of(rt);
 
     list_each(node, &g->children)
-        child_forget(list_entry(node, struct child, link));
+        child_free(list_entry(node, struct child, link));
     arena_free(g->arena);
     free(g);
 }

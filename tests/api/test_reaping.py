@@ -1,0 +1,40 @@
+"""Agents are children of the server: those that ended leave no process behind, forgotten ones no more than others."""
+from pathlib import Path
+
+from conftest import wait_for
+
+IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
+JOBS = 6
+
+
+def zombies(parent):
+    """Names of the children of `parent` that ended and that nobody has asked for."""
+    names = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            head, tail = path.read_text().rsplit(")", 1)
+        except OSError:  # gone meanwhile
+            continue
+        state, ppid = tail.split()[:2]
+        if state == "Z" and int(ppid) == parent:
+            names.append(head.split("(", 1)[1])
+    return names
+
+
+def test_no_agent_stays_behind_its_job(server, aws, bucket, role, unique):
+    sm = aws("sagemaker")
+    jobs = [f"{unique}-{i}" for i in range(JOBS)]
+    for name in jobs:
+        sm.create_training_job(
+            TrainingJobName=name, RoleArn=role,
+            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File",
+                                    "ContainerEntrypoint": ["true"]},
+            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 3600})
+    for name in jobs:
+        wait_for(lambda: sm.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed", 120, name,
+                 0.2)
+    wait_for(lambda: not any(path.name.startswith(unique) for path in (server.data / "agents").glob("*")), 60,
+             "the end of the jobs' folders", 0.2)
+    wait_for(lambda: not zombies(server.pid("control")), 30, "the reaping of every agent", 0.2)
