@@ -174,9 +174,13 @@ static int create(struct call *c, struct resource *r, struct err *err)
     const struct platform *platform = engine_context(c->engine);
     const struct wish wish = training_wish(r);
     struct doc *artifacts;
+    bool warm;
 
     if (check(c, &s, err) < 0 || instance_check_role(c, s.role_arn, err) < 0 ||
-        allocation_admit(c, r, &wish, err) < 0)
+        warm_pool_awaits(c, r, &warm, err) < 0)
+        return -1;
+    /* Who takes a pool does not stand in the line: spot work would have to go for it. */
+    if ((warm ? allocation_check(c, r, &wish, 1, err) : allocation_admit(c, r, &wish, err)) < 0)
         return -1;
     artifacts = doc_member(c->arena, r->status, "ModelArtifacts", DOC_MAP);
     doc_set_string(c->arena, artifacts, "S3ModelArtifacts",

@@ -205,29 +205,38 @@ static struct str entry_of(struct arena *a, const struct row *row)
 }
 
 /* The pool that may go to this job now; without one *ret_found is false. */
-static int find(struct pass *p, const struct resource *r, struct resource *ret, bool *ret_found, struct err *err)
+static int find(struct arena *a, struct engine *e, const struct resource *r, int64_t now_ms, struct resource *ret,
+                bool *ret_found, struct err *err)
 {
-    struct str prefix = str_of(arena_printf(p->arena, "%s/", key_of(p->arena, &r->row)));
-    struct range range = { .from = prefix, .to = store_after_prefix(p->arena, prefix) };
+    struct str prefix = str_of(arena_printf(a, "%s/", key_of(a, &r->row)));
+    struct range range = { .from = prefix, .to = store_after_prefix(a, prefix) };
     struct pair *pairs;
     int count;
 
     *ret_found = false;
-    if (store_scan(p->arena, engine_world_of(p->engine)->store, table, &range, &pairs, &count, err) < 0)
+    if (store_scan(a, engine_world_of(e)->store, table, &range, &pairs, &count, err) < 0)
         return -1;
     for (int i = 0; i < count && !*ret_found; i++) {
-        const char *uid = str_dup(p->arena, (struct str){ pairs[i].key.data + prefix.size,
-                                                          pairs[i].key.size - prefix.size });
+        const char *uid = str_dup(a, (struct str){ pairs[i].key.data + prefix.size,
+                                                   pairs[i].key.size - prefix.size });
 
-        if (resource_load(p->arena, p->engine, uid, ret, err) < 0) {
+        if (resource_load(a, e, uid, ret, err) < 0) {
             if (err->kind != ERR_NOT_FOUND)
                 return -1;
             continue;
         }
-        *ret_found = warm_pool_is_kept(ret) && p->now_ms < kept_until_ms(ret) &&
-                     p->now_ms - doc_int(ret->status, "_Pool.FirstMs", 0) < longest_ms;
+        *ret_found = warm_pool_is_kept(ret) && now_ms < kept_until_ms(ret) &&
+                     now_ms - doc_int(ret->status, "_Pool.FirstMs", 0) < longest_ms;
     }
     return 0;
+}
+
+int warm_pool_awaits(struct call *c, const struct resource *r, bool *ret, struct err *err)
+{
+    struct resource ignored;
+
+    *ret = false;
+    return training_spec_of(r->row.spec).spot ? 0 : find(c->arena, c->engine, r, c->now_ms, &ignored, ret, err);
 }
 
 bool warm_pool_is_used(const struct resource *r)
@@ -245,7 +254,7 @@ int warm_pool_claim(struct pass *p, struct resource *r, bool *ret_found, struct 
     *ret_found = false;
     if (training_attempt(r) > 0 || doc_has(r->status, "_Claimed") || training_spec_of(r->row.spec).spot)
         return 0;
-    if (find(p, r, &pool, ret_found, err) < 0)
+    if (find(p->arena, p->engine, r, p->now_ms, &pool, ret_found, err) < 0)
         return -1;
     if (!*ret_found)
         return 0;

@@ -14,6 +14,8 @@ int warm_pool_check(const struct doc *input, const struct training_spec *, struc
 int warm_pool_update(struct call *, struct resource *, struct err *err);
 void warm_pool_describe(struct call *, const struct resource *);
 bool warm_pool_listed(struct call *, const struct resource *);
+/* Of a Create: a pool is kept that its first pass will take. */
+int warm_pool_awaits(struct call *, const struct resource *, bool *ret, struct err *err);
 bool warm_pool_is_kept(const struct resource *); /* neither taken nor ended: its job cannot be deleted */
 
 /* --- The world's side --- */

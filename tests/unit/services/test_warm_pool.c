@@ -10,6 +10,19 @@ static int begin(void **state)
     return 0;
 }
 
+/* Where spot work makes way for work on demand. */
+static int begin_on_nodes(void **state)
+{
+    static const char file[] = "[[nodes]]\nname = \"n\"\ncount = 2\ncores = 2\nmemory = \"8GiB\"\n";
+
+    jobs_make();
+    w.goes_on = true;
+    w.platform.machine = (struct machine){ 8, (int64_t)32 << 30, 0 };
+    assert_int_equal(fleet_read(w.arena, "fleet.toml", str_of(file), &w.fleet, &w.err), 0);
+    jobs_start();
+    return 0;
+}
+
 /* Killed, and started again on what was committed. */
 static void restart(void)
 {
@@ -302,6 +315,19 @@ static void spot_has_no_pool(void **state)
     assert_non_null(strstr(w.err.text, "spot"));
 }
 
+static void nobody_makes_way_for_who_takes_a_pool(void **state)
+{
+    create("a", KEPT, "");
+    run("a", "Completed", "");
+    create("spot", "", ",'EnableManagedSpotTraining':true," SPOT_TIMES);
+    assert_string_not_equal(agent_of("spot"), "");
+    create("b", "", "");
+    assert_pool("a", "Reused", 0, "b");
+    assert_int_equal(w.stops, 0);
+    create("c", "", ""); /* which has no pool to take */
+    assert_int_equal(w.stops, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +342,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_kept_is_nobody_elses, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_wait_for_accelerators_has_its_end, begin, jobs_end),
         cmocka_unit_test_setup_teardown(spot_has_no_pool, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(nobody_makes_way_for_who_takes_a_pool, begin_on_nodes, jobs_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
