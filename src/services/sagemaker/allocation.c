@@ -210,6 +210,8 @@ static const char *why_it_leaves(struct arena *a, const struct allocations *all,
 {
     if (stand->cause && strcmp(stand->cause, "chance") == 0)
         return "the fleet's model of spot interruptions took it back";
+    if (stand->cause && strcmp(stand->cause, "asked") == 0)
+        return "a drill or an experiment took it back";
     if (stand->cause)
         return "the spot price rose above what is paid at most";
     return arena_printf(a, "work on demand needs its place%s", all->fleet->slots ? " on this machine" : "");
@@ -414,6 +416,19 @@ int allocation_again(struct pass *p, const char *key, bool leave, struct err *er
         stand_unsettle(all, stand);
     }
     return 0;
+}
+
+void allocation_leave(struct pass *p, const char *key)
+{
+    struct allocations *all = allocations_of(p->engine);
+    struct stand *stand = stand_find(all, key);
+    int64_t ignored;
+
+    if (!stand || scheduler_state(all->scheduler, key, &ignored) != WORK_RUNNING)
+        return;
+    stand->cause = "asked";
+    scheduler_interrupt(all->scheduler, key, allocations_now_ms(all));
+    stand_unsettle(all, stand); /* a turn is needed: somebody may wait */
 }
 
 const char *allocation_waits(struct arena *a, struct engine *e, const char *key)

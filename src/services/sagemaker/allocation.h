@@ -45,7 +45,7 @@ enum allocation_state {
 struct allocation {
     enum allocation_state state;
     const char *words;           /* of WAITS, LEAVING, BROKEN: for the user, a sentence without its full stop */
-    const char *cause;           /* of LEAVING: "capacity", "chance", "price" */
+    const char *cause;           /* of LEAVING: "capacity", "chance", "price", "asked" */
     int64_t deadline_ms;         /* of LEAVING, wall time */
     int64_t look_at_ms;          /* of WAITS: the row is touched in time; this is for what nobody can tell it */
     int instance;                /* of BROKEN */
@@ -75,6 +75,10 @@ int allocation_give(struct pass *, const char *key, struct err *err);
  * keeps; when it has to leave, when a node or a GPU of it is cordoned, when nothing takes the place of what broke, or
  * with 'leave', it waits again, in its old place of the queue. */
 int allocation_again(struct pass *, const char *key, bool leave, struct err *err);
+
+/* Inside a pass of spot work that is told to go by somebody else than the fleet, again and again until it has gone: its
+ * place is about to be free, and goes to those who wait for it on demand. */
+void allocation_leave(struct pass *, const char *key);
 
 /* Why it waits, as of now; "" when it does not. Cheap enough for every Describe. */
 const char *allocation_waits(struct arena *, struct engine *, const char *key);

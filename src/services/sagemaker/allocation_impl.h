@@ -18,7 +18,7 @@ struct stand {
     char inherits[64];     /* from that key, "" for none */
     int64_t broken;        /* of the record, to be written down */
     char key[64], row_uid[80];
-    const char *cause;     /* of the market, when it was told to leave by it */
+    const char *cause;     /* when it was told to leave by the market, or was "asked" to */
     const char *to_come;   /* the same, at 'due' */
     struct calendar_entry due; /* of spot: when the market speaks next */
 };

@@ -5,6 +5,7 @@
 #include "fleet/fleet.h"
 #include "fleet/instance_type.h"
 #include "services/sagemaker/training_groups.h"
+#include "services/sagemaker/training_interrupt.h"
 
 struct wish training_wish(const struct resource *r)
 {
@@ -65,6 +66,8 @@ int training_ask_fleet(struct pass *p, struct resource *r, bool *ret_taken, stru
         return -1;
     if (taken_of(r) || (at.state != ALLOCATION_LEAVING && at.state != ALLOCATION_BROKEN))
         return 0;
+    if (at.state == ALLOCATION_LEAVING && training_is_taken_back(r, p->now_ms))
+        return 0; /* it was asked to, and the fleet was told of it */
     taken = doc_map(p->arena);
     doc_set_integer(p->arena, taken, "Attempt", training_attempt(r));
     doc_set_boolean(p->arena, taken, "Spot", at.state == ALLOCATION_LEAVING);

@@ -2,6 +2,8 @@
  * neither by the death of a control plane. */
 #include "fleet/spot.h"
 
+#include "services/sagemaker/training_interrupt.h"
+
 #include "fleet_world.h"
 
 #define PLACE "[[nodes]]\nname = \"n\"\ncores = 2\nmemory = \"8GiB\"\n[[types]]\nname = \"ml.m5.large\"\nusd_hour = 1\n"
@@ -22,6 +24,11 @@ static int begin_still(void **state)
 static int begin_by_chance(void **state)
 {
     return fleet_begin(PLACE LIVE "[[spot.rates]]\ntype = \"*\"\nper_hour = 4\n");
+}
+
+static int begin_on_two(void **state)
+{
+    return fleet_begin("[[nodes]]\nname = \"n\"\ncount = 2\ncores = 2\nmemory = \"8GiB\"\n");
 }
 
 /* As the program's loop does: it sleeps until something is due. */
@@ -202,6 +209,46 @@ static void chance_is_drawn_once_for_each_attempt(void **state)
     trains();
 }
 
+static void create_trains(const char *job, bool spot)
+{
+    create(job, 1, spot);
+    settle();
+    sim_report(w.runtime, agent_with("job_name", job), "Training", "");
+    engine_touch(w.engine, row_of(job).uid);
+    settle();
+}
+
+static enum work_state state_of(const char *job)
+{
+    int64_t ignored;
+
+    return scheduler_state(allocations_scheduler(w.platform.allocations), row_of(job).uid, &ignored);
+}
+
+/* Its place is coming free: nobody else has to go for who waits, and who waits has it before it may come back. */
+static void what_a_drill_takes_goes_to_who_waits(void **state)
+{
+    const struct interruption at_once = { 0 };
+
+    create_trains("one", true);
+    w.now_ms += SECOND_MS;
+    create_trains("two", true);
+    assert_int_equal(training_job_interrupt(w.arena, w.engine, row_of("one").arn, &at_once, &w.err), 0);
+    settle();
+    create("firm", 1, false);
+    settle();
+    assert_int_equal(state_of("one"), WORK_LEAVING);
+    assert_int_equal(state_of("two"), WORK_RUNNING);
+    assert_null(agent_with("job_name", "firm"));
+    sim_end(w.runtime, agent_with("job_name", "one"), "Stopped", "", 0);
+    engine_touch(w.engine, row_of("one").uid);
+    settle();
+    is_at("one", "Interrupted", "");
+    assert_non_null(agent_with("job_name", "firm"));
+    assert_null(agent_with("job_name", "one"));
+    assert_int_equal(state_of("two"), WORK_RUNNING);
+}
+
 #define PRICED(test) cmocka_unit_test_setup_teardown(test, begin_priced, jobs_end)
 
 int main(void)
@@ -213,6 +260,7 @@ int main(void)
         PRICED(nothing_begins_while_it_is_dear),
         PRICED(work_on_demand_is_never_asked),
         cmocka_unit_test_setup_teardown(what_is_not_live_is_for_simulations, begin_still, jobs_end),
+        cmocka_unit_test_setup_teardown(what_a_drill_takes_goes_to_who_waits, begin_on_two, jobs_end),
         cmocka_unit_test_setup_teardown(chance_is_drawn_once_for_each_attempt, begin_by_chance, jobs_end),
     };
 
