@@ -181,6 +181,9 @@ def server():
 
 def enter(server, monkeypatch):
     """The environment of the server and nothing else."""
+    import boto3
+
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # of another server, whose keys it has
     for name in list(os.environ):
         if name.startswith(("AWS_", "SAGEMAKER_")):
             monkeypatch.delenv(name)

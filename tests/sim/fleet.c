@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fleet/scheduler.h"
+#include "services/sagemaker/allocation_record.h"
 #include "services/sagemaker/node_health.h"
 #include "sim.h"
 
@@ -59,14 +60,25 @@ void fleet_check_start(const struct agent *x)
     }
 }
 
+/* Of a job that holds a place on the node all is excused, though nothing may have started there yet. */
+static int excuse(void *context, const struct allocation_record *r, struct err *err)
+{
+    for (int64_t i = 0; i < r->count; i++)
+        for (int j = 0; j < w.agent_count && strcmp(r->placed[i].node, context) == 0; j++)
+            if (strcmp(w.agents[j].owner, r->row_uid) == 0)
+                w.agents[j].node_failed = true;
+    return 0;
+}
+
 /* The node goes with what runs on it; the control plane is told, unless it is down. */
 static void fail_node(int number)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    const char *node = arena_printf(a, "n-%d", number + 1);
+    char *node = arena_printf(a, "n-%d", number + 1);
     struct err err;
 
     tell("%s fails", node);
+    allocation_record_each(w.store, excuse, node, &err);
     for (int i = 0; i < w.agent_count; i++)
         if (w.agents[i].there && strcmp(fleet_node(w.agents[i].name), node) == 0) {
             w.agents[i].node_failed = true;
