@@ -510,3 +510,20 @@ def test_a_process_left_behind_does_not_hold_the_job(box):
     done = box.train()  # waits for 120 s at most
     os.kill(int(done.stdout.split('train.py\n')[1].split()[0]), signal.SIGKILL)
     assert done.returncode == 0, done
+
+
+@pytest.mark.parametrize('here, rank', [('algo-1', 0), ('algo-2', 1), ('algo-3', 2)])
+def test_without_named_groups_all_hosts_are_one_world(box, monkeypatch, here, rank):
+    """So it is with torch_distributed, for which the SDK sends no groups."""
+    monkeypatch.syspath_prepend(str(TOOLKIT))
+    from sagebrush_toolkit import launch
+    from sagebrush_toolkit.environment import Environment
+    from sagebrush_toolkit.layout import Layout
+    monkeypatch.setattr(launch, 'has_module', lambda name: True)
+    box.script({}, sagemaker_torch_distributed_enabled=True)
+    box.config('resourceconfig', {
+        'current_host': here, 'hosts': ['algo-1', 'algo-2', 'algo-3'],
+        'current_group_name': 'cpus' if here == 'algo-1' else 'gpus',
+        'instance_groups': [group('gpus', 'ml.g5.xlarge', 'algo-3', 'algo-2'), group('cpus', 'ml.c5.large', 'algo-1')]})
+    words = launch.plan(Environment(Layout(box.environment))).before
+    assert {'--nnodes=3', '--master_addr=algo-1', f'--node_rank={rank}'} <= {*words}, words

@@ -88,11 +88,15 @@ class Environment:
         return list(self.hosts)
 
     def distribution_groups(self):
-        """The groups whose hosts a launcher starts the script on: those that the job names, else this host's."""
+        """The groups whose hosts a launcher starts the script on: those that the job names, else all.
+
+        For torch_distributed the SDK sends no names, whatever its instance_groups says. A world for each group would
+        train the model as often as there are groups, and nobody would hear of it."""
         named = self.framework_parameters.get('sagemaker_distribution_instance_groups')
         distributed = any(name.endswith('_enabled') and str(value).lower() == 'true'
                           for name, value in self.framework_parameters.items())
-        return named or ([self.group] if distributed else [])
+        every = [group.get('instance_group_name') for group in self.groups] or [self.group]
+        return named or (every if distributed else [])
 
     def distribution_hosts(self):
         groups = self.distribution_groups()
