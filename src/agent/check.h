@@ -12,6 +12,7 @@ struct finding {
     const char *check;    /* "disk" */
     const char *evidence; /* "41.2 GiB free; 16 MiB written and read back at 812 MB/s" */
     bool passed;
+    bool unmeasured;      /* passed for want of anything against it; 'evidence' is why */
     int64_t ms;           /* that it took */
     const struct gpu *gpu; /* that has not passed; NULL: it is about none */
 };

@@ -39,8 +39,9 @@ bool infra_check_takes_time(const struct infra *i)
 static void say(const struct infra *i, const struct finding *f)
 {
     if (i->order->infra_check || !f->passed)
-        logs_line(i->logs, arena_printf(i->arena, "sagebrush: check of the %s %s: %s (%lld ms)", f->check,
-                                        f->passed ? "passed" : "FAILED", f->evidence, (long long)f->ms));
+        logs_line(i->logs, arena_printf(i->arena, "sagebrush: check of the %s%s: %s (%lld ms)", f->check,
+                                        f->unmeasured ? "" : f->passed ? " passed" : " FAILED", f->evidence,
+                                        (long long)f->ms));
 }
 
 /* Nobody gets it until somebody has looked at it. */

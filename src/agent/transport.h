@@ -21,7 +21,7 @@ void transport_free(struct transport *); /* NULL is fine */
 
 struct transport_request {
     const char *method, *target;
-    const struct http_header *headers; /* without Host, Content-Length and Connection */
+    const struct http_header *headers; /* with Host, without Content-Length and Connection */
     int header_count;
     struct str body; /* or, with fd > 0, a piece of a file */
     int fd;

@@ -226,6 +226,8 @@ def test_instances_that_encrypt_are_checked_through_the_tunnel(jobs, unique):
                 InfraCheckConfig={"EnableInfraCheck": True})
     assert jobs.end(unique)["TrainingJobStatus"] == "Completed"
     assert jobs.wait_for_line(unique, "sagebrush: check of the network between the instances passed", 2)
+    for line in jobs.wait_for_line(unique, "sagebrush: check of the clock", 2):
+        assert "passed: the server's clock is" in line
 
 
 def test_a_node_by_hand(server):

@@ -101,6 +101,17 @@ static void a_clock_is_judged_by_what_can_be_known(void **state)
     assert_false(clock_is_right(86400000, 1200));
 }
 
+static void a_clock_that_nobody_can_be_asked_about_is_not_measured(void **state)
+{
+    struct order order = { .name = "check", .admin_socket = "/not/there" };
+    struct checked c = { &order, "/tmp", clock_system(), -1 };
+    struct finding f = { .passed = true, .evidence = "" };
+
+    check_clock(a, &c, &f);
+    assert_true(f.passed && f.unmeasured);
+    assert_non_null(strstr(f.evidence, "not measured: cannot reach the server at /not/there"));
+}
+
 static void this_disk_and_memory_keep_what_they_are_given(void **state)
 {
     char folder[] = "/tmp/sagebrush-check-XXXXXX";
@@ -137,6 +148,7 @@ int main(void)
         cmocka_unit_test(each_sign_of_a_bad_gpu_is_told),
         cmocka_unit_test(uncorrected_errors_are_counted_where_they_are),
         cmocka_unit_test(a_clock_is_judged_by_what_can_be_known),
+        cmocka_unit_test(a_clock_that_nobody_can_be_asked_about_is_not_measured),
         cmocka_unit_test(this_disk_and_memory_keep_what_they_are_given),
     };
     int r;
