@@ -24,7 +24,7 @@ static const char *duration(struct arena *a, int64_t ms)
     if (minutes < 1)
         return "a minute";
     if (minutes < 120)
-        return arena_printf(a, "%" PRId64 " minutes", minutes);
+        return arena_printf(a, "%" PRId64 " minute%s", minutes, minutes == 1 ? "" : "s");
     if (minutes < 48 * 60)
         return arena_printf(a, "%" PRId64 " hours", minutes / 60);
     return arena_printf(a, "%" PRId64 " days", minutes / 60 / 24);

@@ -111,7 +111,7 @@ def test_a_job_of_two_waits_for_both_and_says_why(server, jobs, unique):
     jobs.holds(two, 2)
     assert {n["instances"] for n in nodes(server).values()} == {1}
     shown = subprocess.run([SAGEBRUSH, "status", "--data", server.data], capture_output=True, text=True).stdout
-    assert "small-1, 1 instances, 1 of 1 cores" in shown and "2 running, 1 waiting" in shown
+    assert "small-1, 1 instance, 1 of 1 cores" in shown and "2 running, 1 waiting" in shown
     jobs.end(two)
     jobs.holds(three)
     jobs.end(three)

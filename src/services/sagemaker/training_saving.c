@@ -8,7 +8,7 @@
 #include "fleet/spot.h"
 #include "services/sagemaker/training_groups.h"
 
-enum { HOUR_MS = 3600000, HOPELESS = 20 /* times the work */ };
+enum { HOUR_MS = 3600000, HOPELESS = 20 /* times the work */, NOTHING_MS = 1000 };
 
 #define STARTING "Starting the training job"
 
@@ -38,19 +38,19 @@ static const char *expected_loss(struct arena *a, double work_ms, double every_m
 
 const char *training_start_message(struct arena *a, const struct fleet *fleet, const struct training_spec *s)
 {
-    double every_ms = training_interrupted_every_ms(fleet, s);
+    double every_ms = training_interrupted_every_ms(fleet, s), work_ms = (double)s->max_runtime_s * 1e3;
     const char *who = "Its instance";
 
     if (s->instance_count > 1)
         who = arena_printf(a, "One of its %lld instances", (long long)s->instance_count);
-    if (every_ms <= 0 || *s->checkpoint_uri)
+    if (every_ms <= 0 || *s->checkpoint_uri || checkpoint_loss_ms(work_ms, every_ms) < NOTHING_MS)
         return STARTING;
     return arena_printf(a,
                         STARTING ". Warning: a spot job without CheckpointConfig begins anew after each interruption. "
                         "%s is interrupted about once in %s: if the job needs its MaxRuntimeInSeconds of %lld, %s. "
                         "Set CheckpointConfig, and save to it.",
                         who, duration_text(a, every_ms), (long long)s->max_runtime_s,
-                        expected_loss(a, (double)s->max_runtime_s * 1e3, every_ms));
+                        expected_loss(a, work_ms, every_ms));
 }
 
 void training_take_saving(struct arena *a, struct resource *r, const char *usual, const struct report *report)
