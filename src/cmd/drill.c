@@ -20,7 +20,9 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     doc_set_string(a, body, "training_job", words[1]);
     if (client_admin(a, data, "POST", "/_sagebrush/admin/v1/drill/spot", body, &answer, err) < 0)
         return -1;
-    printf("%s has its notice: SIGTERM now, SIGKILL in 120 s, and on from its checkpoints\n", words[1]);
+    printf("%s has its notice: SIGTERM now, SIGKILL in 120 s, and %s\n", words[1],
+           doc_bool(answer, "saves", true) ? "on from its checkpoints"
+                                           : "then from the beginning: it has no CheckpointConfig");
     return 0;
 }
 
@@ -31,7 +33,8 @@ const struct command drill_command = {
     .about =
         "Takes the capacity back from a training job that runs as managed spot, as AWS does when somebody pays more: "
         "the command in the container gets SIGTERM and after 120 s SIGKILL, what is in its checkpoint folder goes to "
-        "S3, the job is Interrupted, and starts again from its checkpoints as soon as there is room.\n"
+        "S3, the job is Interrupted, and starts again from its checkpoints as soon as there is room; without "
+        "CheckpointConfig it starts from the beginning.\n"
         "\n"
         "JOB is the name of a training job of this server's account and region, or an ARN. A job that was not created "
         "with EnableManagedSpotTraining is never interrupted, and neither is one that has no instance at the moment.",

@@ -175,6 +175,7 @@ def test_a_node_dies(server, jobs, told, unique):
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
     assert "algo-2: the container was lost" in again["StatusMessage"]
+    assert ".." not in again["StatusMessage"] and "Start the job again" not in again["StatusMessage"]
 
     # The attempt that the node ended costs nothing.
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()

@@ -84,3 +84,26 @@ def test_what_cannot_be_interrupted(server, aws, unique):
     aws("sagemaker").create_training_job(**request)
     refused = drill_spot(server, unique)
     assert refused.returncode != 0 and "is no spot job" in refused.stderr
+
+
+def test_without_checkpoints_it_starts_from_the_beginning_and_is_told_so(server, aws, unique):
+    sm = aws("sagemaker")
+    role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    aws("s3").create_bucket(Bucket=unique)
+    sm.create_training_job(
+        TrainingJobName=unique, RoleArn=role, EnableManagedSpotTraining=True, AlgorithmSpecification={
+            "TrainingImage": "pytorch-training:1.13", "TrainingInputMode": "File", "ContainerEntrypoint": [
+                "python3", "-c", "import time; print('begins', flush=True); time.sleep(600)"]},
+        OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+        StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200})
+    wait_for(lambda: any("begins" in line for s in logs(aws, unique) for line in s), 120, "its first line", 0.2)
+    taken = drill(server, unique)
+    assert taken.returncode == 0 and "then from the beginning: it has no CheckpointConfig" in taken.stdout, taken
+
+    def told():
+        transitions = sm.describe_training_job(TrainingJobName=unique)["SecondaryStatusTransitions"]
+        return next((t["StatusMessage"] for t in transitions if t["Status"] == "Interrupted"), None)
+
+    assert "it starts again from the beginning" in wait_for(told, 120, "the interruption", 0.2)
+    sm.stop_training_job(TrainingJobName=unique)

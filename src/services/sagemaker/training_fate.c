@@ -29,21 +29,42 @@ static struct fate is_interrupted(const char *message)
     return (struct fate){ .secondary = "Interrupted", .message = message, .leave = true };
 }
 
+static const char *spot_taken(struct arena *a, const struct resource *r)
+{
+    const char *what = "its spot capacity was taken back";
+
+    return training_taken_for_good(r) ? arena_printf(a, "%s (%s)", what, training_taken(r)) : what;
+}
+
 static bool is_in_progress(const struct resource *r)
 {
     return strcmp(get_state(r), "InProgress") == 0;
+}
+
+/* What whoever reads it should do is for a job that ended; this one does it by itself. */
+static struct str without_advice(const char *reason)
+{
+    struct str words = str_of(reason), advice = STR(" Start the job again.");
+
+    if (str_ends(words, advice.data))
+        words.size -= advice.size;
+    if (str_ends(words, "."))
+        words.size--;
+    return words;
 }
 
 /* It was not what ran there, or it may go better the next time: if RetryStrategy says so. */
 static struct fate retries(struct arena *a, const struct resource *r, const char *reason, bool leave)
 {
     int64_t most = training_spec_of(r->row.spec).retries, so_far = doc_int(r->status, "_Retries", 0);
+    struct str why = without_advice(reason);
 
     if (!is_in_progress(r) || so_far >= most)
         return fails(reason);
     return (struct fate){ .secondary = "Restarting", .counts = "_Retries", .leave = leave,
-                          .message = arena_printf(a, "Attempt %" PRId64 " of %" PRId64 " to restart the job: %s",
-                                                  so_far + 1, most, reason) };
+                          .message = arena_printf(a, "Attempt %" PRId64 " of %" PRId64
+                                                  " to restart the job: %.*s",
+                                                  so_far + 1, most, (int)why.size, why.data) };
 }
 
 /* The platform's fault: the attempt costs nothing. */
@@ -59,7 +80,7 @@ static struct fate is_ours(struct arena *a, const struct resource *r, const char
 static struct fate heals(struct arena *a, const struct resource *r, const struct crew *crew, const struct ailment *ill,
                          bool elsewhere)
 {
-    const char *words = ailment_words(a, crew, ill);
+    const char *words = str_dup(a, without_advice(ailment_words(a, crew, ill)));
     const char *reason = arena_printf(a, "InternalServerError: instance unhealthy: %s. Start the job again.", words);
     struct fate f = is_ours(a, r, reason, elsewhere);
 
@@ -91,7 +112,7 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
     if (!stopped)
         stopped = evicted;
     if (stopped && !asked && !waited && was_interrupted(r, now_ms, failed || crew_first_lost(crew) || hung))
-        return is_interrupted(training_interrupted_message(a, r));
+        return is_interrupted(training_interrupted_message(a, r, spot_taken(a, r)));
     if (stopped && asked)
         return stops(a, "Stopped", "Training job stopped", stopped);
     if (crew_ailment(crew, ill))
@@ -107,8 +128,7 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
     if (overran)
         return stops(a, "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds", overran);
     if (evicted && !asked && !waited)
-        return is_interrupted("Training job interrupted: the cluster took its instances back. It goes on from its "
-                              "checkpoints when there is capacity again");
+        return is_interrupted(training_interrupted_message(a, r, "the cluster took its instances back"));
     if (stopped && waited)
         return stops(a, "MaxWaitTimeExceeded", "Training job exceeded MaxWaitTimeInSeconds", stopped);
     if (stopped)

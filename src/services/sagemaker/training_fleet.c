@@ -77,10 +77,14 @@ int training_ask_fleet(struct pass *p, struct resource *r, bool *ret_taken, stru
     return 0;
 }
 
-const char *training_interrupted_message(struct arena *a, const struct resource *r)
+static bool saves(const struct resource *r)
 {
-    const char *why = training_taken_for_good(r) ? arena_printf(a, " (%s)", training_taken(r)) : "";
+    return *training_spec_of(r->row.spec).checkpoint_uri;
+}
 
-    return arena_printf(a, "Training job interrupted: its spot capacity was taken back%s. It goes on from its "
-                           "checkpoints when there is capacity again", why);
+const char *training_interrupted_message(struct arena *a, const struct resource *r, const char *why)
+{
+    return arena_printf(a, "Training job interrupted: %s. %s when there is capacity again", why,
+                        saves(r) ? "It goes on from its checkpoints"
+                                          : "Without CheckpointConfig, it starts again from the beginning");
 }

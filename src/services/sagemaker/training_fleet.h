@@ -18,6 +18,6 @@ int64_t training_pends_until_ms(const struct fleet *, const struct resource *);
 const char *training_taken(const struct resource *);
 bool training_taken_for_good(const struct resource *); /* spot capacity: others have it now */
 
-const char *training_interrupted_message(struct arena *, const struct resource *);
+const char *training_interrupted_message(struct arena *, const struct resource *, const char *why);
 
 #endif
