@@ -16,7 +16,7 @@ def start(name, **options):
     session = sagemaker.Session()
     estimator = sagemaker.sklearn.SKLearn(
         "train_saves.py", source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session), instance_count=1,
-        instance_type="ml.m5.large", framework_version="1.2-1", sagemaker_session=session, max_run=3600, **options)
+        instance_type="ml.m5.large", framework_version="1.2-1", sagemaker_session=session, **{"max_run": 3600, **options})
     estimator.fit(job_name=name, wait=False)
     return session
 
@@ -34,6 +34,13 @@ def test_without_checkpoints(server, aws, unique):
     assert re.search(r"Warning: a spot job without CheckpointConfig begins anew after each interruption\. Its "
                      r"instance is interrupted about once in \d+ days: if the job needs its MaxRuntimeInSeconds of 3600, "
                      r"\d+\.\d s of work are expected to be lost", said), said
+
+
+def test_no_warning_where_nothing_is_lost(server, aws, unique):
+    start(unique, use_spot_instances=True, max_run=300, max_wait=7200)
+    said = messages(aws, unique)["Starting"]
+    aws("sagemaker").stop_training_job(TrainingJobName=unique)
+    assert said == "Starting the training job"
 
 
 def test_no_warning_on_demand(server, aws, unique):

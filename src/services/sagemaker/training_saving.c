@@ -8,7 +8,7 @@
 #include "fleet/spot.h"
 #include "services/sagemaker/training_groups.h"
 
-enum { HOUR_MS = 3600000, HOPELESS = 20 /* times the work */, NOTHING_MS = 1000 };
+enum { HOUR_MS = 3600000, HOPELESS = 20 /* times the work */, NOTHING_MS = 50 /* would be shown as 0.0 s */ };
 
 #define STARTING "Starting the training job"
 
