@@ -1,5 +1,6 @@
 #include "cmd/machine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,9 +8,11 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "fleet/fleet.h"
+#include "run/command.h"
 #include "run/runtime.h"
+#include "run/slurm_text.h"
 
-enum { FLEET_MAX_BYTES = 64 << 20 };
+enum { FLEET_MAX_BYTES = 64 << 20, SLURM_ANSWER_MS = 15000 };
 
 /* 2025-01-01: this program is younger. */
 static const int64_t earliest_ms = INT64_C(1735689600000);
@@ -60,14 +63,20 @@ static int check_slurm(struct err *err)
                 "apt-get install slurm-client, and see that this machine can submit jobs to the cluster");
 }
 
-static int check_fleet(const char *path, struct err *err)
+static int check_fleet(const struct settings *s, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
+    const char *path = s->fleet;
     struct fleet fleet;
     struct str text;
 
     if (!*path)
         return 0;
+    if (strcmp(s->runtime, "slurm") == 0)
+        return fail(err, ERR_INVALID,
+                    "the runtime slurm takes no fleet file (%s): a Slurm cluster has its own nodes and limits. Start "
+                    "with --fleet \"\", and take `fleet` out of the configuration file",
+                    path);
     if (file_read(a, path, FLEET_MAX_BYTES, &text, err) < 0)
         return -1;
     return fleet_read(a, path, text, &fleet, err);
@@ -75,9 +84,29 @@ static int check_fleet(const char *path, struct err *err)
 
 int machine_check(const struct settings *s, struct clock *clock, struct err *err)
 {
-    if (check_clock(clock, err) < 0 || check_fleet(s->fleet, err) < 0)
+    if (check_clock(clock, err) < 0 || check_fleet(s, err) < 0)
         return -1;
     if (strcmp(s->runtime, "slurm") == 0)
         return check_slurm(err);
     return strcmp(s->runtime, "container") == 0 ? check_containers(err) : 0;
+}
+
+/* slurmctld may come later, so this is no reason not to start. */
+void machine_warn(const struct settings *s)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct command_result r;
+    struct err err = { 0 };
+
+    if (strcmp(s->runtime, "slurm") != 0)
+        return;
+    if (command_run(a, (const char *const[]){ "squeue", "--noheader", "--format=%i", NULL }, STR(""), SLURM_ANSWER_MS,
+                    &r, &err) == 0 &&
+        r.status != 0)
+        fail(&err, ERR_UNAVAILABLE, "squeue: %.400s", slurm_complaint(a, r.errors));
+    if (err.kind)
+        fprintf(stderr,
+                "sagebrush up: warning: Slurm does not answer (%s). The server starts, and jobs wait until it does; "
+                "see that squeue works for this user\n",
+                err.text);
 }

@@ -110,18 +110,25 @@ static void print_nodes(struct arena *a, const struct doc *nodes)
         printf("%-18s and %zu more: sagebrush status --json\n", "", count - NODES_SHOWN);
 }
 
-static void print_server(struct arena *a, const struct doc *d)
+/* With Slurm ours is only the number that it was given: which of them wait is in its queue. */
+static void print_instances(const struct doc *d, bool on_slurm)
+{
+    printf("%-18s %lld %s, %lld waiting", "instances", (long long)doc_int(d, "instances_running", 0),
+           on_slurm ? "running or left to Slurm (squeue says which wait)" : "running",
+           (long long)doc_int(d, "instances_waiting", 0));
+    if (doc_has(d, "instances_at_most") && !on_slurm)
+        printf("; at most %lld at a time", (long long)doc_int(d, "instances_at_most", 0));
+    printf("\n");
+}
+
+static void print_server(struct arena *a, const struct doc *d, bool on_slurm)
 {
     const double gib = 1 << 30;
 
     printf("%-18s %s, up %s\n", "version", doc_text(d, "version"), duration(a, doc_int(d, "uptime_s", 0)));
     printf("%-18s %.1f GiB free of %.1f\n", "disk", (double)doc_int(d, "disk_free_bytes", 0) / gib,
            (double)doc_int(d, "disk_bytes", 0) / gib);
-    printf("%-18s %lld running, %lld waiting", "instances", (long long)doc_int(d, "instances_running", 0),
-           (long long)doc_int(d, "instances_waiting", 0));
-    if (doc_has(d, "instances_at_most"))
-        printf("; at most %lld at a time", (long long)doc_int(d, "instances_at_most", 0));
-    printf("\n");
+    print_instances(d, on_slurm);
     print_nodes(a, doc_get(d, "nodes"));
     print_resources(a, doc_get(d, "resources"));
 }
@@ -170,7 +177,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     printf("%-18s %s%s%s\n", "public port", doc_text(d, "url"),
            healthy ? ", answers" : ", does not answer: ", doc_text(d, "why"));
     if (doc_has(d, "server"))
-        print_server(a, doc_get(d, "server"));
+        print_server(a, doc_get(d, "server"), strcmp(s.runtime, "slurm") == 0);
     return healthy ? 0 : NOT_RUNNING;
 }
 

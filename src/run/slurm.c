@@ -3,7 +3,7 @@
  * What an agent says in its folder is the truth about its work, Slurm's word is the truth about its nodes. A Slurm job
  * is found by its name, the first instance's agent, never by its number: numbers are used again, and a slurmctld that
  * was killed forgets jobs. So there are three cases, and three only:
- *   Slurm does not answer: nothing is concluded.
+ *   Slurm does not answer: nothing is concluded, but that a job which was never submitted is nowhere.
  *   Slurm does not know the job, and no agent lives: it is submitted, again if need be. The new agent finds the old
  *   one's folder, and goes on with what is there.
  *   Slurm says that it has ended the job: who has not told its own end has lost its instance.
@@ -83,7 +83,7 @@ static int order_of_all(struct slurm *s, struct arena *a, const char *const *age
     return 0;
 }
 
-static int submit(struct slurm *s, struct arena *a, const struct doc *order, struct err *err)
+static int submit(struct slurm *s, struct arena *a, const struct doc *order, bool first, struct err *err)
 {
     const char *agents_folder = arena_printf(a, "%s/agents", s->data_folder), *program;
     struct slurm_batch batch;
@@ -99,7 +99,7 @@ static int submit(struct slurm *s, struct arena *a, const struct doc *order, str
     if (program_path(a, "sagebrush-agent", &program, err) < 0)
         return -1;
     batch = slurm_batch_of(a, &s->settings, all, agents_folder, program);
-    slurm_cluster_submit(s->cluster, &batch);
+    slurm_cluster_submit(s->cluster, &batch, first);
     return 0;
 }
 
@@ -130,16 +130,18 @@ static int slurm_start(struct runtime *rt, const char *name, const struct doc *o
 {
     struct slurm *s = slurm_of(rt);
     _cleanup_arena_ struct arena *a = arena_new();
-    struct agents_look l;
+    struct agents_look before, l;
 
     if (!goes_to_slurm(order))
         return runtime_start(s->local, name, order, err);
-    if (agents_accept(s->local, name, "slurm", order_for_slurm(s, a, order), err) < 0 ||
+    if (agents_look(s->local, a, name, &before, err) < 0 ||
+        agents_accept(s->local, name, "slurm", order_for_slurm(s, a, order), err) < 0 ||
         agents_look(s->local, a, name, &l, err) < 0)
         return -1;
     if (!is_on_slurm(l.order))
         return runtime_start(s->local, name, order, err);
-    return l.alive || l.ended ? 0 : submit(s, a, l.order, err);
+    /* All orders have to be there before anybody submits: with a new one, nobody has. */
+    return l.alive || l.ended ? 0 : submit(s, a, l.order, !before.there, err);
 }
 
 /* --- Looking --- */
@@ -300,7 +302,7 @@ static int slurm_inspect(struct runtime *rt, struct arena *arena, const char *na
     if (!l.there || !is_on_slurm(l.order))
         return runtime_inspect(s->local, arena, name, ret_state, ret_report, err);
     v = l.ended ? (struct verdict){ 0 } : judge(s, arena, &l);
-    if (v.submit && submit(s, arena, l.order, err) < 0)
+    if (v.submit && submit(s, arena, l.order, false, err) < 0)
         return -1;
     if (v.outcome && end_for(s, arena, name, &v, &l.report, err) < 0)
         return -1;

@@ -36,6 +36,8 @@ struct wish {
     const char *id;    /* NULL: not submitted yet */
     const char *words; /* why not */
     bool refused, dropped;
+    bool first; /* nobody has submitted a job of that name before, a server before this one neither */
+    bool tried; /* sbatch was run: what it said may be lost */
     int64_t next_ms, wait_ms;
 };
 
@@ -246,6 +248,8 @@ static void submit_all(struct slurm_cluster *c)
     for (;;) {
         pthread_mutex_lock(&c->lock);
         w = c->ending ? NULL : next_wish(c);
+        if (w)
+            w->tried = true;
         pthread_mutex_unlock(&c->lock);
         if (!w)
             return;
@@ -421,7 +425,9 @@ enum slurm_known slurm_cluster_find(struct slurm_cluster *c, struct arena *a, co
     w = map_get(c->by_name, str_of(name));
     job = slurm_job_find(c->jobs, c->count, name);
     *ret_words = w && w->words ? arena_strdup(a, w->words) : "";
-    if (!c->answered) {
+    if (w && w->dropped && w->first && !w->tried) {
+        known = SLURM_ABSENT; /* and never will be there: that needs no answer */
+    } else if (!c->answered) {
         known = SLURM_SILENT;
         *ret_words = arena_strdup(a, c->silence);
     } else if (w && w->refused) {
@@ -456,7 +462,7 @@ static struct slurm_batch batch_copy(struct arena *a, const struct slurm_batch *
     return (struct slurm_batch){ arena_strdup(a, b->name), arguments, arena_strdup(a, b->script) };
 }
 
-void slurm_cluster_submit(struct slurm_cluster *c, const struct slurm_batch *batch)
+void slurm_cluster_submit(struct slurm_cluster *c, const struct slurm_batch *batch, bool first)
 {
     struct wish *w;
 
@@ -467,6 +473,7 @@ void slurm_cluster_submit(struct slurm_cluster *c, const struct slurm_batch *bat
         assert(w);
         w->arena = arena_new();
         w->batch = batch_copy(w->arena, batch);
+        w->first = first;
         list_append(&c->wishes, &w->link);
         map_set(c->by_name, str_of(batch->name), w);
         hurry(c);

@@ -16,7 +16,7 @@ void slurm_cluster_free(struct slurm_cluster *);
 
 enum slurm_known {
     SLURM_SILENT,  /* Slurm does not answer, or did not yet: conclude nothing */
-    SLURM_ABSENT,  /* it answered, and knows no job of that name */
+    SLURM_ABSENT,  /* it answered, and knows no job of that name; or none was ever submitted, nor will be */
     SLURM_REFUSED, /* it will never take the job: *ret_words says why */
     SLURM_PRESENT, /* *ret_job; one that is about to be submitted waits, too */
 };
@@ -25,8 +25,9 @@ enum slurm_known {
 enum slurm_known slurm_cluster_find(struct slurm_cluster *, struct arena *, const char *name, struct slurm_job *ret_job,
                                     const char **ret_words);
 
-/* Submits the job, when Slurm says that it knows none of that name; again is harmless. */
-void slurm_cluster_submit(struct slurm_cluster *, const struct slurm_batch *);
+/* Submits the job, when Slurm says that it knows none of that name; again is harmless. first: none of that name can
+ * have been submitted before, so that one that is cancelled in time is known to be nowhere. */
+void slurm_cluster_submit(struct slurm_cluster *, const struct slurm_batch *, bool first);
 
 /* Takes a job of that name out of the queue, if it has not begun. What was to be submitted is not, any more. */
 void slurm_cluster_cancel(struct slurm_cluster *, const char *name);

@@ -74,3 +74,25 @@ def test_a_port_of_roots(place, everybodys):
     text = refused('--data', place.data, '--runtime', 'sim', '--port', '443', program=everybodys,
                    env={'SAGEBRUSH_LIBEXEC': str(place.programs)}, **NOBODY)
     assert 'above 1023' in text, text
+
+
+def test_slurm_has_its_own_nodes(place):
+    fleet = place.folder / 'fleet.toml'
+    fleet.write_text('')
+    text = refused('--data', place.data, '--runtime', 'slurm', '--fleet', fleet)
+    assert 'takes no fleet file' in text and str(fleet) in text and 'its own nodes and limits' in text
+
+
+@as_root
+@pytest.mark.skipif(not shutil.which('runc'), reason='containers need runc')
+def test_slurm_that_does_not_answer(place):
+    """A warning with squeue's own words, and the server starts."""
+    for name in ('sbatch', 'squeue', 'scancel'):
+        program = place.folder / name
+        program.write_text(f'#!/bin/sh\necho "{name}: error: Unable to contact slurm controller" >&2\nexit 1\n')
+        program.chmod(0o755)
+    env = {**os.environ, 'PATH': f"{place.folder}:{os.environ['PATH']}", 'SAGEBRUSH_LIBEXEC': str(place.programs)}
+    done = subprocess.run([SAGEBRUSH, 'up', '--daemon', '--data', place.data, '--port', str(place.port), '--runtime', 'slurm'],
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, env=env)
+    assert done.returncode == 0 and 'is ready' in done.stdout, done
+    assert 'warning: Slurm does not answer (squeue: Unable to contact slurm controller)' in done.stderr, done

@@ -267,16 +267,36 @@ static void silence_concludes_nothing(void **state)
     struct fixture *f = fixture_of(state);
     struct err err;
 
+    start_and_wait(f, "a-0");
     put(f, "away", "", 0644);
-    start(f, "a-0");
+    start(f, "b-0"); /* so that it is asked again */
     wait_until(f, "a-0", "waiting", "Slurm does not answer: Unable to contact slurm controller");
     assert_int_equal(runtime_stop(f->runtime, "a-0", 120, "StopTrainingJob", &err), 0);
     assert_string_equal(doc_text(look(f, "a-0"), "phase"), "");
     assert_int_equal(runtime_forget(f->runtime, "a-0", &err), -1);
     assert_int_equal(err.kind, ERR_CONFLICT);
+    put(f, "jobs", "", 0644);
     unlink(at(f, "away"));
     wait_until(f, "a-0", "outcome", "Stopped");
     assert_int_equal(runtime_forget(f->runtime, "a-0", &err), 0);
+}
+
+static void what_was_never_submitted_is_stopped_in_silence(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    struct err err;
+
+    put(f, "away", "", 0644);
+    start(f, "b-0"); /* an answer of before may still have submitted this one */
+    wait_until(f, "b-0", "waiting", "Slurm does not answer: Unable to contact slurm controller");
+    start(f, "a-0");
+    assert_string_equal(doc_text(look(f, "a-0"), "phase"), "");
+    assert_int_equal(runtime_stop(f->runtime, "a-0", 120, "StopTrainingJob", &err), 0);
+    assert_string_equal(doc_text(look(f, "a-0"), "outcome"), "Stopped");
+    assert_int_equal(runtime_forget(f->runtime, "a-0", &err), 0);
+    unlink(at(f, "away"));
+    nudge(f);
+    assert_int_equal(times_submitted(f, "a-0"), 0);
 }
 
 static void who_waits_is_stopped_at_once(void **state)
@@ -395,6 +415,7 @@ int main(void)
         with_slurm(a_lost_reply_makes_no_second_job),
         with_slurm(a_refusal_ends_the_job),
         with_slurm(silence_concludes_nothing),
+        with_slurm(what_was_never_submitted_is_stopped_in_silence),
         with_slurm(who_waits_is_stopped_at_once),
         with_slurm(what_is_forgotten_is_submitted_again),
         with_slurm(an_agent_that_lives_is_let_be),
