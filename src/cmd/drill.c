@@ -20,7 +20,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     doc_set_string(a, body, "training_job", words[1]);
     if (client_admin(a, data, "POST", "/_sagebrush/admin/v1/drill/spot", body, &answer, err) < 0)
         return -1;
-    printf("%s has its notice: SIGTERM now, SIGKILL in 120 s, and %s\n", words[1],
+    printf("%s has its notice: SIGTERM now, SIGKILL in 120 s or the fleet file's notice, and %s\n", words[1],
            doc_bool(answer, "saves", true) ? "on from its checkpoints"
                                            : "then from the beginning: it has no CheckpointConfig");
     return 0;

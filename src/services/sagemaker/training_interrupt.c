@@ -89,8 +89,11 @@ int training_recommend(struct pass *p, struct resource *r, const struct crew *cr
 /* The notice itself is a recommendation to those that had none. */
 int training_take_back(struct pass *p, struct resource *r, const struct crew *crew, struct err *err)
 {
+    const struct platform *platform = engine_context(p->engine);
+    int64_t notice_s = (platform->fleet->spot.notice_ms + 999) / 1000;
+
     allocation_leave(p, r->row.uid);
-    if (crew_stop(p, crew, CREW_GRACE_S, STOP_TAKEN_BACK, err) < 0 || tell(p, r, crew, &recommendation, err) < 0)
+    if (crew_stop(p, crew, notice_s, STOP_TAKEN_BACK, err) < 0 || tell(p, r, crew, &recommendation, err) < 0)
         return -1;
     return tell(p, r, crew, &interruption_notice, err);
 }

@@ -2,9 +2,9 @@
  *
  * Whoever takes capacity back (a drill, an experiment) asks with training_job_interrupt(): want.Interrupt {Attempt,
  * RecommendMs, NoticeMs}. The job's own passes do the rest: from RecommendMs on the instances show a rebalance
- * recommendation; at NoticeMs each gets the notice, with SIGTERM, and 120 s later SIGKILL. What was really told stands
- * in the status, _Recommended and _Noticed (the attempt's number, from 1), and was told as an event when it was saved.
- * An attempt that is over has heard what was asked of it. */
+ * recommendation; at NoticeMs each gets the notice, with SIGTERM, and SIGKILL when the fleet's notice is over. What was
+ * really told stands in the status, _Recommended and _Noticed (the attempt's number, from 1), and was told as an event
+ * when it was saved. An attempt that is over has heard what was asked of it. */
 #ifndef SERVICES_SAGEMAKER_TRAINING_INTERRUPT_H
 #define SERVICES_SAGEMAKER_TRAINING_INTERRUPT_H
 
