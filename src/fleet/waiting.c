@@ -79,13 +79,33 @@ static int64_t count_before(struct scheduler *s, struct job *j, double *ret_flee
     return before + count_in_lane(j, ret_fleet_ms);
 }
 
+/* Nobody who runs says when he ends, or what is missing is a node. */
+static const char *unknown_end(const struct scheduler *s, struct arena *a)
+{
+    const char *runs = s->running ? "; no end of what runs is known" : "", *name = NULL;
+    int64_t out = 0;
+
+    for (int64_t i = 0; i < s->nodes->count; i++) {
+        const struct node *node = &s->nodes->all[i];
+
+        if (node->state != NODE_FAILED && node->state != NODE_CORDONED)
+            continue;
+        name = node->name;
+        out++;
+    }
+    if (!out)
+        return "; no end of what runs is known";
+    return out == 1 ? arena_printf(a, "%s; the node %s is out of use", runs, name)
+                    : arena_printf(a, "%s; %" PRId64 " nodes are out of use", runs, out);
+}
+
 static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t now_ms, struct waiting *ret)
 {
     struct domain *domain = &s->domains[domain_of_demand(s, j->demand)];
     struct reservation *r = &domain->reservation;
     double fleet_ms;
     int64_t room = INT64_MAX;
-    const char *when = "; no end of what runs is known";
+    const char *when;
 
     ret->before = count_before(s, j, &fleet_ms);
     ret->expected_ms = r->at_ms;
@@ -102,7 +122,9 @@ static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t
             slots += reservation_slots(s, r, shape, true);
         room = slots < room ? slots : room;
     }
-    if (ret->expected_ms != INT64_MAX)
+    if (ret->expected_ms == INT64_MAX)
+        when = unknown_end(s, a);
+    else
         when = arena_printf(a, "; expected to start in about %s",
                             duration(a, ret->expected_ms > now_ms ? ret->expected_ms - now_ms : 0));
     ret->reason = arena_printf(a, "Waiting for %s: room for %" PRId64 " now, %" PRId64 " %s before this one%s",

@@ -316,6 +316,14 @@ static void a_broken_place_stays_broken(void **state)
     assert_int_equal(w.err.kind, ERR_NOT_FOUND);
 }
 
+static void who_waits_for_a_node_is_told(void **state)
+{
+    assert_int_equal(allocation_change_node(w.engine, "n", NODE_CORDON, "test", &w.err), 0);
+    create("first", 1, false);
+    turn();
+    assert_non_null(strstr(take("first").words, "; the node n is out of use"));
+}
+
 #define ON_ONE(test) cmocka_unit_test_setup_teardown(test, begin_one, jobs_end)
 #define ON_TWO(test) cmocka_unit_test_setup_teardown(test, begin_two, jobs_end)
 
@@ -329,6 +337,7 @@ int main(void)
         ON_TWO(inherited_when_saved),
         ON_ONE(a_pass_that_is_lost_has_asked_for_nothing),
         ON_ONE(an_heir_goes_before_who_waits),
+        ON_ONE(who_waits_for_a_node_is_told),
         ON_TWO(a_broken_place_stays_broken),
     };
 
