@@ -98,7 +98,7 @@ def test_without_checkpoints_it_starts_from_the_beginning_and_is_told_so(server,
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
         StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200})
     wait_for(lambda: any("begins" in line for s in logs(aws, unique) for line in s), 120, "its first line", 0.2)
-    taken = drill(server, unique)
+    taken = drill_spot(server, unique)
     assert taken.returncode == 0 and "then from the beginning: it has no CheckpointConfig" in taken.stdout, taken
 
     def told():
