@@ -5,11 +5,13 @@
 #include "fleet/fleet.h"
 
 #include <fnmatch.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "doc/toml.h"
 #include "fleet/instance_type.h"
 
@@ -91,9 +93,12 @@ static const char *const forms[] = {
     [DISK] = "a size with its unit, like \"500GB\" or \"2TB\"",
 };
 
+static const struct unit *const units_of[] = {
+    [TIME] = time_units, [MEMORY] = memory_units, [DISK] = disk_units, [OTHER] = NULL,
+};
+
 static bool take(const struct field *f, const struct doc *value, void *into)
 {
-    static const struct unit *const units[] = { [TIME] = time_units, [MEMORY] = memory_units, [DISK] = disk_units };
     void *at = (char *)into + f->offset;
 
     switch (f->form) {
@@ -112,7 +117,7 @@ static bool take(const struct field *f, const struct doc *value, void *into)
     case OTHER:
         return true;
     default:
-        return value->type == DOC_STRING && quantity(value->text.data, units[f->form], at);
+        return value->type == DOC_STRING && quantity(value->text.data, units_of[f->form], at);
     }
 }
 
@@ -125,6 +130,20 @@ static bool within(const struct field *f, const void *from)
     if (f->form == NUMBER)
         return *(const double *)at >= f->least && *(const double *)at <= f->most;
     return (double)*(const int64_t *)at >= f->least && (double)*(const int64_t *)at <= f->most;
+}
+
+/* A bound as it may be written: "24h" is told as "1d". */
+static const char *bound(struct reader *r, const struct field *f, double value)
+{
+    const struct unit *units = units_of[f->form], *best = units;
+
+    if (!units)
+        return f->form == NUMBER ? arena_printf(r->arena, "%g", value)
+                                 : arena_printf(r->arena, "%" PRId64, (int64_t)value);
+    for (; units->name; units++)
+        if (units->scale >= best->scale && value >= units->scale && fmod(value, units->scale) == 0)
+            best = units;
+    return arena_printf(r->arena, "%" PRId64 "%s", (int64_t)(value / best->scale), best->name);
 }
 
 static const char *keys_of(struct reader *r, const struct field *f)
@@ -156,7 +175,8 @@ static int read_table(struct reader *r, const struct doc *table, const char *wha
         if (!take(f, value, into))
             return wrong(r, value, "%s of %s is %s", key, what, forms[f->form]);
         if (!within(f, into))
-            return wrong(r, value, "%s of %s goes from %g to %g", key, what, f->least, f->most);
+            return wrong(r, value, "%s of %s goes from %s to %s", key, what, bound(r, f, f->least),
+                         bound(r, f, f->most));
     }
     return 0;
 }
@@ -348,6 +368,35 @@ static int read_node(struct reader *r, const struct doc *d, struct fleet *fleet,
     return 0;
 }
 
+/* "n-1" is one of the nodes "n" that are counted. */
+static bool is_one_of(const struct fleet_nodes *nodes, const char *name)
+{
+    size_t size = strlen(nodes->name);
+    int64_t number;
+
+    return nodes->numbered && strncmp(name, nodes->name, size) == 0 && name[size] == '-' && name[size + 1] >= '1' &&
+           name[size + 1] <= '9' && str_to_int64(str_of(name + size + 1), &number) && number <= nodes->count;
+}
+
+/* Two nodes of one name would be told apart by nothing. */
+static int check_names(struct reader *r, const struct doc *list, const struct fleet_nodes *nodes, uint32_t last)
+{
+    const struct fleet_nodes *n = &nodes[last];
+    struct doc *const *items = list->items;
+
+    for (uint32_t i = 0; i < last; i++) {
+        const char *twice = !n->numbered && is_one_of(&nodes[i], n->name) ? n->name
+                            : !nodes[i].numbered && is_one_of(n, nodes[i].name) ? nodes[i].name : NULL;
+
+        if (strcmp(n->name, nodes[i].name) == 0)
+            return wrong(r, items[last], "there are nodes called %s already, in line %d", n->name, toml_line(items[i]));
+        if (twice)
+            return wrong(r, items[last], "there would be two nodes %s: those of line %d have this name, or get it by "
+                         "their count; choose another", twice, toml_line(items[i]));
+    }
+    return 0;
+}
+
 static int read_nodes(struct reader *r, const struct doc *d, struct fleet *fleet)
 {
     const struct doc *items;
@@ -361,10 +410,8 @@ static int read_nodes(struct reader *r, const struct doc *d, struct fleet *fleet
     for (uint32_t i = 0; i < count; i++) {
         if (read_node(r, items->items[i], fleet, &fleet->nodes[i]) < 0)
             return -1;
-        for (uint32_t j = 0; j < i; j++)
-            if (strcmp(fleet->nodes[i].name, fleet->nodes[j].name) == 0)
-                return wrong(r, items->items[i], "there are nodes called %s already, in line %d", fleet->nodes[i].name,
-                             toml_line(items->items[j]));
+        if (check_names(r, items, fleet->nodes, i) < 0)
+            return -1;
         fleet->node_count += fleet->nodes[i].count;
         if (fleet->node_count > NODES_MOST)
             return wrong(r, items->items[i], "more than %d nodes", NODES_MOST);
@@ -572,6 +619,69 @@ static int read_spot(struct reader *r, const struct doc *d, struct fleet *fleet)
     return 0;
 }
 
+/* --- Names of the catalogue --- */
+
+static int check_region(struct reader *r, const struct doc *at, const struct fleet *fleet)
+{
+    const char **regions = instance_regions(r->arena), *all = "";
+
+    for (int i = 0; regions[i]; i++) {
+        if (strcmp(regions[i], fleet->region) == 0)
+            return 0;
+        all = arena_printf(r->arena, "%s%s%s", all, i ? ", " : "", regions[i]);
+    }
+    return wrong(r, at, "the catalogue has no prices of the region %s; there are %s", fleet->region, all);
+}
+
+static const char *meant(struct reader *r, const struct fleet *fleet, const char *type)
+{
+    size_t count;
+    const char **names = instance_type_names(r->arena, (size_t)fleet->type_count, &count), *nearest;
+
+    for (int i = 0; i < fleet->type_count; i++)
+        names[count++] = fleet->types[i].name;
+    nearest = text_nearest_of(type, names, count);
+    return nearest ? arena_printf(r->arena, "; did you mean %s?", nearest)
+                   : "; add [[types]] with this name, or write a pattern with a *";
+}
+
+/* A rule for a type that nobody can ask for is a typing mistake, and would never be seen. */
+static int check_pattern(struct reader *r, const struct doc *at, const struct fleet *fleet, const char *pattern)
+{
+    struct fleet_type ignored;
+
+    if (strpbrk(pattern, "*?[") || fleet_type(fleet, pattern, &ignored))
+        return 0;
+    return wrong(r, at, "neither this file nor the catalogue has a type %s%s", pattern, meant(r, fleet, pattern));
+}
+
+static int check_rules(struct reader *r, const struct doc *rules, const struct fleet *fleet)
+{
+    for (size_t i = 0; i < doc_count(rules, ""); i++) {
+        const struct doc *type = doc_get(rules->items[i], "type");
+
+        if (type && check_pattern(r, type, fleet, doc_value_text(type)) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* When all types are known. */
+static int check_types(struct reader *r, const struct doc *d, const struct fleet *fleet)
+{
+    const struct doc *pools = doc_get(d, "pools"), *spot = doc_get(d, "spot");
+
+    for (size_t i = 0; i < doc_count(pools, ""); i++) {
+        const struct doc *accepts = doc_get(pools->items[i], "accepts");
+
+        for (size_t j = 0; j < doc_count(accepts, ""); j++)
+            if (check_pattern(r, accepts->items[j], fleet, doc_value_text(accepts->items[j])) < 0)
+                return -1;
+    }
+    return check_rules(r, doc_get(d, "quotas"), fleet) < 0 || check_rules(r, doc_get(spot, "rates"), fleet) < 0 ||
+                   check_rules(r, doc_get(spot, "traces"), fleet) < 0 ? -1 : 0;
+}
+
 static const struct field top_fields[] = {
     { "region", TEXT, offsetof(struct fleet, region) },
     { "seed", WHOLE, offsetof(struct fleet, seed), 0, 9e15 },
@@ -645,7 +755,8 @@ int fleet_read(struct arena *a, const char *name, struct str text, struct fleet 
         read_table(&r, doc_get(d, "queue"), "queue", queue_fields, &fleet) < 0 ||
         read_spot(&r, doc_get(d, "spot"), &fleet) < 0 ||
         read_table(&r, doc_get(d, "failures"), "failures", failure_fields, &fleet) < 0 ||
-        read_table(&r, doc_get(d, "checkpoints"), "checkpoints", checkpoint_fields, &fleet) < 0)
+        read_table(&r, doc_get(d, "checkpoints"), "checkpoints", checkpoint_fields, &fleet) < 0 ||
+        check_region(&r, doc_get(d, "region"), &fleet) < 0 || check_types(&r, d, &fleet) < 0)
         return -1;
     *ret = fleet;
     return 0;

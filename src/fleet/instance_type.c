@@ -17,6 +17,33 @@ const struct instance_type *instance_type(const char *name)
     return bsearch(name, types, sizeof types / sizeof *types, sizeof *types, compare);
 }
 
+const char **instance_type_names(struct arena *a, size_t more, size_t *ret_count)
+{
+    size_t count = sizeof types / sizeof *types;
+    const char **names = arena_array_of(a, const char *, count + more + 1);
+
+    for (size_t i = 0; i < count; i++)
+        names[i] = types[i].name;
+    *ret_count = count;
+    return names;
+}
+
+const char **instance_regions(struct arena *a)
+{
+    const char **regions = arena_array_of(a, const char *, sizeof markets / sizeof *markets + 1);
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof markets / sizeof *markets; i++) {
+        size_t known = 0;
+
+        while (known < count && strcmp(regions[known], markets[i].region) != 0)
+            known++;
+        if (known == count)
+            regions[count++] = markets[i].region;
+    }
+    return regions;
+}
+
 int instance_type_gpus(const char *name)
 {
     static const char *const others[] = { "Gaudi", "Inferentia", "Trainium" };

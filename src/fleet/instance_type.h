@@ -5,6 +5,8 @@
 #ifndef FLEET_INSTANCE_TYPE_H
 #define FLEET_INSTANCE_TYPE_H
 
+#include "base/arena.h"
+
 struct instance_market {
     const char *region;
     double usd_hour;      /* on demand */
@@ -28,6 +30,10 @@ struct instance_type {
 };
 
 const struct instance_type *instance_type(const char *name); /* NULL: not in the catalogue */
+
+/* The catalogue's names, and those of its regions: each list ends with NULL. 'more' places are left free before it. */
+const char **instance_type_names(struct arena *, size_t more, size_t *ret_count);
+const char **instance_regions(struct arena *);
 
 /* GPUs of NVIDIA's: what a CUDA program can use. 0: none, or not in the catalogue. */
 int instance_type_gpus(const char *name);

@@ -95,6 +95,23 @@ static void a_mistake_is_told_with_its_line_and_the_remedy(void **state)
         { NODE "[[spot.traces]]\ntype = \"x\"\npoints = [[\"1h\", 1]]\n", "the first point of a trace is at" },
         { NODE "[[spot.traces]]\ntype = \"x\"\npoints = [[\"0h\", 1], [\"0h\", 2]]\n", "go forward in time" },
         { NODE "[[spot.rates]]\ntype = \"x\"\n", "a rate needs per_hour" },
+        { NODE "count = 2\n[[nodes]]\nname = \"a-2\"\nlike = \"ml.m5.large\"\n",
+          "fleet.toml:6: there would be two nodes a-2" },
+        { "[[nodes]]\nname = \"a-1\"\nlike = \"ml.m5.large\"\n" NODE "count = 1\n",
+          "fleet.toml:4: there would be two nodes a-1: those of line 1" },
+        { "region = \"us-mars-1\"\n" NODE,
+          "fleet.toml:1: the catalogue has no prices of the region us-mars-1; there are " },
+        { NODE "[[quotas]]\ntype = \"ml.c5.larg\"\nlimit = 2\n",
+          "fleet.toml:6: neither this file nor the catalogue has a type ml.c5.larg; did you mean ml.c5.large?" },
+        { NODE "[[types]]\nname = \"box.one\"\nvcpus = 1\nmemory = \"1GiB\"\n[[spot.rates]]\ntype = \"box.onee\"\n"
+          "per_hour = 1\n", "has a type box.onee; did you mean box.one?" },
+        { NODE "[[spot.traces]]\ntype = \"?\"\npoints = [[\"0h\", 1]]\n"
+          "[[spot.traces]]\ntype = \"nothing.alike.at.all\"\n"
+          "points = [[\"0h\", 1]]\n", "add [[types]] with this name" },
+        { NODE "[[pools]]\nname = \"default\"\naccepts = [\"ml.*\", \"ml.p4d.24xlarg\"]\n[[nodes]]\nname = \"b\"\n"
+          "cores = 1\nmemory = \"1GiB\"\n", "did you mean ml.p4d.24xlarge?" },
+        { NODE "[[quotas]]\nlimit = -1\n", "fleet.toml:6: limit of quotas goes from 0 to 1000000000" },
+        { NODE "[spot]\nnotice = \"2d\"\n", "notice of spot goes from 0ms to 1d" },
         { "a = \"\n", "fleet.toml:1: the string that begins here has no end" },
     };
 
