@@ -84,6 +84,8 @@ int warm_pool_update(struct call *c, struct resource *r, struct err *err)
 {
     static const char *const others[] = { "ProfilerConfig", "ProfilerRuleConfigurations", "RemoteDebugConfig" };
     const char *status = doc_has(r->row.want, "Reused") ? "Reused" : *status_of(r) ? status_of(r) : "not there";
+    /* Its period may be over before the pass that ends it. */
+    bool is_over = warm_pool_is_kept(r) && c->now_ms >= kept_until_ms(r);
     struct doc *keep;
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -93,10 +95,10 @@ int warm_pool_update(struct call *c, struct resource *r, struct err *err)
     if (!doc_has(c->input, "ResourceConfig"))
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Nothing to update: give ResourceConfig.KeepAlivePeriodInSeconds.");
-    if (!warm_pool_is_kept(r))
+    if (!warm_pool_is_kept(r) || is_over)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "KeepAlivePeriodInSeconds can be updated while the warm pool of the training job is "
-                         "Available. The job is %s, and its warm pool is %s.", get_state(r), status);
+                         "Available. The job is %s, and its warm pool is %s.", get_state(r), is_over ? "Terminated" : status);
     keep = doc_member(c->arena, r->want, "KeepAlive", DOC_MAP);
     doc_set_integer(c->arena, keep, "Seconds", doc_int(c->input, "ResourceConfig.KeepAlivePeriodInSeconds", 0));
     doc_set_integer(c->arena, keep, "AtMs", c->now_ms);

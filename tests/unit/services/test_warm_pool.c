@@ -242,6 +242,17 @@ static void the_period_can_be_changed(void **state)
     assert_false(doc_has(describe("b"), "WarmPoolStatus"));
 }
 
+static void a_period_that_is_over_is_not_changed(void **state)
+{
+    create("a", KEPT, "");
+    run("a", "Completed", "");
+    w.now_ms += 700000; /* nobody has looked since */
+    declined("UpdateTrainingJob", period("a", 3600));
+    assert_non_null(strstr(w.err.text, "its warm pool is Terminated"));
+    later(0);
+    assert_pool("a", "Terminated", 600, "");
+}
+
 static void its_job_is_deleted_after_it(void **state)
 {
     create("a", KEPT, "");
@@ -337,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_healthy_instances_are_kept, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_job_that_was_stopped_before_its_start_keeps_nothing, begin, jobs_end),
         cmocka_unit_test_setup_teardown(the_period_can_be_changed, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_period_that_is_over_is_not_changed, begin, jobs_end),
         cmocka_unit_test_setup_teardown(its_job_is_deleted_after_it, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_restart_forgets_no_pool, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_is_kept_is_nobody_elses, begin, jobs_end),
