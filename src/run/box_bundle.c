@@ -49,18 +49,27 @@ static int write_names(struct arena *a, const struct box_order *o, const char *f
     return box_write(arena_printf(a, "%s/resolv.conf", folder), resolv, err);
 }
 
-/* Processes and threads of one container: enough for every core of a big machine to have data loaders with threads of
- * their own, and never so many that the jobs of a machine take the kernel's last. */
-static int64_t process_limit(struct arena *a)
+static int64_t kernel_limit(struct arena *a, const char *name)
 {
     struct err ignored;
     struct str text;
-    int64_t all;
+    int64_t most;
 
-    if (file_read(a, "/proc/sys/kernel/pid_max", 64, &text, &ignored) < 0 || !str_to_int64(str_trim(text), &all))
-        return LEAST_PROCESSES;
-    all /= 8;
-    return all < LEAST_PROCESSES ? LEAST_PROCESSES : all > MOST_PROCESSES ? MOST_PROCESSES : all;
+    if (file_read(a, arena_printf(a, "/proc/sys/kernel/%s", name), 64, &text, &ignored) < 0 ||
+        !str_to_int64(str_trim(text), &most))
+        return 0;
+    return most;
+}
+
+/* Processes and threads of one container: enough for every core of a big machine to have data loaders with threads of
+ * their own, and never so many that the jobs of a machine take the kernel's last. Since Linux 6.14 each namespace has a
+ * pid_max of its own, which says nothing of the machine; threads-max does. */
+static int64_t process_limit(struct arena *a)
+{
+    int64_t pids = kernel_limit(a, "pid_max"), threads = kernel_limit(a, "threads-max");
+    int64_t share = (pids < threads ? pids : threads) / 8;
+
+    return share < LEAST_PROCESSES ? LEAST_PROCESSES : share > MOST_PROCESSES ? MOST_PROCESSES : share;
 }
 
 /* The id of 'name' in the third field of a file like passwd in the image; false: not there. */

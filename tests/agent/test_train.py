@@ -54,7 +54,7 @@ for i in range(3): print(f"epoch {i} loss={1/(i+1):.4f};")
     ('raise ValueError("no such thing")', 1, 'AlgorithmError: ValueError: no such thing, exit code: 1'),
     ('open("/opt/ml/output/failure","w").write("bad data"); raise SystemExit(1)', 1, 'AlgorithmError: bad data, exit code: 1'),
     ('open("/opt/ml/output/failure","w").write("é"*2000); raise SystemExit(1)', 1,
-     'AlgorithmError: ' + 'é' * 512 + ', exit code: 1'),
+     'AlgorithmError: ' + 'é' * 1024 + ', exit code: 1'),
     ('import os; os.kill(os.getpid(), 11)', 139,
      'AlgorithmError: the command was ended by signal 11 (SIGSEGV, Segmentation fault), exit code: 139'),
 ])
@@ -318,7 +318,7 @@ try:
         count += 1
 except RuntimeError: end.set()
 print(count)
-''').start()
+''', limits={'cpu_weight': 100, 'cpus': 0, 'memory_bytes': 4 << 30}).start()  # a thread takes 32 KiB at least
     assert job.ended(300)['outcome'] == 'Completed', job.log()  # a thread that starts waits for a core
     limit = json.load(open(f'{job.folder}/config.json'))['linux']['resources']['pids']['limit']
     assert 4096 <= limit <= max(4096, int(open('/proc/sys/kernel/pid_max').read()) // 8)
