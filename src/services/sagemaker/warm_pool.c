@@ -98,7 +98,8 @@ int warm_pool_update(struct call *c, struct resource *r, struct err *err)
     if (!warm_pool_is_kept(r) || is_over)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "KeepAlivePeriodInSeconds can be updated while the warm pool of the training job is "
-                         "Available. The job is %s, and its warm pool is %s.", get_state(r), is_over ? "Terminated" : status);
+                         "Available. The job is %s, and its warm pool is %s.", get_state(r),
+                         is_over ? "Terminated" : status);
     keep = doc_member(c->arena, r->want, "KeepAlive", DOC_MAP);
     doc_set_integer(c->arena, keep, "Seconds", doc_int(c->input, "ResourceConfig.KeepAlivePeriodInSeconds", 0));
     doc_set_integer(c->arena, keep, "AtMs", c->now_ms);
