@@ -153,8 +153,9 @@ static int put_broken(struct store *store, const struct stand *stand, struct err
     return holds ? allocation_record_put(a, store, &record, err) : 0;
 }
 
-/* Before anybody else's record can have the place that it lost: in this turn, or, when that is lost, in the next. */
-static void note_broken(struct engine *e, struct stand *stand)
+/* Before anybody else's record can have the place that it lost: in this turn, and again in the next ones until it is
+ * seen on disk, for a turn may be lost. */
+static void note_broken(struct engine *e, const struct stand *stand)
 {
     struct store *store = engine_world_of(e)->store;
     struct err err;
@@ -163,8 +164,8 @@ static void note_broken(struct engine *e, struct stand *stand)
         return;
     if (put_broken(store, stand, &err) < 0)
         store_drop(store);
-    else if (store_keep(store, &err) == 0)
-        stand->broken = 0;
+    else
+        store_keep(store, &err);
 }
 
 static void settle(struct engine *e, struct allocations *all, struct stand *stand)
@@ -194,11 +195,11 @@ static void settle(struct engine *e, struct allocations *all, struct stand *stan
             scheduler_requeue(all->scheduler, stand->key, now_ms);
         stand->cause = NULL;
     }
-    if (stand->broken && holds)
-        note_broken(e, stand);
     stand->fresh = stand->given = stand->again = stand->leave = stand->kept = false;
-    if (stand->broken && holds)
+    if (stand->broken && holds && record.broken != stand->broken) {
+        note_broken(e, stand);
         return;
+    }
     stand->broken = 0;
     list_remove(&stand->unsettled);
 }
