@@ -193,22 +193,26 @@ static int64_t deliveries_due(const struct control *c, int64_t next_ms)
 static void turn(struct loop_hook *hook)
 {
     struct control *c = (struct control *)(void *)((char *)hook - offsetof(struct control, hook));
-    int64_t next_ms = INT64_MAX, fleet_ms;
+    int64_t next_ms = INT64_MAX, fleet_ms, later_ms;
+    bool saved = commit(c) == 0;
 
-    if (commit(c) == 0)
+    if (saved)
         deliver(c);
     publish(c);
     allocations_turn(c->engine);
     engine_reconcile(c->engine, STEPS_A_TURN, &next_ms);
     if (store_dirty(c->store) && next_ms > clock_wall_ms(clock_system())) {
-        if (commit(c) < 0)
-            next_ms = clock_wall_ms(clock_system()) + 1000;
+        saved = commit(c) == 0;
         publish(c);
     }
     if (!c->platform.events_delivered)
         next_ms = deliveries_due(c, next_ms);
     fleet_ms = allocations_due_ms(c->engine);
-    set_due(c, fleet_ms < next_ms ? fleet_ms : next_ms);
+    if (fleet_ms < next_ms)
+        next_ms = fleet_ms;
+    /* What was to be done at once and could not be saved is not tried without a pause. */
+    later_ms = clock_wall_ms(clock_system()) + 1000;
+    set_due(c, saved || next_ms > later_ms ? next_ms : later_ms);
 }
 
 static void due(struct loop_timer *timer)
