@@ -8,6 +8,7 @@
 #include "base/nearest.h"
 #include "base/str.h"
 #include "cmd/settings.h"
+#include "doc/json.h"
 
 const char *command_data;
 
@@ -191,6 +192,14 @@ static const char *meant(struct arena *a, const struct command *const *commands,
         names[i] = commands[i]->name;
     nearest = text_nearest(word, names);
     return nearest ? arena_printf(a, " (did you mean %s?)", nearest) : "";
+}
+
+void command_print_json(const struct doc *d)
+{
+    _cleanup_buf_ struct buf text = { 0 };
+
+    json_print_pretty(&text, d);
+    printf("%s\n", text.data);
 }
 
 int command_main(const struct command *const *commands, int argc, char **argv)

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "doc/doc.h"
 
 /* One option. With 'argument' it takes a value, in the next word or after '='; without, it is a flag. Exactly one of
  * text, number, flag says where it goes. */
@@ -42,5 +43,8 @@ extern const struct command up_command, down_command, status_command, env_comman
     restore_command, simulate_command;
 
 int command_main(const struct command *const *commands, int argc, char **argv);
+
+/* Prints what --json asks for to standard output. */
+void command_print_json(const struct doc *d);
 
 #endif

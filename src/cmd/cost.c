@@ -10,7 +10,6 @@
 #include "cmd/client.h"
 #include "cmd/command.h"
 #include "cmd/settings.h"
-#include "doc/json.h"
 
 enum { DAY_MS = 24 * 3600 * 1000, DAYS = 30 };
 
@@ -102,7 +101,6 @@ static void print_text(const char *title, const struct line *lines, size_t count
 static void print_json(struct arena *a, const struct line *lines, size_t count, const struct line *total)
 {
     struct doc *d = doc_map(a), *list = doc_member(a, d, "lines", DOC_LIST);
-    _cleanup_buf_ struct buf text = { 0 };
 
     for (size_t i = 0; i < count; i++) {
         struct doc *l = doc_map(a);
@@ -117,8 +115,7 @@ static void print_json(struct arena *a, const struct line *lines, size_t count, 
         doc_append(a, list, l);
     }
     doc_set_real(a, d, "usd", total->usd);
-    json_print_pretty(&text, d);
-    printf("%s\n", text.data);
+    command_print_json(d);
 }
 
 static int run(struct arena *a, char **words, int count, struct err *err)

@@ -6,7 +6,6 @@
 #include "cmd/command.h"
 #include "cmd/folder.h"
 #include "cmd/settings.h"
-#include "doc/json.h"
 #include "run/image_list.h"
 
 static bool as_json;
@@ -30,10 +29,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     if (image_list(a, &places, &list, err) < 0)
         return -1;
     if (as_json) {
-        _cleanup_buf_ struct buf text = { 0 };
-
-        json_print_pretty(&text, list);
-        printf("%s\n", text.data);
+        command_print_json(list);
         return 0;
     }
     for (uint32_t i = 0; i < list->count; i++) {

@@ -7,7 +7,6 @@
 #include "cmd/client.h"
 #include "cmd/command.h"
 #include "cmd/settings.h"
-#include "doc/json.h"
 
 #define KEYS "/_sagebrush/admin/v1/keys"
 
@@ -23,14 +22,6 @@ static const struct command_option options[] = {
     {},
 };
 
-static void print_json(const struct doc *d)
-{
-    _cleanup_buf_ struct buf text = { 0 };
-
-    json_print_pretty(&text, d);
-    printf("%s\n", text.data);
-}
-
 static int list(struct arena *a, const char *data, struct err *err)
 {
     const struct doc *answer, *keys;
@@ -38,7 +29,7 @@ static int list(struct arena *a, const char *data, struct err *err)
     if (client_admin(a, data, "GET", KEYS, NULL, &answer, err) < 0)
         return -1;
     if (as_json) {
-        print_json(answer);
+        command_print_json(answer);
         return 0;
     }
     keys = doc_get(answer, "keys");
@@ -59,7 +50,7 @@ static int add(struct arena *a, const char *data, const struct doc *body, struct
     if (client_admin(a, data, "POST", KEYS, body, &answer, err) < 0)
         return -1;
     if (as_json)
-        print_json(answer);
+        command_print_json(answer);
     else
         printf("AWS_ACCESS_KEY_ID=%s\nAWS_SECRET_ACCESS_KEY=%s\n# %s\n", doc_text(answer, "access_key_id"),
                doc_text(answer, "secret_access_key"), doc_text(answer, "arn"));

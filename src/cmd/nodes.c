@@ -6,7 +6,6 @@
 #include "cmd/client.h"
 #include "cmd/command.h"
 #include "cmd/settings.h"
-#include "doc/json.h"
 
 #define NODES "/_sagebrush/admin/v1/nodes"
 
@@ -58,10 +57,7 @@ static int list(struct arena *a, const char *data, struct err *err)
     if (client_admin(a, data, "GET", NODES, NULL, &answer, err) < 0)
         return -1;
     if (as_json) {
-        _cleanup_buf_ struct buf text = { 0 };
-
-        json_print_pretty(&text, answer);
-        printf("%s\n", text.data);
+        command_print_json(answer);
         return 0;
     }
     nodes = doc_get(answer, "nodes");

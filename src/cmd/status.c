@@ -9,7 +9,6 @@
 #include "cmd/command.h"
 #include "cmd/folder.h"
 #include "cmd/settings.h"
-#include "doc/json.h"
 
 enum {
     NOT_RUNNING = 3, /* as init scripts have it */
@@ -164,10 +163,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     if (!healthy)
         doc_set_string(a, d, "why", *why.text ? why.text : arena_printf(a, "health answers %d", answer.status));
     if (as_json) {
-        _cleanup_buf_ struct buf text = { 0 };
-
-        json_print_pretty(&text, d);
-        printf("%s\n", text.data);
+        command_print_json(d);
         return healthy ? 0 : NOT_RUNNING;
     }
     printf("%-18s %s, account %s, %s, runtime %s\n", "data", data, s.account, s.region, s.runtime);

@@ -316,6 +316,30 @@ static void a_broken_place_stays_broken(void **state)
     assert_int_equal(w.err.kind, ERR_NOT_FOUND);
 }
 
+static bool is_full(void *context)
+{
+    return *(const bool *)context;
+}
+
+static void what_broke_is_noted_again_when_the_turn_is_lost(void **state)
+{
+    bool full = false;
+
+    store_memory_full(w.store, is_full, &full);
+    create("first", 1, false);
+    turn();
+    is_given("first");
+    assert_int_equal(allocation_change_node(w.engine, look("first").placed[0].node, NODE_FAIL, "test", &w.err), 0);
+    allocations_turn(w.engine);
+    full = true;
+    assert_int_equal(engine_commit(w.engine, &w.err), -1);
+    full = false;
+    allocations_turn(w.engine);
+    assert_int_equal(engine_commit(w.engine, &w.err), 0);
+    die_and_decide();
+    assert_int_equal(look("first").state, ALLOCATION_BROKEN);
+}
+
 static void who_waits_for_a_node_is_told(void **state)
 {
     assert_int_equal(allocation_change_node(w.engine, "n", NODE_CORDON, "test", &w.err), 0);
@@ -339,6 +363,7 @@ int main(void)
         ON_ONE(an_heir_goes_before_who_waits),
         ON_ONE(who_waits_for_a_node_is_told),
         ON_TWO(a_broken_place_stays_broken),
+        ON_TWO(what_broke_is_noted_again_when_the_turn_is_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
