@@ -78,7 +78,11 @@ static int check_fleet(const struct settings *s, struct err *err)
                     "with --fleet \"\", and take `fleet` out of the configuration file",
                     path);
     if (file_read(a, path, FLEET_MAX_BYTES, &text, err) < 0)
-        return -1;
+        return fail(err, err->kind,
+                    "the fleet file cannot be read: %s. --fleet FILE, and the setting `fleet`, which is kept from one "
+                    "start to the next, name a TOML file (`sagebrush simulate --example DIR` writes one to begin "
+                    "with); --fleet \"\" starts without any",
+                    err->text);
     return fleet_read(a, path, text, &fleet, err);
 }
 

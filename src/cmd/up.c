@@ -43,13 +43,16 @@ static const struct command_option options[] = {
     {},
 };
 
-/* From here on it is read by processes that stand in another folder. */
+/* From here on it is read by processes that stand in another folder. One that is not there has a whole path, too:
+ * machine_check() says what is wrong with it. */
 static const char *whole_path(struct arena *a, const char *path)
 {
     char *real = path && *path ? realpath(path, NULL) : NULL;
-    const char *whole = real ? arena_strdup(a, real) : path;
+    char *here = path && *path && *path != '/' && !real ? getcwd(NULL, 0) : NULL;
+    const char *whole = real ? arena_strdup(a, real) : here ? arena_printf(a, "%s/%s", here, path) : path;
 
     free(real);
+    free(here);
     return whole;
 }
 

@@ -83,6 +83,18 @@ def test_slurm_has_its_own_nodes(place):
     assert 'takes no fleet file' in text and str(fleet) in text and 'its own nodes and limits' in text
 
 
+def test_a_fleet_file_that_is_not_there(place):
+    """What, why, and what to do, wherever the path came from."""
+    for given, path, why in (('nowhere.toml', place.folder / 'nowhere.toml', 'No such file or directory'),
+                             (str(place.folder), place.folder, 'Is a directory')):
+        text = refused('--data', place.data, '--runtime', 'sim', '--fleet', given, cwd=place.folder)
+        assert 'the fleet file cannot be read' in text and str(path) in text and why in text, text
+        assert 'simulate --example DIR' in text and '--fleet ""' in text, text
+    place.folder.joinpath('config').write_text(f'fleet = {place.folder}/gone.toml\n')
+    text = refused('--data', place.data, '--runtime', 'sim', '--config', place.folder / 'config')
+    assert 'gone.toml: No such file' in text and 'the setting `fleet`' in text, text
+
+
 @as_root
 @pytest.mark.skipif(not shutil.which('runc'), reason='containers need runc')
 def test_slurm_that_does_not_answer(place):
