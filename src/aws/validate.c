@@ -31,6 +31,7 @@ struct path {
 };
 
 struct walk {
+    struct buf hints;
     struct buf text, long_text; /* sets of values go last: they are long, and the text of an error is bounded */
     int count, depth;
     bool lenient; /* S3: only what breaks the schema */
@@ -171,14 +172,18 @@ static void print_constraints(struct buf *b, const struct shape *shape)
     }
 }
 
-/* Of a set that nobody reads to its end, such as that of the instance types. */
-static void print_nearest(struct buf *b, const struct shape *shape, const struct doc *d)
+/* Of a set that nobody reads to its end, such as that of the instance types: it goes before all that AWS says, whose
+ * text stays whole for who looks for it. */
+static void hint(struct walk *w, const struct path *at, const struct shape *shape, const struct doc *d)
 {
-    const char *nearest = shape->value_count > SET_READ_MAX && d && d->type == DOC_STRING
+    const char *nearest = shape->value_count > SET_READ_MAX && d->type == DOC_STRING
                               ? text_nearest_of(d->text.data, shape->values, shape->value_count) : NULL;
 
-    if (nearest)
-        buf_printf(b, ". Did you mean %s?", nearest);
+    if (!nearest)
+        return;
+    buf_printf(&w->hints, "Did you mean %s at '", nearest);
+    print_path(&w->hints, at);
+    buf_append_str(&w->hints, "'? ");
 }
 
 /* 'd' NULL: nothing was sent. 'of_items': "Map value" and the like, of a collection whose items have the shape
@@ -223,7 +228,7 @@ static void tell(struct walk *w, const struct path *at, const struct shape *shap
     } else {
         print_constraint(b, shape, which);
         if (*which == 'e')
-            print_nearest(b, shape, d);
+            hint(w, at, shape, d);
     }
 }
 
@@ -480,7 +485,9 @@ int validate_with(struct arena *a, const struct operation *operation, const stru
         result = w.lenient
                      ? refuse_s3(&w, operation->input)
                      : fail_code(err, ERR_INVALID, query ? "ValidationError" : "ValidationException",
-                                 "%d validation error%s detected: %s", w.count, w.count == 1 ? "" : "s", w.text.data);
+                                 "%s%d validation error%s detected: %s", w.hints.size ? w.hints.data : "", w.count,
+                                 w.count == 1 ? "" : "s", w.text.data);
+    buf_free(&w.hints);
     buf_free(&w.text);
     buf_free(&w.long_text);
     return result;

@@ -75,6 +75,20 @@ static void every_violation_is_told(void **state)
                            "must satisfy enum value set: [ml.m4.xlarge, "));
 }
 
+/* Where it is read, before a list of hundreds; what AWS says stays whole behind it. */
+static void what_was_meant_is_told_first(void **state)
+{
+    refuses("sagemaker", "CreateTrainingJob",
+            "{\"TrainingJobName\":\"a\",\"ResourceConfig\":{\"InstanceType\":\"ml.m5.lrage\",\"InstanceCount\":1,"
+            "\"VolumeSizeInGB\":1}," GOOD_JOB "}",
+            "ValidationException", err.text);
+    assert_true(text_starts(err.text,
+                            "Did you mean ml.m5.large at 'resourceConfig.instanceType'? 1 validation error detected: "
+                            "Value 'ml.m5.lrage' at 'resourceConfig.instanceType' failed to satisfy constraint: Member "
+                            "must satisfy enum value set: [ml.m4.xlarge, "));
+    assert_true(text_ends(err.text, "]"));
+}
+
 static void paths_go_through_lists_and_maps(void **state)
 {
     refuses("sagemaker", "CreateTrainingJob",
@@ -166,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_input_passes),
         cmocka_unit_test(every_violation_is_told),
+        cmocka_unit_test(what_was_meant_is_told_first),
         cmocka_unit_test(paths_go_through_lists_and_maps),
         cmocka_unit_test(a_map_recites_its_constraints),
         cmocka_unit_test(lengths_count_characters),
