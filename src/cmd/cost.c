@@ -37,11 +37,11 @@ static const struct {
 
 struct line {
     const char *name;
-    int64_t used_ms;
+    int64_t used_ms, spot_ms;
     double usd;
     int64_t waived_ms;
     int instances;
-    bool running, spot, unpriced;
+    bool running, spot, on_demand, unpriced;
 };
 
 /* The last part of an ARN is what people call it. */
@@ -52,23 +52,47 @@ static const char *last_part(const char *arn)
     return slash ? slash + 1 : arn;
 }
 
-static void add(struct line *l, const struct doc *interval, int64_t from_ms)
+/* What was written down before instances had a name of their own: the agent's, without the number of the attempt. */
+static const char *instance_of(struct arena *a, const struct doc *interval)
+{
+    const char *uid = doc_text(interval, "uid"), *dash;
+
+    if (doc_has(interval, "instance"))
+        return doc_text(interval, "instance");
+    if (text_ends(uid, "-warm"))
+        uid = arena_strndup(a, uid, strlen(uid) - strlen("-warm"));
+    dash = strrchr(uid, '-');
+    return dash ? arena_strndup(a, uid, (size_t)(dash - uid)) : uid;
+}
+
+/* An instance counts once in a line, however many attempts it took. 'key': of the line. */
+static bool is_new(struct arena *a, struct map *instances, const char *key, const struct doc *interval)
+{
+    const char *name = arena_printf(a, "%s %s", instance_of(a, interval), key);
+
+    return !map_set(instances, str_of(name), (void *)interval);
+}
+
+static void add(struct line *l, const struct doc *interval, int64_t from_ms, bool counts)
 {
     int64_t begin_ms = doc_int(interval, "from_ms", 0), length_ms;
+    bool spot = doc_bool(interval, "spot", false);
 
     if (begin_ms < from_ms)
         begin_ms = from_ms;
     length_ms = doc_int(interval, "to_ms", 0) - begin_ms;
     if (length_ms < 0)
         length_ms = 0;
-    l->instances++;
+    l->instances += counts;
     l->used_ms += length_ms;
+    l->spot_ms += spot ? length_ms : 0;
     if (doc_has(interval, "waived"))
         l->waived_ms += length_ms;
     else
         l->usd += (double)length_ms / 3600e3 * doc_number(interval, "usd_hour", 0);
     l->running = l->running || doc_bool(interval, "open", false);
-    l->spot = l->spot || doc_bool(interval, "spot", false);
+    l->spot = l->spot || spot;
+    l->on_demand = l->on_demand || !spot;
     l->unpriced = l->unpriced || !doc_has(interval, "usd_hour");
 }
 
@@ -88,9 +112,11 @@ static void print_text(const char *title, const struct line *lines, size_t count
             width = (int)strlen(lines[i].name);
     printf("%-*s %10s %14s %12s\n", width, title, "INSTANCES", "SECONDS", "USD");
     for (size_t i = 0; i < count; i++) {
-        printf("%-*s %10d %14.1f %12.6f%s%s%s", width, lines[i].name, lines[i].instances,
-               (double)lines[i].used_ms / 1e3, lines[i].usd, lines[i].spot ? "  spot" : "",
-               lines[i].running ? "  runs" : "", lines[i].unpriced ? "  no price for some of it" : "");
+        printf("%-*s %10d %14.1f %12.6f%s", width, lines[i].name, lines[i].instances,
+               (double)lines[i].used_ms / 1e3, lines[i].usd, lines[i].spot ? "  spot" : "");
+        if (lines[i].spot && lines[i].on_demand)
+            printf(" for %.1f s of it", (double)lines[i].spot_ms / 1e3);
+        printf("%s%s", lines[i].running ? "  runs" : "", lines[i].unpriced ? "  no price for some of it" : "");
         if (lines[i].waived_ms)
             printf("  %.1f s not billed: the instance failed", (double)lines[i].waived_ms / 1e3);
         printf("\n");
@@ -111,7 +137,9 @@ static void print_json(struct arena *a, const struct line *lines, size_t count, 
         doc_set_integer(a, l, "waived_ms", lines[i].waived_ms);
         doc_set_real(a, l, "usd", lines[i].usd);
         doc_set_boolean(a, l, "running", lines[i].running);
-        doc_set_boolean(a, l, "spot", lines[i].spot);
+        doc_set_boolean(a, l, "unpriced", lines[i].unpriced);
+        doc_set_boolean(a, l, "spot", lines[i].spot && !lines[i].on_demand);
+        doc_set_integer(a, l, "spot_ms", lines[i].spot_ms);
         doc_append(a, list, l);
     }
     doc_set_real(a, d, "usd", total->usd);
@@ -123,7 +151,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     const char *data, *attribute = NULL, *title = NULL;
     const struct doc *answer, *intervals;
     struct line *lines, total = { .name = "" };
-    struct map *seen;
+    struct map *seen, *instances;
     size_t used = 0;
     int64_t from_ms;
 
@@ -145,6 +173,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     intervals = doc_get(answer, "intervals");
     lines = arena_array_of(a, struct line, doc_count(answer, "intervals") + 1);
     seen = map_new();
+    instances = map_new();
     for (size_t i = 0; i < doc_count(answer, "intervals"); i++) {
         const struct doc *interval = intervals->items[i];
         const char *key = doc_text(interval, attribute);
@@ -155,10 +184,11 @@ static int run(struct arena *a, char **words, int count, struct err *err)
             *l = (struct line){ .name = last_part(key) };
             map_set(seen, str_of(key), l);
         }
-        add(l, interval, from_ms);
-        add(&total, interval, from_ms);
+        add(l, interval, from_ms, is_new(a, instances, key, interval));
+        add(&total, interval, from_ms, is_new(a, instances, "", interval));
     }
     map_free(seen);
+    map_free(instances);
     qsort(lines, used, sizeof *lines, dearest_first);
     if (as_json)
         print_json(a, lines, used, &total);
@@ -174,7 +204,8 @@ const struct command cost_command = {
     .about =
         "Adds up what instances of jobs and endpoints were used for how long, the dearest first: from the moment the "
         "data come down until the results are saved, measured on the machine, to the millisecond. What still runs "
-        "counts until now. Prices are those of the time of use, on demand, or spot for managed spot: the fleet "
+        "counts until now. An instance of a job or an endpoint counts once, however many attempts it took, and also "
+        "while it is kept warm. Prices are those of the time of use, on demand, or spot for managed spot: the fleet "
         "file's of its own types, the catalogue's in the file's region of all others, and without a file SageMaker's "
         "own of us-east-1. What an attempt used that ended because of its instance, and not of your code, is not "
         "billed. An hour of an instance type without a price costs nothing here, and the line says so.",

@@ -183,6 +183,7 @@ def test_a_node_dies(server, jobs, told, unique):
     cost = next(x for x in json.loads(command(server, "cost", "--json").stdout)["lines"] if x["name"] == unique)
     assert cost["waived_ms"] >= 1000 * int(failed_s)  # of three instances, none of which began and ended with the attempt
     assert cost["usd"] == pytest.approx((cost["used_ms"] - cost["waived_ms"]) / 3.6e6 * USD_HOUR, rel=1e-6)
+    assert cost["instances"] == 3  # of two attempts each
 
     # Before each attempt the instances were looked at, and added up a vector together.
     checks = jobs.wait_for_line(unique, "sagebrush: check of the network between the instances passed", 6)

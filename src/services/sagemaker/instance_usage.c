@@ -9,6 +9,7 @@ struct doc *instance_usage(struct arena *a, const struct platform *platform, con
 
     doc_set_string(a, attributes, "owner_arn", u->owner->arn);
     doc_set_string(a, attributes, "role_arn", u->role_arn);
+    doc_set_string(a, attributes, "instance", u->instance);
     doc_set_string(a, attributes, "instance_type", u->instance_type);
     doc_set_string(a, attributes, "work", u->work);
     doc_set_boolean(a, attributes, "spot", u->spot);

@@ -8,6 +8,7 @@
 struct instance_usage {
     const struct row *owner;
     const char *role_arn, *instance_type;
+    const char *instance; /* the same for all attempts of one instance, and while it is kept warm */
     const char *work; /* "training", as `sagebrush cost --by work` shows it */
     bool spot;
 };

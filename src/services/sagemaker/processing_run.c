@@ -62,6 +62,7 @@ static struct doc *usage_of(struct arena *a, const struct platform *platform, co
 
     return instance_usage(a, platform,
                           &(struct instance_usage){ .owner = &r->row, .role_arn = s.role_arn, .work = "processing",
+                                                    .instance = child_uid(a, r->row.uid, crew_host(a, instance), 0),
                                                     .instance_type = s.instance_type });
 }
 

@@ -1,5 +1,6 @@
 /* training_price.c - what the instances of a training job cost, each by its own type. */
 #include "fleet/price.h"
+#include "services/sagemaker/crew.h"
 #include "services/sagemaker/instance_usage.h"
 #include "services/sagemaker/training_groups.h"
 
@@ -31,6 +32,7 @@ struct doc *training_usage(struct arena *a, const struct platform *platform, con
 
     return instance_usage(a, platform,
                           &(struct instance_usage){ .owner = &r->row, .role_arn = s.role_arn, .work = "training",
+                                                    .instance = child_uid(a, r->row.uid, crew_host(a, instance), 0),
                                                     .instance_type = training_group_of(&s, instance).type,
                                                     .spot = s.spot });
 }

@@ -153,13 +153,15 @@ static const char *interval_of(struct arena *a, const struct resource *r, int in
 
 static int open_intervals(struct pass *p, const struct resource *r, struct err *err)
 {
-    struct doc *attributes = training_usage(p->arena, engine_context(p->engine), r, 0);
     int64_t since_ms = doc_int(r->status, "_Pool.SinceMs", 0);
 
-    doc_set_string(p->arena, attributes, "work", "warm pool");
-    for (int i = 0; i < training_instances(r); i++)
+    for (int i = 0; i < training_instances(r); i++) {
+        struct doc *attributes = training_usage(p->arena, engine_context(p->engine), r, i);
+
+        doc_set_string(p->arena, attributes, "work", "warm pool");
         if (usage_open(p->engine, interval_of(p->arena, r, i), since_ms, attributes, err) < 0)
             return -1;
+    }
     return 0;
 }
 

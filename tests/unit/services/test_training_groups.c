@@ -69,7 +69,7 @@ static void test_channels(void **state)
 
 static void test_prices(void **state)
 {
-    const struct resource r = { .row = { .region = "us-east-1", .arn = "", .spec = json(mixed) } };
+    const struct resource r = { .row = { .region = "us-east-1", .arn = "", .spec = json(mixed), .uid = "uid" } };
     const struct resource p = { .row = { .region = "us-east-1", .arn = "", .spec = json(plain) } };
     struct fleet fleet = fleet_of_slots(a, "local", 8, 0);
     const struct platform platform = { .fleet = &fleet };
@@ -81,6 +81,7 @@ static void test_prices(void **state)
     assert_true(doc_number(training_usage(a, &platform, &r, 2), "usd_hour", 0) == g5_spot);
     assert_true(doc_number(training_usage(a, &platform, &r, 3), "usd_hour", 0) == m5_spot);
     assert_string_equal(doc_text(training_usage(a, &platform, &r, 2), "instance_type"), "ml.g5.xlarge");
+    assert_string_equal(doc_text(training_usage(a, &platform, &r, 2), "instance"), child_uid(a, "uid", "algo-3", 0));
     assert_float_equal(training_price_share(&platform, &r), share, 1e-9);
     assert_true(training_price_share(&platform, &p) == 1);
 }
