@@ -12,16 +12,14 @@ name and renamed into place. What is told is how long a block's write takes, and
 """
 import argparse
 import concurrent.futures
-import contextlib
-import io
 import os
 import pathlib
-import tarfile
 import tempfile
 import time
 import uuid
 
-from common import Server, show, wait_for
+import training
+from common import Server, percentile, show
 
 BEGIN = """
 import os, sys, time
@@ -62,51 +60,11 @@ for title, count, bytes in %r:
 """
 
 
-def source(s3, script):
-    """Script mode as the SDK submits it: the source archive in S3, named by hyperparameters."""
-    text = script.encode()
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        info = tarfile.TarInfo("train.py")
-        info.size = len(text)
-        tar.addfile(info, io.BytesIO(text))
-    key = f"source/{uuid.uuid4().hex}/sourcedir.tar.gz"
-    s3.put_object(Bucket="bench", Key=key, Body=archive.getvalue())
-    return {"sagemaker_program": '"train.py"', "sagemaker_submit_directory": f'"s3://bench/{key}"'}
-
-
-def run(clients, role, script, checkpoints=True):
-    """The lines that the job wrote, as lists of words."""
-    s3, sagemaker, logs = clients
-    name = f"bench-{uuid.uuid4().hex[:12]}"
-    more = {"CheckpointConfig": {"S3Uri": f"s3://bench/{name}"}} if checkpoints else {}
-    sagemaker.create_training_job(
-        TrainingJobName=name, RoleArn=role, OutputDataConfig={"S3OutputPath": "s3://bench/out"},
-        AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"},
-        HyperParameters=source(s3, script), StoppingCondition={"MaxRuntimeInSeconds": 600},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}, **more)
-    wait_for(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "InProgress", 600,
-             f"the end of {name}", 0.1)
-    if sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "Completed":
-        raise SystemExit(sagemaker.describe_training_job(TrainingJobName=name)["FailureReason"])
-    group = "/aws/sagemaker/TrainingJobs"
-    stream = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=name)["logStreams"][0]["logStreamName"]
-    lines = [e["message"] for page in pages(logs, group, stream) for e in page]
+def said(server, script, checkpoints=True):
+    """The lines that a job with this script wrote for us, as lists of words."""
+    more = {"CheckpointConfig": {"S3Uri": f"s3://bench/{uuid.uuid4().hex}"}} if checkpoints else {}
+    lines = training.lines(server, training.run(server, script=script, **more))
     return [line.rstrip(";").split() for line in lines if line.endswith(";")]
-
-
-def pages(logs, group, stream):
-    token = {}
-    while True:
-        page = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True, **token)
-        if page["nextForwardToken"] == token.get("nextToken"):
-            return
-        token = {"nextToken": page["nextForwardToken"]}
-        yield page["events"]
-
-
-def percentile(values, percent):
-    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
 def numbers(lines, word):
@@ -126,28 +84,8 @@ def peer(s3, title, count, size):
         return time.time() - began
 
 
-@contextlib.contextmanager
 def serving(rate):
-    """Clients of a server of our own, and the role of its jobs."""
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
-        settings.write(f"checkpoint-rate = {rate}\n")
-        settings.flush()
-        server = Server(options=["--config", settings.name])
-        yield from serve(server)
-
-
-def serve(server):
-    try:
-        server.start()
-        import boto3
-
-        os.environ.update({k: v for k, v in server.env.items() if k.startswith("AWS_")})
-        session = boto3.session.Session()
-        clients = [session.client(n) for n in ("s3", "sagemaker", "logs")]
-        clients[0].create_bucket(Bucket="bench")
-        yield clients, f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole"
-    finally:
-        server.stop()
+    return Server(f"checkpoint-rate = {rate}\n")
 
 
 def main():
@@ -159,15 +97,14 @@ def main():
     options = parser.parse_args()
     loads = [("one-big", 1, options.size_mb << 21), ("several", options.count, options.size_mb << 20),
              ("small", options.small, 64 << 10)]
-    with serving("100G") as (clients, role):
-        ours = {line[1]: float(line[2]) for line in run(clients, role, UPLOAD % loads)}
+    with serving("100G") as server:
+        ours = {line[1]: float(line[2]) for line in said(server, UPLOAD % loads)}
         for title, count, size in loads:
             total = count * size / 1e6
-            show(f"{count} x {size / 1e6:.2f} MB", total / ours[title], total / peer(clients[0], title, count, size),
-                 "MB/s", "boto3")
-    with serving(options.rate) as (clients, role):
-        plain, synced = [run(clients, role, STALL % (options.size_mb, options.count, sync), sync)
-                         for sync in (False, True)]
+            theirs = peer(server.client("s3"), title, count, size)
+            show(f"{count} x {size / 1e6:.2f} MB", total / ours[title], total / theirs, "MB/s", "boto3")
+    with serving(options.rate) as server:
+        plain, synced = [said(server, STALL % (options.size_mb, options.count, sync), sync) for sync in (False, True)]
     for word, what in (("write", "write of 1 MB"), ("work", "arithmetic")):
         before, after = numbers(plain, word), numbers(synced, word)
         print(f"{what:14s} " + "   ".join(

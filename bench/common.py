@@ -1,16 +1,63 @@
-"""What the benchmarks share: a server of ours, peers in a private environment, wrk, and the way figures are printed."""
+"""What the benchmarks share: a server of ours, peers in a private environment, and the way figures are printed."""
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
-import time
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "api"))
-from conftest import Server, free_port, wait_for  # noqa: E402,F401
+import conftest  # noqa: E402
+from conftest import BUILD, SAGEBRUSH, free_port, wait_for  # noqa: E402,F401
 
 PEERS = ROOT / ".cache" / "peers"
+
+
+class Server(conftest.Server):
+    """`with Server() as server:` is a server as long as that lasts. AWS clients of this process find it; it has the bucket 'bench'."""
+
+    def __init__(self, settings="", options=(), **more):
+        super().__init__(options=options, **more)
+        conf = self.data / "bench.conf"
+        conf.write_text(settings)
+        self.options += ["--config", conf]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.clients = {}
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        self.role = f"arn:aws:iam::{self.account()}:role/SagebrushExecutionRole"
+        os.environ.update({k: v for k, v in self.env.items() if k.startswith("AWS_")})
+        self.client("s3").create_bucket(Bucket="bench")
+        return self
+
+    def __exit__(self, *raised):
+        self.stop()
+
+    def client(self, service):
+        import boto3
+
+        if service not in self.clients:
+            self.clients[service] = boto3.session.Session().client(service)
+        return self.clients[service]
+
+
+def folder():
+    """`with folder() as path:`; containers can be made of what is in it."""
+    return OpenFolder(prefix="sagebrush-bench-", ignore_cleanup_errors=True)
+
+
+class OpenFolder(tempfile.TemporaryDirectory):
+    def __enter__(self):
+        path = pathlib.Path(super().__enter__())
+        path.chmod(0o755)
+        return path
 
 
 def peer_environment(*requirements):
@@ -26,40 +73,45 @@ def peer_environment(*requirements):
 
 
 def need(program, package):
-    for folder in ("/usr/bin", "/usr/sbin"):
-        if os.path.exists(f"{folder}/{program}"):
-            return f"{folder}/{program}"
+    for place in ("/usr/bin", "/usr/sbin"):
+        if os.path.exists(f"{place}/{program}"):
+            return f"{place}/{program}"
     sys.exit(f"{program} is needed: apt-get install --no-install-recommends {package}")
 
 
-def wrk(url, script=None, seconds=5, connections=16, threads=1, arguments=()):
-    """Requests per second, errors, and the latencies in ms that wrk saw."""
-    command = [need("wrk", "wrk"), "-t", str(threads), "-c", str(connections), "-d", f"{seconds}s", "--latency", url]
-    if script:
-        command[1:1] = ["-s", str(script)]
-    out = subprocess.run([*command, "--", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
-    errors = re.search(r"Socket errors: (.*)", out)
-    unit = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-    latency = {p: float(v) * unit[u] for p, v, u in re.findall(r"(50|75|90|99)%\s+([\d.]+)(us|ms|s)", out)}
-    return {"rate": rate, "bad": int(bad[1]) if bad else 0, "errors": errors[1] if errors else "", "ms": latency}
+def reachable(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
-def signed(server, service, method, url, headers, body=b""):
-    """The headers of a request signed as botocore does."""
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
+def cpu_seconds(pid):
+    """That a process has used, which on a busy machine says more than the wall clock."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    env = server.env
-    credentials = Credentials(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], env.get("AWS_SESSION_TOKEN"))
-    request = AWSRequest(method, url, headers, body)
-    SigV4Auth(credentials, service, env["AWS_DEFAULT_REGION"]).add_auth(request)
-    return dict(request.headers)
+
+def percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def spread(values):
+    return f"p50 {percentile(values, 50):7.1f} p90 {percentile(values, 90):7.1f} ms"
+
+
+def goal(ratio, target):
+    """What is printed behind a ratio that should be 'target' or more; None: nothing."""
+    return "" if target is None else f"   target {target}x: {'reached' if ratio >= target else 'MISSED'}"
 
 
 def show(name, ours, theirs, unit, peer, target=None):
+    """Rates: more is better."""
     ratio = ours / theirs if theirs else float("inf")
-    goal = "" if target is None else f"   target {target}x: {'reached' if ratio >= target else 'MISSED'}"
-    print(f"{name:44s} ours {ours:12,.1f}   {peer} {theirs:12,.1f} {unit}   ratio {ratio:8.2f}{goal}", flush=True)
+    print(f"{name:44s} ours {ours:12,.1f}   {peer} {theirs:12,.1f} {unit}   ratio {ratio:8.2f}{goal(ratio, target)}",
+          flush=True)
+
+
+def show_latency(name, ours, theirs, peer, target=None):
+    """Lists of milliseconds: less is better."""
+    ratio = percentile(theirs, 50) / percentile(ours, 50)
+    print(f"{name:44s} ours {spread(ours)}   {peer} {spread(theirs)}   ratio {ratio:5.2f}{goal(ratio, target)}", flush=True)

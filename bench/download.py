@@ -13,30 +13,16 @@ import os
 import subprocess
 import tempfile
 import time
-import uuid
 
-import checkpoint
-from checkpoint import serving
-from common import need, show, wait_for
+import training
+from common import Server, need, show
 
 
-def job(clients, role, prefix):
+def downloading(server, prefix):
     """The seconds of Downloading, of the second of two jobs: the first one finds the image."""
-    s3, sagemaker, _ = clients
     for _ in range(2):
-        name = f"bench-{uuid.uuid4().hex[:12]}"
-        sagemaker.create_training_job(
-            TrainingJobName=name, RoleArn=role, OutputDataConfig={"S3OutputPath": "s3://bench/out"},
-            AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"},
-            HyperParameters=checkpoint.source(s3, "print(1)"), StoppingCondition={"MaxRuntimeInSeconds": 600},
-            InputDataConfig=[{"ChannelName": "c", "DataSource": {"S3DataSource": {
-                "S3DataType": "S3Prefix", "S3Uri": f"s3://bench/{prefix}/"}}}],
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30})
-        done = wait_for(lambda: (d := sagemaker.describe_training_job(TrainingJobName=name))["TrainingJobStatus"] !=
-                        "InProgress" and d, 600, f"the end of {name}", 0.1)
-        if done["TrainingJobStatus"] != "Completed":
-            raise SystemExit(done["FailureReason"])
-        step = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Downloading")
+        state = training.run(server, script="print(1)", InputDataConfig=[training.channel("c", prefix)])
+    step = next(t for t in state["SecondaryStatusTransitions"] if t["Status"] == "Downloading")
     return (step["EndTime"] - step["StartTime"]).total_seconds()
 
 
@@ -64,8 +50,8 @@ def main():
     parser.add_argument("--size-mb", type=int, default=1024)
     parser.add_argument("--small", type=int, default=1000, help="small objects, of 64 KB")
     options = parser.parse_args()
-    with serving("100G") as (clients, role):
-        s3 = clients[0]
+    with Server() as server:
+        s3 = server.client("s3")
         s3.put_object(Bucket="bench", Key="empty")
         s3.put_object(Bucket="bench", Key="big/object", Body=os.urandom(options.size_mb << 20))
         with concurrent.futures.ThreadPoolExecutor(4) as threads:
@@ -73,7 +59,7 @@ def main():
                              range(options.small)))
         for prefix, size, what in (("big", options.size_mb << 20, f"one object of {options.size_mb} MB"),
                                    ("small", options.small << 16, f"{options.small} objects of 64 KB")):
-            ours = size / 1e6 / job(clients, role, prefix)
+            ours = size / 1e6 / downloading(server, prefix)
             show(what, ours, size / 1e6 / cp(prefix), "MB/s", "aws s3 cp")
             if prefix == "big":
                 show(what, ours, size / 1e6 / curl(s3, "big/object"), "MB/s", "curl")

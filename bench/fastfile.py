@@ -11,10 +11,9 @@ before each time that is called cold.
 import argparse
 import concurrent.futures
 import os
-import uuid
 
-import checkpoint
-from common import Server, show, wait_for
+import training
+from common import Server, show
 
 SCRIPT = """
 import multiprocessing, os, random, time
@@ -71,37 +70,17 @@ def main():
     parser.add_argument("--size-mb", type=int, default=1024)
     parser.add_argument("--small", type=int, default=2000)
     options = parser.parse_args()
-    server = Server()
-    try:
-        server.start()
-        import boto3
-
-        os.environ.update({k: v for k, v in server.env.items() if k.startswith("AWS_")})
-        s3, sagemaker, logs = (boto3.client(n) for n in ("s3", "sagemaker", "logs"))
-        s3.create_bucket(Bucket="bench")
-        put(s3, options)
-        name = f"bench-{uuid.uuid4().hex[:12]}"
-        channels = [{"ChannelName": channel, "InputMode": mode, "DataSource": {"S3DataSource": {
-            "S3DataType": "S3Prefix", "S3Uri": "s3://bench/d/"}}} for channel, mode in (("fast", "FastFile"), ("local", "File"))]
-        sagemaker.create_training_job(
-            TrainingJobName=name, RoleArn=f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole",
-            AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"},
-            HyperParameters=checkpoint.source(s3, SCRIPT), InputDataConfig=channels,
-            OutputDataConfig={"S3OutputPath": "s3://bench/out"}, StoppingCondition={"MaxRuntimeInSeconds": 600},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30})
-        wait_for(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "InProgress", 300,
-                 f"the end of {name}", 0.1)
-        group = "/aws/sagemaker/TrainingJobs"
-        stream = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=name)["logStreams"][0]["logStreamName"]
+    with Server() as server:
+        put(server.client("s3"), options)
+        state = training.run(server, script=SCRIPT,
+                             InputDataConfig=[training.channel("fast", "d", "FastFile"), training.channel("local", "d")])
         rates = {}
-        for event in logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]:
-            if event["message"].startswith("rate|"):
-                _, who, what, rate = event["message"].rstrip(";").split("|")
+        for line in training.lines(server, state):
+            if line.startswith("rate|"):
+                _, who, what, rate = line.rstrip(";").split("|")
                 rates.setdefault(what, {})[who] = float(rate)
-        for what, rate in rates.items():
-            show(what, rate["fast"], rate["local"], "MB/s", "local file")
-    finally:
-        server.stop()
+    for what, rate in rates.items():
+        show(what, rate["fast"], rate["local"], "MB/s", "local file")
 
 
 if __name__ == "__main__":

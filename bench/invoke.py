@@ -7,16 +7,16 @@ All stand in front of the same container, the one of our endpoint, and get the s
 look at. Each proxy has one worker and keeps its connections on both sides. The container answers the body that it got.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
-import tempfile
 
+import common
 import container
-from common import ROOT, Server, free_port, need, show, signed, wait_for, wrk
-from control_plane import file_of, raw, reachable
+from common import Server, cpu_seconds, free_port, need, reachable, show, wait_for
+from load import REQUESTS, file_of, raw, replay, signed, wrk
 
 NGINX = """
 worker_processes 1; daemon off; pid FOLDER/nginx.pid; error_log FOLDER/nginx.log;
@@ -50,14 +50,20 @@ backend container
 """
 
 
+@contextlib.contextmanager
 def proxy(folder, name, text, command, upstream):
+    """Its port and the process that works, for as long as it is needed."""
     port = free_port()
-    config = pathlib.Path(folder) / f"{name}.conf"
+    config = folder / f"{name}.conf"
     config.write_text(text.replace("FOLDER", str(folder)).replace("PORT", str(port)).replace("UPSTREAM", upstream))
     child = subprocess.Popen([*command, config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: child.poll() is not None or reachable(port), 10, name)
-    assert child.poll() is None, f"{name} ended"
-    return child, port
+    try:
+        wait_for(lambda: child.poll() is not None or reachable(port), 10, name)
+        assert child.poll() is None, f"{name} ended"
+        yield port, worker_of(child.pid)
+    finally:
+        child.terminate()
+        child.wait()
 
 
 def worker_of(pid):
@@ -67,12 +73,9 @@ def worker_of(pid):
 
 
 def deploy(server, image):
-    import boto3
-
-    os.environ.update({k: v for k, v in server.env.items() if k.startswith("AWS_")})
-    sagemaker = boto3.client("sagemaker")
-    role = f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole"
-    sagemaker.create_model(ModelName="bench", ExecutionRoleArn=role, PrimaryContainer={"Image": image})
+    """Where the endpoint's container listens. The server ends it when it is stopped."""
+    sagemaker = server.client("sagemaker")
+    sagemaker.create_model(ModelName="bench", ExecutionRoleArn=server.role, PrimaryContainer={"Image": image})
     sagemaker.create_endpoint_config(EndpointConfigName="bench", ProductionVariants=[{
         "VariantName": "all", "ModelName": "bench", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}])
     sagemaker.create_endpoint(EndpointName="bench", EndpointConfigName="bench")
@@ -81,32 +84,12 @@ def deploy(server, image):
     return f"{instance['address']}:{instance['port']}"
 
 
-def withdraw(server):
-    """No container outlives the benchmark."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    sagemaker = boto3.client("sagemaker")
-    try:
-        sagemaker.delete_endpoint(EndpointName="bench")
-        wait_for(lambda: not sagemaker.list_endpoints()["Endpoints"], 150, "the end of the endpoint", 0.1)
-    except (BotoCoreError, ClientError) as e:
-        print(f"the endpoint is still there: {e}")
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def measure(port, requests, options, pid=None):
-    url, script = f"http://127.0.0.1:{port}", ROOT / "bench" / "requests.lua"
-    wrk(url, script, 1, options.connections, arguments=[requests])
-    before = cpu_seconds(pid) if pid else 0
-    result = wrk(url, script, options.seconds, options.connections, arguments=[requests])
-    if result["bad"] or result["errors"]:
-        raise SystemExit(f"{result['bad']} requests were refused; {result['errors']}")
-    result["cpu_us"] = (cpu_seconds(pid) - before) / (result["rate"] * options.seconds) * 1e6 if pid else 0
+def measure(port, requests, options, pid):
+    url = f"http://127.0.0.1:{port}"
+    wrk(url, REQUESTS, 1, options.connections, arguments=[requests])
+    before = cpu_seconds(pid)
+    result = replay(url, requests, options.seconds, options.connections)
+    result["cpu_us"] = (cpu_seconds(pid) - before) / (result["rate"] * options.seconds) * 1e6
     return result
 
 
@@ -116,45 +99,32 @@ def in_turns(ports, requests, options):
     return {name: sorted((r[name] for r in rounds), key=lambda result: result["rate"])[1] for name in ports}
 
 
+def compare(server, peers, size, target, options):
+    body = (b"0.5," * (size // 4 + 1))[:size]
+    url = f"{server.url}/endpoints/bench/invocations"
+    requests = file_of([raw("POST", url, signed(server, "sagemaker", "POST", url, {"Content-Type": "text/csv"}, body), body)])
+    results = in_turns({"ours": (server.port, server.pid("serve")), **peers}, requests, options)
+    os.unlink(requests)
+    ours = results.pop("ours")
+    for name, theirs in results.items():
+        show(f"InvokeEndpoint {size} B, signed", ours["rate"], theirs["rate"], "/s", name, target if name == "nginx" else None)
+        print(f"  p50/p99 ms: ours {ours['ms']['50']:.2f}/{ours['ms']['99']:.2f}, {name} "
+              f"{theirs['ms']['50']:.2f}/{theirs['ms']['99']:.2f}; CPU us a request: ours {ours['cpu_us']:.1f}, "
+              f"{name} {theirs['cpu_us']:.1f}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
     options = parser.parse_args()
     nginx, haproxy = need("nginx", "nginx-light"), need("haproxy", "haproxy")
-    folder = tempfile.mkdtemp(prefix="sagebrush-bench-")
-    os.chmod(folder, 0o755)
-    server, children = Server(), []
-    try:
-        server.start()
+    with common.folder() as folder, Server() as server:
         upstream = deploy(server, container.archive(folder, server.data))
-        peers = {}
-        for name, text, command in [("nginx", NGINX, [nginx, "-c"]), ("haproxy", HAPROXY, [haproxy, "-f"])]:
-            child, port = proxy(folder, name, text, command, upstream)
-            children.append(child)
-            peers[name] = (port, worker_of(child.pid))
-        for size, target in ((100, 1.0), (10240, 0.9)):
-            body = (b"0.5," * (size // 4 + 1))[:size]
-            url = f"http://127.0.0.1:{server.port}/endpoints/bench/invocations"
-            headers = signed(server, "sagemaker", "POST", url, {"Content-Type": "text/csv"}, body)
-            request = raw("POST", url, headers, body).replace("POST / ", "POST /endpoints/bench/invocations ", 1)
-            requests = file_of([request])
-            results = in_turns({"ours": (server.port, server.pid("serve")), **peers}, requests, options)
-            ours = results.pop("ours")
-            for name, theirs in results.items():
-                show(f"InvokeEndpoint {size} B, signed", ours["rate"], theirs["rate"], "/s", name,
-                     target if name == "nginx" else None)
-                print(f"  p50/p99 ms: ours {ours['ms']['50']:.2f}/{ours['ms']['99']:.2f}, {name} "
-                      f"{theirs['ms']['50']:.2f}/{theirs['ms']['99']:.2f}; CPU us a request: ours {ours['cpu_us']:.1f}, "
-                      f"{name} {theirs['cpu_us']:.1f}", flush=True)
-            os.unlink(requests)
-    finally:
-        for child in children:
-            child.terminate()
-            child.wait()
-        withdraw(server)
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        with proxy(folder, "nginx", NGINX, [nginx, "-c"], upstream) as one, \
+                proxy(folder, "haproxy", HAPROXY, [haproxy, "-f"], upstream) as two:
+            for size, target in ((100, 1.0), (10240, 0.9)):
+                compare(server, {"nginx": one, "haproxy": two}, size, target, options)
 
 
 if __name__ == "__main__":

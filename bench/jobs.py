@@ -15,9 +15,8 @@ import subprocess
 import tempfile
 import time
 
-from common import ROOT, Server, need, wait_for
-from conftest import SAGEBRUSH
-from control_plane import call, file_of, job
+from common import SAGEBRUSH, Server, cpu_seconds, need, wait_for
+from load import REQUESTS, call, file_of, job
 
 TARGET = 200  # jobs/s
 
@@ -58,18 +57,12 @@ def states(server):
 
 def create(server, names, instance_type="ml.m5.large"):
     """All of them, by 32 connections; returns when each was answered."""
-    url = f"http://127.0.0.1:{server.port}"
-    role = f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole"
-    requests = []
-    for name in names:
-        body = job(name, role)
-        body["ResourceConfig"]["InstanceType"] = instance_type
-        requests.append(call(server, url, "CreateTrainingJob", body))
+    requests = [call(server, server.url, "CreateTrainingJob", job(name, server.role, instance_type)) for name in names]
     path = file_of(requests)
     before = sum(states(server).values())
     started = time.monotonic()
-    wrk = subprocess.Popen([need("wrk", "wrk"), "-t", "1", "-c", "32", "-d", "600s", "-s", ROOT / "bench" / "requests.lua",
-                            url, "--", path], stdout=subprocess.DEVNULL)
+    wrk = subprocess.Popen([need("wrk", "wrk"), "-t", "1", "-c", "32", "-d", "600s", "-s", REQUESTS, server.url,
+                            "--", path], stdout=subprocess.DEVNULL)
     wait_for(lambda: sum(states(server).values()) >= before + len(requests), 600, "the last create", 0.05)
     wrk.terminate()
     wrk.wait()
@@ -82,9 +75,9 @@ def completed(server, count):
     return time.monotonic()
 
 
-def cpu_seconds(server):
-    fields = pathlib.Path(f"/proc/{server.pid('control')}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+def used(server):
+    """Seconds of the control plane's core."""
+    return cpu_seconds(server.pid("control"))
 
 
 def show(what, rate, ms, more):
@@ -93,15 +86,11 @@ def show(what, rate, ms, more):
 
 
 def drain(count):
-    server = Server(runtime="sim")
-    server.start()
-    try:
-        cpu = cpu_seconds(server)
+    with Server(runtime="sim") as server:
+        cpu = used(server)
         started = create(server, [f"drain-{i}" for i in range(count)])
         seconds = completed(server, count) - started
-        cpu = cpu_seconds(server) - cpu
-    finally:
-        server.stop()
+        cpu = used(server) - cpu
     show(f"{count:7d} jobs created to completed", count / seconds, 1e3 * cpu / count, "")
 
 
@@ -109,21 +98,17 @@ def beside(count, passing=1000):
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as f:
         f.write(FLEET)
         f.flush()
-        server = Server(runtime="sim", options=["--fleet", f.name])
-        server.start()
-        try:
+        with Server(runtime="sim", options=["--fleet", f.name]) as server:
             keep(server)
             create(server, [f"waits-{i}" for i in range(count)], "box.kept")
             settled(server)
-            cpu, at = cpu_seconds(server), time.monotonic()
+            cpu, at = used(server), time.monotonic()
             time.sleep(10)
-            idle = 100 * (cpu_seconds(server) - cpu) / (time.monotonic() - at)
-            cpu = cpu_seconds(server)
+            idle = 100 * (used(server) - cpu) / (time.monotonic() - at)
+            cpu = used(server)
             started = create(server, [f"passes-{i}" for i in range(passing)], "box.open")
             seconds = completed(server, passing) - started
-            cpu = cpu_seconds(server) - cpu
-        finally:
-            server.stop()
+            cpu = used(server) - cpu
     show(f"{count:7d} wait, {passing} pass", passing / seconds, 1e3 * cpu / passing,
          f"; {idle:.1f} % of a core while nothing happens")
 
@@ -131,21 +116,16 @@ def beside(count, passing=1000):
 def settled(server):
     """Every job that was created has been looked at: the control plane has nothing to do any more."""
     def rests():
-        before = cpu_seconds(server)
+        before = used(server)
         time.sleep(1)
-        return cpu_seconds(server) - before < 0.1
+        return used(server) - before < 0.1
     wait_for(rests, 120, "a control plane that rests")
 
 
 def keep(server):
     """An endpoint on the one place of its node."""
-    import boto3
-
-    session = boto3.session.Session(server.env["AWS_ACCESS_KEY_ID"], server.env["AWS_SECRET_ACCESS_KEY"],
-                                    region_name=server.env["AWS_DEFAULT_REGION"])
-    sm = session.client("sagemaker", endpoint_url=f"http://127.0.0.1:{server.port}")
-    role = f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole"
-    sm.create_model(ModelName="m", ExecutionRoleArn=role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"})
+    sm = server.client("sagemaker")
+    sm.create_model(ModelName="m", ExecutionRoleArn=server.role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"})
     sm.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[
         {"VariantName": "v", "ModelName": "m", "InstanceType": "box.kept", "InitialInstanceCount": 1}])
     sm.create_endpoint(EndpointName="e", EndpointConfigName="c")

@@ -17,8 +17,8 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from common import ROOT, free_port, need, show, wrk  # noqa: E402
+from common import BUILD, cpu_seconds, free_port, need, show
+from load import wrk
 
 TRAIN = """
 import sys, numpy as np, xgboost as xgb
@@ -70,18 +70,16 @@ def start(command, port, body, environment=None):
             time.sleep(0.002)
 
 
-def cpu_seconds(pid):
-    """Of a process and its children, which on a busy machine says more than the wall clock."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def family_seconds(pid):
+    """Of a process and its children."""
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(cpu_seconds(int(child)) for child in children)
+    return cpu_seconds(pid) + sum(family_seconds(int(child)) for child in children)
 
 
 def measure(child, port, script, seconds):
-    before = cpu_seconds(child.pid)
+    before = family_seconds(child.pid)
     result = wrk(f"http://127.0.0.1:{port}/invocations", script, seconds)
-    result["cpu_us"] = (cpu_seconds(child.pid) - before) * 1e6 / (result["rate"] * seconds)
+    result["cpu_us"] = (family_seconds(child.pid) - before) * 1e6 / (result["rate"] * seconds)
     child.terminate()
     child.wait()
     return result
@@ -110,7 +108,7 @@ def main():
                           f'wrk.body = [[{body}]]\n')
 
         port = free_port()
-        ours, ours_start = start(["taskset", "-c", serving, str(ROOT / "build/src/algo/sagebrush-xgboost"), "serve"],
+        ours, ours_start = start(["taskset", "-c", serving, str(BUILD / "src/algo/sagebrush-xgboost"), "serve"],
                                  port, body, {"SAGEMAKER_BASE_DIR": folder, "SAGEMAKER_BIND_TO_PORT": str(port)})
         os.sched_setaffinity(0, {int(loading)})  # wrk inherits it
         mine_score = ask(port, body)

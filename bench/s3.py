@@ -12,26 +12,24 @@ import base64
 import hashlib
 import os
 import pathlib
-import shutil
 import socket
 import tempfile
 import time
 import zlib
 
-from common import ROOT, Server, show, signed, wrk
-from control_plane import file_of, raw
+from common import Server, show
+from load import file_of, raw, replay, signed
 
 LARGE, SMALL, NAMES = 64 << 20, 4096, 256
 
 
 def request(server, method, key, body=b""):
-    url = f"http://127.0.0.1:{server.port}/bench/{key}"
+    """The head of a request whose body is sent behind it."""
+    url = f"{server.url}/bench/{key}"
     headers = {"x-amz-content-sha256": hashlib.sha256(body).hexdigest()}
     if method == "PUT":
         headers["x-amz-checksum-crc32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
-    headers = {**headers, **signed(server, "s3", method, url, headers, body)}
-    return raw(method, url, headers, b"").replace(f"{method} / ", f"{method} /bench/{key} ", 1).replace(
-        "Content-Length: 0", f"Content-Length: {len(body)}", 1)
+    return raw(method, url, {**headers, **signed(server, "s3", method, url, headers, body)}, b"", len(body))
 
 
 def answer(connection, into):
@@ -72,15 +70,10 @@ def large(server, objects):
 
 def small(server, seconds):
     body = b"x" * SMALL
-    url, script = f"http://127.0.0.1:{server.port}", ROOT / "bench" / "requests.lua"
     puts = file_of([request(server, "PUT", f"small-{i}", body) + body.decode() for i in range(NAMES)])
     gets = file_of([request(server, "GET", f"small-{i}") for i in range(NAMES)])
-    rates = []
+    rates = [replay(server.url, requests, seconds, 16)["rate"] for requests in (puts, gets)]
     for requests in (puts, gets):
-        result = wrk(url, script, seconds, 16, arguments=[requests])
-        if result["bad"] or result["errors"]:
-            raise SystemExit(f"{result['bad']} requests were refused; {result['errors']}")
-        rates.append(result["rate"])
         os.unlink(requests)
     return rates
 
@@ -108,28 +101,16 @@ def main():
     parser.add_argument("--objects", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5)
     options = parser.parse_args()
-    server = Server(runtime="sim")
-    folder = None
-    try:
-        server.start()
-        import boto3
-
-        os.environ.update({k: v for k, v in server.env.items() if k.startswith("AWS_")})
-        boto3.client("s3").create_bucket(Bucket="bench")
-        folder = pathlib.Path(tempfile.mkdtemp(dir=server.data))  # the same disk
+    with Server(runtime="sim") as server, tempfile.TemporaryDirectory(dir=server.data) as folder:  # the same disk
         put, get = large(server, options.objects)
-        copy = copies(folder, LARGE, options.seconds)
+        copy = copies(pathlib.Path(folder), LARGE, options.seconds)
         show("PUT 64 MB", put, copy, "MB/s", "copy")
         show("GET 64 MB", get, copy, "MB/s", "copy")
         put, get = small(server, int(options.seconds) or 1)
-        copy = copies(folder, SMALL, options.seconds)
+        copy = copies(pathlib.Path(folder), SMALL, options.seconds)
         show("PUT 4 KB", put * SMALL / 1e6, copy, "MB/s", "copy")
         show("GET 4 KB", get * SMALL / 1e6, copy, "MB/s", "copy")
         print(f"  4 KB objects a second: PUT {put:,.0f}, GET {get:,.0f}, copies {copy * 1e6 / SMALL:,.0f}")
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-        server.stop()
 
 
 if __name__ == "__main__":

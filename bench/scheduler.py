@@ -7,18 +7,17 @@ import subprocess
 import tempfile
 import time
 
-from common import ROOT, need
+from common import BUILD, ROOT, need
 
 
 def main():
-    build = ROOT / "build"
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder) / "scheduler"
         subprocess.run([need("gcc", "gcc"), "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-I", ROOT / "src", "-o", program,
-                        ROOT / "bench" / "scheduler.c", build / "src/fleet/libfleet.a", build / "src/doc/libdoc.a",
-                        build / "src/base/libbase.a", "-lcrypto", "-lm"], check=True)
+                        ROOT / "bench" / "scheduler.c", BUILD / "src/fleet/libfleet.a", BUILD / "src/doc/libdoc.a",
+                        BUILD / "src/base/libbase.a", "-lcrypto", "-lm"], check=True)
         subprocess.run([program, "10000", "100", "1000", "10000", "100000"], check=True)
-        sagebrush, example = build / "src/cmd/sagebrush", pathlib.Path(folder) / "example"
+        sagebrush, example = BUILD / "src/cmd/sagebrush", pathlib.Path(folder) / "example"
         subprocess.run([sagebrush, "simulate", "--example", example, "--nodes", "10000", "--jobs", "100000", "--days",
                         "30"], check=True, stdout=subprocess.DEVNULL)
         started = time.monotonic()

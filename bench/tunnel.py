@@ -7,10 +7,8 @@ algo-1 sends algo-2 so many bytes over one TCP connection, then one byte there a
 without EnableInterContainerTrafficEncryption and with it.
 """
 import argparse
-import os
-import uuid
 
-from checkpoint import source
+import training
 from common import Server, wait_for
 
 SCRIPT = """
@@ -40,49 +38,23 @@ else:
 """
 
 
-def run(clients, role, megabytes, encrypted):
-    s3, sagemaker, logs = clients
-    name = f"bench-{uuid.uuid4().hex[:12]}"
-    sagemaker.create_training_job(
-        TrainingJobName=name, RoleArn=role, OutputDataConfig={"S3OutputPath": "s3://bench/out"},
-        AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"},
-        HyperParameters=source(s3, SCRIPT % megabytes), StoppingCondition={"MaxRuntimeInSeconds": 600},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 30},
-        EnableInterContainerTrafficEncryption=encrypted)
-    wait_for(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] != "InProgress", 300,
-             f"the end of {name}", 0.1)
-    done = sagemaker.describe_training_job(TrainingJobName=name)
-    if done["TrainingJobStatus"] != "Completed":
-        raise SystemExit(done["FailureReason"])
-    group, stream = "/aws/sagemaker/TrainingJobs", f"{name}/algo-1-"
-    stream = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=stream)["logStreams"][0]["logStreamName"]
-
-    def figures():
-        for e in logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]:
-            if e["message"].startswith("rate "):
-                words = e["message"].rstrip(";").split()
-                return float(words[1]), float(words[3])
-    return wait_for(figures, 30, "the figures", 0.1)
+def figures(server, megabytes, encrypted):
+    """MB/s, and the microseconds of a byte there and back."""
+    state = training.run(server, script=SCRIPT % megabytes, resources={"InstanceCount": 2},
+                         EnableInterContainerTrafficEncryption=encrypted)
+    said = wait_for(lambda: [line for line in training.lines(server, state) if line.startswith("rate ")], 30, "the figures")
+    words = said[0].rstrip(";").split()
+    return float(words[1]), float(words[3])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=2000)
     options = parser.parse_args()
-    server = Server()
-    try:
-        server.start()
-        import boto3
-
-        os.environ.update({k: v for k, v in server.env.items() if k.startswith("AWS_")})
-        clients = [boto3.client(n) for n in ("s3", "sagemaker", "logs")]
-        clients[0].create_bucket(Bucket="bench")
-        role = f"arn:aws:iam::{server.account()}:role/SagebrushExecutionRole"
-        (rate, turn), (sealed_rate, sealed_turn) = (run(clients, role, options.megabytes, e) for e in (False, True))
-        print(f"between two instances {rate:.0f} MB/s, encrypted {sealed_rate:.0f} MB/s; a byte there and back {turn:.0f} us, "
-              f"encrypted {sealed_turn:.0f} us")
-    finally:
-        server.stop()
+    with Server() as server:
+        (rate, turn), (sealed_rate, sealed_turn) = (figures(server, options.megabytes, e) for e in (False, True))
+    print(f"between two instances {rate:.0f} MB/s, encrypted {sealed_rate:.0f} MB/s; a byte there and back {turn:.0f} us, "
+          f"encrypted {sealed_turn:.0f} us")
 
 
 if __name__ == "__main__":
