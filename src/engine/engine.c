@@ -293,11 +293,13 @@ static struct doc *context_of(struct call *c)
         .arn = c->principal->arn, .account = c->principal->account, .user_id = c->principal->user_id,
         .source_ip = c->source_ip ? c->source_ip : "", .region = c->region, .tls = c->tls, .now_ms = c->now_ms,
     };
-    const struct doc *tags = doc_get(c->input, "Tags");
+    const struct doc *tags = doc_get(c->input, "Tags"), *removed = doc_get(c->input, "TagKeys");
     struct doc *context = policy_context(c->arena, &caller), *keys;
 
     if (op && op->kind && op->kind->conditions)
         op->kind->conditions(c, context);
+    if (removed && removed->type == DOC_LIST)
+        doc_set(c->arena, context, "aws:TagKeys", doc_copy(c->arena, removed));
     if (!tags || tags->type != DOC_LIST)
         return context;
     keys = doc_list(c->arena);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/impl.h"
+#include "engine/own_tags.h"
 #include "store/store.h"
 
 enum { TAGS_MAX = 50, TAGS_PAGE = 50 };
@@ -75,6 +76,8 @@ int tags_set(struct engine *e, const char *uid, const char *arn, const struct do
 
     if (doc_count(tags, "") == 0)
         return 0;
+    if (own_tags_check(tags, err) < 0)
+        return -1;
     for (size_t i = 0; i < doc_count(tags, ""); i++) {
         const char *key = doc_text(tags->items[i], "Key"), *value = doc_text(tags->items[i], "Value");
 

@@ -175,6 +175,8 @@ def test_what_is_refused(jobs, unique):
             ({"type": "ml.p4d.24xlarge"}, "No node of the fleet can hold an on-demand ml.p4d.24xlarge: it needs 96 vCPUs"),
             ({"count": 3}, "The fleet can hold at most 2 instances of box.one at one time, and 3 were asked for"),
             ({"tags": [("sagebrush:labels", "zone=b row=a")]}, "with the labels row=a,zone=b"),
+            ({"tags": [("sagebrush:labels", "b")]}, '"b", which is not KEY=VALUE'),
+            ({"tags": [("sagebrush:prioritty", "5")]}, "did you mean sagebrush:priority"),
             ({"tags": [("sagebrush:priority", "high")]}, "must be a whole number from -1000 to 1000")):
         with pytest.raises(jobs.sm.exceptions.ClientError, match=words) as refused:
             jobs.create(unique, **changes)

@@ -175,6 +175,33 @@ def test_a_policy_knows_the_tags_of_what_is_asked_for(user, aws, unique, key):
     sm.delete_model(ModelName=unique)
 
 
+def test_who_may_not_give_himself_a_priority(user, aws, unique):
+    """The policy of docs/manual/fleet.md: neither when a job is created nor afterwards."""
+    role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+    aws("iam").put_user_policy(UserName=unique, PolicyName="no", PolicyDocument=document(
+        allow(["sagemaker:*", "iam:PassRole"]),
+        {"Effect": "Deny", "Action": ["sagemaker:Create*", "sagemaker:AddTags"], "Resource": "*",
+         "Condition": {"Null": {"aws:RequestTag/sagebrush:priority": "false"}}},
+        {"Effect": "Deny", "Action": "sagemaker:DeleteTags", "Resource": "*",
+         "Condition": {"ForAnyValue:StringLike": {"aws:TagKeys": "sagebrush:*"}}}))
+    own, sm = aws("sagemaker"), user("sagemaker")
+    model = dict(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"})
+    mine, urgent = {"Key": "sagebrush:owner", "Value": "red"}, {"Key": "sagebrush:priority", "Value": "9"}
+    refused("ValidationException", own.create_training_job, **job(role, unique), Tags=[{**urgent, "Key": "sagebrush:priorty"}])
+    for tags in ([urgent], [mine, urgent]):
+        assert "with an explicit deny" in refused("AccessDeniedException", sm.create_training_job, **job(role, unique), Tags=tags)
+    arn = sm.create_model(**model, Tags=[mine])["ModelArn"]
+    assert "with an explicit deny" in refused("AccessDeniedException", sm.add_tags, ResourceArn=arn, Tags=[urgent])
+    assert "with an explicit deny" in refused("AccessDeniedException", sm.delete_tags, ResourceArn=arn,
+                                              TagKeys=["x", "sagebrush:owner"])
+    sm.delete_tags(ResourceArn=arn, TagKeys=["x"])
+    assert "did you mean sagebrush:priority" in refused("ValidationException", own.add_tags, ResourceArn=arn,
+                                                        Tags=[{**urgent, "Key": "sagebrush:Priority"}])
+    own.add_tags(ResourceArn=arn, Tags=[urgent])
+    assert own.list_tags(ResourceArn=arn)["Tags"] == [mine, urgent]
+    sm.delete_model(ModelName=unique)
+
+
 def test_keys_are_made_inactive_and_deleted(user, aws, unique):
     iam = aws("iam")
     second = iam.create_access_key(UserName=unique)["AccessKey"]

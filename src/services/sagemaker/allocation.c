@@ -10,11 +10,12 @@
 
 #include "base/log.h"
 #include "engine/engine.h"
+#include "engine/own_tags.h"
 #include "engine/tags.h"
 #include "fleet/instance_type.h"
 #include "services/sagemaker/allocation_impl.h"
 
-enum { LOOK_LATER_MS = 15000, LABELS_MOST = 32, URGENT = 10000 };
+enum { LOOK_LATER_MS = 15000, URGENT = 10000 };
 
 static const char too_dear[] = "Waiting: the spot price is above what is paid at most";
 
@@ -36,11 +37,11 @@ static const char *tag_of(const struct doc *tags, const char *key)
 /* Of "zone=b row=a" the scheduler's "row=a,zone=b", sorted. */
 static const char *labels_of(struct arena *a, const char *text)
 {
-    const char *labels[LABELS_MOST], *joined = "";
+    const char *labels[OWN_LABELS_MOST], *joined = "";
     struct str rest = str_trim(str_of(text));
     int count = 0;
 
-    while (rest.size && count < LABELS_MOST) {
+    while (rest.size && count < OWN_LABELS_MOST) {
         const char *label;
         struct str one;
         int at = count++;
@@ -62,15 +63,15 @@ static const char *labels_of(struct arena *a, const char *text)
 
 static struct work work_of(struct arena *a, const struct row *row, const struct wish *w, const struct doc *tags)
 {
-    const char *owner = tag_of(tags, "sagebrush:owner");
+    const char *owner = tag_of(tags, OWN_TAG_OWNER);
     struct work work = {
         .uid = w->key, .account = row->account, .owner = *owner ? owner : w->role_arn, .kind = w->usage,
         .group_count = w->group_count, .spot = w->spot, .submitted_ms = row->created_ms,
-        .max_runtime_ms = w->max_runtime_ms, .labels = labels_of(a, tag_of(tags, "sagebrush:labels")),
+        .max_runtime_ms = w->max_runtime_ms, .labels = labels_of(a, tag_of(tags, OWN_TAG_LABELS)),
     };
 
     memcpy(work.groups, w->groups, sizeof work.groups);
-    if (!str_to_int64(str_of(tag_of(tags, "sagebrush:priority")), &work.priority))
+    if (!str_to_int64(str_of(tag_of(tags, OWN_TAG_PRIORITY)), &work.priority))
         work.priority = 0;
     if (w->urgent)
         work.priority += URGENT;
@@ -87,17 +88,6 @@ int allocation_work(struct arena *a, struct engine *e, const struct row *row, co
     *ret = work_of(a, row, w, tags);
     ret->admitted = true;
     return 0;
-}
-
-static int check_priority(const struct doc *tags, struct err *err)
-{
-    const char *text = tag_of(tags, "sagebrush:priority");
-    int64_t priority;
-
-    if (!*text || (str_to_int64(str_of(text), &priority) && priority >= -1000 && priority <= 1000))
-        return 0;
-    return fail_code(err, ERR_INVALID, "ValidationException",
-                     "The tag sagebrush:priority must be a whole number from -1000 to 1000, and is \"%s\".", text);
 }
 
 static int64_t instances_of(const struct wish *w)
@@ -155,7 +145,7 @@ int allocation_admit(struct call *c, const struct resource *r, const struct wish
     struct stand *stand;
     struct work work;
 
-    if (check_machine(all->fleet, w, err) < 0 || check_priority(tags, err) < 0)
+    if (check_machine(all->fleet, w, err) < 0 || own_tags_check(tags, err) < 0)
         return -1;
     work = work_of(c->arena, &r->row, w, tags);
     work.submitted_ms = c->now_ms;
@@ -173,7 +163,7 @@ int allocation_check(struct call *c, const struct resource *r, const struct wish
 {
     struct allocations *all = allocations_of(c->engine);
     const struct doc *tags = doc_get(c->input, "Tags");
-    int done = 0, result = check_priority(tags, err);
+    int done = 0, result = own_tags_check(tags, err);
 
     for (; result == 0 && done < count; done++) {
         struct work work = work_of(c->arena, &r->row, &wishes[done], tags);
