@@ -158,6 +158,7 @@ int launch_prepare(struct arena *a, const struct launch *l, const struct box *bo
     static const char toolkit[] = "sagebrush-toolkit";
     bool helps = l->image->kind == IMAGE_HOST && strcmp(l->image->program, toolkit) == 0;
     const char *helper[] = { NULL, "wait", NULL };
+    struct order nobodys = *l->order;
     struct box_order o;
 
     if (!is_simple(l, a))
@@ -165,6 +166,10 @@ int launch_prepare(struct arena *a, const struct launch *l, const struct box *bo
     if (find_program(l, a, &helper[0], err) < 0 || fill_order(a, l, &o, err) < 0)
         return -1;
     o.arguments = (const char *const[]){ NULL };
-    o.environment = ml_environment(a, l->order, l->image, NULL, 0);
+    /* The kernel shows what a process was started with for as long as it lives, and the next job's are beside the
+     * helper: of the job before there is no secret in it, and no PYTHONPATH. */
+    nobodys.environment = NULL;
+    nobodys.job_name = nobodys.job_arn = "";
+    o.environment = ml_environment(a, &nobodys, l->image, NULL, 0);
     return box_prepare(a, box, &o, helps ? helper : (const char *const[]){ NULL }, err);
 }

@@ -90,7 +90,7 @@ def cost(server, by):
 def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, unique, fit, pool):
     sm = aws("sagemaker")
     before_ms = cost(server, "work").get("warm pool", {}).get("used_ms", 0)  # of other tests' pools
-    first = fit(unique + "-1").latest_training_job.describe()
+    first = fit(unique + "-1", environment={"SECRET": unique + "-1"}).latest_training_job.describe()
     assert first["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
     assert pool(unique + "-1", "Available").keys() >= {"Status", "ResourceRetainedBillableTimeInSeconds"}
     with pytest.raises(sm.exceptions.ResourceInUse, match="warm pool"):
@@ -102,10 +102,12 @@ def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, uniq
     assert pool(unique + "-1", "Available")
 
     standing_by(server)
-    fit(unique + "-2", hyperparameters={"rounds": 2})
+    fit(unique + "-2", hyperparameters={"rounds": 2}, environment={"SECRET": unique + "-2"})
     # Of the job before there is what it put into the cache, and nothing else.
     assert {"left behind: []", "in the cache: [] with {}"} <= {*log_of(aws, unique + "-1")}
     assert {"left behind: []", f"in the cache: ['mark-{unique}-1'] with " '{"rounds":2}'} <= {*log_of(aws, unique + "-2")}
+    for name in unique + "-1", unique + "-2":
+        assert f"told to its processes: ['SECRET={name}']" in log_of(aws, name)
     reused = pool(unique + "-1", "Reused")
     assert reused["ReusedByJob"] == unique + "-2" and reused["ResourceRetainedBillableTimeInSeconds"] >= 1
     assert pool(unique + "-2", "Available")
