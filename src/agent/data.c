@@ -14,13 +14,12 @@
 
 #include "agent/fastfile.h"
 #include "agent/feeder.h"
+#include "agent/helper.h"
 #include "agent/pipe.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "run/folder.h"
-
-enum { LOOK_S = 2 };
 
 struct served {
     const struct transfer *transfer;
@@ -104,9 +103,7 @@ static int run(struct arena *a, const char *folder, struct err *err)
         pthread_detach(thread);
     }
     log_info("feeder.started", "name=%s", order.name);
-    /* A data directory that was removed takes us along. */
-    while (access(arena_printf(a, "%s/" FOLDER_ORDER, folder), F_OK) == 0)
-        sleep(LOOK_S);
+    helper_stay(folder);
     return 0;
 }
 

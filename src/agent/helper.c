@@ -12,7 +12,7 @@
 
 extern char **environ;
 
-enum { GONE_MS = 5000 };
+enum { GONE_MS = 5000, LOOK_S = 2 };
 
 static const char **arguments_of(struct arena *a, const struct helper *h, const char *program)
 {
@@ -61,15 +61,18 @@ int helper_start(const struct helper *h, pid_t *ret, struct err *err)
 
 int helper_end(const char *lock, struct err *err)
 {
-    pid_t pid = 1;
+    bool gone;
 
-    if (lock_signal(lock, SIGKILL, err) < 0)
-        return -1;
-    for (int waited_ms = 0; pid && waited_ms < GONE_MS; waited_ms += 5) {
-        if (lock_holder(lock, &pid, err) < 0)
-            return -1;
-        if (pid)
-            usleep(5000);
-    }
-    return 0;
+    return lock_signal(lock, SIGKILL, err) < 0 ? -1 : lock_wait(lock, GONE_MS, &gone, err);
+}
+
+void helper_stay(const char *folder)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *order = arena_printf(a, "%s/" FOLDER_ORDER, folder);
+
+    /* Usually it is killed; only a data directory that was removed takes it along, and nothing waits for that: it is
+     * looked for now and then, for watches are few. */
+    while (access(order, F_OK) == 0)
+        sleep(LOOK_S);
 }

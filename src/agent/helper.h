@@ -20,4 +20,7 @@ int helper_start(const struct helper *, pid_t *ret, struct err *err);
 /* Ends who holds the lock, whoever started it, and waits for its end. */
 int helper_end(const char *lock, struct err *err);
 
+/* In the helper: returns when the folder has no order any more, and the helper is to end. */
+void helper_stay(const char *folder);
+
 #endif

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/helper.h"
 #include "agent/order.h"
 #include "agent/tunnel.h"
 #include "base/fd.h"
@@ -26,7 +27,7 @@
 #include "run/tunnel_device.h"
 #include "sign/esp.h"
 
-enum { LOOK_S = 2, BUFFER_SIZE = ESP_HEAD + UINT16_MAX + ESP_TAIL_MOST };
+enum { BUFFER_SIZE = ESP_HEAD + UINT16_MAX + ESP_TAIL_MOST };
 
 struct peer {
     int number;
@@ -231,9 +232,7 @@ static int run(struct arena *a, const char *folder, char **peers, int count, str
     begin_thread(carry_out);
     begin_thread(carry_in);
     log_info("tunnel.started", "folder=%s peers=%d", folder, tunnel.count);
-    /* A data directory that was removed takes us along. */
-    while (access(arena_printf(a, "%s/" FOLDER_ORDER, folder), F_OK) == 0)
-        sleep(LOOK_S);
+    helper_stay(folder);
     return 0;
 }
 

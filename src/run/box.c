@@ -27,6 +27,7 @@
 
 enum {
     START_WAIT_MS = 60000,
+    GONE_MS = 1000,
     SMALL_FILE = 1 << 20,
     LEAST_ROOM_BYTES = 4 << 20,
 };
@@ -347,21 +348,17 @@ int box_clear(struct arena *a, const struct box *b, struct err *err)
     return tree_remove(box_folder(a, b), err);
 }
 
-/* Ends an init that does not answer SIGUSR2, with everything around it. */
+/* An init that does not answer SIGUSR2 is ended with everything around it. */
 static void kill_hard(struct arena *a, const struct box *b)
 {
+    const char *lock = arena_printf(a, "%s/" EXIT_LOCK, box_folder(a, b));
     struct err ignored;
-    struct exit_record record;
+    bool gone;
 
-    if (box_signal(a, b, BOX_KILL, &ignored) < 0)
+    if (box_signal(a, b, BOX_KILL, &ignored) < 0 || lock_wait(lock, GONE_MS, &gone, &ignored) < 0 || gone ||
+        lock_signal(lock, SIGKILL, &ignored) < 0)
         return;
-    for (int i = 0; i < 400; i++) {
-        if (box_look(a, b, &record, &ignored) < 0 || record.state != EXIT_RUNNING)
-            return;
-        if (i == 200)
-            lock_signal(arena_printf(a, "%s/" EXIT_LOCK, box_folder(a, b)), SIGKILL, &ignored);
-        usleep(5000);
-    }
+    lock_wait(lock, GONE_MS, &gone, &ignored);
 }
 
 int box_remove(struct arena *a, const struct box *b, struct err *err)

@@ -111,7 +111,8 @@ int box_wake(struct arena *a, const struct box *b, const struct box_order *o, st
     if (box_name_hosts(a, b, o, err) < 0 || write_command(a, b, o, err) < 0 ||
         lock_signal(path_of(a, b, WAITING_LOCK), SIGUSR1, err) < 0)
         return -1;
-    /* It takes a tenth of a millisecond; one that has died meanwhile is found by its lock. */
+    /* It takes a tenth of a millisecond, less than a watch of the folder would take to make, of which a user has only
+     * so many. One that has died meanwhile is found by its lock. */
     do {
         if (exit_record_read(a, arena_printf(a, "%s/box", b->folder), record, err) < 0)
             return -1;

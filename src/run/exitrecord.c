@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "doc/json.h"
 
@@ -29,11 +31,13 @@ int lock_holder(const char *path, pid_t *ret, struct err *err)
     return 0;
 }
 
-int lock_signal(const char *path, int signal, struct err *err)
+/* A descriptor that stands for who holds the lock, and for nobody who gets its number later; -1: nobody holds it. */
+static int open_holder(const char *path, int *ret, struct err *err)
 {
     _cleanup_fd_ int fd = -1;
     pid_t pid, again;
 
+    *ret = -1;
     if (lock_holder(path, &pid, err) < 0)
         return -1;
     if (pid <= 0)
@@ -41,11 +45,39 @@ int lock_signal(const char *path, int signal, struct err *err)
     fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd < 0)
         return errno == ESRCH ? 0 : fail_errno(err, errno, "find process %d", (int)pid);
-    /* The descriptor now stands for one process: is that still the one with the lock? */
+    /* It stands for one process from now on: is that still the one with the lock? */
     if (lock_holder(path, &again, err) < 0)
         return -1;
-    if (again == pid && syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0 && errno != ESRCH)
-        return fail_errno(err, errno, "signal process %d", (int)pid);
+    if (again == pid) {
+        *ret = fd;
+        fd = -1;
+    }
+    return 0;
+}
+
+int lock_signal(const char *path, int signal, struct err *err)
+{
+    _cleanup_fd_ int fd = -1;
+
+    if (open_holder(path, &fd, err) < 0)
+        return -1;
+    if (fd >= 0 && syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0 && errno != ESRCH)
+        return fail_errno(err, errno, "signal who holds %s", path);
+    return 0;
+}
+
+int lock_wait(const char *path, int64_t ms, bool *ret_gone, struct err *err)
+{
+    int64_t until_ms = clock_boot_ms(clock_system()) + ms, left_ms;
+    _cleanup_fd_ int fd = -1;
+    struct pollfd p = { .events = POLLIN };
+
+    if (open_holder(path, &fd, err) < 0)
+        return -1;
+    p.fd = fd;
+    *ret_gone = fd < 0;
+    while (!*ret_gone && (left_ms = until_ms - clock_boot_ms(clock_system())) > 0)
+        *ret_gone = poll(&p, 1, (int)left_ms) > 0;
     return 0;
 }
 

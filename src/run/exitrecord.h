@@ -49,4 +49,7 @@ int lock_holder(const char *path, pid_t *ret, struct err *err);
  * again. Nobody: fine. */
 int lock_signal(const char *path, int signal, struct err *err);
 
+/* Waits for the end of the process that holds it now, but not longer. Nobody: it is gone. */
+int lock_wait(const char *path, int64_t ms, bool *ret_gone, struct err *err);
+
 #endif

@@ -55,14 +55,13 @@ static struct exit_record look(struct arena *a)
     return r;
 }
 
-static void the_four_answers(void **state)
+/* A process that holds the lock. */
+static pid_t hold(void)
 {
-    struct exit_record r;
     int ready[2];
-    pid_t pid;
     char byte;
+    pid_t pid;
 
-    assert_int_equal(look(*state).state, EXIT_NONE);
     assert_int_equal(pipe(ready), 0);
     pid = fork();
     if (pid == 0) {
@@ -74,6 +73,18 @@ static void the_four_answers(void **state)
         _exit(1);
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+static void the_four_answers(void **state)
+{
+    struct exit_record r;
+    pid_t pid;
+
+    assert_int_equal(look(*state).state, EXIT_NONE);
+    pid = hold();
     put("started", "{\"boot_id\":\"b\",\"started_ms\":5}");
     r = look(*state);
     assert_int_equal(r.state, EXIT_RUNNING);
@@ -88,8 +99,24 @@ static void the_four_answers(void **state)
     assert_int_equal(r.exit_code, 137);
     assert_int_equal(r.signal, 9);
     assert_int_equal(r.ended_ms, 7);
-    close(ready[0]);
-    close(ready[1]);
+}
+
+static void who_holds_a_lock_is_waited_for(void **state)
+{
+    struct err err;
+    bool gone;
+    pid_t pid;
+
+    assert_int_equal(lock_wait(at("lock"), 0, &gone, &err), 0);
+    assert_true(gone);
+    pid = hold();
+    assert_int_equal(lock_wait(at("lock"), 1, &gone, &err), 0);
+    assert_false(gone);
+    /* Not told of by anybody: a process that was not waited for yet holds nothing any more. */
+    assert_int_equal(lock_signal(at("lock"), SIGKILL, &err), 0);
+    assert_int_equal(lock_wait(at("lock"), 60000, &gone, &err), 0);
+    assert_true(gone);
+    waitpid(pid, NULL, 0);
 }
 
 static void bad_records_cannot_tell(void **state)
@@ -107,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_four_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_holds_a_lock_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_records_cannot_tell, setup, teardown),
     };
 
