@@ -7,9 +7,12 @@
 #include "base/fd.h"
 #include "base/list.h"
 
+enum { ASKERS_MOST = 64 };
+
 struct answerer {
     struct loop *loop;
     struct loop_listener *listener;
+    int count; /* of askers */
     void (*answer)(void *data, struct arena *, const struct http_head *, struct answer *ret);
     void *data;
     struct list askers;
@@ -23,8 +26,16 @@ struct asker {
     bool answered;
 };
 
+/* Who comes when there are too many waits in the kernel: a job must not use up its agent's descriptors. */
+static void change_count(struct answerer *s, int by)
+{
+    s->count += by;
+    loop_listener_pause(s->listener, s->count >= ASKERS_MOST);
+}
+
 static void asker_close(struct asker *k)
 {
+    change_count(k->server, -1);
     stream_close(k->stream);
     http_parser_free(k->parser);
     list_remove(&k->link);
@@ -98,6 +109,7 @@ static void accept_asker(void *data, struct stream *stream)
     k->stream = stream;
     k->parser = http_parser_new(HTTP_REQUESTS, &request_events, k);
     list_append(&server->askers, &k->link);
+    change_count(server, 1);
     stream_start(stream, &asker_events, k);
 }
 
@@ -124,8 +136,8 @@ void answerer_free(struct answerer *s)
 {
     if (!s)
         return;
-    loop_listener_free(s->listener);
     list_each(node, &s->askers)
         asker_close(list_entry(node, struct asker, link));
+    loop_listener_free(s->listener);
     free(s);
 }

@@ -1,5 +1,5 @@
 /* answerer.h - a small HTTP server inside a container: each request has one answer, made at once, and the connection is
- * over. */
+ * over. Of too many at a time, the later ones wait. */
 #ifndef AGENT_ANSWERER_H
 #define AGENT_ANSWERER_H
 

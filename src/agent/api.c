@@ -14,7 +14,11 @@
 #include "doc/json.h"
 #include "net/http.h"
 
-enum { QUEUE_HIGH = 1 << 20, CREDENTIALS_MS = 3600 * 1000 };
+enum {
+    QUEUE_HIGH = 1 << 20,
+    CREDENTIALS_MS = 3600 * 1000,
+    PAIRS_MOST = 384, /* two descriptors each; and jobs.sock has 10000, for all jobs together */
+};
 
 struct api {
     struct loop *loop;
@@ -24,6 +28,7 @@ struct api {
     struct answerer *credentials;
     struct metadata *metadata;
     struct list pairs;
+    int count; /* of pairs */
 };
 
 /* --- The endpoint: two streams, each the other's sink --- */
@@ -38,11 +43,21 @@ struct side {
 
 struct pair {
     struct list link;
+    struct api *api;
     struct side client, server;
 };
 
+/* Who comes when there are too many waits in the kernel: a job must use up neither its agent's descriptors nor the
+ * connections that others need. */
+static void change_count(struct api *api, int by)
+{
+    api->count += by;
+    loop_listener_pause(api->endpoint, api->count >= PAIRS_MOST);
+}
+
 static void pair_close(struct pair *p)
 {
+    change_count(p->api, -1);
     stream_close(p->client.stream);
     stream_close(p->server.stream);
     list_remove(&p->link);
@@ -109,6 +124,7 @@ static void accept_client(void *data, struct stream *stream)
     struct err err;
 
     assert(p);
+    p->api = api;
     p->client = (struct side){ .pair = p, .stream = stream };
     p->server.pair = p;
     if (stream_connect_unix(api->loop, api->order->api_socket, &side_events, &p->server, &p->server.stream, &err) < 0) {
@@ -117,6 +133,7 @@ static void accept_client(void *data, struct stream *stream)
         return;
     }
     list_append(&api->pairs, &p->link);
+    change_count(api, 1);
 }
 
 /* --- The credentials --- */
@@ -177,11 +194,11 @@ void api_free(struct api *api)
 {
     if (!api)
         return;
-    loop_listener_free(api->endpoint);
     answerer_free(api->credentials);
     metadata_free(api->metadata);
     list_each(node, &api->pairs)
         pair_close(list_entry(node, struct pair, link));
+    loop_listener_free(api->endpoint);
     free(api);
 }
 

@@ -1,6 +1,8 @@
 """Training jobs in real containers."""
 import io
 import json
+import os
+import resource
 import tarfile
 import time
 
@@ -335,3 +337,24 @@ def test_logs_wait_for_the_server(world):
     assert world.server.lines(job.name) == ['one', 'two']
     # What was paid for ends with the container, and no line is later than that.
     assert all(e['at_ms'] <= report['ended_ms'] for e in world.server.streams[job.name].values())
+
+
+def test_a_job_does_not_use_up_its_agents_descriptors(world):
+    job = world.train('''
+import resource, socket, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+held = []
+for address in [("169.254.169.254", 80), ("169.254.170.2", 80), ("127.0.0.1", 8090)] * 600:
+    held.append(socket.socket())
+    held[-1].setblocking(False)
+    held[-1].connect_ex(address)
+    if len(held) % 30 == 0: time.sleep(0.01)
+open("/opt/ml/output/held", "w")
+time.sleep(600)
+''').start()
+    agent = job.agents[-1].pid
+    resource.prlimit(agent, resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    job.until(lambda r: os.path.exists(f'{job.folder}/ml/output/held'), 60)
+    job.until(lambda r: len(os.listdir(f'/proc/{agent}/fd')) > 500)  # it has taken as many as it takes
+    job.stop(1)
+    assert job.ended()['outcome'] == 'Stopped', job.log()
