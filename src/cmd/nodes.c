@@ -68,7 +68,7 @@ static int list(struct arena *a, const char *data, struct err *err)
 
 static int run(struct arena *a, char **words, int count, struct err *err)
 {
-    const struct doc *ignored;
+    const struct doc *answer;
     struct doc *body = doc_map(a);
     bool cordons = count > 1 && strcmp(words[0], "cordon") == 0;
     const char *data;
@@ -82,9 +82,14 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     doc_set_string(a, body, "node", words[1]);
     doc_set_boolean(a, body, "cordoned", cordons);
     doc_set_string(a, body, "why", count > 2 ? words[2] : NULL);
-    if (client_admin(a, data, "POST", NODES, body, &ignored, err) < 0)
+    if (client_admin(a, data, "POST", NODES, body, &answer, err) < 0)
         return -1;
-    printf(cordons ? "%s gets nothing new; what runs on it goes on\n" : "%s is in use again\n", words[1]);
+    if (as_json)
+        command_print_json(answer);
+    else if (!doc_bool(answer, "changed", true))
+        printf(cordons ? "%s is cordoned already: sagebrush nodes says why\n" : "%s was not cordoned\n", words[1]);
+    else
+        printf(cordons ? "%s gets nothing new; what runs on it goes on\n" : "%s is in use again\n", words[1]);
     return 0;
 }
 
@@ -99,7 +104,8 @@ const struct command nodes_command = {
         "never the only one, and never more than a fifth of the fleet. A spare of its pool takes its place. One that "
         "fails often is a lemon, and is used when there is no other; that fades with time, and no restart forgets it.\n"
         "\n"
-        "cordon takes a node out by hand: it gets nothing new, and what runs on it goes on. return gives it out again.",
+        "cordon takes a node out by hand: it gets nothing new, and what runs on it goes on. return gives it out again. "
+        "Said twice, it is done once.",
     .options = options,
     .most = 3,
     .run = run,

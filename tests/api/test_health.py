@@ -232,10 +232,17 @@ def test_instances_that_encrypt_are_checked_through_the_tunnel(jobs, unique):
         assert "passed: the server's clock is" in line
 
 
-def test_a_node_by_hand(server):
-    assert command(server, "nodes", "cordon", "small-4", "a fan is loud").returncode == 0
-    assert nodes(server)["small-4"]["cordoned"] == "a fan is loud"
-    assert command(server, "nodes", "return", "small-4").returncode == 0
+def test_a_node_by_hand(server, told):
+    """What is said twice is done, and told, once."""
+    for said in ("gets nothing new", "is cordoned already"):
+        assert f"small-4 {said}" in command(server, "nodes", "cordon", "small-4", "a fan is loud").stdout
+        assert nodes(server)["small-4"]["cordoned"] == "a fan is loud"
+    for said in ("is in use again", "was not cordoned"):
+        assert f"small-4 {said}" in command(server, "nodes", "return", "small-4").stdout
+    command(server, "nodes", "cordon", "small-3")  # its event comes after all that were told before
+    assert command(server, "nodes", "return", "small-3").returncode == 0
+    wait_for(lambda: [e["node"] for e in told("Node Returned")][-1] == "small-3", 60, "the last event", 0.1)
+    assert [e["node"] for e in told("Node Cordoned")] == [e["node"] for e in told("Node Returned")] == ["small-4", "small-3"]
     refused = command(server, "nodes", "return", "small-5")
     assert refused.returncode != 0 and "there is no node small-5" in refused.stderr
 

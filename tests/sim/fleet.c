@@ -93,11 +93,12 @@ static void fail_node(int number)
 static void return_node(const char *node)
 {
     _cleanup_arena_ struct arena *a = arena_new();
+    bool ignored;
     struct err err;
 
     if (store_begin(w.store, &err) < 0)
         return;
-    if (node_health_return(a, w.engine, node, &err) < 0)
+    if (node_health_return(a, w.engine, node, &ignored, &err) < 0)
         store_drop(w.store);
     else
         store_keep(w.store, &err);

@@ -314,11 +314,14 @@ static int nodes_list(struct request *q, struct err *err)
 static int nodes_change(struct request *q, struct err *err)
 {
     struct engine *engine = q->admin->options.engine;
-    const char *node = doc_text(q->body, "node");
+    const char *node = doc_text(q->body, "node"), *why = doc_text_or(q->body, "why", "by an administrator");
+    bool changed;
 
-    return doc_bool(q->body, "cordoned", false)
-               ? node_health_cordon(q->arena, engine, node, doc_text_or(q->body, "why", "by an administrator"), err)
-               : node_health_return(q->arena, engine, node, err);
+    if ((doc_bool(q->body, "cordoned", false) ? node_health_cordon(q->arena, engine, node, why, &changed, err)
+                                              : node_health_return(q->arena, engine, node, &changed, err)) < 0)
+        return -1;
+    doc_set_boolean(q->arena, q->output, "changed", changed);
+    return 0;
 }
 
 /* --- For agents --- */

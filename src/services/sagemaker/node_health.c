@@ -230,12 +230,17 @@ int node_health_failed(struct arena *a, struct engine *e, const struct node_fail
 
 /* --- By hand, and by time --- */
 
-int node_health_cordon(struct arena *a, struct engine *e, const char *node, const char *why, struct err *err)
+/* The first reason is the one to look into. */
+int node_health_cordon(struct arena *a, struct engine *e, const char *node, const char *why, bool *ret_changed,
+                       struct err *err)
 {
     struct doc *memory, *d = doc_map(a);
 
     if (allocation_change_node(e, node, NODE_CORDON, why, err) < 0 || load(a, e, node, &memory, err) < 0)
         return -1;
+    *ret_changed = !doc_has(memory, "Out") || doc_has(memory, "Out.BackMs");
+    if (!*ret_changed)
+        return 0;
     set_out(a, memory, why, engine_now_ms(e), 0);
     doc_set_string(a, d, "why", why);
     return tell(a, e, "Node Cordoned", node, d, err) < 0 ? -1 : save(a, e, node, memory, err);
@@ -245,20 +250,26 @@ static int bring_back(struct arena *a, struct engine *e, const char *node, const
                       struct err *err)
 {
     struct doc *d = doc_map(a);
+    bool was_out = doc_has(memory, "Out");
 
+    /* First: the fleet may have no such node. */
+    if (allocation_change_node(e, node, NODE_RETURN, why, err) < 0)
+        return -1;
+    if (!was_out)
+        return 0;
     doc_set(a, memory, "Out", NULL);
     doc_set_string(a, d, "why", why);
-    /* First: the fleet may have no such node. */
-    if (allocation_change_node(e, node, NODE_RETURN, why, err) < 0 || tell(a, e, "Node Returned", node, d, err) < 0)
-        return -1;
-    return save(a, e, node, memory, err);
+    return tell(a, e, "Node Returned", node, d, err) < 0 ? -1 : save(a, e, node, memory, err);
 }
 
-int node_health_return(struct arena *a, struct engine *e, const char *node, struct err *err)
+int node_health_return(struct arena *a, struct engine *e, const char *node, bool *ret_changed, struct err *err)
 {
     struct doc *memory;
 
-    return load(a, e, node, &memory, err) < 0 ? -1 : bring_back(a, e, node, "by an administrator", memory, err);
+    if (load(a, e, node, &memory, err) < 0)
+        return -1;
+    *ret_changed = doc_has(memory, "Out");
+    return bring_back(a, e, node, "by an administrator", memory, err);
 }
 
 static int look(struct arena *a, struct engine *e, const char *node, struct doc *memory, void *context,

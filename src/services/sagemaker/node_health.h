@@ -19,9 +19,11 @@ struct node_failure {
  * remembered. *ret_out says which. */
 int node_health_failed(struct arena *, struct engine *, const struct node_failure *, bool *ret_out, struct err *err);
 
-/* By an administrator. ERR_NOT_FOUND: the fleet has none of that name. */
-int node_health_cordon(struct arena *, struct engine *, const char *node, const char *why, struct err *err);
-int node_health_return(struct arena *, struct engine *, const char *node, struct err *err);
+/* By an administrator. ERR_NOT_FOUND: the fleet has none of that name. *ret_changed false: it was so before, nothing
+ * is told again. One that would have come back by itself stays out once it is cordoned. */
+int node_health_cordon(struct arena *, struct engine *, const char *node, const char *why, bool *ret_changed,
+                       struct err *err);
+int node_health_return(struct arena *, struct engine *, const char *node, bool *ret_changed, struct err *err);
 
 /* [{name, pool, state, lemon, cordoned, cordoned_ms, back_ms, failures [..], runs [..]}], as the fleet has them. */
 int node_health_list(struct arena *, struct engine *, struct doc **ret, struct err *err);

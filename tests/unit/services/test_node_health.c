@@ -104,6 +104,7 @@ static void a_node_that_fails_a_check_is_replaced_and_stays_out(void **state)
 {
     const char *bad;
     const struct doc *d;
+    bool changed;
 
     create("j", 3);
     bad = node_of("algo-2");
@@ -127,7 +128,7 @@ static void a_node_that_fails_a_check_is_replaced_and_stays_out(void **state)
     jobs_start();
     settle();
     assert_true(is_out(bad));
-    assert_int_equal(node_health_return(w.arena, w.engine, bad, &w.err), 0);
+    assert_int_equal(node_health_return(w.arena, w.engine, bad, &changed, &w.err), 0);
     assert_false(is_out(bad));
 }
 
@@ -171,13 +172,15 @@ static void a_node_that_was_only_seen_to_fail_comes_back(void **state)
 /* The others are cordoned by hand; NULL: none is. */
 static void only(const char *wanted)
 {
+    bool changed;
+
     for (int i = 1; i <= 4; i++) {
         const char *name = arena_printf(w.arena, "n-%d", i);
 
         if (!wanted || strcmp(name, wanted) == 0)
-            assert_int_equal(node_health_return(w.arena, w.engine, name, &w.err), 0);
+            assert_int_equal(node_health_return(w.arena, w.engine, name, &changed, &w.err), 0);
         else
-            assert_int_equal(node_health_cordon(w.arena, w.engine, name, "by hand", &w.err), 0);
+            assert_int_equal(node_health_cordon(w.arena, w.engine, name, "by hand", &changed, &w.err), 0);
     }
     settle();
 }
@@ -229,14 +232,29 @@ static void not_all_are_taken_out(void **state)
 
 static void by_hand(void **state)
 {
+    bool changed;
+    int64_t since_ms;
+
     create("j", 1);
-    assert_int_equal(node_health_cordon(w.arena, w.engine, node_of("algo-1"), "a fan is loud", &w.err), 0);
+    assert_int_equal(node_health_cordon(w.arena, w.engine, node_of("algo-1"), "a fan is loud", &changed, &w.err), 0);
+    assert_true(changed);
     settle();
     assert_true(is_out(node_of("algo-1")));
+    since_ms = doc_int(node(node_of("algo-1")), "cordoned_ms", 0);
+    later(1000);
+    assert_int_equal(node_health_cordon(w.arena, w.engine, node_of("algo-1"), "no reason", &changed, &w.err), 0);
+    assert_false(changed);
+    assert_string_equal(doc_text(node(node_of("algo-1")), "cordoned"), "a fan is loud");
+    assert_int_equal(doc_int(node(node_of("algo-1")), "cordoned_ms", 0), since_ms);
     assert_string_equal(doc_text(describe("j"), "TrainingJobStatus"), "InProgress"); /* it stays where it is */
-    assert_int_equal(node_health_cordon(w.arena, w.engine, "nobody", "", &w.err), -1);
+    assert_int_equal(node_health_cordon(w.arena, w.engine, "nobody", "", &changed, &w.err), -1);
     assert_int_equal(w.err.kind, ERR_NOT_FOUND);
-    assert_int_equal(node_health_return(w.arena, w.engine, "nobody", &w.err), -1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(node_health_return(w.arena, w.engine, node_of("algo-1"), &changed, &w.err), 0);
+        assert_int_equal(changed, i == 0);
+        assert_false(is_out(node_of("algo-1")));
+    }
+    assert_int_equal(node_health_return(w.arena, w.engine, "nobody", &changed, &w.err), -1);
     assert_int_equal(w.err.kind, ERR_NOT_FOUND);
 }
 
