@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fleet/scheduler_impl.h"
+#include "fleet/unfit.h"
 
 /* Accounts and kinds of work are few: one copy of each. */
 static const char *word(struct scheduler *s, const char *text)
@@ -35,18 +36,32 @@ static void join_domains(struct scheduler *s, uint32_t pools)
     }
 }
 
-static int check_fit(const struct shape *shape, const struct work_group *g, struct err *err)
+static int refuse_type(const struct nodes *n, const struct shape *shape, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct fleet_type *t = &shape->type;
+    const char *needs = arena_printf(a, "%" PRId64 " vCPUs, %" PRId64 " MiB", t->needs.cores, t->needs.memory_mib);
+    const char *instead = unfit_instead(a, n, shape);
+
+    if (t->needs.disk_gb)
+        needs = arena_printf(a, "%s, %" PRId64 " GB of disk", needs, t->needs.disk_gb);
+    if (t->needs.gpus)
+        needs = arena_printf(a, "%s, %" PRId64 " GPU%s of the kind %s", needs, t->needs.gpus,
+                             t->needs.gpus == 1 ? "" : "s", t->gpu);
+    return fail(err, ERR_INVALID,
+                "No node of the fleet can hold a%s %s%s%s: it needs %s, and %s. Ask for another type%s%s, or add nodes "
+                "or a pool that accepts it to the fleet file",
+                shape->spot ? " spot" : "n on-demand", t->name, *shape->labels ? " with the labels " : "",
+                shape->labels, needs, unfit_why(a, n, shape), *instead ? ", such as " : "", instead);
+}
+
+static int check_fit(const struct nodes *n, const struct shape *shape, const struct work_group *g, struct err *err)
 {
     if (g->count < 1)
         return fail(err, ERR_INVALID, "A group of instances has at least one; %" PRId64 " of %s were asked for",
                     g->count, g->type);
     if (shape->most == 0)
-        return fail(err, ERR_INVALID,
-                    "No node of the fleet can hold a%s %s%s%s: it needs %" PRId64 " vCPUs, %" PRId64 " MiB%s%s. Ask "
-                    "for another type, or add nodes or a pool that accepts it to the fleet file",
-                    shape->spot ? " spot" : "n on-demand", g->type, *shape->labels ? " with the labels " : "",
-                    shape->labels, shape->type.needs.cores, shape->type.needs.memory_mib,
-                    shape->type.needs.gpus ? " and GPUs of the kind " : "", shape->type.gpu);
+        return refuse_type(n, shape, err);
     if (g->count > shape->most)
         return fail(err, ERR_INVALID,
                     "The fleet can hold at most %" PRId64 " instances of %s at one time, and %" PRId64
@@ -113,7 +128,7 @@ int job_new(struct scheduler *s, const struct work *w, struct job **ret, struct 
         if (nodes_shape(s->nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &groups[g].shape, err) < 0)
             return -1;
         shape = &s->nodes->shapes[groups[g].shape];
-        if (check_fit(shape, &w->groups[g], err) < 0)
+        if (check_fit(s->nodes, shape, &w->groups[g], err) < 0)
             return -1;
         groups[g].count = w->groups[g].count;
         fleet_part += (double)groups[g].count / (double)shape->most;

@@ -40,16 +40,29 @@ static bool has_labels(const char *labels, const char *wanted)
 
 /* A pool without a list takes every type whose GPUs its nodes have; one that names the type itself has been told
  * that its own GPUs will do. */
-static bool accepts(const struct fleet_pool *pool, const struct kind *kind, const struct shape *s)
+static enum fit pool_fit(const struct fleet_pool *pool, const struct kind *kind, const struct shape *s)
 {
     bool same_gpu = s->type.needs.gpus == 0 || strcmp(kind->gpu, s->type.gpu) == 0;
+    enum fit best = pool->accept_count ? FIT_POOL : same_gpu ? FIT_WELL : FIT_GPU;
 
+    for (int i = 0; i < pool->accept_count && best != FIT_WELL; i++)
+        if (glob_matches(pool->accepts[i], s->type.name))
+            best = same_gpu || !strpbrk(pool->accepts[i], "*?[") ? FIT_WELL : FIT_GPU;
+    return best;
+}
+
+enum fit kind_fit(const struct nodes *n, const struct kind *kind, const struct shape *s)
+{
+    const struct fleet_pool *pool = &n->fleet->pools[kind->pool];
+    enum fit fit = pool_fit(pool, kind, s);
+
+    if (!has_labels(kind->labels, s->labels))
+        return FIT_LABELS;
+    if (s->type.needs.gpus && !kind->has.gpus)
+        return FIT_NO_GPUS;
     if (pool->spot == (s->spot ? SPOT_NEVER : SPOT_ONLY))
-        return false;
-    for (int i = 0; i < pool->accept_count; i++)
-        if (glob_matches(pool->accepts[i], s->type.name) && (same_gpu || !strpbrk(pool->accepts[i], "*?[")))
-            return true;
-    return pool->accept_count == 0 && same_gpu;
+        return FIT_MARKET;
+    return fit == FIT_WELL && capacity_times(&kind->has, &s->type.needs) == 0 ? FIT_SIZE : fit;
 }
 
 int64_t node_slots(const struct nodes *n, const struct node *node, const struct capacity *room, int shape)
@@ -220,12 +233,10 @@ static void shape_measure(struct nodes *n, struct shape *s)
     s->fits = arena_array_of(n->arena, bool, (size_t)n->kind_count);
     for (int i = 0; i < n->kind_count; i++) {
         const struct kind *kind = &n->kinds[i];
-        int64_t times = capacity_times(&kind->has, &s->type.needs);
 
-        s->fits[i] =
-            times > 0 && accepts(&n->fleet->pools[kind->pool], kind, s) && has_labels(kind->labels, s->labels);
+        s->fits[i] = kind_fit(n, kind, s) == FIT_WELL;
         if (s->fits[i]) {
-            s->most += times * kind->count;
+            s->most += capacity_times(&kind->has, &s->type.needs) * kind->count;
             s->pools |= (uint32_t)1 << kind->pool;
         }
     }

@@ -96,6 +96,18 @@ struct node *nodes_find(const struct nodes *, const char *name); /* NULL: there 
 /* The number of the shape. ERR_INVALID: nobody knows the type. */
 int nodes_shape(struct nodes *, const char *type, bool spot, const char *labels, int *ret, struct err *err);
 
+/* How near nodes of the kind come to holding an instance of the shape when they are empty. */
+enum fit {
+    FIT_LABELS, /* they lack labels */
+    FIT_NO_GPUS,
+    FIT_MARKET, /* their pool takes spot work only, or none */
+    FIT_POOL,   /* their pool does not accept the type */
+    FIT_GPU,    /* their GPUs are others */
+    FIT_SIZE,   /* they have less than it needs */
+    FIT_WELL,
+};
+enum fit kind_fit(const struct nodes *, const struct kind *, const struct shape *);
+
 /* Instances of the shape that the nodes on the shelves take. */
 static inline int64_t nodes_slots(const struct nodes *n, enum side side, int shape)
 {
