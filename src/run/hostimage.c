@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -59,7 +60,7 @@ static const char *const copied[] = {
 };
 
 /* Another one when the tables above change. */
-#define TEMPLATE_VERSION "2"
+#define TEMPLATE_VERSION "3"
 
 enum { COPY_LIMIT = 4 << 20 };
 
@@ -83,6 +84,21 @@ static int copy_file(struct arena *a, int root, const char *path, struct err *er
     if (to < 0)
         return fail_errno(err, errno, "create %s of the host image", path);
     return fd_read_all(a, from, COPY_LIMIT, &text, err) < 0 ? -1 : fd_write_all(to, text.data, text.size, err);
+}
+
+/* Python looks for packages only where a folder was when it began: a script that runs pip and imports what it brought
+ * would not find it. */
+static int make_site_folders(struct arena *a, const char *root, struct err *err)
+{
+    glob_t found = { 0 };
+    int r = 0;
+
+    if (glob("/usr/lib/python3.[0-9]*", GLOB_ONLYDIR, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc && r == 0; i++)
+            r = folder_make(arena_printf(a, "%s/.local/lib/%s/dist-packages", root,
+                                         found.gl_pathv[i] + strlen("/usr/lib/")), 0755, err);
+    globfree(&found);
+    return r;
 }
 
 /* Everything that is the same for all containers. */
@@ -110,7 +126,7 @@ static int fill(struct arena *a, const char *root, struct err *err)
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
         if (copy_file(a, fd, copied[i], err) < 0)
             return -1;
-    return 0;
+    return make_site_folders(a, root, err);
 }
 
 /* The filled root of this host as it is now, made by the first container that needs it: <images>/host-<hash of what it

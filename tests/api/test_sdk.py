@@ -95,3 +95,11 @@ def test_a_script_that_exits_1_is_the_reason(session):
         estimator.fit(logs=False)
     assert "ExecuteUserScriptError" in str(e.value)
     assert "the reason is written here" in str(e.value)
+
+
+def test_a_script_imports_what_it_has_just_installed(session, capsys):
+    from sagemaker.sklearn import SKLearn
+
+    SKLearn(entry_point="install_and_import.py", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session),
+            instance_type="ml.m5.large", framework_version="1.2-1", sagemaker_session=session).fit()
+    assert "installed while the script runs" in capsys.readouterr().out
