@@ -36,7 +36,6 @@ static const struct str forwarded[] = {
     { "Content-Type", 12 },
     { "Accept", 6 },
     { "X-Amzn-SageMaker-Custom-Attributes", 34 },
-    { "X-Amzn-SageMaker-Target-Model", 29 },
     { "X-Amzn-SageMaker-Session-Id", 27 },
     { "X-Amzn-SageMaker-Inference-Id", 29 },
 };
@@ -318,12 +317,33 @@ static int authorize(struct invocation *v, struct err *err)
     return policy_allow(&request, "sagemaker", err);
 }
 
+/* What names one of several models that an endpoint of this kind does not have: an answer of the only one would pass for
+ * that of another. AWS's words, but for the container's. */
+static int refuse_targets(const struct invocation *v, struct err *err)
+{
+    const struct http_head *head = v->x->head;
+
+    if (http_find(head, "X-Amzn-SageMaker-Target-Model"))
+        return validation(err, "Endpoint " STR_FMT " is not a multi-model endpoint and does not support target model "
+                               "header.", STR_ARG(v->name));
+    if (http_find(head, "X-Amzn-SageMaker-Target-Container-Hostname"))
+        return validation(err, "Endpoint " STR_FMT " is not a multi-container endpoint with direct invocation and does "
+                               "not support target container hostname header.", STR_ARG(v->name));
+    if (http_find(head, "X-Amzn-SageMaker-Inference-Component"))
+        return validation(err, "Inference Component Name header is not allowed for endpoints to which you dont plan to "
+                               "deploy inference components. Please remove the Inference Component Name header and try "
+                               "again.");
+    return 0;
+}
+
 static int choose(struct invocation *v, struct err *err)
 {
     const struct str *target = http_find(v->x->head, "X-Amzn-SageMaker-Target-Variant");
 
     if (!v->endpoint)
         return validation(err, "Endpoint " STR_FMT " of account %s not found.", STR_ARG(v->name), v->account);
+    if (refuse_targets(v, err) < 0)
+        return -1;
     if (target) {
         v->variant = endpoint_variant(v->endpoint, *target);
         if (!v->variant)

@@ -448,6 +448,21 @@ class ServeTest(unittest.TestCase):
         r = self.invoke()
         self.assertEqual((r.status, r.headers['x-amzn-ErrorType']), (503, 'ServiceUnavailable'))
 
+    def test_what_names_another_model_is_refused(self):
+        self.go()
+        for header, words in (
+                ('Target-Model', 'Endpoint Demo is not a multi-model endpoint and does not support target model header.'),
+                ('Target-Container-Hostname', 'Endpoint Demo is not a multi-container endpoint with direct invocation '
+                                              'and does not support target container hostname header.'),
+                ('Inference-Component', 'Inference Component Name header is not allowed for endpoints to which you dont '
+                                        'plan to deploy inference components. Please remove the Inference Component '
+                                        'Name header and try again.')):
+            r = self.invoke(headers={'X-Amzn-SageMaker-' + header: 'another'})
+            self.assertEqual((r.status, r.headers['x-amzn-ErrorType']), (400, 'ValidationError'))
+            self.assertEqual(json.loads(r.content), {'Message': words})
+            self.assertIn(words, self.invoke_streamed(headers={'X-Amzn-SageMaker-' + header: 'another'}).read().decode())
+        self.assertEqual(self.containers[0].seen, [])
+
     def test_model_errors(self):
         self.go()
         see = f'See the log group /aws/sagemaker/Endpoints/Demo in account {ACCOUNT} for more information.'
