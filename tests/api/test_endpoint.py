@@ -128,3 +128,18 @@ def test_response_stream(aws, deploy):
         EndpointName=name, ContentType="application/json", Accept="text/csv", Body=b"[[1, 2], [3, 4]]")
     assert answer["ContentType"] == "text/csv" and answer["InvokedProductionVariant"] == "AllTraffic"
     assert b"".join(event["PayloadPart"]["Bytes"] for event in answer["Body"]) == b"1,2\n3,4\n"
+
+
+@pytest.mark.parametrize("source, words", [
+    ({"S3Uri": "s3://b/model"}, "must end with a forward slash (/): s3://b/model"),
+    ({"CompressionType": "Gzip"}, "S3DataType S3Prefix needs CompressionType None"),
+    ({"ManifestS3Uri": "s3://b/manifest"}, "ManifestS3Uri is not honoured"),
+    ({"ETag": "0" * 32}, "ETag is not honoured"),
+])
+def test_model_data_that_would_be_other_than_asked_is_refused(aws, role, unique, source, words):
+    sm = aws("sagemaker")
+    s3 = {"S3Uri": "s3://b/model/", "S3DataType": "S3Prefix", "CompressionType": "None", **source}
+    with pytest.raises(botocore.exceptions.ClientError) as e:
+        sm.create_model(ModelName=unique, ExecutionRoleArn=role,
+                        PrimaryContainer={"Image": IMAGE, "ModelDataSource": {"S3DataSource": s3}})
+    assert e.value.response["Error"]["Code"] == "ValidationException" and words in str(e.value)

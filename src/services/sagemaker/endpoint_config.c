@@ -11,8 +11,8 @@ enum { STARTUP_S = 600 }; /* the guide's 4 minutes are for hosts that have the i
 static int check_variant(struct call *c, const struct doc *v, struct err *err)
 {
     static const char *const members[] = {
-        "ServerlessConfig",       "AcceleratorType",           "CoreDumpConfig",
-        "ManagedInstanceScaling", "CapacityReservationConfig", NULL,
+        "ServerlessConfig", "AcceleratorType", "CoreDumpConfig", "ManagedInstanceScaling",
+        "CapacityReservationConfig", "InstancePools", "AcceleratorPartitionLayouts", NULL,
     };
     struct resource found;
 

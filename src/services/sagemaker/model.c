@@ -1,15 +1,51 @@
 /* model.c - Model: an image, where its artifacts are, and the role they are read with. A record without a life. */
+#include <string.h>
+
+#include "base/str.h"
 #include "services/sagemaker/condition_keys.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/kinds.h"
 
-#include <string.h>
+static int check_data_source(const struct doc *container, struct err *err)
+{
+    const struct doc *s3 = doc_at(container, "ModelDataSource.S3DataSource");
+    const char *uri = doc_text(s3, "S3Uri");
+
+    if (!s3)
+        return 0;
+    if (doc_has(container, "ModelDataUrl"))
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "You must provide either ModelDataUrl or ModelDataSource, and not both.");
+    if (!doc_is(s3, "S3DataType", "S3Prefix"))
+        return 0;
+    /* Without the slash, what belongs to a neighbour whose name begins alike would be part of the model. */
+    if (!text_ends(uri, "/"))
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "S3Uri of an S3DataSource with S3DataType S3Prefix must end with a forward slash (/): %s", uri);
+    if (!doc_is(s3, "CompressionType", "None"))
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "S3DataType S3Prefix needs CompressionType None; an archive is an S3Object.");
+    return 0;
+}
+
+/* Fields whose neglect would be unsafe or would pretend. */
+static int refuse_unsafe(const struct doc *container, struct err *err)
+{
+    static const char *const members[] = {
+        "ModelPackageName", "ImageConfig", "AdditionalModelDataSources", "ModelDataSource.S3DataSource.ManifestS3Uri",
+        "ModelDataSource.S3DataSource.ETag", "ModelDataSource.S3DataSource.ManifestEtag",
+        "ModelDataSource.S3DataSource.HubAccessConfig", NULL,
+    };
+
+    for (const char *const *m = members; *m; m++)
+        if (instance_refuse_unsafe(container, *m, err) < 0)
+            return -1;
+    return 0;
+}
 
 static int check_container(const struct doc *container, struct err *err)
 {
-    if (instance_refuse_unsafe(container, "ModelPackageName", err) < 0 ||
-        instance_refuse_unsafe(container, "ImageConfig", err) < 0 ||
-        instance_refuse_unsafe(container, "AdditionalModelDataSources", err) < 0)
+    if (refuse_unsafe(container, err) < 0 || check_data_source(container, err) < 0)
         return -1;
     if (doc_is(container, "Mode", "MultiModel"))
         return fail_code(err, ERR_INVALID, "ValidationException",
