@@ -317,8 +317,8 @@ static int authorize(struct invocation *v, struct err *err)
     return policy_allow(&request, "sagemaker", err);
 }
 
-/* What names one of several models that an endpoint of this kind does not have: an answer of the only one would pass for
- * that of another. AWS's words, but for the container's. */
+/* What names one of several models that no endpoint here has: an answer of the only one would pass for that of another.
+ * AWS's words, but for the container's. */
 static int refuse_targets(const struct invocation *v, struct err *err)
 {
     const struct http_head *head = v->x->head;

@@ -21,7 +21,8 @@ static int check_data_source(const struct doc *container, struct err *err)
     /* Without the slash, what belongs to a neighbour whose name begins alike would be part of the model. */
     if (!text_ends(uri, "/"))
         return fail_code(err, ERR_INVALID, "ValidationException",
-                         "S3Uri of an S3DataSource with S3DataType S3Prefix must end with a forward slash (/): %s", uri);
+                         "S3Uri of an S3DataSource with S3DataType S3Prefix must end with a forward slash (/): %s",
+                         uri);
     if (!doc_is(s3, "CompressionType", "None"))
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "S3DataType S3Prefix needs CompressionType None; an archive is an S3Object.");
