@@ -127,7 +127,9 @@ def test_one_rank_goes(aws, unique, kind, how, words):
     run(unique, "train_ddp.py", distribution=distribution, hyperparameters={how: "algo-2"})
     done = ended(aws, unique, PATIENCE_S)
     assert done["TrainingJobStatus"] == "Failed"
-    assert words in done["FailureReason"], json.dumps(lines(aws, unique), indent=1)
+    said = lines(aws, unique)
+    assert words in done["FailureReason"], json.dumps(said, indent=1)
+    assert not any("SUCCESS" in line for text in said.values() for line in text), json.dumps(said, indent=1)
     assert "Connection" not in done["FailureReason"]
 
 

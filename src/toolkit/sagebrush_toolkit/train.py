@@ -167,15 +167,17 @@ def variables_of(environment, layout, plan):
 
 
 def run_for(environment, layout, plan):
-    """What mpirun on the first host has this one do; how the script ended is told there."""
+    """What mpirun on the first host has this one do; how the script ended is known there only, whatever orted says."""
     from sagebrush_toolkit import mpi
     print(f'Waiting for mpirun on {plan.waits_for}', flush=True)
     words, connection = mpi.wait(plan.waits_for)
     code, _ = run(words, layout.code, variables_of(environment, layout, plan), inner=True)
     mpi.answer(connection, code)
+    return f'This host has done its part; {plan.waits_for} tells how the training ended'
 
 
 def train(layout):
+    """The log's last words, of one that has not failed."""
     environment = Environment(layout)
     for folder in (layout.model, layout.output_data, layout.intermediate):
         os.makedirs(folder, exist_ok=True)
@@ -197,7 +199,7 @@ def train(layout):
     print(f'Invoking script with the following command:\n\n{shown}\n', flush=True)
     code, text = run(words, layout.code, variables_of(environment, layout, plan), plan.inner)
     if code == 0:
-        return
+        return 'Reporting training SUCCESS'
     from sagebrush_toolkit import reason
     if code < 0:
         code = 128 - code
@@ -212,7 +214,7 @@ def main():
     try:
         if os.path.isfile(layout.failure):
             os.unlink(layout.failure)  # of an earlier run
-        train(layout)
+        end = train(layout)
     except Failure as failure:
         text, code = failure.text, failure.exit_code
     except Exception:
@@ -221,7 +223,7 @@ def main():
     else:
         with open(layout.success, 'w'):
             pass
-        print('Reporting training SUCCESS', flush=True)
+        print(end, flush=True)
         return 0
     print(f'Reporting training FAILURE\n{text}', file=sys.stderr, flush=True)
     try:
