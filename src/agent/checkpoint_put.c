@@ -169,7 +169,7 @@ static void note_saving(const struct upload *u, const struct stat *st)
 {
     struct checkpoint *c = u->look->c;
     int64_t written_ms = ms_of(st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
-    struct savings_file f = { begun_ms(u, written_ms), written_ms, clock_wall_ms(c->clock), st->st_size };
+    struct savings_file f = { u->path, begun_ms(u, written_ms), written_ms, clock_wall_ms(c->clock), st->st_size };
 
     /* Not where the times were set to something by hand. */
     if (f.begun_ms <= f.written_ms && f.written_ms <= f.stored_ms)

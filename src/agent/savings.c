@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "fleet/checkpoint.h"
 
 enum {
@@ -16,7 +17,8 @@ enum {
 
 struct savings {
     pthread_mutex_t lock;
-    struct savings_file kept[KEPT]; /* a checkpoint each */
+    struct savings_file kept[KEPT]; /* a checkpoint each, without a path */
+    struct map *paths;              /* of the files of the newest */
     int64_t count;                 /* of all that there were */
     bool changed;
 };
@@ -27,6 +29,7 @@ struct savings *savings_new(void)
 
     assert(s);
     pthread_mutex_init(&s->lock, NULL);
+    s->paths = map_new();
     return s;
 }
 
@@ -35,6 +38,7 @@ void savings_free(struct savings *s)
     if (!s)
         return;
     pthread_mutex_destroy(&s->lock);
+    map_free(s->paths);
     free(s);
 }
 
@@ -48,20 +52,38 @@ static int64_t most(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* A loop that saves every half second makes many checkpoints, and not one that takes hours. */
+static bool belongs(const struct savings *s, const struct savings_file *last, const struct savings_file *f)
+{
+    return f->begun_ms < last->written_ms + APART_MS && f->written_ms + APART_MS > last->begun_ms &&
+           !map_get(s->paths, str_of(f->path));
+}
+
+static void begin_next(struct savings *s, const struct savings_file *f)
+{
+    struct savings_file *next = &s->kept[s->count++ % KEPT];
+
+    *next = *f;
+    next->path = NULL;
+    map_free(s->paths);
+    s->paths = map_new();
+}
+
 void savings_take(struct savings *s, const struct savings_file *f)
 {
     struct savings_file *last;
 
     pthread_mutex_lock(&s->lock);
     last = s->count ? &s->kept[(s->count - 1) % KEPT] : NULL;
-    if (last && f->begun_ms < last->written_ms + APART_MS && f->written_ms + APART_MS > last->begun_ms) {
+    if (last && belongs(s, last, f)) {
         last->begun_ms = least(last->begun_ms, f->begun_ms);
         last->written_ms = most(last->written_ms, f->written_ms);
         last->stored_ms = most(last->stored_ms, f->stored_ms);
         last->bytes += f->bytes;
     } else {
-        s->kept[s->count++ % KEPT] = *f;
+        begin_next(s, f);
     }
+    map_set(s->paths, str_of(f->path), s);
     s->changed = true;
     pthread_mutex_unlock(&s->lock);
 }

@@ -16,11 +16,13 @@ struct savings *savings_new(void);
 void savings_free(struct savings *); /* NULL is fine */
 
 struct savings_file {
+    const char *path;
     int64_t begun_ms, written_ms, stored_ms; /* the first write, the last one, S3 has it */
     int64_t bytes;
 };
 
-/* A file became an object. Files that were written at the same time, or within a second, are one checkpoint. */
+/* A file became an object. Files that were written at the same time, or within a second, are one checkpoint; one that is
+ * written again begins the next. */
 void savings_take(struct savings *, const struct savings_file *);
 
 /* The report's member "checkpoint" (docs/ARCHITECTURE.md); NULL: nothing was saved yet, or it is as before. */

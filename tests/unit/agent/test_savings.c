@@ -21,8 +21,8 @@ static void save_twice_an_hour(struct savings *s, int from, int count)
     for (int i = from; i < from + count; i++) {
         int64_t at = (int64_t)i * HOUR_MS / 2;
 
-        savings_take(s, &(struct savings_file){ at + 100, at + 3000, at + 5000, 200 << 20 });
-        savings_take(s, &(struct savings_file){ at + 3500, at + 4100, at + 14100, 100 << 20 });
+        savings_take(s, &(struct savings_file){ "model", at + 100, at + 3000, at + 5000, 200 << 20 });
+        savings_take(s, &(struct savings_file){ "optimizer", at + 3500, at + 4100, at + 14100, 100 << 20 });
     }
 }
 
@@ -52,6 +52,25 @@ static void the_cost_is_that_of_writing(void **state)
     savings_free(s);
 }
 
+/* Two files each time, a fifth of a second after the ones before. */
+static void saves_that_follow_each_other_are_several(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct savings *s = savings_new();
+    const struct doc *d;
+
+    for (int64_t at = 0; at < 20 * 500; at += 500) {
+        savings_take(s, &(struct savings_file){ "model", at, at + 200, at + 250, 1 << 20 });
+        savings_take(s, &(struct savings_file){ "optimizer", at + 200, at + 300, at + 350, 1 << 20 });
+    }
+    d = savings_report(s, a, &spot);
+    assert_int_equal(doc_int(d, "count", 0), 20);
+    assert_int_equal(doc_int(d, "cost_ms", 0), 300);
+    assert_int_equal(doc_int(d, "every_ms", 0), 500);
+    assert_int_equal(doc_int(d, "bytes", 0), 2 << 20);
+    savings_free(s);
+}
+
 static void nobody_is_advised_where_nothing_interrupts(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -74,9 +93,9 @@ static void the_newest_count(void **state)
     for (int i = 0; i < 20; i++) {
         int64_t at = (int64_t)(100 + i) * HOUR_MS;
 
-        savings_take(s, &(struct savings_file){ at, at + 60000, at + 600000, 1 << 30 });
+        savings_take(s, &(struct savings_file){ "model", at, at + 60000, at + 600000, 1 << 30 });
     }
-    savings_take(s, &(struct savings_file){ 0, 120LL * HOUR_MS, 120LL * HOUR_MS, 100 });
+    savings_take(s, &(struct savings_file){ "log", 0, 120LL * HOUR_MS, 120LL * HOUR_MS, 100 });
     d = savings_report(s, a, &spot);
     assert_int_equal(doc_int(d, "cost_ms", 0), 60000);
     /* An upload that takes ten minutes is not overtaken by the next. */
@@ -103,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cost_is_that_of_writing),
+        cmocka_unit_test(saves_that_follow_each_other_are_several),
         cmocka_unit_test(nobody_is_advised_where_nothing_interrupts),
         cmocka_unit_test(the_newest_count),
         cmocka_unit_test(advice_is_told_once),
