@@ -1,5 +1,6 @@
 #include "agent/walk.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,15 +21,14 @@ static int walk_below(struct arena *a, int parent, const char *prefix, int depth
 
     if (w->folder && !w->folder(w->context, parent, prefix))
         return 0;
+    if (depth > DEPTH_MAX)
+        return fail(err, ERR_LIMIT, "\"%.100s...\": folders more than %d deep", prefix, DEPTH_MAX);
     copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    folder = copy < 0 ? NULL : fdopendir(copy);
-    if (!folder || depth > DEPTH_MAX) {
-        if (folder)
-            closedir(folder);
-        else if (copy >= 0)
-            close(copy);
-        return fail(err, ERR_LIMIT, "cannot read the folder \"%s\"", prefix);
-    }
+    /* Removed since it was opened: nothing is in it. */
+    if (copy < 0)
+        return errno == ENOENT ? 0 : fail_errno(err, errno, "read the folder \"%s\"", prefix);
+    folder = fdopendir(copy);
+    assert(folder);
     while (r == 0 && (entry = readdir(folder)) != NULL) {
         const char *path;
         struct stat st;
