@@ -28,18 +28,24 @@ enum {
     DEPTH_MAX = 256,
 };
 
-static const int64_t floor_bytes = 256 << 20; /* of the disk, for the server itself; on a small disk a twentieth */
+struct amount {
+    int64_t bytes, files; /* a file without a byte takes up one of the names that a disk has room for */
+};
+
+/* Of the disk, for the server itself; on a small disk a twentieth. */
+static const struct amount floor_left = { 256 << 20, 1 << 16 };
 
 struct volume {
     struct volume_options o;
     pthread_t thread;
     int cancel; /* eventfd */
     dev_t device;
-    int64_t counted_ms, took_ms, disk_used; /* when last counted, how long it took, and what the disk held then */
+    int64_t counted_ms, took_ms; /* when last counted, and how long it took */
+    struct amount disk_used;     /* what the disk held then */
 
     pthread_mutex_t lock; /* what follows */
-    int64_t used;
-    enum { ROOM, OVER_SIZE, TOO_DEEP, DISK_FULL } state;
+    struct amount used;
+    enum { ROOM, OVER_SIZE, TOO_DEEP, DISK_FULL, DISK_CROWDED } state;
 };
 
 static bool cancelled(const struct volume *v)
@@ -55,7 +61,7 @@ static int64_t bytes_of(const struct stat *st)
 }
 
 /* Everything below the folder on its own file system; never through a link. False: cancelled, or too deep. */
-static bool count_below(const struct volume *v, int parent, const char *name, int depth, int64_t *bytes)
+static bool count_below(const struct volume *v, int parent, const char *name, int depth, struct amount *sum)
 {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
@@ -71,15 +77,16 @@ static bool count_below(const struct volume *v, int parent, const char *name, in
         closedir(folder);
         return true;
     }
-    *bytes += bytes_of(&st);
+    sum->bytes += bytes_of(&st);
     while (whole && (entry = readdir(folder)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
             fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
+        sum->files++;
         if (S_ISDIR(st.st_mode))
-            whole = count_below(v, fd, entry->d_name, depth + 1, bytes);
+            whole = count_below(v, fd, entry->d_name, depth + 1, sum);
         else
-            *bytes += bytes_of(&st);
+            sum->bytes += bytes_of(&st);
     }
     closedir(folder);
     return whole;
@@ -137,51 +144,66 @@ static void count(struct volume *v)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct nameless n = { .arena = a };
-    int64_t bytes = 0, *pids, began_ms = clock_boot_ms(v->o.clock), limit = v->o.order->disk_bytes;
-    bool whole = count_below(v, AT_FDCWD, v->o.folder, 0, &bytes);
+    struct amount sum = { 0 };
+    int64_t *pids, began_ms = clock_boot_ms(v->o.clock), limit = v->o.order->disk_bytes;
+    bool whole = count_below(v, AT_FDCWD, v->o.folder, 0, &sum);
     size_t processes = cgroup_processes(a, v->o.order->name, &pids);
 
     for (size_t i = 0; i < processes; i++)
         look_at_process(&n, pids[i]);
-    bytes += n.bytes;
+    sum.bytes += n.bytes;
     v->counted_ms = clock_boot_ms(v->o.clock);
     v->took_ms = v->counted_ms - began_ms;
     if (cancelled(v))
         return;
     pthread_mutex_lock(&v->lock);
-    v->used = bytes;
-    if (limit && bytes > limit)
+    v->used = sum;
+    if (limit && sum.bytes > limit)
         v->state = OVER_SIZE;
     else if (!whole)
         v->state = TOO_DEEP;
     pthread_mutex_unlock(&v->lock);
 }
 
+/* Of several instances on a full disk, those that still fill it. A file system that makes room for files as they come
+ * tells of none. */
+static bool fills(int64_t used, int64_t before, int64_t left, int64_t all, int64_t floor)
+{
+    return used > before && left < floor && left < all / 20;
+}
+
+static void blame(struct volume *v, struct amount before, struct amount left, struct amount all)
+{
+    pthread_mutex_lock(&v->lock);
+    if (v->state == ROOM && fills(v->used.bytes, before.bytes, left.bytes, all.bytes, floor_left.bytes))
+        v->state = DISK_FULL;
+    if (v->state == ROOM && fills(v->used.files, before.files, left.files, all.files, floor_left.files))
+        v->state = DISK_CROWDED;
+    pthread_mutex_unlock(&v->lock);
+}
+
 /* Could the instance be over its size by what the disk has taken since, or is it time to count anyway? */
 static void look(struct volume *v)
 {
-    int64_t now_ms = clock_boot_ms(v->o.clock), limit = v->o.order->disk_bytes, before = v->used, grown, unit, room;
+    int64_t now_ms = clock_boot_ms(v->o.clock), limit = v->o.order->disk_bytes, unit;
+    struct amount before = v->used, left, all, taken, grown;
+    bool first = before.bytes < 0;
     struct statvfs fs;
 
-    if (statvfs(v->o.folder, &fs) < 0)
+    if (statvfs(v->o.folder, &fs) < 0 || (!first && now_ms - v->counted_ms < v->took_ms * COUNT_SHARE))
         return;
     unit = (int64_t)fs.f_frsize;
-    grown = (int64_t)(fs.f_blocks - fs.f_bfree) * unit - v->disk_used;
-    room = (int64_t)fs.f_bavail * unit;
-    if (before >= 0 && now_ms - v->counted_ms < v->took_ms * COUNT_SHARE)
+    all = (struct amount){ (int64_t)fs.f_blocks * unit, (int64_t)fs.f_files };
+    left = (struct amount){ (int64_t)fs.f_bavail * unit, (int64_t)fs.f_favail };
+    taken = (struct amount){ all.bytes - (int64_t)fs.f_bfree * unit, all.files - (int64_t)fs.f_ffree };
+    grown = (struct amount){ taken.bytes - v->disk_used.bytes, taken.files - v->disk_used.files };
+    if (!first && now_ms - v->counted_ms < COUNT_MS && !(limit && grown.bytes > (limit - before.bytes) / 2) &&
+        !(grown.bytes > 0 && left.bytes < floor_left.bytes) && !(grown.files > 0 && left.files < floor_left.files))
         return;
-    if (before < 0 || now_ms - v->counted_ms >= COUNT_MS || (limit && grown > (limit - before) / 2) ||
-        (grown > 0 && room < floor_bytes)) {
-        v->disk_used = (int64_t)(fs.f_blocks - fs.f_bfree) * unit;
-        count(v);
-        /* Of several instances on a full disk, those that still fill it. */
-        if (before >= 0 && v->state == ROOM && v->used > before && room < floor_bytes &&
-            room < (int64_t)fs.f_blocks * unit / 20) {
-            pthread_mutex_lock(&v->lock);
-            v->state = DISK_FULL;
-            pthread_mutex_unlock(&v->lock);
-        }
-    }
+    v->disk_used = taken;
+    count(v);
+    if (!first)
+        blame(v, before, left, all);
 }
 
 static void *run(void *data)
@@ -207,7 +229,7 @@ struct volume *volume_new(const struct volume_options *options)
 
     assert(v);
     v->o = *options;
-    v->used = -1;
+    v->used = (struct amount){ -1, -1 };
     v->device = stat(options->folder, &st) == 0 ? st.st_dev : 0;
     v->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     assert(v->cancel >= 0);
@@ -238,7 +260,7 @@ int64_t volume_used(struct volume *v)
     if (!v)
         return -1;
     pthread_mutex_lock(&v->lock);
-    used = v->used;
+    used = v->used.bytes;
     pthread_mutex_unlock(&v->lock);
     return used;
 }
@@ -257,7 +279,7 @@ const char *volume_full(struct volume *v, struct arena *a)
         why = arena_printf(a,
                            "ClientError: No space left on device: the instance holds %.2f GiB, and its volume %.0f "
                            "GiB. Raise VolumeSizeInGB, or keep less data in /opt/ml and /tmp.",
-                           (double)v->used / (1 << 30), (double)v->o.order->disk_bytes / (1 << 30));
+                           (double)v->used.bytes / (1 << 30), (double)v->o.order->disk_bytes / (1 << 30));
         break;
     case TOO_DEEP:
         why = arena_printf(a, "ClientError: the container made folders more than %d deep. Use fewer levels.",
@@ -267,7 +289,13 @@ const char *volume_full(struct volume *v, struct arena *a)
         why = arena_printf(a,
                            "InternalServerError: the disk of the server is full: the instance holds %.2f GiB and wrote "
                            "on. Make room on the server, or write less.",
-                           (double)v->used / (1 << 30));
+                           (double)v->used.bytes / (1 << 30));
+        break;
+    case DISK_CROWDED:
+        why = arena_printf(a,
+                           "InternalServerError: the disk of the server has room for no more files: the instance holds "
+                           "%lld and made more. Remove files on the server, or make fewer.",
+                           (long long)v->used.files);
         break;
     }
     pthread_mutex_unlock(&v->lock);

@@ -10,8 +10,9 @@ pytestmark = needs_containers
 
 
 @pytest.fixture
-def small(world):
-    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=12m', 'sgb-test', world.data], check=True)
+def small(world, request):
+    room = getattr(request, 'param', 'size=12m')
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', room, 'sgb-test', world.data], check=True)
     os.makedirs(f'{world.data}/images')
     yield world
     for i in world.instances:
@@ -50,3 +51,18 @@ def test_input_that_does_not_fit(small):
     job = small.train('print(1)', channels=[{'name': 'train', 's3_uri': 's3://in/d/'}]).start()
     r = job.ended(20)
     assert r['outcome'] == 'Failed' and 'disk has room for' in r['failure_reason'], r
+
+
+@pytest.mark.parametrize('small', ['size=200m,nr_inodes=20000'], indirect=True)
+def test_a_job_that_makes_files_without_end_ends(small):
+    """They take no byte of its volume, and nobody else could make one."""
+    job = small.train('''
+import itertools, time
+try:
+    for i in itertools.count(): open(f"/opt/ml/model/{i}", "w").close()
+except OSError:
+    time.sleep(600)
+''').start()
+    r = job.ended(60)
+    assert r['outcome'] == 'Failed' and 'has room for no more files: the instance holds' in r['failure_reason'], r
+    assert job.leftovers() == []
