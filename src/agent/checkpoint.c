@@ -153,13 +153,19 @@ static int remove_missing(struct look *l, struct err *err)
 static int look(struct look *l, struct err *err)
 {
     const struct walk w = { .file = take_file, .folder = enter_folder, .context = l };
+    struct checkpoint *c = l->c;
+    int64_t began_ms = clock_boot_ms(c->clock), walked_ms;
+    int r;
 
-    l->c->unwatched = false;
+    c->unwatched = false;
     if (walk(l->arena, l->root, &w, err) < 0)
         return -1;
     if (l->count)
         qsort(l->candidates, l->count, sizeof *l->candidates, by_time);
-    if (look_put(l, err) < 0)
+    walked_ms = clock_boot_ms(c->clock) - began_ms;
+    r = look_put(l, err);
+    c->busy_ms = walked_ms + l->again_put_ms;
+    if (r < 0)
         return -1;
     return l->noting || l->postponed || l->c->plain ? 0 : remove_missing(l, err);
 }

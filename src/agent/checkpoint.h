@@ -38,6 +38,7 @@ struct checkpoint {
     struct savings *savings; /* learns what checkpoints cost; NULL: nobody asks */
     struct map *missing; /* what the look before did not find */
     struct map *writing; /* path -> when it was first seen to be written again */
+    int64_t busy_ms;     /* of the last look: how long it took, without what is new to S3 */
 };
 
 void checkpoint_end(struct checkpoint *); /* frees what the looks have made */

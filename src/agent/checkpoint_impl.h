@@ -31,6 +31,7 @@ struct look {
     pthread_mutex_t lock; /* of what follows, while there are lanes */
     bool postponed; /* a file that is whole was not put: it changed a moment ago */
     int64_t again_ms;
+    int64_t again_put_ms; /* files that S3 had, and that were written again */
     bool failed, refused; /* the look; a file */
     struct err err;       /* why */
 };

@@ -93,6 +93,7 @@ struct upload {
     const char *path, *mark;
     int fd;
     bool known; /* S3 had this very file, and it was written again */
+    int64_t waited_ms; /* for its turn */
     bool joins; /* it may become an object together with those before it */
 };
 
@@ -112,10 +113,14 @@ static bool unchanged(const struct upload *u)
 /* Everything was read: it may become the object when it is its turn, and it is still what it was. */
 static bool may_become(void *data)
 {
-    const struct upload *u = data;
+    struct upload *u = data;
     struct turns *t = &u->look->turns;
+    struct clock *clock = u->look->c->clock;
+    int64_t began_ms = clock_boot_ms(clock);
+    bool turn = u->joins ? turns_join(t, u->place) : turns_wait(t, u->place);
 
-    return (u->joins ? turns_join(t, u->place) : turns_wait(t, u->place)) && unchanged(u);
+    u->waited_ms += clock_boot_ms(clock) - began_ms;
+    return turn && unchanged(u);
 }
 
 static int postpone(struct look *l)
@@ -205,11 +210,21 @@ static bool is_to_be_put(struct upload *u, const struct stat *st)
     return true;
 }
 
+static void note_put_again(const struct upload *u, int64_t began_ms)
+{
+    int64_t took_ms = clock_boot_ms(u->look->c->clock) - began_ms - u->waited_ms;
+
+    pthread_mutex_lock(&u->look->lock);
+    u->look->again_put_ms += took_ms;
+    pthread_mutex_unlock(&u->look->lock);
+}
+
 static int carry(struct upload *u, const struct stat *st, struct err *err)
 {
     struct look *l = u->look;
     struct checkpoint *c = l->c;
     bool marks = l->when == CHECKPOINT_RUNNING && !c->plain;
+    int64_t began_ms = clock_boot_ms(c->clock);
     int r;
 
     book_intend(c->book, u->path);
@@ -218,6 +233,8 @@ static int carry(struct upload *u, const struct stat *st, struct err *err)
         look_marker(l, u->path, UPLOADING, true);
     }
     r = c->store->put(c->store, u->path, u->fd, may_become, u, err);
+    if (u->known)
+        note_put_again(u, began_ms);
     if (r == 0 && marks && unchanged(u))
         look_marker(l, u->path, UPLOADED, true);
     if (marks)

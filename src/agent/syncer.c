@@ -25,7 +25,7 @@
 
 enum {
     SETTLE_MS = 50,      /* events come in swarms */
-    LOOKS_SHARE = 20,    /* about a twentieth of the time is spent with looking */
+    LOOKS_SHARE = 20,    /* about a twentieth of the time is spent with looking, and with what is put again and again */
     LOOKS_APART_MS = 2000,
     RESCAN_MS = 15000,
     UNWATCHED_MS = 2000,
@@ -241,7 +241,7 @@ static bool wait_ms(struct syncer *s, bool listening, int64_t ms)
 /* One look, and until there is reason for the next. *failed_ms: how long was waited after the last failure. */
 static bool look_and_wait(struct syncer *s, int64_t *failed_ms)
 {
-    int64_t began_ms = clock_boot_ms(s->transfer.clock), again_ms, took_ms, rescan_ms;
+    int64_t again_ms, pause_ms, rescan_ms;
     _cleanup_arena_ struct arena *a = NULL;
     struct err err = { 0 };
 
@@ -254,11 +254,10 @@ static bool look_and_wait(struct syncer *s, int64_t *failed_ms)
         return wait_ms(s, false, *failed_ms);
     }
     *failed_ms = 0;
-    took_ms = clock_boot_ms(s->transfer.clock) - began_ms;
+    pause_ms = s->checkpoint.busy_ms * LOOKS_SHARE;
     rescan_ms = s->checkpoint.watch < 0 || s->checkpoint.unwatched ? UNWATCHED_MS : RESCAN_MS;
     return wait_ms(s, true, again_ms && again_ms < rescan_ms ? again_ms : rescan_ms) &&
-           wait_ms(s, false, SETTLE_MS + (took_ms * LOOKS_SHARE < LOOKS_APART_MS ? took_ms * LOOKS_SHARE
-                                                                                   : LOOKS_APART_MS));
+           wait_ms(s, false, SETTLE_MS + (pause_ms < LOOKS_APART_MS ? pause_ms : LOOKS_APART_MS));
 }
 
 static bool is_set(int eventfd)

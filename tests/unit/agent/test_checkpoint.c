@@ -501,6 +501,45 @@ static void a_file_that_is_refused_holds_up_no_other(void **state)
     assert_string_equal(object("gone"), "1");
 }
 
+/* --- How long it takes --- */
+
+static int64_t passed_ms;
+
+static int64_t boot_ms(struct clock *clock)
+{
+    return clock_boot_ms(clock_system()) + passed_ms;
+}
+
+static int64_t wall_ms(struct clock *clock)
+{
+    return clock_wall_ms(clock_system());
+}
+
+static struct clock skipping = { wall_ms, boot_ms };
+
+static void takes_an_hour(const char *path)
+{
+    passed_ms += 3600 * 1000;
+}
+
+/* The pause after a look follows from it: a checkpoint is no reason to let the next one wait. */
+static void only_what_is_put_again_is_busy(void **state)
+{
+    checkpoint.clock = &skipping;
+    fake.carried = takes_an_hour;
+    write_text("a", "1");
+    settle();
+    assert_in_range(checkpoint.busy_ms, 0, 3599 * 1000);
+    write_text("a", "12");
+    usleep(25000);
+    settle();
+    assert_in_range(checkpoint.busy_ms, 3600 * 1000, 7199 * 1000);
+    write_text("b", "1");
+    rename(at("b"), at("a"));
+    settle();
+    assert_in_range(checkpoint.busy_ms, 0, 3599 * 1000);
+}
+
 /* --- What a checkpoint costs --- */
 
 static const struct doc *cost(struct arena *a)
@@ -718,6 +757,7 @@ int main(void)
         TEST(small_files_go_together_but_for_the_last),
         TEST(nothing_becomes_an_object_after_one_that_did_not),
         TEST(a_file_that_is_refused_holds_up_no_other),
+        TEST(only_what_is_put_again_is_busy),
         TEST(writing_is_timed),
         TEST(any_story_ends_well),
     };
