@@ -41,6 +41,7 @@
 #include "store/store.h"
 
 enum {
+    BODY_THREADS = 16, /* they wait for the disk, which saves what many write as fast as what one does */
     STEPS_A_TURN = 16,         /* of reconcile, so that a thousand new jobs do not hold up an answer */
     CONFIG_MAX_BYTES = 1 << 20,
     FLEET_MAX_BYTES = 64 << 20,
@@ -625,6 +626,7 @@ int main(int argc, char **argv)
     }
     log_setup("sagebrushd", LOG_INFO);
     raise_open_files();
+    loop_work_threads(BODY_THREADS);
     c->arena = arena_new();
     if (start(c, argv[2], &err) < 0 || loop_signal(c->loop, SIGTERM, terminate, c, &err) < 0 ||
         loop_signal(c->loop, SIGINT, terminate, c, &err) < 0 ||

@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -341,6 +342,14 @@ struct work {
     void (*done)(void *data);
     void *data;
 };
+
+void loop_work_threads(int count)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", count);
+    setenv("UV_THREADPOOL_SIZE", text, 1);
+}
 
 static void work_run(uv_work_t *request)
 {

@@ -37,6 +37,7 @@ void loop_timer_stop(struct loop *, struct loop_timer *);               /* not s
 void loop_post(struct loop *, void (*run)(void *data), void *data);
 
 /* 'work' runs on a thread of a small pool, then 'done' on the loop's thread. */
+void loop_work_threads(int count); /* of the process; before its first work, and before it has other threads */
 void loop_work(struct loop *, void (*work)(void *data), void (*done)(void *data), void *data);
 
 /* Called once after each turn's callbacks, before the loop sleeps, in the order they were added. What it writes to

@@ -1,8 +1,9 @@
 /* blob.c - a folder of files that are written once.
  *
  * blobs/new/<uid> while it is written, blobs/<first two letters>/<uid> when it is whole: a rename in one file system,
- * so there is no moment at which half a blob has its final name. The two-letter folders keep each of them short; they
- * are made, and synced, when the first blob needs them. */
+ * so nobody who looks finds half a blob under its final name. Only a crash may leave one, and no record names that one:
+ * it is the rename that comes before the first fsync, so that the file system commits file and name together. The
+ * two-letter folders keep each of them short; they are made when the first blob needs them. */
 #include "store/blob.h"
 
 #include <assert.h>
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +22,13 @@
 
 #include "base/fd.h"
 
+enum { LETTERS = 36 };
+
 struct blobs {
     char *folder;
     int64_t reserve_bytes;
     struct rand *rand;
+    atomic_bool lasting[LETTERS * LETTERS]; /* folders of two letters that are known to be there after a crash */
 };
 
 static bool is_uid(const char *uid)
@@ -110,6 +115,24 @@ int blob_create(struct blobs *b, char ret_uid[static BLOB_UID_SIZE + 1], struct 
     return fd;
 }
 
+static int place_of(char letter)
+{
+    return letter >= 'a' ? letter - 'a' : letter - '0' + 26;
+}
+
+/* The file, its name, and the folder's. */
+static int make_last(struct blobs *b, const char *uid, const char *folder, int fd, struct err *err)
+{
+    atomic_bool *lasting = &b->lasting[place_of(uid[0]) * LETTERS + place_of(uid[1])];
+
+    if (fsync(fd) < 0)
+        return disk_failed(errno, "writing", uid, err);
+    if (folder_sync(folder, err) < 0 || (!*lasting && folder_sync(b->folder, err) < 0))
+        return -1;
+    *lasting = true;
+    return 0;
+}
+
 int blob_publish(struct blobs *b, const char *uid, int fd, struct err *err)
 {
     char from[PATH_MAX], to[PATH_MAX], folder[PATH_MAX];
@@ -117,17 +140,14 @@ int blob_publish(struct blobs *b, const char *uid, int fd, struct err *err)
     new_path_of(b, uid, from);
     path_of(b, uid, to);
     snprintf(folder, sizeof folder, "%s/%.2s", b->folder, uid);
-    if (fsync(fd) < 0)
-        return disk_failed(errno, "writing", uid, err);
-    if (mkdir(folder, 0700) == 0) {
-        if (folder_sync(b->folder, err) < 0)
-            return -1;
-    } else if (errno != EEXIST) {
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return disk_failed(errno, "making the folder of", uid, err);
-    }
     if (rename(from, to) < 0)
         return disk_failed(errno, "publishing", uid, err);
-    return folder_sync(folder, err);
+    if (make_last(b, uid, folder, fd, err) == 0)
+        return 0;
+    unlink(to);
+    return -1;
 }
 
 void blob_discard(struct blobs *b, const char *uid)

@@ -1,7 +1,8 @@
 /* blob.h - immutable files of bytes, named by uid, never by key: the bodies of objects.
  *
- * A blob is written under a temporary name and appears whole, on disk, or not at all. Reading and writing may happen
- * on worker threads; the functions share nothing but the folder. Two blobs may have equal contents. */
+ * A blob is written under a temporary name and appears whole or not at all; it is on disk when it is published.
+ * Reading and writing may happen on worker threads; the functions share nothing but the folder. Two blobs may have
+ * equal contents. */
 #ifndef STORE_BLOB_H
 #define STORE_BLOB_H
 
@@ -23,7 +24,7 @@ void blobs_free(struct blobs *);
 /* Begins a blob: fills uid, returns a descriptor open for writing, or -1. */
 int blob_create(struct blobs *, char ret_uid[static BLOB_UID_SIZE + 1], struct err *err);
 int blob_has_room(struct blobs *, int64_t more_bytes, struct err *err);
-int blob_publish(struct blobs *, const char *uid, int fd, struct err *err); /* fsync, rename, fsync of the folder */
+int blob_publish(struct blobs *, const char *uid, int fd, struct err *err); /* rename, and fsync of all */
 void blob_discard(struct blobs *, const char *uid);                        /* an unpublished one */
 
 int blob_open(struct blobs *, const char *uid, int64_t *ret_size_bytes, struct err *err); /* a descriptor, or -1 */
