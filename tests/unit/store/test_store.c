@@ -899,6 +899,28 @@ static void one_process_at_a_time(void **state)
     refused(store_open_sqlite(f->folder, &second, &f->err), ERR_CONFLICT);
 }
 
+static void older_files_are_migrated(void **state)
+{
+    const struct row_filter in_use = { .account = "111122223333", .region = "eu-west-1", .kind = "TrainingJob",
+                                       .state = "InProgress", .order = ROWS_BY_CREATED, .limit = 10 };
+    struct fixture *f = *state;
+    const char *after;
+    struct row *rows;
+    char path[128];
+    sqlite3 *db;
+    int count;
+
+    store_free(f->store);
+    f->store = NULL;
+    snprintf(path, sizeof path, "%s/core.db", f->folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "DROP INDEX resource_state_created; PRAGMA user_version = 1", NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    ok(store_open_sqlite(f->folder, &f->store, &f->err));
+    ok(store_row_list(f->arena, f->store, &in_use, &rows, &count, &after, &f->err));
+}
+
 static void newer_files_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -969,6 +991,7 @@ int main(void)
         both(every_write_may_fail),
         on_disk(kills_lose_nothing),
         on_disk(one_process_at_a_time),
+        on_disk(older_files_are_migrated),
         on_disk(newer_files_are_refused),
         on_disk(backups_open),
     };
