@@ -134,6 +134,24 @@ static void many_are_still_let_through_when_the_table_is_made_anew(void **state)
     leave(f, "x");
 }
 
+static void the_table_is_made_when_it_is_gone_and_not_again(void **state)
+{
+    struct fixture *f = *state;
+
+    if (geteuid() != 0)
+        skip();
+    join(f, "a", NULL, 0, (const char *[1]){ NULL });
+    assert_int_equal(system("/usr/sbin/nft add rule ip sagebrush inbound counter"), 0);
+    join(f, "b", NULL, 0, (const char *[1]){ NULL });
+    assert_int_equal(system("/usr/sbin/nft list chain ip sagebrush inbound | grep -q counter"), 0);
+    assert_int_equal(system("/usr/sbin/nft delete table ip sagebrush"), 0);
+    join(f, "c", NULL, 0, (const char *[1]){ NULL });
+    assert_int_equal(system("/usr/sbin/nft list chain ip sagebrush inbound >/dev/null"), 0);
+    leave(f, "a");
+    leave(f, "b");
+    leave(f, "c");
+}
+
 struct visit {
     const char *address;
     int errno_value; /* 0: there is a way */
@@ -215,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_goes_leaves_no_way_behind, begin, end),
         cmocka_unit_test_setup_teardown(many_are_still_let_through_when_the_table_is_made_anew, begin, end),
+        cmocka_unit_test_setup_teardown(the_table_is_made_when_it_is_gone_and_not_again, begin, end),
         cmocka_unit_test_setup_teardown(without_its_tunnel_a_peer_is_out_of_reach, begin, end),
     };
 
