@@ -536,6 +536,10 @@ bool scheduler_hand_over(struct scheduler *s, const char *uid, const struct work
         quota_restore(s->quotas, to->account, to->kind, to->groups[g].type, to->spot, to->groups[g].count);
     map_set(s->jobs, str_of(j->uid), j);
     job_run(s, j, now_ms);
+    if (!j->runtime_ms) { /* who counted on the end of the other has to plan anew */
+        reservation_drop(s, domain_of_job(s, j));
+        domain_of_job(s, j)->stirred = true;
+    }
     return true;
 }
 

@@ -114,10 +114,15 @@ const struct placed *scheduler_placed(const struct scheduler *, struct arena *, 
 /* Why it waits, for the user, and when it may be expected to start: INT64_MAX where no end of others is known. */
 struct waiting {
     const char *reason;
+    const char *what; /* the reason without when it starts */
     int64_t before; /* jobs that are ahead of it */
     int64_t expected_ms;
 };
 bool scheduler_waiting(struct scheduler *, struct arena *, const char *uid, int64_t now_ms, struct waiting *ret);
+
+/* How many of these, who hold instances, must end, the first of them first, so that there is room for who waits; 0:
+ * there is, or they are not what it waits for. */
+int scheduler_hindrance(struct scheduler *, const char *uid, const char *const *holders, int count);
 
 /* Nodes as people see them, from 0; false: there are no more. */
 struct node_view {

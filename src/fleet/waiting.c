@@ -99,6 +99,67 @@ static const char *unknown_end(const struct scheduler *s, struct arena *a)
                     : arena_printf(a, "%s; %" PRId64 " nodes are out of use", runs, out);
 }
 
+/* Instances of the group that there is room for now; what is held for it is its own. */
+static int64_t room_of(struct scheduler *s, const struct job *j, int group)
+{
+    struct reservation *r = &s->domains[domain_of_demand(s, j->demand)].reservation;
+    int shape = j->demand->groups[group].shape;
+
+    return nodes_slots(s->nodes, LEFT, shape) + (r->job == j ? reservation_slots(s, r, shape, true) : 0);
+}
+
+/* Adds the room that there is for each group of 'j' when the instance goes, too. */
+static void free_grant(struct scheduler *s, const struct job *j, const struct grant *g,
+                       int64_t room[static GROUPS_MOST])
+{
+    struct node *node = g->node;
+
+    if (!node || node->state != NODE_IN_USE)
+        return;
+    if (node->stamp != s->nodes->stamp) {
+        node->stamp = s->nodes->stamp;
+        node->then = node->room[LEFT];
+    }
+    for (int i = 0; i < j->demand->group_count; i++)
+        room[i] -= node_slots(s->nodes, node, &node->then, j->demand->groups[i].shape);
+    capacity_add(&node->then, &s->nodes->shapes[g->shape].type.needs, 1);
+    for (int i = 0; i < j->demand->group_count; i++)
+        room[i] += node_slots(s->nodes, node, &node->then, j->demand->groups[i].shape);
+}
+
+static bool has_room(const struct job *j, const int64_t room[static GROUPS_MOST])
+{
+    for (int i = 0; i < j->demand->group_count; i++)
+        if (room[i] < j->demand->groups[i].count)
+            return false;
+    return true;
+}
+
+int scheduler_hindrance(struct scheduler *s, const char *uid, const char *const *holders, int count)
+{
+    const struct job *j = map_get(s->jobs, str_of(uid));
+    int64_t room[GROUPS_MOST];
+
+    if (!j || j->state != JOB_WAITING)
+        return 0;
+    for (int i = 0; i < j->demand->group_count; i++)
+        room[i] = room_of(s, j, i);
+    if (has_room(j, room))
+        return 0;
+    s->nodes->stamp++;
+    for (int k = 0; k < count; k++) {
+        const struct job *holder = map_get(s->jobs, str_of(holders[k]));
+
+        if (!holder || holder->state != JOB_RUNNING)
+            continue;
+        for (int64_t i = 0; i < holder->instances; i++)
+            free_grant(s, j, &holder->grants[i], room);
+        if (has_room(j, room))
+            return k + 1;
+    }
+    return 0;
+}
+
 static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t now_ms, struct waiting *ret)
 {
     struct domain *domain = &s->domains[domain_of_demand(s, j->demand)];
@@ -115,11 +176,8 @@ static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t
     if (r->job && r->job != j && r->at_ms != INT64_MAX)
         ret->expected_ms += (int64_t)fleet_ms;
     for (int g = 0; g < j->demand->group_count; g++) {
-        int shape = j->demand->groups[g].shape;
-        int64_t slots = nodes_slots(s->nodes, LEFT, shape);
+        int64_t slots = room_of(s, j, g);
 
-        if (r->job == j) /* what is held for it is its own */
-            slots += reservation_slots(s, r, shape, true);
         room = slots < room ? slots : room;
     }
     if (ret->expected_ms == INT64_MAX)
@@ -127,8 +185,9 @@ static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t
     else
         when = arena_printf(a, "; expected to start in about %s",
                             duration(a, ret->expected_ms > now_ms ? ret->expected_ms - now_ms : 0));
-    ret->reason = arena_printf(a, "Waiting for %s: room for %" PRId64 " now, %" PRId64 " %s before this one%s",
-                               wish_of(s, a, j), room, ret->before, ret->before == 1 ? "job is" : "jobs are", when);
+    ret->what = arena_printf(a, "Waiting for %s: room for %" PRId64 " now, %" PRId64 " %s before this one",
+                             wish_of(s, a, j), room, ret->before, ret->before == 1 ? "job is" : "jobs are");
+    ret->reason = arena_printf(a, "%s%s", ret->what, when);
 }
 
 bool scheduler_waiting(struct scheduler *s, struct arena *a, const char *uid, int64_t now_ms, struct waiting *ret)
@@ -143,6 +202,7 @@ bool scheduler_waiting(struct scheduler *s, struct arena *a, const char *uid, in
     }
     ret->before = 0;
     ret->expected_ms = j->deadline_ms;
+    ret->what = arena_printf(a, "Waiting for %s", wish_of(s, a, j));
     ret->reason = arena_printf(a,
                                "Waiting for %s: spot instances are leaving for this job, expected to start in about %s",
                                wish_of(s, a, j),

@@ -14,6 +14,7 @@
 #include "engine/tags.h"
 #include "fleet/instance_type.h"
 #include "services/sagemaker/allocation_impl.h"
+#include "services/sagemaker/waiting_words.h"
 
 enum { LOOK_LATER_MS = 15000, URGENT = 10000 };
 
@@ -275,7 +276,7 @@ static int note(struct pass *p, struct allocations *all, struct stand *stand, co
 static void wait(struct pass *p, struct allocations *all, struct stand *stand, const struct work *work,
                  struct allocation *ret)
 {
-    struct waiting waiting;
+    const char *words;
     struct err err;
 
     ret->state = ALLOCATION_WAITS;
@@ -286,10 +287,9 @@ static void wait(struct pass *p, struct allocations *all, struct stand *stand, c
         ret->words = too_dear;
     } else if (scheduler_submit(all->scheduler, work, &err) < 0) {
         ret->words = arena_printf(p->arena, "Waiting, and as things are for ever: %s", err.text);
-    } else if (scheduler_waiting(all->scheduler, p->arena, work->uid, allocations_now_ms(all), &waiting)) {
-        ret->words = waiting.reason;
     } else {
-        ret->words = "Waiting for instances";
+        words = waiting_words(p->arena, p->engine, work->uid);
+        ret->words = *words ? words : "Waiting for instances";
     }
 }
 
@@ -423,13 +423,9 @@ void allocation_leave(struct pass *p, const char *key)
 
 const char *allocation_waits(struct arena *a, struct engine *e, const char *key)
 {
-    struct allocations *all = allocations_of(e);
-    const struct stand *stand = stand_find(all, key);
-    struct waiting waiting;
+    const struct stand *stand = stand_find(allocations_of(e), key);
 
-    if (stand && market_forbids(stand))
-        return too_dear;
-    return scheduler_waiting(all->scheduler, a, key, allocations_now_ms(all), &waiting) ? waiting.reason : "";
+    return stand && market_forbids(stand) ? too_dear : waiting_words(a, e, key);
 }
 
 int allocation_nodes(struct arena *a, struct engine *e, const char *key, const struct placed **ret, int *ret_count,

@@ -14,6 +14,7 @@
 #include "services/sagemaker/warm_pool.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "doc/json.h"
@@ -233,6 +234,38 @@ static int find(struct arena *a, struct engine *e, const struct resource *r, int
         *ret_found = warm_pool_is_kept(ret) && now_ms < kept_until_ms(ret) &&
                      now_ms - doc_int(ret->status, "_Pool.FirstMs", 0) < longest_ms;
     }
+    return 0;
+}
+
+static int first_to_end(const void *a, const void *b)
+{
+    const struct kept_pool *x = a, *y = b;
+
+    return x->until_ms != y->until_ms ? (x->until_ms < y->until_ms ? -1 : 1) : strcmp(x->job, y->job);
+}
+
+int warm_pools_kept(struct arena *a, struct engine *e, int most, struct kept_pool *ret, int *ret_count, struct err *err)
+{
+    struct range range = { .limit = most };
+    struct pair *pairs;
+    int count, used = 0;
+
+    if (store_scan(a, engine_world_of(e)->store, table, &range, &pairs, &count, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++) {
+        const char *uid = strrchr(str_dup(a, pairs[i].key), '/') + 1;
+        struct resource r;
+
+        if (resource_load(a, e, uid, &r, err) < 0) {
+            if (err->kind != ERR_NOT_FOUND)
+                return -1;
+            continue;
+        }
+        if (warm_pool_is_kept(&r))
+            ret[used++] = (struct kept_pool){ .key = uid, .job = r.row.name, .until_ms = kept_until_ms(&r) };
+    }
+    qsort(ret, (size_t)used, sizeof *ret, first_to_end);
+    *ret_count = used;
     return 0;
 }
 

@@ -23,6 +23,13 @@ bool warm_pool_is_kept(const struct resource *); /* neither taken nor ended: its
 /* Before the first attempt: takes the pool of a job like this one, if there is one. That is to be saved before anything
  * is started. */
 int warm_pool_claim(struct pass *, struct resource *, bool *ret_found, struct err *err);
+/* Of all jobs: those that are kept now, the first to end first; at most 'most'. */
+struct kept_pool {
+    const char *key, *job; /* of its allocation; the name of the job that left it */
+    int64_t until_ms;
+};
+int warm_pools_kept(struct arena *, struct engine *, int most, struct kept_pool *ret, int *ret_count, struct err *err);
+
 struct wish warm_pool_wish(const struct resource *); /* what it holds while it is kept */
 bool warm_pool_is_used(const struct resource *); /* its instances come from a pool, or go to one */
 void warm_pool_begin(struct arena *, struct resource *); /* its instances start */

@@ -322,6 +322,34 @@ static void the_reason_for_waiting_is_in_words(void **state)
     end(&p);
 }
 
+/* The nodes have room for one WHOLE each. */
+static void what_stands_in_the_way_is_found(void **state)
+{
+    static const char *const holders[] = { "half", "one", "nobody", "two" };
+    struct place p = begin(FOUR_NODES);
+    struct waiting w;
+
+    submit(&p, work_of(&p, "one", WHOLE, 1, 0));
+    submit(&p, work_of(&p, "two", WHOLE, 2, 0));
+    submit(&p, work_of(&p, "half", "ml.m5.2xlarge", 1, 0));
+    decided(&p);
+    submit(&p, work_of(&p, "b", WHOLE, 1, 60));
+    submit(&p, work_of(&p, "c", WHOLE, 2, 60));
+    submit(&p, work_of(&p, "all", WHOLE, 4, 60));
+    submit(&p, work_of(&p, "small", "ml.m5.2xlarge", 1, 60));
+    assert_int_equal(scheduler_hindrance(p.s, "b", holders, 4), 1);
+    assert_int_equal(scheduler_hindrance(p.s, "b", holders + 1, 3), 1);
+    assert_int_equal(scheduler_hindrance(p.s, "c", holders, 4), 2);
+    assert_int_equal(scheduler_hindrance(p.s, "c", holders + 1, 3), 3);
+    assert_int_equal(scheduler_hindrance(p.s, "all", holders, 4), 4);
+    assert_int_equal(scheduler_hindrance(p.s, "all", holders, 3), 0); /* not enough */
+    assert_int_equal(scheduler_hindrance(p.s, "small", holders, 4), 0); /* there is room */
+    assert_int_equal(scheduler_hindrance(p.s, "one", holders, 4), 0);
+    assert_true(scheduler_waiting(p.s, p.arena, "c", p.now, &w));
+    assert_string_equal(w.what, "Waiting for 2 ml.m5.4xlarge: room for 0 now, 1 job is before this one");
+    end(&p);
+}
+
 static void after_a_restart_all_is_as_it_was(void **state)
 {
     struct place p = begin("[[nodes]]\nname = \"g\"\ncores = 96\nmemory = \"1TiB\"\n"
@@ -379,6 +407,7 @@ int main(void)
         cmocka_unit_test(lemons_are_used_last),
         cmocka_unit_test(what_cannot_be_is_refused_with_the_reason),
         cmocka_unit_test(the_reason_for_waiting_is_in_words),
+        cmocka_unit_test(what_stands_in_the_way_is_found),
         cmocka_unit_test(after_a_restart_all_is_as_it_was),
         cmocka_unit_test(without_a_file_every_instance_is_a_slot),
     };

@@ -1,4 +1,6 @@
 /* Warm pools on the simulated runtime: who has one, who gets it, what it holds and what it costs. */
+#include "services/sagemaker/warm_pool.h"
+
 #include "job_world.h"
 
 static int begin(void **state)
@@ -297,6 +299,50 @@ static void what_is_kept_is_nobody_elses(void **state)
     assert_int_equal(allocations_instances(w.platform.allocations), 2);
 }
 
+static const char *last_words(const char *name)
+{
+    const struct doc *all = doc_get(describe(name), "SecondaryStatusTransitions");
+
+    return doc_text(all->items[all->count - 1], "StatusMessage");
+}
+
+/* Of all pools, the last to end. */
+static const char *kept_until(int count)
+{
+    struct kept_pool pools[4];
+    int found;
+
+    assert_int_equal(warm_pools_kept(w.arena, w.engine, 4, pools, &found, &w.err), 0);
+    assert_int_equal(found, count);
+    assert_in_range(pools[count - 1].until_ms, w.now_ms + 590000, w.now_ms + 900000);
+    return time_iso8601(w.arena, pools[count - 1].until_ms, false);
+}
+
+static void who_waits_for_a_pool_is_told(void **state)
+{
+    const char *words;
+
+    create("a", KEPT, "");
+    create("b", ",'KeepAlivePeriodInSeconds':900", "");
+    run("a", "Completed", "");
+    words = arena_printf(w.arena, "; the warm pool of a keeps its place until %s", kept_until(1));
+    create("stranger", ",'VolumeSizeInGB':8", "");
+    assert_non_null(strstr(last_words("stranger"), arena_printf(w.arena, "expected to start in about a minute%s", words)));
+    run("b", "Completed", "");
+    assert_string_equal(last_words("stranger"),
+                        arena_printf(w.arena, "Waiting for 1 ml.m5.large: room for 0 now, 0 jobs are before this one%s",
+                                     words));
+    /* It needs both: named are both, and when the second ends. */
+    create("two", ",'InstanceCount':2",
+           ",'HyperParameters':{'sagemaker_program':'x.py','sagemaker_submit_directory':'s3://b/x'}");
+    words = arena_printf(w.arena, "; the warm pools of a and b keep its place until %s", kept_until(2));
+    assert_non_null(strstr(last_words("two"), words));
+    call("UpdateTrainingJob", "{'TrainingJobName':'a','ResourceConfig':{'KeepAlivePeriodInSeconds':0}}");
+    settle();
+    assert_string_not_equal(agent_of("stranger"), "");
+    assert_null(strstr(last_words("two"), "warm pool")); /* without b's there would not be room either */
+}
+
 #define PATIENCE ",'StoppingCondition':{'MaxRuntimeInSeconds':60,'MaxPendingTimeInSeconds':1800}"
 
 /* As on AWS: a type without accelerators waits on. */
@@ -352,6 +398,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(its_job_is_deleted_after_it, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_restart_forgets_no_pool, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_is_kept_is_nobody_elses, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(who_waits_for_a_pool_is_told, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_wait_for_accelerators_has_its_end, begin, jobs_end),
         cmocka_unit_test_setup_teardown(spot_has_no_pool, begin, jobs_end),
         cmocka_unit_test_setup_teardown(nobody_makes_way_for_who_takes_a_pool, begin_on_nodes, jobs_end),
