@@ -254,7 +254,7 @@ static int put_parts(const struct put *p, int64_t size, struct err *err)
         r = check_unchanged(p, err);
     if (r == 0)
         r = complete(p, &x, target, err);
-    /* One that is cancelled is in a hurry, and leaves its parts where they are. */
+    /* One that is cancelled is in a hurry, and leaves its parts to the control plane, as one that is killed does. */
     if (r < 0 && err->kind != ERR_CONFLICT)
         s3_abandon(p->s3, p->bucket, p->key, x.upload, &ignored);
     pthread_mutex_destroy(&x.lock);

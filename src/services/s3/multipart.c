@@ -1,8 +1,9 @@
 /* multipart.c - objects that come in parts: begun, parts put or copied, completed or aborted.
  *
- * A row of s3_uploads is the upload: Initiated, Headers, Metadata, Tags, StorageClass, ChecksumAlgorithm, ChecksumType,
- * ChecksumStated. A row of s3_parts is a part: ETag, Size, LastModified, Pieces or Manifest, Checksum. An upload's id
- * begins with the time, so that those of one key stand in the order in which they were begun. */
+ * A row of s3_uploads is the upload: Initiated, Initiator, AccessKey (that the initiator had), Headers, Metadata, Tags,
+ * StorageClass, ChecksumAlgorithm, ChecksumType, ChecksumStated. A row of s3_parts is a part: ETag, Size, LastModified,
+ * Pieces or Manifest, Checksum. An upload's id begins with the time, so that those of one key stand in the order in
+ * which they were begun. */
 #include "services/s3/multipart.h"
 
 #include <inttypes.h>
@@ -99,6 +100,7 @@ int create_multipart_upload(struct call *c, struct err *err)
     id = arena_printf(c->arena, "%016" PRIx64 "%s", (uint64_t)c->now_ms, tail);
     doc_set_integer(c->arena, record, "Initiated", c->now_ms);
     doc_set_string(c->arena, record, "Initiator", c->principal->arn);
+    doc_set_string(c->arena, record, "AccessKey", c->principal->access_key_id);
     if (store_put(s3_store(c), uploads, key_of_upload(c->arena, b.name, input_key(c), id),
                   str_of(json_text(c->arena, record)), err) < 0)
         return -1;
@@ -378,6 +380,44 @@ int multipart_abort_all(struct call *c, const struct bucket *b, struct err *err)
                 return -1;
         }
     }
+}
+
+static int abandon_one(struct arena *a, struct engine *e, const char *bucket, const struct pair *pair,
+                       const char *access_key_id, struct err *err)
+{
+    struct doc *record, *input = doc_map(a), *ignored;
+    struct str key, id;
+
+    if (json_parse(a, pair->value, &record, err) < 0)
+        return -1;
+    if (!doc_is(record, "AccessKey", access_key_id))
+        return 0;
+    key_split(pair->key, &key, &id);
+    doc_set_string(a, input, "Bucket", bucket);
+    doc_set(a, input, "Key", doc_str(a, key));
+    doc_set(a, input, "UploadId", doc_str(a, id));
+    return engine_call(a, e, NULL, engine_world_of(e)->default_region, "s3", "AbortMultipartUpload", input, &ignored,
+                       err);
+}
+
+int multipart_abandon(struct arena *a, struct engine *e, const char *bucket, struct str prefix,
+                      const char *access_key_id, struct err *err)
+{
+    struct str all = key_of_prefix(a, bucket, prefix);
+    struct range range = { .from = all, .to = store_after_prefix(a, all) };
+    struct pair *pairs;
+    int count;
+
+    do {
+        if (store_scan(a, engine_world_of(e)->store, uploads, &range, &pairs, &count, err) < 0)
+            return -1;
+        for (int i = 0; i < count; i++)
+            if (abandon_one(a, e, bucket, &pairs[i], access_key_id, err) < 0)
+                return -1;
+        if (count)
+            range.from = store_after_prefix(a, pairs[count - 1].key);
+    } while (count);
+    return 0;
 }
 
 static int invalid_part(struct err *err)

@@ -14,4 +14,8 @@ int list_parts(struct call *, struct err *);
 
 int multipart_abort_all(struct call *, const struct bucket *, struct err *err); /* the bucket goes */
 
+/* What the holder of an access key has begun below a prefix and will not end. Not there is fine. */
+int multipart_abandon(struct arena *, struct engine *, const char *bucket, struct str prefix, const char *access_key_id,
+                      struct err *);
+
 #endif

@@ -14,6 +14,7 @@
 #include "run/runtime.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance_gpus.h"
+#include "services/sagemaker/instance_uploads.h"
 #include "services/sagemaker/instance_usage.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/processing.h"
@@ -248,9 +249,11 @@ static int sweep(struct pass *p, struct resource *r, bool *ret_row_goes, struct 
 {
     if (!doc_bool(r->status, "_Swept", false)) {
         for (int i = 0; i < processing_instances(r); i++) {
-            if (runtime_forget(p->runtime, processing_agent(p->arena, r, i), err) < 0)
+            const char *agent = processing_agent(p->arena, r, i);
+
+            if (instance_uploads_abandon(p, agent, err) < 0 || runtime_forget(p->runtime, agent, err) < 0)
                 return -1;
-            instance_gpus_give(p, processing_agent(p->arena, r, i));
+            instance_gpus_give(p, agent);
         }
         doc_set_boolean(p->arena, r->status, "_Swept", true);
     }

@@ -23,6 +23,7 @@
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
+#include "services/sagemaker/instance_uploads.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/training_crew.h"
 #include "services/sagemaker/training_fate.h"
@@ -301,7 +302,7 @@ static int forget_all(struct pass *p, const struct resource *r, int attempt, str
     for (int i = 0; i < training_instances(r); i++) {
         const char *agent = training_agent(p->arena, r, i, attempt);
 
-        if (runtime_forget(p->runtime, agent, err) < 0)
+        if (instance_uploads_abandon(p, agent, err) < 0 || runtime_forget(p->runtime, agent, err) < 0)
             return -1;
         instance_gpus_give(p, agent);
     }

@@ -123,6 +123,41 @@ static void a_job_completes_and_is_paid_for(void **state)
     assert_int_equal(doc_count(call("ListProcessingJobs", "{}"), "ProcessingJobSummaries"), 0);
 }
 
+static void begin_upload(const char *key)
+{
+    must("s3", "CreateMultipartUpload", json("{'Bucket':'bucket','Key':'%s'}", key));
+}
+
+/* What an agent was uploading when it was killed takes room that nobody sees; what others are uploading stays. */
+static void what_was_not_uploaded_to_its_end_goes(void **state)
+{
+    const struct doc *left;
+    struct principal agent;
+
+    must("s3", "CreateBucket", json("{'Bucket':'bucket'}"));
+    create("j", RUN ",'ProcessingOutputConfig':{'Outputs':[{'OutputName':'o','S3Output':{'S3Uri':'s3://bucket/out',"
+                    "'LocalPath':'/opt/ml/processing/o','S3UploadMode':'Continuous'}}]}");
+    agent = w.root;
+    agent.access_key_id = doc_text(sim_order(w.runtime, only_agent()), "role.access_key_id");
+    assert_true(*agent.access_key_id);
+    w.who = &agent;
+    begin_upload("out/a");
+    begin_upload("out/b/c");
+    begin_upload("elsewhere");
+    w.who = NULL;
+    begin_upload("out/a");
+    sim_report(w.runtime, only_agent(), "Processing", "");
+    later(20000);
+    assert_int_equal(doc_count(must("s3", "ListMultipartUploads", json("{'Bucket':'bucket'}")), "Uploads"), 4);
+    sim_end(w.runtime, only_agent(), "Failed", "InternalServerError: x", 1);
+    later(20000);
+    assert_no_agent();
+    left = doc_get(must("s3", "ListMultipartUploads", json("{'Bucket':'bucket'}")), "Uploads");
+    assert_int_equal(left->count, 2);
+    assert_string_equal(doc_text(left->items[0], "Key"), "elsewhere");
+    assert_string_equal(doc_text(left->items[1], "Key"), "out/a");
+}
+
 static void ends_are_told(void **state)
 {
     static const struct {
@@ -322,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_agent_is_told_what_to_do, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_job_completes_and_is_paid_for, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(what_was_not_uploaded_to_its_end_goes, begin, jobs_end),
         cmocka_unit_test_setup_teardown(ends_are_told, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_stop_waits_for_the_outputs, begin, jobs_end),
         cmocka_unit_test_setup_teardown(who_waits_in_line_can_be_stopped, begin, jobs_end),
