@@ -1,8 +1,10 @@
-"""Makes botocore.loaders.create_loader() follow AWS_DATA_PATH, as every client of botocore does anyway.
+"""Two ways by which the SageMaker SDK would go to Amazon all the same.
 
-Python imports this at its start in shells where `sagebrush env` has put this folder into PYTHONPATH. The SageMaker SDK
-asks a loader of its own, made without a path, where STS is, and would go to Amazon for it. Nothing else is changed,
-and nothing at all where AWS_DATA_PATH is not set or named by the caller."""
+Python imports this at its start in shells where `sagebrush env` has put this folder into PYTHONPATH. The SDK asks a
+loader of its own, made without a path, where STS is: botocore.loaders.create_loader() is made to follow AWS_DATA_PATH,
+as every client of botocore does anyway. And ModelTrainer, whose sessions have no configuration, does not find that
+usage data are not to be sent (TelemetryOptOut): it is read for them, too. Nothing else is changed, and nothing at all
+where AWS_DATA_PATH is not set or named by the caller, or the configuration does not say so."""
 import os
 import sys
 
@@ -18,11 +20,29 @@ def follow_data_path(loaders):
     loaders.create_loader = create_loader
 
 
+def heed_opt_out(telemetry):
+    resolve = telemetry.resolve_value_from_config
+
+    def resolve_value_from_config(*words, sagemaker_session=None, **more):
+        if not hasattr(sagemaker_session, 'sagemaker_config'):
+            from sagemaker.config import load_sagemaker_config
+            more['sagemaker_config'] = load_sagemaker_config()
+        return resolve(*words, sagemaker_session=sagemaker_session, **more)
+
+    telemetry.resolve_value_from_config = resolve_value_from_config
+
+
+WAITED_FOR = {'botocore.loaders': follow_data_path, 'sagemaker.telemetry.telemetry_logging': heed_opt_out}
+
+
 class Finder:
-    """Waits until botocore.loaders is imported: most programs never do."""
+    """Waits until a module is imported: most programs never do."""
+
+    def __init__(self, awaited, change):
+        self.awaited, self.change = awaited, change
 
     def find_spec(self, name, path=None, target=None):
-        if name != 'botocore.loaders':
+        if name != self.awaited:
             return None
         from importlib.machinery import PathFinder
         sys.meta_path.remove(self)
@@ -32,7 +52,7 @@ class Finder:
 
             def exec_module(module):
                 run(module)
-                follow_data_path(module)
+                self.change(module)
 
             spec.loader.exec_module = exec_module
         return spec
@@ -49,9 +69,10 @@ def next_one():
         spec.loader.exec_module(module_from_spec(spec))
 
 
-if 'botocore.loaders' in sys.modules:
-    follow_data_path(sys.modules['botocore.loaders'])
-else:
-    sys.meta_path.insert(0, Finder())
+for awaited, change in WAITED_FOR.items():
+    if awaited in sys.modules:
+        change(sys.modules[awaited])
+    else:
+        sys.meta_path.insert(0, Finder(awaited, change))
 if __name__ == 'sitecustomize':
     next_one()

@@ -67,6 +67,32 @@ def test_every_url_of_boto3_is_ours(place, python):
         assert url.split('://')[1].split('/')[0].split('?')[0] == f'127.0.0.1:{place.port}', url
 
 
+USAGE_PROBE = '''
+import types
+from sagemaker.telemetry import telemetry_logging
+from sagemaker.telemetry.constants import Feature
+sent = []
+telemetry_logging._send_telemetry_request = lambda *words: sent.append(words)
+
+class Trainer:
+    sagemaker_session = types.SimpleNamespace()  # as ModelTrainer's: without a configuration
+
+    @telemetry_logging._telemetry_emitter(feature=Feature.MODEL_TRAINER_V2, func_name="train")
+    def train(self):
+        return "trained"
+
+print(Trainer().train(), len(sent))
+'''
+
+
+def test_no_client_sends_usage_data(place):
+    place.up()
+    environment = json.loads(place.run('env', '--format', 'json').stdout)
+    done = subprocess.run([str(ROOT / '.venv/bin/python3'), '-c', USAGE_PROBE], capture_output=True, text=True,
+                          env={'PATH': '/usr/bin:/bin', 'HOME': str(place.folder), **environment})
+    assert done.stdout.split('\n')[-2] == 'trained 0', done.stdout + done.stderr
+
+
 def test_pythonpath_is_kept_and_the_machines_sitecustomize_runs(place):
     place.up()
     text = place.run('env').stdout
