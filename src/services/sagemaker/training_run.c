@@ -204,6 +204,13 @@ static int start_missing(struct pass *p, const struct resource *r, const struct 
     return 0;
 }
 
+/* Nobody asked for it; the job goes the same way as if somebody had. */
+static int give_up(struct pass *p, struct resource *r, const char *secondary, const char *message, struct err *err)
+{
+    training_enter(p->arena, r->status, "Stopping", "Stopping the training job", p->now_ms);
+    return end(p, r, "Stopped", secondary, message, p->now_ms, err);
+}
+
 static int begin(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     const struct wish wish = training_wish(r);
@@ -214,11 +221,10 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
     if (is_stopped(r))
         return end(p, r, "Stopped", "Stopped", "Training job stopped", p->now_ms, err);
     if (p->now_ms >= waits_until_ms(r))
-        return end(p, r, "Stopped", "MaxWaitTimeExceeded",
-                   "Training job exceeded MaxWaitTimeInSeconds while it waited for capacity", p->now_ms, err);
+        return give_up(p, r, "MaxWaitTimeExceeded",
+                       "Training job exceeded MaxWaitTimeInSeconds while it waited for capacity", err);
     if (left_ms(r) <= 0)
-        return end(p, r, "Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds",
-                   p->now_ms, err);
+        return give_up(p, r, "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds", err);
     if (warm_pool_claim(p, r, &found, err) < 0)
         return -1;
     if (found) {
@@ -228,8 +234,8 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
     if (allocation_take(p, r, &wish, &at, err) < 0)
         return -1;
     if (at.state == ALLOCATION_WAITS && p->now_ms >= training_pends_until_ms(platform->fleet, r))
-        return end(p, r, "Stopped", "Stopped",
-                   "Training job stopped: there was no capacity for it within MaxPendingTimeInSeconds", p->now_ms, err);
+        return give_up(p, r, "Stopped",
+                       "Training job stopped: there was no capacity for it within MaxPendingTimeInSeconds", err);
     if (at.state == ALLOCATION_WAITS) {
         wait_in_line(p, r, &at, ret_next_ms);
         return 0;

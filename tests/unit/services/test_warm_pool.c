@@ -366,6 +366,29 @@ static void a_wait_for_accelerators_has_its_end(void **state)
     assert_string_equal(doc_text(describe("late"), "TrainingJobStatus"), "InProgress");
 }
 
+static const char *history(const char *job)
+{
+    const struct doc *all = doc_get(describe(job), "SecondaryStatusTransitions");
+    const char *words = "";
+
+    for (size_t i = 0; i < doc_count(all, ""); i++)
+        words = arena_printf(w.arena, "%s%s%s", words, i ? " " : "", doc_text(all->items[i], "Status"));
+    return words;
+}
+
+/* As on AWS: also a job that never ran stops before it is stopped. */
+static void a_wait_for_spot_capacity_has_its_end(void **state)
+{
+    create("a", "", "");
+    create("b", "", "");
+    create("spot", "", ",'EnableManagedSpotTraining':true," SPOT_TIMES);
+    later(89999);
+    assert_string_equal(history("spot"), "Starting Pending");
+    later(1);
+    assert_string_equal(history("spot"), "Starting Pending Stopping MaxWaitTimeExceeded");
+    assert_string_equal(doc_text(describe("spot"), "TrainingJobStatus"), "Stopped");
+}
+
 static void spot_has_no_pool(void **state)
 {
     declined("CreateTrainingJob", input("a", KEPT, ",'EnableManagedSpotTraining':true," SPOT_TIMES));
@@ -400,6 +423,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_kept_is_nobody_elses, begin, jobs_end),
         cmocka_unit_test_setup_teardown(who_waits_for_a_pool_is_told, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_wait_for_accelerators_has_its_end, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_wait_for_spot_capacity_has_its_end, begin, jobs_end),
         cmocka_unit_test_setup_teardown(spot_has_no_pool, begin, jobs_end),
         cmocka_unit_test_setup_teardown(nobody_makes_way_for_who_takes_a_pool, begin_on_nodes, jobs_end),
     };
