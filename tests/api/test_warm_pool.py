@@ -158,6 +158,7 @@ def test_what_stands_by_may_die(server, aws, unique, shell, pool, killed):
         os.kill(holder(folder / "agent.pid"), signal.SIGKILL)
     if killed in ("container", "both"):
         os.kill(waiting, signal.SIGKILL)
+        wait_for(lambda: not holder(folder / "box" / "waiting"), 60, "the container's end")  # or it is still asked
     ended = shell(unique + "-2", 'echo "$TRAINING_JOB_NAME $WHICH"; while [ ! -e /tmp/go ]; do sleep 0.05; done',
                   Environment={"WHICH": "second"})
     wait_for(lambda: (folder / "box" / "started").exists() or None, 30, "the second job's container")
