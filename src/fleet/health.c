@@ -146,8 +146,6 @@ bool scheduler_recall(struct scheduler *s, const char *name, enum node_change st
     set_state(s, node, node->state); /* a lemon stands on another shelf */
     if (state == NODE_CORDON)
         return scheduler_cordon(s, name, now_ms);
-    if (state == NODE_FAIL && node->state != NODE_FAILED)
-        set_state(s, node, NODE_FAILED); /* it was counted when it failed */
     return true;
 }
 

@@ -123,8 +123,6 @@ static int check_placed(const struct scheduler *s, const struct job *j, const st
             const struct capacity *needs = &s->nodes->shapes[j->demand->groups[g].shape].type.needs;
             const struct node *node = nodes_find(s->nodes, placed[at].node);
 
-            if (!*placed[at].node)
-                continue;
             if (!node)
                 return fail(err, ERR_NOT_FOUND, "%s runs on the node %s, which the fleet file no longer has", j->uid,
                             placed[at].node);
@@ -140,7 +138,6 @@ int scheduler_restore(struct scheduler *s, const struct work *w, const struct pl
                       int64_t started_ms, struct err *err)
 {
     struct job *j;
-    bool lost = false;
 
     assert(!map_get(s->jobs, str_of(w->uid)));
     if (job_new(s, w, &j, err) < 0)
@@ -156,9 +153,6 @@ int scheduler_restore(struct scheduler *s, const struct work *w, const struct pl
     for (int64_t i = 0; i < count; i++) {
         struct node *node = nodes_find(s->nodes, placed[i].node);
 
-        lost = lost || !node;
-        if (!node)
-            continue;
         /* A spare that is in use is none. */
         if (node->state == NODE_SPARE) {
             node->state = NODE_IN_USE;
@@ -169,7 +163,6 @@ int scheduler_restore(struct scheduler *s, const struct work *w, const struct pl
         count_gpus(s, node);
     }
     job_run(s, j, started_ms);
-    j->state = lost ? JOB_LOST : JOB_RUNNING;
     return 0;
 }
 

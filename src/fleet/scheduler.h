@@ -66,8 +66,7 @@ void scheduler_free(struct scheduler *);                               /* NULL i
  * A uid that is there already is fine: nothing changes. */
 int scheduler_submit(struct scheduler *, const struct work *, struct err *err);
 
-/* After a restart: it holds these instances, in the order of its groups, since 'started_ms'. Where the node is "" it
- * has lost that one. */
+/* After a restart: it holds these instances, in the order of its groups, since 'started_ms'. */
 int scheduler_restore(struct scheduler *, const struct work *, const struct placed *, int64_t count,
                       int64_t started_ms, struct err *err);
 
@@ -91,7 +90,7 @@ bool scheduler_fail(struct scheduler *, const char *node, int64_t now_ms);
 bool scheduler_return(struct scheduler *, const char *node, int64_t now_ms);
 
 /* At start: what was known of a node. */
-enum node_change { NODE_FAIL, NODE_CORDON, NODE_RETURN };
+enum node_change { NODE_CORDON, NODE_RETURN };
 bool scheduler_recall(struct scheduler *, const char *node, enum node_change, double strikes, int64_t struck_ms,
                       int64_t now_ms);
 

@@ -79,16 +79,7 @@ static int64_t kept_s(const struct row *job)
     return doc_int(job->want, "KeepAlive.Seconds", doc_int(job->spec, "ResourceConfig.KeepAlivePeriodInSeconds", 0));
 }
 
-static bool node_failed_under(const struct row *job)
-{
-    for (int i = 0; i < w.agent_count; i++)
-        if (w.agents[i].node_failed && strcmp(w.agents[i].owner, job->uid) == 0)
-            return true;
-    return false;
-}
-
-/* What a warm pool keeps runs nothing, and is nobody else's all the same, unless its node failed: its row may be the
- * last to hear of it. */
+/* What a warm pool keeps runs nothing, and is nobody else's all the same. */
 static void check_room(const struct agent *x)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -105,8 +96,7 @@ static void check_room(const struct agent *x)
         broken("jobs cannot be listed: %s", err.text);
     for (int i = 0; i < count; i++)
         if (doc_is(rows[i].status, "WarmPoolStatus.Status", "Available") && !doc_has(rows[i].want, "Reused") &&
-            w.wall_ms < doc_int(rows[i].status, "_Pool.SinceMs", 0) + kept_s(&rows[i]) * 1000 &&
-            !node_failed_under(&rows[i]))
+            w.wall_ms < doc_int(rows[i].status, "_Pool.SinceMs", 0) + kept_s(&rows[i]) * 1000)
             taken += (int)doc_int(rows[i].spec, "ResourceConfig.InstanceCount", 0);
     for (int i = 0; i < w.agent_count; i++)
         taken += w.agents[i].there && !w.agents[i].ended && !w.agents[i].orphan;

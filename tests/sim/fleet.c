@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "fleet/scheduler.h"
-#include "services/sagemaker/allocation_record.h"
 #include "services/sagemaker/node_health.h"
 #include "sim.h"
 
@@ -60,33 +59,16 @@ void fleet_check_start(const struct agent *x)
     }
 }
 
-/* Of a job that holds a place on the node all is excused, though nothing may have started there yet. */
-static int excuse(void *context, const struct allocation_record *r, struct err *err)
-{
-    for (int64_t i = 0; i < r->count; i++)
-        for (int j = 0; j < w.agent_count && strcmp(r->placed[i].node, context) == 0; j++)
-            if (strcmp(w.agents[j].owner, r->row_uid) == 0)
-                w.agents[j].node_failed = true;
-    return 0;
-}
-
-/* The node goes with what runs on it; the control plane is told, unless it is down. */
+/* The node goes with what runs on it, and nobody tells the control plane but that it is gone. */
 static void fail_node(int number)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    char *node = arena_printf(a, "n-%d", number + 1);
-    struct err err;
+    const char *node = arena_printf(a, "n-%d", number + 1);
 
     tell("%s fails", node);
-    allocation_record_each(w.store, excuse, node, &err);
     for (int i = 0; i < w.agent_count; i++)
-        if (w.agents[i].there && strcmp(fleet_node(w.agents[i].name), node) == 0) {
-            w.agents[i].node_failed = true;
-            if (!w.agents[i].ended)
-                agents_lose(&w.agents[i]);
-        }
-    if (w.engine)
-        allocation_change_node(w.engine, node, NODE_FAIL, "the story wants it", &err);
+        if (w.agents[i].there && !w.agents[i].ended && strcmp(fleet_node(w.agents[i].name), node) == 0)
+            agents_lose(&w.agents[i]);
 }
 
 /* As the handler of the admin socket does it. */

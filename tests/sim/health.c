@@ -75,8 +75,7 @@ void health_check_stop(const struct agent *x)
 static bool it_was_not_the_users(const struct agent *x)
 {
     for (int i = 0; i < w.agent_count; i++)
-        if (of_one_attempt(&w.agents[i], x) && (w.agents[i].sick || w.agents[i].lost || w.agents[i].internal ||
-                                              w.agents[i].node_failed))
+        if (of_one_attempt(&w.agents[i], x) && (w.agents[i].sick || w.agents[i].lost || w.agents[i].internal))
             return true;
     return false;
 }

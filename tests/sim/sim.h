@@ -49,7 +49,6 @@ enum { JOBS = 4, ENDPOINTS = 2, AGENTS = 512 };
 struct agent { /* as the world knows it */
     char name[64], owner[32], host[16];
     bool serves, there, stopping, ended, well, lost, sick, hung, internal;
-    bool node_failed; /* under it, or when it had ended there */
     bool orphan; /* no row owns it */
     int starts, phase;
     int64_t started_boot_ms, ended_boot_ms; /* of the user's code */

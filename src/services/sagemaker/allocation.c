@@ -188,15 +188,6 @@ static void fill_placed(struct arena *a, const struct allocations *all, const ch
     ret->count = (int)count;
 }
 
-/* The first instance that does not stand where the record has it; -1: all do. */
-static int moved_instance(const struct allocation *now, const struct allocation_record *record)
-{
-    for (int i = 0; i < now->count && i < record->count; i++)
-        if (strcmp(now->placed[i].node, record->placed[i].node) != 0 || now->placed[i].gpus != record->placed[i].gpus)
-            return i;
-    return -1;
-}
-
 static const char *why_it_leaves(struct arena *a, const struct allocations *all, const struct stand *stand)
 {
     if (stand->cause && strcmp(stand->cause, "chance") == 0)
@@ -208,45 +199,23 @@ static const char *why_it_leaves(struct arena *a, const struct allocations *all,
     return arena_printf(a, "work on demand needs its place%s", all->fleet->slots ? " on this machine" : "");
 }
 
-static struct allocation broken(struct arena *a, const struct allocation_record *record)
-{
-    int instance = (int)record->broken - 1;
-    const char *node = instance < record->count ? record->placed[instance].node : "";
-
-    return (struct allocation){ .state = ALLOCATION_BROKEN, .instance = instance, .node = node,
-                                .words = arena_printf(a, "the node %s failed", node), .placed = record->placed,
-                                .count = (int)record->count };
-}
-
-/* That something broke is written down: the node may come back and be given to others before the attempt is over, and a
- * restart must not give it back. */
-static int with_record(struct pass *p, struct allocations *all, const struct stand *stand,
-                       struct allocation_record *record, struct allocation *ret, struct err *err)
+/* Of one that has a record. */
+static void fill_held(struct pass *p, struct allocations *all, const struct stand *stand,
+                      const struct allocation_record *record, struct allocation *ret)
 {
     int64_t deadline_ms;
     enum work_state state = scheduler_state(all->scheduler, record->work.uid, &deadline_ms);
 
     *ret = (struct allocation){ .state = ALLOCATION_OUTSIDE, .words = "", .placed = record->placed,
                                 .count = (int)record->count };
-    if (!record->broken && (state == WORK_NONE || state == WORK_WAITING))
-        return 0;
-    if (!record->broken) {
-        fill_placed(p->arena, all, record->work.uid, ret);
-        record->broken = moved_instance(ret, record) + 1;
-        if (record->broken && allocation_record_put(p->arena, store_of(p->engine), record, err) < 0)
-            return -1;
-    }
-    if (record->broken) {
-        *ret = broken(p->arena, record);
-    } else if (state == WORK_LEAVING) {
-        ret->state = ALLOCATION_LEAVING;
-        ret->cause = stand->cause ? stand->cause : "capacity";
-        ret->words = why_it_leaves(p->arena, all, stand);
-        ret->deadline_ms = allocations_wall_ms(all, deadline_ms);
-    } else {
+    if (state == WORK_RUNNING)
         ret->state = ALLOCATION_HELD;
-    }
-    return 0;
+    if (state != WORK_LEAVING)
+        return;
+    ret->state = ALLOCATION_LEAVING;
+    ret->cause = stand->cause ? stand->cause : "capacity";
+    ret->words = why_it_leaves(p->arena, all, stand);
+    ret->deadline_ms = allocations_wall_ms(all, deadline_ms);
 }
 
 /* --- Asking --- */
@@ -307,15 +276,17 @@ int allocation_take(struct pass *p, const struct resource *r, const struct wish 
     *ret = (struct allocation){ .state = ALLOCATION_NEW, .words = "" };
     if (allocation_record_get(p->arena, store_of(p->engine), w->key, &there, &record, err) < 0)
         return -1;
-    if (there)
-        return with_record(p, all, stand, &record, ret, err);
+    if (there) {
+        fill_held(p, all, stand, &record, ret);
+        return 0;
+    }
     if (allocation_work(p->arena, p->engine, &r->row, w, &work, err) < 0)
         return -1;
     state = scheduler_state(all->scheduler, w->key, &ignored);
     /* The scheduler knows of no prices: it may have started again at once what had to leave because of one. */
     if (state == WORK_RUNNING && market_allows(all, stand, &work))
         return note(p, all, stand, &r->row, w, &work, ret, err);
-    if (state == WORK_LEAVING || state == WORK_LOST) /* between the decision and this pass */
+    if (state == WORK_LEAVING) /* between the decision and this pass */
         scheduler_requeue(all->scheduler, w->key, allocations_now_ms(all));
     if (state != WORK_WAITING)
         stand_unsettle(all, stand); /* it stands in the line from now on: a turn is needed to decide */
@@ -363,7 +334,8 @@ int allocation_look(struct pass *p, const struct resource *r, const struct wish 
         return -1;
     if (!there)
         return adopt(p, all, stand, &r->row, w, ret, err);
-    return with_record(p, all, stand, &record, ret, err);
+    fill_held(p, all, stand, &record, ret);
+    return 0;
 }
 
 /* --- Giving --- */
@@ -468,7 +440,7 @@ static int rewrite(struct pass *p, const struct resource *r, const struct wish *
         return 0;
     if (allocation_work(p->arena, p->engine, &r->row, w, &work, err) < 0)
         return -1;
-    *ret = !record.broken && wants_the_same(&work, &record.work);
+    *ret = wants_the_same(&work, &record.work);
     if (!*ret)
         return 0;
     if (allocation_record_remove(store_of(p->engine), from, err) < 0 ||
@@ -499,10 +471,9 @@ int allocation_change_node(struct engine *e, const char *node, enum node_change 
                            struct err *err)
 {
     static bool (*const changes[])(struct scheduler *, const char *node, int64_t now_ms) = {
-        [NODE_FAIL] = scheduler_fail, [NODE_CORDON] = scheduler_cordon, [NODE_RETURN] = scheduler_return,
+        [NODE_CORDON] = scheduler_cordon, [NODE_RETURN] = scheduler_return,
     };
-    static const char *const names[] = { [NODE_FAIL] = "failed", [NODE_CORDON] = "cordoned",
-                                         [NODE_RETURN] = "returned" };
+    static const char *const names[] = { [NODE_CORDON] = "cordoned", [NODE_RETURN] = "returned" };
     struct allocations *all = allocations_of(e);
 
     if (!changes[change](all->scheduler, node, allocations_now_ms(all)))

@@ -38,19 +38,16 @@ enum allocation_state {
     ALLOCATION_NEW,     /* granted in this pass: start nothing before it is saved, look again at once */
     ALLOCATION_HELD,
     ALLOCATION_LEAVING, /* spot: to be gone by deadline_ms; then allocation_again() */
-    ALLOCATION_BROKEN,  /* the node of 'instance' failed: end the attempt; then allocation_again() */
     ALLOCATION_OUTSIDE, /* it runs where the fleet of today has no node, or nobody knows where: let it run */
 };
 
 struct allocation {
     enum allocation_state state;
-    const char *words;           /* of WAITS, LEAVING, BROKEN: for the user, a sentence without its full stop */
+    const char *words;           /* of WAITS, LEAVING: for the user, a sentence without its full stop */
     const char *cause;           /* of LEAVING: "capacity", "chance", "price", "asked" */
     int64_t deadline_ms;         /* of LEAVING, wall time */
     int64_t look_at_ms;          /* of WAITS: the row is touched in time; this is for what nobody can tell it */
-    int instance;                /* of BROKEN */
-    const char *node;            /* of BROKEN: the one that failed */
-    const struct placed *placed; /* of NEW, HELD, LEAVING, BROKEN: by instance; GPUs as the node counts them */
+    const struct placed *placed; /* of NEW, HELD, LEAVING: by instance; GPUs as the node counts them */
     int count;
 };
 
@@ -71,9 +68,8 @@ int allocation_look(struct pass *, const struct resource *, const struct wish *,
 /* It has ended: all it held is free. Holding nothing is fine. */
 int allocation_give(struct pass *, const char *key, struct err *err);
 
-/* The attempt is over and another one is to come. What it was given instead of what broke, and what did not break, it
- * keeps; when it has to leave, when a node or a GPU of it is cordoned, when nothing takes the place of what broke, or
- * with 'leave', it waits again, in its old place of the queue. */
+/* The attempt is over and another one is to come: where it stands. When it has to leave, when a node or a GPU of it is
+ * cordoned, or with 'leave', it waits again, in its old place of the queue. */
 int allocation_again(struct pass *, const char *key, bool leave, struct err *err);
 
 /* Inside a pass of spot work that is told to go by somebody else than the fleet, again and again until it has gone: its
@@ -97,8 +93,8 @@ int allocation_nodes(struct arena *, struct engine *, const char *key, const str
 
 /* --- For whoever watches over nodes --- */
 
-/* Everybody who stands on it is told. ERR_NOT_FOUND: the fleet has no such node. 'why' is for people. A spare of its
- * pool takes the place of one that is failed or cordoned; who stands on a cordoned one stays. */
+/* ERR_NOT_FOUND: the fleet has no such node. 'why' is for people. A spare of its pool takes the place of one that is
+ * cordoned; who stands there stays, and that an instance of it is lost its agent tells. */
 int allocation_change_node(struct engine *, const char *node, enum node_change, const char *why, struct err *err);
 
 /* At start, before allocations_restore: what was known of the node. */

@@ -16,7 +16,6 @@ struct stand {
     bool given, again, leave;
     bool kept;             /* what it holds is to be told to the scheduler anew: another work, or another's instances */
     char inherits[64];     /* from that key, "" for none */
-    int64_t broken;        /* of the record, to be written down */
     char key[64], row_uid[80];
     const char *cause;     /* when it was told to leave by the market, or was "asked" to */
     const char *to_come;   /* the same, at 'due' */

@@ -24,8 +24,6 @@ static struct doc *to_doc(struct arena *a, const struct allocation_record *r)
     doc_set_integer(a, d, "max_runtime_ms", w->max_runtime_ms);
     doc_set_integer(a, d, "since_ms", r->since_ms);
     doc_set_integer(a, d, "attempt", r->attempt);
-    if (r->broken)
-        doc_set_integer(a, d, "broken", r->broken);
     for (int g = 0; g < w->group_count; g++) {
         struct doc *group = doc_map(a);
 
@@ -76,7 +74,6 @@ static int from_json(struct arena *a, const char *key, struct str text, struct a
     r.work.max_runtime_ms = doc_int(d, "max_runtime_ms", 0);
     r.since_ms = doc_int(d, "since_ms", 0);
     r.attempt = doc_int(d, "attempt", 0);
-    r.broken = doc_int(d, "broken", 0);
     groups = doc_get(d, "groups");
     for (size_t g = 0; g < doc_count(groups, "") && g < sizeof r.work.groups / sizeof *r.work.groups; g++)
         r.work.groups[r.work.group_count++] = (struct work_group){ doc_text(groups->items[g], "type"),

@@ -15,7 +15,6 @@ struct allocation_record {
     int64_t count;
     int64_t since_ms; /* wall time */
     int64_t attempt;
-    int64_t broken; /* the number from 1 of an instance whose node failed; 0: none. The place is not its own any more */
 };
 
 /* *ret_there false: it holds nothing. Texts are in the arena. */

@@ -141,33 +141,6 @@ static void settle_kept(struct allocations *all, struct stand *stand, const stru
         log_warning("fleet.outside", "key=%s why=\"%s\"", stand->key, err.text);
 }
 
-static int put_broken(struct store *store, const struct stand *stand, struct err *err)
-{
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct allocation_record record;
-    bool holds;
-
-    if (allocation_record_get(a, store, stand->key, &holds, &record, err) < 0)
-        return -1;
-    record.broken = stand->broken;
-    return holds ? allocation_record_put(a, store, &record, err) : 0;
-}
-
-/* Before anybody else's record can have the place that it lost: in this turn, and again in the next ones until it is
- * seen on disk, for a turn may be lost. */
-static void note_broken(struct engine *e, const struct stand *stand)
-{
-    struct store *store = engine_world_of(e)->store;
-    struct err err;
-
-    if (store_begin(store, &err) < 0)
-        return;
-    if (put_broken(store, stand, &err) < 0)
-        store_drop(store);
-    else
-        store_keep(store, &err);
-}
-
 static void settle(struct engine *e, struct allocations *all, struct stand *stand)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -196,27 +169,7 @@ static void settle(struct engine *e, struct allocations *all, struct stand *stan
         stand->cause = NULL;
     }
     stand->fresh = stand->given = stand->again = stand->leave = stand->kept = false;
-    if (stand->broken && holds && record.broken != stand->broken) {
-        note_broken(e, stand);
-        return;
-    }
-    stand->broken = 0;
     list_remove(&stand->unsettled);
-}
-
-/* Those whom it concerns look for themselves. */
-static void take_decision(struct engine *e, struct allocations *all, const struct decision *d)
-{
-    struct stand *stand = stand_find(all, d->uid);
-
-    if (!stand)
-        return;
-    if (d->kind == DECISION_REPLACE || d->kind == DECISION_LOST) {
-        stand->broken = d->instance + 1;
-        stand_unsettle(all, stand);
-        note_broken(e, stand);
-    }
-    engine_touch(e, stand->row_uid);
 }
 
 void allocations_turn(struct engine *e)
@@ -238,8 +191,13 @@ void allocations_turn(struct engine *e)
     all->gpus_due_ms = instance_gpus_settle(e, all->scheduler) ? now_ms + LOOK_AGAIN_MS : INT64_MAX;
     while (market_move(e, all, now_ms))
         ;
-    while (scheduler_decide(all->scheduler, now_ms, &d))
-        take_decision(e, all, &d);
+    /* Those whom it concerns look for themselves. */
+    while (scheduler_decide(all->scheduler, now_ms, &d)) {
+        const struct stand *stand = stand_find(all, d.uid);
+
+        if (stand)
+            engine_touch(e, stand->row_uid);
+    }
 }
 
 int64_t allocations_due_ms(struct engine *e)
@@ -276,9 +234,6 @@ static int restore_record(void *context, const struct allocation_record *r, stru
         return allocation_record_remove(store, r->work.uid, err);
     }
     stand = stand_make(x->all, r->work.uid, r->row_uid);
-    /* Of one that broke the rest stands where it stood until it is ended. */
-    if (r->broken > 0 && r->broken <= r->count)
-        r->placed[r->broken - 1].node = "";
     if (scheduler_restore(x->all->scheduler, &r->work, r->placed, r->count, r->since_ms, &why) < 0)
         log_warning("fleet.outside", "key=%s why=%s", r->work.uid, log_quote(a, why.text));
     else

@@ -357,7 +357,7 @@ static int look(struct pass *p, struct resource *r, const struct each *e, bool i
     const struct wish wish = wish_of(e, in_service);
     enum runtime_state state;
     const struct doc *seen;
-    struct allocation at;
+    struct allocation ignored; /* it is on demand: nobody takes its place away */
     struct report report;
 
     v->wanted++;
@@ -367,7 +367,7 @@ static int look(struct pass *p, struct resource *r, const struct each *e, bool i
         return -1;
     if (state == RUNTIME_NONE)
         return begin(p, r, e, in_service, v, ret_next_ms, err);
-    if (allocation_look(p, r, &wish, &at, err) < 0)
+    if (allocation_look(p, r, &wish, &ignored, err) < 0)
         return -1;
     report = report_read(seen);
     if (report.started_ms && open_usage(p, r, e, report.started_ms, err) < 0)
@@ -377,12 +377,7 @@ static int look(struct pass *p, struct resource *r, const struct each *e, bool i
         return bury(p, r, e, &report, report.failure_reason, err);
     }
     if (strcmp(report.phase, "Ended") == 0) {
-        const char *why = at.state == ALLOCATION_BROKEN ? at.words : report.failure_reason;
-
-        v->failure = failure_of(p, r, e, why, report.started_ms != 0);
-    } else if (at.state == ALLOCATION_BROKEN) {
-        /* What still runs there is ended; its successor begins on another node. */
-        return runtime_stop(p->runtime, e->name, GRACE_S, at.words, err);
+        v->failure = failure_of(p, r, e, report.failure_reason, report.started_ms != 0);
     } else if (report.healthy) {
         v->healthy++;
         show(p->arena, e, &report, instances);

@@ -5,8 +5,8 @@
  * The instances live and die together: when one of them is lost, fails or ends before its time, the others are ended,
  * and the job is over when all are.
  *
- * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Broken (the node that
- * failed under an instance), _Quiet and _Hung (crew_health.h), _Swept (what the agents left is gone). */
+ * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Quiet and _Hung
+ * (crew_health.h), _Swept (what the agents left is gone). */
 #include <string.h>
 
 #include "base/str.h"
@@ -84,14 +84,6 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
     return 0;
 }
 
-/* The node that failed under an instance; saved before the others are ended. NULL: none. */
-static const char *broken_node(const struct resource *r)
-{
-    const char *node = doc_text(r->row.status, "_Broken");
-
-    return *node ? node : NULL;
-}
-
 /* Those of all hosts in a row, as much as there is room for. */
 static void take_messages(struct arena *a, struct resource *r, const struct crew *crew)
 {
@@ -139,10 +131,6 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
                    ? -1 : fail_job(p, r, crew,
                                    arena_printf(p->arena, "InternalServerError: instance unhealthy: %s. Start the job "
                                                           "again.", ailment_words(p->arena, crew, &ill)), at_ms, err);
-    if (broken_node(r) && (failed || stopped))
-        return fail_job(p, r, crew,
-                        arena_printf(p->arena, "InternalServerError: the node %s failed. Start the job again.",
-                                     broken_node(r)), at_ms, err);
     /* It is paid for: what did nothing is the job's own program. */
     if (doc_has(r->status, "_Hung") && (failed || stopped))
         return end(p, r, "Failed", doc_text(r->status, "_Hung"), at_ms, err);
@@ -201,24 +189,12 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 /* --- A job that runs --- */
 
-/* *ret_broken: as of this pass, which is to be saved before anything else is done. */
-static int ask_fleet(struct pass *p, struct resource *r, bool *ret_broken, struct err *err)
-{
-    const struct wish wish = processing_wish(r);
-    struct allocation at;
-
-    if (allocation_look(p, r, &wish, &at, err) < 0)
-        return -1;
-    *ret_broken = at.state == ALLOCATION_BROKEN && !broken_node(r);
-    if (*ret_broken)
-        doc_set_string(p->arena, r->status, "_Broken", at.node);
-    return 0;
-}
-
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
-    bool hung = doc_has(r->status, "_Hung"), broken, news = false;
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || broken_node(r) || hung;
+    const struct wish wish = processing_wish(r);
+    bool hung = doc_has(r->status, "_Hung"), news = false;
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || hung;
+    struct allocation ignored; /* it is on demand: nobody takes its place away */
 
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
     *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
@@ -226,12 +202,12 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);
-    if (ask_fleet(p, r, &broken, err) < 0)
+    if (allocation_look(p, r, &wish, &ignored, err) < 0)
         return -1;
-    if (!ending && !broken &&
+    if (!ending &&
         crew_look_for_life(p, r, crew, processing_spec_of(r->row.spec).environment, &news, err) < 0)
         return -1;
-    if (broken || news) {
+    if (news) {
         *ret_next_ms = p->now_ms;
         return 0;
     }

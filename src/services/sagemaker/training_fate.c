@@ -33,7 +33,7 @@ static const char *spot_taken(struct arena *a, const struct resource *r)
 {
     const char *what = "its spot capacity was taken back";
 
-    return training_taken_for_good(r) ? arena_printf(a, "%s (%s)", what, training_taken(r)) : what;
+    return training_taken(r) ? arena_printf(a, "%s (%s)", what, training_taken(r)) : what;
 }
 
 static bool is_in_progress(const struct resource *r)
@@ -117,8 +117,6 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
         return stops(a, "Stopped", "Training job stopped", stopped);
     if (crew_ailment(crew, ill))
         return heals(a, r, crew, ill, elsewhere);
-    if (training_taken(r) && !training_taken_for_good(r) && (failed || stopped))
-        return is_ours(a, r, arena_printf(a, "InternalServerError: %s.", training_taken(r)), false);
     if (hung)
         return retries(a, r, doc_text(r->status, "_Hung"), false);
     if (failed && failure_is_ours(failed->report.failure_reason))

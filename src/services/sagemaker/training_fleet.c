@@ -50,11 +50,6 @@ const char *training_taken(const struct resource *r)
     return taken_of(r) ? doc_text(taken_of(r), "Words") : NULL;
 }
 
-bool training_taken_for_good(const struct resource *r)
-{
-    return doc_bool(taken_of(r), "Spot", false);
-}
-
 int training_ask_fleet(struct pass *p, struct resource *r, bool *ret_taken, struct err *err)
 {
     const struct wish wish = training_wish(r);
@@ -64,13 +59,12 @@ int training_ask_fleet(struct pass *p, struct resource *r, bool *ret_taken, stru
     *ret_taken = false;
     if (allocation_look(p, r, &wish, &at, err) < 0)
         return -1;
-    if (taken_of(r) || (at.state != ALLOCATION_LEAVING && at.state != ALLOCATION_BROKEN))
+    if (taken_of(r) || at.state != ALLOCATION_LEAVING)
         return 0;
-    if (at.state == ALLOCATION_LEAVING && training_is_taken_back(r, p->now_ms))
+    if (training_is_taken_back(r, p->now_ms))
         return 0; /* it was asked to, and the fleet was told of it */
     taken = doc_map(p->arena);
     doc_set_integer(p->arena, taken, "Attempt", training_attempt(r));
-    doc_set_boolean(p->arena, taken, "Spot", at.state == ALLOCATION_LEAVING);
     doc_set_string(p->arena, taken, "Words", at.words);
     doc_set(p->arena, r->status, "_Taken", taken);
     *ret_taken = true;

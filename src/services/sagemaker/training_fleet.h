@@ -1,7 +1,7 @@
-/* training_fleet.h - what the fleet does to the instances of a training job's attempt: gives them, and takes them away.
+/* training_fleet.h - what the fleet does to the instances of a training job's attempt: gives them, and takes those of a
+ * spot job away, which goes on when there is capacity again.
  *
- * Taking away is saved in the status before anybody is told: _Taken {Attempt, Spot, Words}. A spot job goes on when
- * there is capacity again; one whose node failed is a fault of the machine's. */
+ * Taking away is saved in the status before anybody is told: _Taken {Attempt, Words}. */
 #ifndef SERVICES_SAGEMAKER_TRAINING_FLEET_H
 #define SERVICES_SAGEMAKER_TRAINING_FLEET_H
 
@@ -16,7 +16,6 @@ int64_t training_pends_until_ms(const struct fleet *, const struct resource *);
 
 /* Why the instances of the present attempt are taken away, as it was saved; NULL: they are not. */
 const char *training_taken(const struct resource *);
-bool training_taken_for_good(const struct resource *); /* spot capacity: others have it now */
 
 const char *training_interrupted_message(struct arena *, const struct resource *, const char *why);
 

@@ -18,17 +18,16 @@ static bool is_asked(const struct resource *r)
 
 int64_t training_taken_back_ms(const struct resource *r)
 {
-    if (training_taken_for_good(r))
+    if (training_taken(r))
         return 0;
     return is_asked(r) ? doc_int(r->row.want, "Interrupt.NoticeMs", 0) : INT64_MAX;
 }
-
 
 /* What was told is not taken back when the clock goes back; and one that has gone back to before it was asked says
  * nothing of when: then it is at once. */
 bool training_is_taken_back(const struct resource *r, int64_t now_ms)
 {
-    return training_taken_for_good(r) ||
+    return training_taken(r) ||
            (is_asked(r) && (now_ms >= training_taken_back_ms(r) ||
                            now_ms < doc_int(r->row.want, "Interrupt.RecommendMs", 0) ||
                            doc_int(r->status, "_Noticed", 0) == training_attempt(r) + 1));

@@ -261,7 +261,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
 {
     bool waited = p->now_ms >= waits_until_ms(r);
     bool taken_back = training_is_taken_back(r, p->now_ms), hung = doc_has(r->status, "_Hung");
-    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung || training_taken(r);
+    bool ending = crew_is_doomed(crew) || is_stopped(r) || waited || taken_back || hung;
     bool taken, news = false;
 
     *ret_next_ms = p->now_ms + (noted(r, "_Phases") == 0 ? LOOK_MS : LOOK_LATER_MS);

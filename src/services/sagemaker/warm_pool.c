@@ -414,9 +414,7 @@ static int finish(struct pass *p, struct resource *r, const char *status, int64_
 
 int warm_pool_step(struct pass *p, struct resource *r, int64_t *ret_next_ms, bool *ret_moved, struct err *err)
 {
-    const struct wish wish = warm_pool_wish(r);
     int64_t until_ms = kept_until_ms(r);
-    struct allocation at;
     /* A wall clock that went back would keep it for longer than was asked. */
     bool over = p->now_ms >= until_ms || p->now_ms < doc_int(r->status, "_Pool.SinceMs", 0);
 
@@ -428,11 +426,6 @@ int warm_pool_step(struct pass *p, struct resource *r, int64_t *ret_next_ms, boo
         return finish(p, r, "Reused", doc_int(r->row.want, "Reused.AtMs", p->now_ms), err);
     if (over)
         return finish(p, r, "Terminated", p->now_ms < until_ms ? p->now_ms : until_ms, err);
-    if (allocation_look(p, r, &wish, &at, err) < 0)
-        return -1;
-    *ret_moved = at.state == ALLOCATION_BROKEN;
-    if (*ret_moved)
-        return finish(p, r, "Terminated", p->now_ms, err);
     if (open_intervals(p, r, err) < 0 || prepare(p, r, err) < 0 ||
         store_put(engine_world_of(p->engine)->store, table, entry_of(p->arena, &r->row), STR(""), err) < 0)
         return -1;

@@ -293,7 +293,7 @@ static void an_heir_goes_before_who_waits(void **state)
     assert_int_equal(allocations_instances(w.platform.allocations), 1);
 }
 
-static void a_broken_place_stays_broken(void **state)
+static void the_next_attempt_stands_elsewhere(void **state)
 {
     const char *node;
 
@@ -301,43 +301,15 @@ static void a_broken_place_stays_broken(void **state)
     turn();
     is_given("first");
     node = look("first").placed[0].node;
-    assert_int_equal(allocation_change_node(w.engine, node, NODE_FAIL, "test", &w.err), 0);
+    assert_int_equal(allocation_change_node(w.engine, node, NODE_CORDON, "test", &w.err), 0);
     turn();
-    turn();
-    assert_int_equal(look("first").state, ALLOCATION_BROKEN);
-    assert_string_equal(look("first").node, node);
-    die_and_decide(); /* the node is well again, as far as this control plane knows */
-    assert_int_equal(look("first").state, ALLOCATION_BROKEN);
-    assert_int_equal(look("first").instance, 0);
+    assert_int_equal(look("first").state, ALLOCATION_HELD); /* who stands there stays */
     again("first", false);
     turn();
     is_given("first");
-    assert_int_equal(allocation_change_node(w.engine, "n-3", NODE_FAIL, "test", &w.err), -1);
+    assert_string_not_equal(look("first").placed[0].node, node);
+    assert_int_equal(allocation_change_node(w.engine, "n-3", NODE_CORDON, "test", &w.err), -1);
     assert_int_equal(w.err.kind, ERR_NOT_FOUND);
-}
-
-static bool is_full(void *context)
-{
-    return *(const bool *)context;
-}
-
-static void what_broke_is_noted_again_when_the_turn_is_lost(void **state)
-{
-    bool full = false;
-
-    store_memory_full(w.store, is_full, &full);
-    create("first", 1, false);
-    turn();
-    is_given("first");
-    assert_int_equal(allocation_change_node(w.engine, look("first").placed[0].node, NODE_FAIL, "test", &w.err), 0);
-    allocations_turn(w.engine);
-    full = true;
-    assert_int_equal(engine_commit(w.engine, &w.err), -1);
-    full = false;
-    allocations_turn(w.engine);
-    assert_int_equal(engine_commit(w.engine, &w.err), 0);
-    die_and_decide();
-    assert_int_equal(look("first").state, ALLOCATION_BROKEN);
 }
 
 static void who_waits_for_a_node_is_told(void **state)
@@ -362,8 +334,7 @@ int main(void)
         ON_ONE(a_pass_that_is_lost_has_asked_for_nothing),
         ON_ONE(an_heir_goes_before_who_waits),
         ON_ONE(who_waits_for_a_node_is_told),
-        ON_TWO(a_broken_place_stays_broken),
-        ON_TWO(what_broke_is_noted_again_when_the_turn_is_lost),
+        ON_TWO(the_next_attempt_stands_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
