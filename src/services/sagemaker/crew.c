@@ -207,8 +207,6 @@ bool crew_is_over(const struct crew *crew, bool more_start)
     return true;
 }
 
-/* --- Ends --- */
-
 int crew_stop(struct pass *p, const struct crew *crew, int64_t grace_s, const char *reason, struct err *err)
 {
     for (int i = 0; i < crew->count; i++)
@@ -217,22 +215,3 @@ int crew_stop(struct pass *p, const struct crew *crew, int64_t grace_s, const ch
             return -1;
     return 0;
 }
-
-void job_tell_stopping(struct call *c, const struct resource *r, int64_t max_runtime_s)
-{
-    const struct doc *asked = doc_get(r->row.spec, "StoppingCondition");
-    struct doc *told = asked ? doc_copy(c->arena, asked) : doc_map(c->arena);
-
-    doc_set_integer(c->arena, told, "MaxRuntimeInSeconds", max_runtime_s);
-    doc_set(c->arena, c->output, "StoppingCondition", told);
-}
-
-const char *const job_states[][2] = {
-    { "InProgress", "Completed Failed Stopping Stopped" },
-    { "Stopping", "Stopped Failed Completed" },
-    { "Completed", "Deleting" },
-    { "Failed", "Deleting" },
-    { "Stopped", "Deleting" },
-    { "Deleting", "" },
-    {},
-};

@@ -45,12 +45,6 @@ int64_t mate_ended_ms(const struct pass *, const struct mate *); /* of one that 
 int64_t crew_ended_ms(const struct pass *, const struct crew *); /* the last of them */
 const struct doc *mate_phase(const struct mate *, const char *phase); /* in its report; NULL: it had none, or not yet */
 
-/* Where a job may go: training and processing alike. */
-extern const char *const job_states[][2];
-
-/* Into a Describe: the StoppingCondition that holds, also where the request left it to its default. */
-void job_tell_stopping(struct call *, const struct resource *, int64_t max_runtime_s);
-
 /* Asks those that run to end; again is fine. The grace is from SIGTERM to SIGKILL. */
 enum { CREW_GRACE_S = 120 }; /* "How SageMaker stops a training job" in the developer guide */
 int crew_stop(struct pass *, const struct crew *, int64_t grace_s, const char *reason, struct err *err);

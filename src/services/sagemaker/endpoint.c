@@ -45,16 +45,18 @@ static int deploy(struct call *c, struct resource *r, struct err *err)
     return 0;
 }
 
+static const char *const refused[] = { "DeploymentConfig.AutoRollbackConfiguration", NULL };
+
 static int create(struct call *c, struct resource *r, struct err *err)
 {
-    if (instance_refuse_unsafe(c->input, "DeploymentConfig.AutoRollbackConfiguration", err) < 0)
+    if (instance_refuse_unsafe(c->input, refused, err) < 0)
         return -1;
     return deploy(c, r, err);
 }
 
 static int update(struct call *c, struct resource *r, struct err *err)
 {
-    if (instance_refuse_unsafe(c->input, "DeploymentConfig.AutoRollbackConfiguration", err) < 0)
+    if (instance_refuse_unsafe(c->input, refused, err) < 0)
         return -1;
     if (!may_become(r, "Updating") || strcmp(get_state(r), "Updating") == 0)
         return fail_code(err, ERR_INVALID, "ValidationException", "Cannot update in-progress endpoint \"%s\".",

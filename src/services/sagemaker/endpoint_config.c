@@ -10,15 +10,14 @@ enum { STARTUP_S = 600 }; /* the guide's 4 minutes are for hosts that have the i
 
 static int check_variant(struct call *c, const struct doc *v, struct err *err)
 {
-    static const char *const members[] = {
+    static const char *const refused[] = {
         "ServerlessConfig", "AcceleratorType", "CoreDumpConfig", "ManagedInstanceScaling",
         "CapacityReservationConfig", "InstancePools", "AcceleratorPartitionLayouts", NULL,
     };
     struct resource found;
 
-    for (const char *const *m = members; *m; m++)
-        if (instance_refuse_unsafe(v, *m, err) < 0)
-            return -1;
+    if (instance_refuse_unsafe(v, refused, err) < 0)
+        return -1;
     if (!doc_has(v, "ModelName"))
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Variant %s: a variant without ModelName (inference components) is not here yet.",
@@ -31,14 +30,13 @@ static int check_variant(struct call *c, const struct doc *v, struct err *err)
 
 static int create(struct call *c, struct resource *r, struct err *err)
 {
-    static const char *const members[] = {
+    static const char *const refused[] = {
         "KmsKeyId", "AsyncInferenceConfig", "ShadowProductionVariants", "ExplainerConfig", "VpcConfig", NULL,
     };
     const struct doc *variants = doc_get(c->input, "ProductionVariants");
 
-    for (const char *const *m = members; *m; m++)
-        if (instance_refuse_unsafe(c->input, *m, err) < 0)
-            return -1;
+    if (instance_refuse_unsafe(c->input, refused, err) < 0)
+        return -1;
     /* Of inference components; a Model says for itself whether it is isolated. */
     if (doc_bool(c->input, "EnableNetworkIsolation", false))
         return fail_code(err, ERR_INVALID, "ValidationException",

@@ -131,17 +131,20 @@ struct report report_read(const struct doc *d)
     return r;
 }
 
-int instance_refuse_unsafe(const struct doc *input, const char *what, struct err *err)
+static bool says_nothing(const struct doc *value)
 {
-    const struct doc *value = doc_at(input, what);
+    return !value || value->type == DOC_NULL ||
+           ((value->type == DOC_LIST || value->type == DOC_MAP) && value->count == 0) ||
+           (value->type == DOC_STRING && value->text.size == 0);
+}
 
-    if (!value || value->type == DOC_NULL ||
-        ((value->type == DOC_LIST || value->type == DOC_MAP) && value->count == 0) ||
-        (value->type == DOC_STRING && value->text.size == 0))
-        return 0;
-    return fail_code(
-        err, ERR_INVALID, "ValidationException",
-        "%s is not honoured here yet, and ignoring it would be unsafe. Leave it out.", what);
+int instance_refuse_unsafe(const struct doc *input, const char *const *members, struct err *err)
+{
+    for (; *members; members++)
+        if (!says_nothing(doc_at(input, *members)))
+            return fail_code(err, ERR_INVALID, "ValidationException",
+                             "%s is not honoured here yet, and ignoring it would be unsafe. Leave it out.", *members);
+    return 0;
 }
 
 int instance_check_role(struct call *c, const char *role_arn, struct err *err)

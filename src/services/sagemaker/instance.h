@@ -41,8 +41,9 @@ struct report {
 
 struct report report_read(const struct doc *);
 
-/* Refuses what no kind of instance honours: a KMS key, a VPC. 'what' names the member in the text. */
-int instance_refuse_unsafe(const struct doc *input, const char *what, struct err *err);
+/* Refuses a request with one of these members (paths, NULL at the end), whose neglect would be unsafe or would pretend:
+ * a KMS key, a VPC. What else has no effect is in docs/compatibility.md. */
+int instance_refuse_unsafe(const struct doc *input, const char *const *members, struct err *err);
 
 /* The role may be passed by the caller and be assumed by SageMaker; else AWS's error. */
 int instance_check_role(struct call *, const char *role_arn, struct err *err);

@@ -29,24 +29,15 @@ static int check_data_source(const struct doc *container, struct err *err)
     return 0;
 }
 
-/* Fields whose neglect would be unsafe or would pretend. */
-static int refuse_unsafe(const struct doc *container, struct err *err)
+static int check_container(const struct doc *container, struct err *err)
 {
-    static const char *const members[] = {
+    static const char *const refused[] = {
         "ModelPackageName", "ImageConfig", "AdditionalModelDataSources", "ModelDataSource.S3DataSource.ManifestS3Uri",
         "ModelDataSource.S3DataSource.ETag", "ModelDataSource.S3DataSource.ManifestEtag",
         "ModelDataSource.S3DataSource.HubAccessConfig", NULL,
     };
 
-    for (const char *const *m = members; *m; m++)
-        if (instance_refuse_unsafe(container, *m, err) < 0)
-            return -1;
-    return 0;
-}
-
-static int check_container(const struct doc *container, struct err *err)
-{
-    if (refuse_unsafe(container, err) < 0 || check_data_source(container, err) < 0)
+    if (instance_refuse_unsafe(container, refused, err) < 0 || check_data_source(container, err) < 0)
         return -1;
     if (doc_is(container, "Mode", "MultiModel"))
         return fail_code(err, ERR_INVALID, "ValidationException",
@@ -58,10 +49,11 @@ static int check_container(const struct doc *container, struct err *err)
 
 static int create(struct call *c, struct resource *r, struct err *err)
 {
+    static const char *const refused[] = { "VpcConfig", NULL };
     const struct doc *primary = doc_get(c->input, "PrimaryContainer");
     size_t count = doc_count(c->input, "Containers");
 
-    if (instance_refuse_unsafe(c->input, "VpcConfig", err) < 0)
+    if (instance_refuse_unsafe(c->input, refused, err) < 0)
         return -1;
     if (!!primary == (count > 0))
         return fail_code(err, ERR_INVALID, "ValidationException",

@@ -7,7 +7,7 @@
 #include "services/sagemaker/condition_keys.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
-#include "services/sagemaker/instance_gpus.h"
+#include "services/sagemaker/job.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
 #include "services/sagemaker/processing.h"
@@ -116,26 +116,16 @@ static int check_outputs(const struct processing_spec *s, struct err *err)
     return 0;
 }
 
-/* Fields whose neglect would be unsafe or would pretend; everything else that has no effect is in
- * docs/compatibility.md. */
-static int refuse_unsafe(const struct doc *input, struct err *err)
-{
-    static const char *const members[] = {
-        "NetworkConfig.VpcConfig", "ProcessingResources.ClusterConfig.VolumeKmsKeyId",
-        "ProcessingOutputConfig.KmsKeyId", NULL,
-    };
-
-    for (const char *const *m = members; *m; m++)
-        if (instance_refuse_unsafe(input, *m, err) < 0)
-            return -1;
-    return 0;
-}
+static const char *const refused[] = {
+    "NetworkConfig.VpcConfig", "ProcessingResources.ClusterConfig.VolumeKmsKeyId",
+    "ProcessingOutputConfig.KmsKeyId", NULL,
+};
 
 static int check(struct call *c, const struct processing_spec *s, struct err *err)
 {
     if (!*s->image)
         return invalid(err, "AppSpecification must have an ImageUri.");
-    if (refuse_unsafe(c->input, err) < 0)
+    if (instance_refuse_unsafe(c->input, refused, err) < 0)
         return -1;
     if (doc_count(s->preferences, ""))
         return invalid(err, "InstancePreferences are not here yet; give InstanceType and InstanceCount.");
@@ -167,29 +157,9 @@ static int describe(struct call *c, const struct resource *r, struct err *err)
 
 static int stop(struct call *c, struct resource *r, struct err *err)
 {
-    const char *state = get_state(r);
+    bool ignored;
 
-    if (strcmp(state, "Stopping") == 0)
-        return 0;
-    if (!may_become(r, "Stopping"))
-        return invalid(err, "The request was rejected because the processing job is in status %s.", state);
-    doc_set_boolean(c->arena, r->want, "Stop", true);
-    set_state(r, "Stopping");
-    r->row.next_at_ms = c->now_ms;
-    return 0;
-}
-
-static int remove_job(struct call *c, struct resource *r, bool *ret_row_goes, struct err *err)
-{
-    const char *state = get_state(r);
-
-    if (!may_become(r, "Deleting"))
-        return fail_code(err, ERR_CONFLICT, "ResourceInUse", "Processing job %s is in status %s; stop it first.",
-                         r->row.arn, state);
-    *ret_row_goes = doc_bool(r->status, "_Swept", false);
-    set_state(r, "Deleting");
-    r->row.next_at_ms = c->now_ms;
-    return 0;
+    return job_stop(c, r, "processing job", &ignored, err);
 }
 
 const struct kind processing_job = {
@@ -205,7 +175,7 @@ const struct kind processing_job = {
     .conditions = condition_keys,
     .create = create,
     .stop = stop,
-    .remove = remove_job,
+    .remove = job_remove,
     .describe = describe,
     .reconcile = processing_reconcile,
     .owns = processing_owns,

@@ -7,10 +7,9 @@
 #include "aws/pattern.h"
 #include "engine/engine.h"
 #include "services/sagemaker/condition_keys.h"
-#include "services/sagemaker/crew.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance.h"
-#include "services/sagemaker/instance_gpus.h"
+#include "services/sagemaker/job.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
 #include "services/sagemaker/training_groups.h"
@@ -81,20 +80,10 @@ static int check_metrics(const struct training_spec *s, struct err *err)
     return 0;
 }
 
-/* Fields whose neglect would be unsafe or would pretend; everything else that has no effect is in
- * docs/compatibility.md. */
-static int refuse_unsafe(const struct doc *input, struct err *err)
-{
-    static const char *const members[] = {
-        "VpcConfig", "ResourceConfig.VolumeKmsKeyId", "OutputDataConfig.KmsKeyId", "DebugRuleConfigurations",
-        "ResourceConfig.TrainingPlanArn", "ResourceConfig.InstancePreferences", "ServerlessJobConfig", NULL,
-    };
-
-    for (const char *const *m = members; *m; m++)
-        if (instance_refuse_unsafe(input, *m, err) < 0)
-            return -1;
-    return 0;
-}
+static const char *const refused[] = {
+    "VpcConfig", "ResourceConfig.VolumeKmsKeyId", "OutputDataConfig.KmsKeyId", "DebugRuleConfigurations",
+    "ResourceConfig.TrainingPlanArn", "ResourceConfig.InstancePreferences", "ServerlessJobConfig", NULL,
+};
 
 static int check_stopping(const struct training_spec *s, struct err *err)
 {
@@ -129,7 +118,7 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
     if (!*s->image)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Either TrainingImage or AlgorithmName must be specified in AlgorithmSpecification.");
-    if (refuse_unsafe(c->input, err) < 0)
+    if (instance_refuse_unsafe(c->input, refused, err) < 0)
         return -1;
     if (training_check_groups(c->input, s, err) < 0)
         return -1;
@@ -248,34 +237,24 @@ static bool listed(struct call *c, const struct resource *r)
 
 static int stop(struct call *c, struct resource *r, struct err *err)
 {
-    const char *state = get_state(r);
+    bool news;
 
-    if (strcmp(state, "Stopping") == 0)
-        return 0;
-    if (!may_become(r, "Stopping"))
-        return fail_code(err, ERR_INVALID, "ValidationException",
-                         "The request was rejected because the training job is in status %s.", state);
-    doc_set_boolean(c->arena, r->want, "Stop", true);
-    set_state(r, "Stopping");
-    training_enter(c->arena, r->status, "Stopping", "Stopping the training job", c->now_ms);
-    r->row.next_at_ms = c->now_ms;
+    if (job_stop(c, r, "training job", &news, err) < 0)
+        return -1;
+    if (news)
+        training_enter(c->arena, r->status, "Stopping", "Stopping the training job", c->now_ms);
     return 0;
 }
 
 static int remove_job(struct call *c, struct resource *r, bool *ret_row_goes, struct err *err)
 {
-    const char *state = get_state(r);
-
-    if (!may_become(r, "Deleting"))
-        return fail_code(err, ERR_CONFLICT, "ResourceInUse", "Training job %s is in status %s; stop it first.",
-                         r->row.arn, state);
     if (warm_pool_is_kept(r))
         return fail_code(err, ERR_CONFLICT, "ResourceInUse",
                          "Training job %s retains an Available warm pool; update its KeepAlivePeriodInSeconds to 0 "
                          "first.", r->row.arn);
-    *ret_row_goes = doc_bool(r->status, "_Swept", false) && warm_pool_is_swept(r);
-    set_state(r, "Deleting");
-    r->row.next_at_ms = c->now_ms;
+    if (job_remove(c, r, ret_row_goes, err) < 0)
+        return -1;
+    *ret_row_goes = *ret_row_goes && warm_pool_is_swept(r);
     return 0;
 }
 
