@@ -303,16 +303,21 @@ int upload_part_copy(struct call *c, struct err *err)
     return 0;
 }
 
+static struct range parts_after(struct arena *a, const char *id, int64_t after)
+{
+    return (struct range){ key_of_part(a, id, after + 1), key_of_part(a, id, MOST_PARTS + 1) };
+}
+
 /* Every part of the upload, in order. */
 static int each_part(struct call *c, const char *id, int64_t after, int most, struct part **ret, int *ret_count,
                      struct err *err)
 {
-    struct range range = { key_of_part(c->arena, id, after + 1), key_of_part(c->arena, id, MOST_PARTS + 1),
-                           .limit = most };
+    struct range range = parts_after(c->arena, id, after);
     struct pair *pairs;
     struct part *parts;
     int count;
 
+    range.limit = most;
     if (store_scan(c->arena, s3_store(c), parts_table, &range, &pairs, &count, err) < 0)
         return -1;
     parts = arena_array_of(c->arena, struct part, (size_t)count + 1);
@@ -332,15 +337,18 @@ static int each_part(struct call *c, const char *id, int64_t after, int most, st
 static int erase_upload(struct call *c, const struct bucket *b, struct str key, const char *id,
                         const struct part *parts, int count, const struct part *taken, int taken_count, struct err *err)
 {
+    const struct range all = parts_after(c->arena, id, 0);
+
     for (int i = 0; i < count; i++) {
         bool moves = taken_count > 0 && taken->number == parts[i].number;
 
         if (moves)
             taken++, taken_count--;
-        if ((moves ? pieces_forget(c, parts[i].record, err) : pieces_erase(c, parts[i].record, err)) < 0 ||
-            store_remove(s3_store(c), parts_table, key_of_part(c->arena, id, parts[i].number), err) < 0)
+        if ((moves ? pieces_forget(c, parts[i].record, err) : pieces_erase(c, parts[i].record, err)) < 0)
             return -1;
     }
+    if (store_remove_range(s3_store(c), parts_table, &all, err) < 0)
+        return -1;
     return store_remove(s3_store(c), uploads, key_of_upload(c->arena, b->name, key, id), err);
 }
 
@@ -631,28 +639,18 @@ static int completed_before(struct call *c, struct err *err)
     return -1;
 }
 
-int complete_multipart_upload(struct call *c, struct err *err)
+/* Those of all parts in a row. */
+static int join_pieces(struct call *c, const struct part *parts, int count, struct piece **ret, int *ret_count,
+                       struct err *err)
 {
-    struct multipart m;
-    struct part *have, *chosen = NULL;
-    struct piece *pieces = NULL;
-    struct doc *record, *parts = doc_list(c->arena), *checksum;
-    struct version v;
-    int have_count, count = 0, piece_count = 0, room = 0;
-    int64_t size = 0;
+    struct piece *all = NULL;
+    int piece_count = 0, room = 0;
 
-    if (open_multipart(c, "s3:PutObject", &m, err) < 0)
-        return completed_before(c, err);
-    if (condition_write(c, &m.bucket, m.key, err) < 0 ||
-        each_part(c, m.id, 0, MOST_PARTS, &have, &have_count, err) < 0 ||
-        choose_parts(c, &m, have, have_count, &chosen, &count, err) < 0)
-        return -1;
     for (int i = 0; i < count; i++) {
-        struct doc *item = doc_map(c->arena);
         struct piece *of_part;
         int n;
 
-        if (pieces_read(c, chosen[i].record, &of_part, &n, err) < 0)
+        if (pieces_read(c, parts[i].record, &of_part, &n, err) < 0)
             return -1;
         if (piece_count + n > room) {
             struct piece *more;
@@ -660,23 +658,57 @@ int complete_multipart_upload(struct call *c, struct err *err)
             room = 2 * (piece_count + n) + 16;
             more = arena_array_of(c->arena, struct piece, (size_t)room);
             if (piece_count > 0)
-                memcpy(more, pieces, (size_t)piece_count * sizeof *pieces);
-            pieces = more;
+                memcpy(more, all, (size_t)piece_count * sizeof *all);
+            all = more;
         }
         if (n > 0)
-            memcpy(pieces + piece_count, of_part, (size_t)n * sizeof *pieces);
+            memcpy(all + piece_count, of_part, (size_t)n * sizeof *all);
         piece_count += n;
-        size += chosen[i].size_bytes;
-        doc_set_integer(c->arena, item, "PartNumber", chosen[i].number);
-        doc_set_integer(c->arena, item, "Size", chosen[i].size_bytes);
-        if (m.checksum && doc_is(chosen[i].record, "Checksum.Algorithm", m.checksum->name))
-            doc_set_string(c->arena, item, "Checksum", doc_text(chosen[i].record, "Checksum.Value"));
-        doc_append(c->arena, parts, item);
     }
+    *ret = all;
+    *ret_count = piece_count;
+    return 0;
+}
+
+/* As GetObjectAttributes tells them. */
+static struct doc *describe_parts(struct call *c, const struct multipart *m, const struct part *parts, int count)
+{
+    struct doc *list = doc_list(c->arena);
+
+    for (int i = 0; i < count; i++) {
+        struct doc *item = doc_map(c->arena);
+
+        doc_set_integer(c->arena, item, "PartNumber", parts[i].number);
+        doc_set_integer(c->arena, item, "Size", parts[i].size_bytes);
+        if (m->checksum && doc_is(parts[i].record, "Checksum.Algorithm", m->checksum->name))
+            doc_set_string(c->arena, item, "Checksum", doc_text(parts[i].record, "Checksum.Value"));
+        doc_append(c->arena, list, item);
+    }
+    return list;
+}
+
+int complete_multipart_upload(struct call *c, struct err *err)
+{
+    struct multipart m;
+    struct part *have, *chosen = NULL;
+    struct piece *pieces;
+    struct doc *record = doc_map(c->arena), *checksum;
+    struct version v;
+    int have_count, count = 0, piece_count;
+    int64_t size = 0;
+
+    if (open_multipart(c, "s3:PutObject", &m, err) < 0)
+        return completed_before(c, err);
+    if (condition_write(c, &m.bucket, m.key, err) < 0 ||
+        each_part(c, m.id, 0, MOST_PARTS, &have, &have_count, err) < 0 ||
+        choose_parts(c, &m, have, have_count, &chosen, &count, err) < 0 ||
+        join_pieces(c, chosen, count, &pieces, &piece_count, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        size += chosen[i].size_bytes;
     checksum = checksum_of_parts(c, &m, chosen, count);
     if (check_stated(c, &m, checksum, size, err) < 0)
         return -1;
-    record = doc_map(c->arena);
     doc_set(c->arena, record, "Headers", (struct doc *)doc_get(m.record, "Headers"));
     doc_set(c->arena, record, "Metadata", (struct doc *)doc_get(m.record, "Metadata"));
     doc_set(c->arena, record, "Tags", (struct doc *)doc_get(m.record, "Tags"));
@@ -685,7 +717,7 @@ int complete_multipart_upload(struct call *c, struct err *err)
     doc_set_string(c->arena, record, "ETag", etag_of_parts(c->arena, chosen, count));
     doc_set_integer(c->arena, record, "Size", size);
     doc_set(c->arena, record, "Checksum", checksum);
-    doc_set(c->arena, record, "Parts", parts);
+    doc_set(c->arena, record, "Parts", describe_parts(c, &m, chosen, count));
     if (version_add(c, &m.bucket, m.key, record, pieces, piece_count, &v, err) < 0 ||
         erase_upload(c, &m.bucket, m.key, m.id, have, have_count, chosen, count, err) < 0)
         return -1;
