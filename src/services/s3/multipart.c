@@ -22,6 +22,10 @@
 
 enum { MOST_PARTS = 10000, LEAST_PART_BYTES = 5 * 1024 * 1024 };
 
+/* "Amazon S3 multipart upload limits" in the user guide: what is copied costs no bytes, and could else double without
+ * end. */
+static const int64_t copy_most_bytes = INT64_C(5) << 30, object_most_bytes = INT64_C(5) << 40;
+
 static const char uploads[] = "s3_uploads", parts_table[] = "s3_parts";
 
 struct multipart {
@@ -239,6 +243,14 @@ static int source_range(struct call *c, int64_t source_size, int64_t *ret_offset
     return 0;
 }
 
+static int check_copied(int64_t size, struct err *err)
+{
+    return size <= copy_most_bytes
+               ? 0 : fail_code(err, ERR_INVALID, "InvalidRequest",
+                               "The specified copy source is larger than the maximum allowable size for a copy source: "
+                               "%" PRId64, copy_most_bytes);
+}
+
 /* The MD5 of a range of bytes that are not read is not known. Clients only compare a part's ETag with itself, so
  * it is derived from what cannot change: which bytes of which blobs. */
 static const char *etag_of_pieces(struct arena *a, const struct piece *pieces, int count)
@@ -270,7 +282,8 @@ int upload_part_copy(struct call *c, struct err *err)
     int count;
 
     if (open_multipart(c, "s3:PutObject", &m, err) < 0 || check_number(c, &number, err) < 0 ||
-        source_open(c, &s, err) < 0 || source_range(c, s.version.size_bytes, &offset, &size, err) < 0)
+        source_open(c, &s, err) < 0 || source_range(c, s.version.size_bytes, &offset, &size, err) < 0 ||
+        check_copied(size, err) < 0)
         return -1;
     pieces = arena_array_of(c->arena, struct piece, (size_t)s.piece_count + 1);
     count = pieces_cut(s.pieces, s.piece_count, offset, size, pieces);
@@ -443,13 +456,13 @@ static struct str bare(const char *etag)
     return s.size >= 2 && s.data[0] == '"' && s.data[s.size - 1] == '"' ? (struct str){ s.data + 1, s.size - 2 } : s;
 }
 
-/* What the client lists against what came: in 'chosen', in order. */
+/* What the client lists against what came, in order. */
 static int choose_parts(struct call *c, const struct multipart *m, const struct part *have, int have_count,
-                        struct part **ret, int *ret_count, struct err *err)
+                        struct part **ret, int *ret_count, int64_t *ret_size, struct err *err)
 {
     const struct doc *listed = doc_at(c->input, "MultipartUpload.Parts");
     struct part *chosen;
-    int64_t before = 0;
+    int64_t before = 0, size = 0;
     int at = 0;
 
     if (!listed || listed->count == 0)
@@ -481,8 +494,15 @@ static int choose_parts(struct call *c, const struct multipart *m, const struct 
                              "Your proposed upload is smaller than the minimum allowed size: part %" PRId64
                              " has %" PRId64 " bytes, and every part but the last needs 5 MB",
                              chosen[i].number, chosen[i].size_bytes);
+    for (uint32_t i = 0; i < listed->count; i++)
+        size += chosen[i].size_bytes;
+    if (size > object_most_bytes)
+        return fail_code(err, ERR_INVALID, "EntityTooLarge",
+                         "Your proposed upload exceeds the maximum allowed size: its parts have %" PRId64
+                         " bytes together, and an object has %" PRId64 " at most", size, object_most_bytes);
     *ret = chosen;
     *ret_count = (int)listed->count;
+    *ret_size = size;
     return 0;
 }
 
@@ -701,11 +721,9 @@ int complete_multipart_upload(struct call *c, struct err *err)
         return completed_before(c, err);
     if (condition_write(c, &m.bucket, m.key, err) < 0 ||
         each_part(c, m.id, 0, MOST_PARTS, &have, &have_count, err) < 0 ||
-        choose_parts(c, &m, have, have_count, &chosen, &count, err) < 0 ||
+        choose_parts(c, &m, have, have_count, &chosen, &count, &size, err) < 0 ||
         join_pieces(c, chosen, count, &pieces, &piece_count, err) < 0)
         return -1;
-    for (int i = 0; i < count; i++)
-        size += chosen[i].size_bytes;
     checksum = checksum_of_parts(c, &m, chosen, count);
     if (check_stated(c, &m, checksum, size, err) < 0)
         return -1;

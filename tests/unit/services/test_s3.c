@@ -242,6 +242,38 @@ static void copies_share_bytes(void **state)
     assert_int_equal(s3_table_count(&w, "s3_blobs"), 0);
 }
 
+/* With bytes that are only said to be there: what is copied shares them. */
+static void copies_do_not_grow_without_end(void **state)
+{
+    static const int64_t gib = INT64_C(1) << 30;
+    _cleanup_buf_ struct buf list = { 0 };
+    struct upload *u = s3_upload(&w, "x", 1);
+    struct doc *put = doc_map(w.arena);
+    const struct doc *out;
+    const char *id, *etag;
+
+    u->size_bytes = 6 * gib;
+    doc_set_string(w.arena, put, "Bucket", "shelf");
+    doc_set_string(w.arena, put, "Key", "six");
+    assert_int_equal(s3_run(&w, "PutObject", put, u), 0);
+    out = s3_do(&w, "CreateMultipartUpload", "{'Bucket':'shelf','Key':'n'}");
+    id = doc_text(out, "UploadId");
+    s3_fails(&w, "InvalidRequest", "UploadPartCopy",
+             "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':1,'CopySource':'shelf/six'}", id);
+    for (int i = 1; i <= 1025; i++) { /* 5 TiB and a part more */
+        out = s3_do(&w, "UploadPartCopy", "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':%d,"
+                    "'CopySource':'shelf/six','CopySourceRange':'bytes=0-%lld'}", id, i, (long long)(5 * gib - 1));
+        etag = doc_text(out, "CopyPartResult.ETag");
+        buf_printf(&list, "%s{'PartNumber':%d,'ETag':%s}", i > 1 ? "," : "", i, etag);
+    }
+    s3_fails(&w, "EntityTooLarge", "CompleteMultipartUpload",
+             "{'Bucket':'shelf','Key':'n','UploadId':'%s','MultipartUpload':{'Parts':[%s]}}", id, list.data);
+    *strrchr(list.data, ',') = '\0'; /* the last part's ETag, */
+    *strrchr(list.data, ',') = '\0'; /* and its number */
+    s3_do(&w, "CompleteMultipartUpload", "{'Bucket':'shelf','Key':'n','UploadId':'%s','MultipartUpload':{'Parts':[%s]}}",
+          id, list.data);
+}
+
 static void parts_become_an_object(void **state)
 {
     enum { BIG = 5 * 1024 * 1024 };
@@ -508,6 +540,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_clock_that_jumps_back_keeps_the_order, setup, teardown),
         cmocka_unit_test_setup_teardown(copies_share_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(parts_become_an_object, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies_do_not_grow_without_end, setup, teardown),
         cmocka_unit_test_setup_teardown(policies_of_both_sides, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_honoured_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(tags, setup, teardown),
