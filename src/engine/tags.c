@@ -140,6 +140,7 @@ int tags_add(struct call *c, struct err *err)
         tags_of(c->arena, c->engine, row.uid, &all, err) < 0)
         return -1;
     doc_set(c->arena, c->output, "Tags", all);
+    engine_touch(c->engine, row.uid); /* who waits may go by other ones now */
     return 0;
 }
 
@@ -162,5 +163,8 @@ int tags_delete(struct call *c, struct err *err)
 {
     struct row row;
 
-    return find(c, &row, err) < 0 ? -1 : tags_unset(c->engine, row.uid, doc_get(c->input, "TagKeys"), err);
+    if (find(c, &row, err) < 0 || tags_unset(c->engine, row.uid, doc_get(c->input, "TagKeys"), err) < 0)
+        return -1;
+    engine_touch(c->engine, row.uid);
+    return 0;
 }

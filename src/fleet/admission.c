@@ -186,12 +186,23 @@ static int take_quotas(struct scheduler *s, const struct work *w, struct err *er
     return 0;
 }
 
+static bool is_as(struct scheduler *s, const struct job *j, const struct work *w)
+{
+    const struct owner *owner = share_owner(s->share, w->owner);
+
+    return j->owner == owner && j->priority == w->priority + owner->priority &&
+           strcmp(s->nodes->shapes[j->demand->groups[0].shape].labels, w->labels ? w->labels : "") == 0;
+}
+
 int scheduler_submit(struct scheduler *s, const struct work *w, struct err *err)
 {
-    struct job *j;
+    struct job *j = map_get(s->jobs, str_of(w->uid));
+    int64_t sequence = j ? j->sequence : 0;
 
-    if (map_get(s->jobs, str_of(w->uid)))
+    if (j && (j->state != JOB_WAITING || is_as(s, j, w)))
         return 0;
+    if (j)
+        job_withdraw(s, j);
     if (take_quotas(s, w, err) < 0)
         return -1;
     if (job_new(s, w, &j, err) < 0) {
@@ -199,6 +210,8 @@ int scheduler_submit(struct scheduler *s, const struct work *w, struct err *err)
             quota_give(s->quotas, w->account, w->kind, w->groups[g].type, w->spot, w->groups[g].count);
         return -1;
     }
+    if (sequence)
+        j->sequence = sequence;
     map_set(s->jobs, str_of(j->uid), j);
     queue_add(s->queue, j);
     domain_of_job(s, j)->fresh = true;

@@ -435,16 +435,21 @@ int64_t scheduler_next_ms(const struct scheduler *s)
     return next;
 }
 
-/* It holds nothing any more, and is in no list. */
-static void let_go(struct scheduler *s, struct job *j, int64_t now_ms)
+static void leave_queue(struct scheduler *s, struct job *j)
 {
     struct domain *domain = domain_of_job(s, j);
 
+    if (domain->reservation.job == j)
+        reservation_drop(s, domain);
+    queue_remove(s->queue, j);
+    domain->stirred = true;
+}
+
+/* It holds nothing any more, and is in no list. */
+static void let_go(struct scheduler *s, struct job *j, int64_t now_ms)
+{
     if (j->state == JOB_WAITING) {
-        if (domain->reservation.job == j)
-            reservation_drop(s, domain);
-        queue_remove(s->queue, j);
-        domain->stirred = true;
+        leave_queue(s, j);
         return;
     }
     if (j->state == JOB_PROMISED) {
@@ -478,6 +483,21 @@ static void give_quotas(struct scheduler *s, const struct job *j)
                    j->demand->spot, j->demand->groups[g].count);
 }
 
+static void forget(struct scheduler *s, struct job *j)
+{
+    give_quotas(s, j);
+    forget_decisions(s, j->uid);
+    map_remove(s->jobs, str_of(j->uid));
+    job_free(s, j);
+}
+
+void job_withdraw(struct scheduler *s, struct job *j)
+{
+    assert(j->state == JOB_WAITING);
+    leave_queue(s, j);
+    forget(s, j);
+}
+
 void scheduler_release(struct scheduler *s, const char *uid, int64_t now_ms)
 {
     struct job *j = map_get(s->jobs, str_of(uid));
@@ -485,10 +505,7 @@ void scheduler_release(struct scheduler *s, const char *uid, int64_t now_ms)
     if (!j)
         return;
     let_go(s, j, now_ms);
-    give_quotas(s, j);
-    forget_decisions(s, uid);
-    map_remove(s->jobs, str_of(uid));
-    job_free(s, j);
+    forget(s, j);
 }
 
 static bool wants_the_same(const struct demand *a, const struct demand *b)
@@ -521,10 +538,7 @@ bool scheduler_hand_over(struct scheduler *s, const char *uid, const struct work
     s->running--;
     s->spot_running -= from->demand->spot;
     calendar_remove(s->calendar, &from->end);
-    give_quotas(s, from);
-    forget_decisions(s, uid);
-    map_remove(s->jobs, str_of(uid));
-    job_free(s, from);
+    forget(s, from);
     for (int g = 0; g < to->group_count; g++)
         quota_restore(s->quotas, to->account, to->kind, to->groups[g].type, to->spot, to->groups[g].count);
     map_set(s->jobs, str_of(j->uid), j);

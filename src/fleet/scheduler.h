@@ -63,7 +63,8 @@ struct scheduler *scheduler_new(const struct fleet *, int64_t now_ms); /* the fl
 void scheduler_free(struct scheduler *);                               /* NULL is fine */
 
 /* ERR_LIMIT with AWS's ResourceLimitExceeded; ERR_INVALID: an unknown type, or what can never fit, with the reason.
- * A uid that is there already is fine: nothing changes. */
+ * Again is fine: of one that waits the owner, the priority and the labels may be others than before; its place by
+ * coming stays. */
 int scheduler_submit(struct scheduler *, const struct work *, struct err *err);
 
 /* After a restart: it holds these instances, in the order of its groups, since 'started_ms'. */

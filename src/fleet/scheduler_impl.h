@@ -88,6 +88,7 @@ void job_free(struct scheduler *, struct job *); /* of one that holds nothing, w
 void job_run(struct scheduler *, struct job *, int64_t now_ms); /* it has its instances */
 void decide_later(struct scheduler *, const struct decision *);
 void job_requeue(struct scheduler *, struct job *, int64_t now_ms);
+void job_withdraw(struct scheduler *, struct job *); /* one that waits is forgotten */
 void domain_stir(struct scheduler *, const struct node *);
 
 /* place.c: grants. The job is in no queue. */

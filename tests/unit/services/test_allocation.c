@@ -312,6 +312,51 @@ static void the_next_attempt_stands_elsewhere(void **state)
     assert_int_equal(w.err.kind, ERR_NOT_FOUND);
 }
 
+static const char *arn_of(const char *job)
+{
+    return load(job).row.arn;
+}
+
+static void tag(const char *job, const char *key, const char *value)
+{
+    call("AddTags", arena_printf(w.arena, "{'ResourceArn':'%s','Tags':[{'Key':'%s','Value':'%s'}]}", arn_of(job), key,
+                                 value));
+}
+
+static void untag(const char *job, const char *key)
+{
+    call("DeleteTags", arena_printf(w.arena, "{'ResourceArn':'%s','TagKeys':['%s']}", arn_of(job), key));
+}
+
+/* What is tagged while it waits counts, and is gone with the tag. */
+static void tags_are_followed(void **state)
+{
+    one_holds();
+    w.now_ms += SECOND_MS;
+    create("third", 1, false);
+    turn();
+    assert_non_null(strstr(take("third").words, "1 job is before this one"));
+    tag("third", "sagebrush:priority", "5");
+    assert_non_null(strstr(take("third").words, "0 jobs are before this one"));
+    tag("third", "sagebrush:priority", "-5");
+    assert_non_null(strstr(take("third").words, "1 job is before this one"));
+    tag("second", "sagebrush:priority", "-10");
+    assert_non_null(strstr(take("second").words, "1 job is before this one"));
+    untag("second", "sagebrush:priority");
+    assert_non_null(strstr(take("second").words, "0 jobs are before this one")); /* it came first all the same */
+    tag("second", "sagebrush:labels", "row=a");
+    assert_non_null(strstr(take("second").words, "for ever: No node of the fleet can hold"));
+    assert_non_null(strstr(take("third").words, "0 jobs are before this one"));
+    untag("second", "sagebrush:labels");
+    is_waiting("second");
+    tag("second", "sagebrush:owner", "who has used nothing");
+    is_waiting("second");
+    give("first");
+    turn();
+    is_given("second");
+    is_waiting("third");
+}
+
 static void who_waits_for_a_node_is_told(void **state)
 {
     assert_int_equal(allocation_change_node(w.engine, "n", NODE_CORDON, "test", &w.err), 0);
@@ -333,6 +378,7 @@ int main(void)
         ON_TWO(inherited_when_saved),
         ON_ONE(a_pass_that_is_lost_has_asked_for_nothing),
         ON_ONE(an_heir_goes_before_who_waits),
+        ON_ONE(tags_are_followed),
         ON_ONE(who_waits_for_a_node_is_told),
         ON_TWO(the_next_attempt_stands_elsewhere),
     };
