@@ -273,31 +273,55 @@ static void append(struct arena *a, struct doc *list, const char *uid, const str
     doc_append(a, list, d);
 }
 
-/* Those with an end, from the one that ends first after from_ms. */
-static int scan_closed(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc *list,
-                       struct err *err)
+/* The key is the end, and the uid. */
+static int visit_closed(struct arena *a, struct engine *e, struct str key,
+                        int (*visit)(void *context, const char *uid, const struct doc *interval, struct err *),
+                        void *context, struct err *err)
 {
-    char start[8];
-    struct range range = { .from = { start, sizeof start } };
-    struct pair *pairs;
+    const char *uid = str_dup(a, (struct str){ key.data + 8, key.size - 8 });
+    struct doc *interval;
+
+    return load(a, e, uid, &interval, err) < 0 ? -1 : visit(context, uid, interval, err);
+}
+
+int usage_each_closed(struct engine *e, int64_t after_ms,
+                      int (*visit)(void *context, const char *uid, const struct doc *interval, struct err *),
+                      void *context, struct err *err)
+{
+    _cleanup_buf_ struct buf next = { 0 };
     int count;
 
-    store_key_int64(start, from_ms == INT64_MAX ? from_ms : from_ms + 1);
+    buf_append(&next, (char[8]){ 0 }, 8);
+    store_key_int64(next.data, after_ms == INT64_MAX ? after_ms : after_ms + 1);
     do {
+        _cleanup_arena_ struct arena *a = arena_new(); /* of a page: all of them may be more than memory */
+        const struct range range = { .from = { next.data, next.size } };
+        struct pair *pairs;
+
         if (store_scan(a, e->world.store, end_table, &range, &pairs, &count, err) < 0)
             return -1;
-        for (int i = 0; i < count; i++) {
-            const char *uid = pairs[i].key.data + 8;
-            struct doc *interval;
-
-            if (load(a, e, uid, &interval, err) < 0)
+        for (int i = 0; i < count; i++)
+            if (visit_closed(a, e, pairs[i].key, visit, context, err) < 0)
                 return -1;
-            if (doc_int(interval, "from_ms", 0) < to_ms)
-                append(a, list, uid, interval, doc_int(interval, "to_ms", 0), false);
-        }
-        if (count) /* the next key after the last one */
-            range.from = (struct str){ pairs[count - 1].key.data, pairs[count - 1].key.size + 1 };
+        buf_clear(&next);
+        if (count) /* the key after the last one */
+            buf_append(&next, pairs[count - 1].key.data, pairs[count - 1].key.size + 1);
     } while (count);
+    return 0;
+}
+
+struct scan {
+    struct arena *arena;
+    struct doc *list;
+    int64_t to_ms;
+};
+
+static int append_closed(void *context, const char *uid, const struct doc *interval, struct err *err)
+{
+    const struct scan *s = context;
+
+    if (doc_int(interval, "from_ms", 0) < s->to_ms)
+        append(s->arena, s->list, uid, interval, doc_int(interval, "to_ms", 0), false);
     return 0;
 }
 
@@ -330,8 +354,9 @@ static int scan_open(struct arena *a, struct engine *e, int64_t from_ms, int64_t
 int usage_scan(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms, struct doc **ret, struct err *err)
 {
     struct doc *list = doc_list(a);
+    struct scan scan = { a, list, to_ms };
 
-    if (scan_closed(a, e, from_ms, to_ms, list, err) < 0 || scan_open(a, e, from_ms, to_ms, list, err) < 0)
+    if (usage_each_closed(e, from_ms, append_closed, &scan, err) < 0 || scan_open(a, e, from_ms, to_ms, list, err) < 0)
         return -1;
     *ret = list;
     return 0;

@@ -568,6 +568,18 @@ void scheduler_requeue(struct scheduler *s, const char *uid, int64_t now_ms)
         job_requeue(s, j, now_ms);
 }
 
+void scheduler_recall_usage(struct scheduler *s, const char *owner, double usd_hour, int64_t from_ms, int64_t to_ms)
+{
+    share_recall(s->share, share_owner(s->share, owner), usd_hour, from_ms, to_ms);
+}
+
+const char *scheduler_owner(const struct scheduler *s, const char *uid)
+{
+    const struct job *j = map_get(s->jobs, str_of(uid));
+
+    return j ? j->owner->name : NULL;
+}
+
 void scheduler_interrupt(struct scheduler *s, const char *uid, int64_t now_ms)
 {
     struct job *j = map_get(s->jobs, str_of(uid));

@@ -90,6 +90,12 @@ bool scheduler_cordon(struct scheduler *, const char *node, int64_t now_ms);
 bool scheduler_fail(struct scheduler *, const char *node, int64_t now_ms);
 bool scheduler_return(struct scheduler *, const char *node, int64_t now_ms);
 
+/* At start, before anybody is told of: what an owner used before, for its share. 'usd_hour' is of all of it. */
+void scheduler_recall_usage(struct scheduler *, const char *owner, double usd_hour, int64_t from_ms, int64_t to_ms);
+
+/* Whose share the work is; NULL: it is not known. */
+const char *scheduler_owner(const struct scheduler *, const char *uid);
+
 /* At start: what was known of a node. */
 enum node_change { NODE_CORDON, NODE_RETURN };
 bool scheduler_recall(struct scheduler *, const char *node, enum node_change, double strikes, int64_t struck_ms,

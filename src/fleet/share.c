@@ -88,6 +88,14 @@ void share_stop(struct share *s, struct owner *o, double usd_hour, int64_t now_m
     o->credit += rest_of_period(s, usd_hour, now_ms);
 }
 
+/* The integral of what an hour cost, weighed as of each moment. */
+void share_recall(struct share *s, struct owner *o, double usd_hour, int64_t from_ms, int64_t to_ms)
+{
+    double half_life_hours = (double)s->fleet->share.half_life_ms / 3600e3;
+
+    o->usage += usd_hour * half_life_hours / M_LN2 * (weight_of(s, to_ms) - weight_of(s, from_ms));
+}
+
 static double bring_down(struct share *s, int64_t now_ms)
 {
     double scale = 1 / weight_of(s, now_ms);

@@ -33,6 +33,9 @@ struct owner *share_owner(struct share *, const char *name); /* made when it com
 void share_start(struct share *, struct owner *, double usd_hour, int64_t now_ms);
 void share_stop(struct share *, struct owner *, double usd_hour, int64_t now_ms);
 
+/* At start, before anybody is in a queue: what the owner used before. */
+void share_recall(struct share *, struct owner *, double usd_hour, int64_t from_ms, int64_t to_ms);
+
 /* Charges the periods that have begun; false: none has. When *ret_scale is not 1, usage of everybody, and so every
  * share_key() that was kept, was multiplied by it. */
 bool share_tick(struct share *, int64_t now_ms, double *ret_scale);

@@ -213,6 +213,32 @@ int64_t allocations_due_ms(struct engine *e)
 
 /* --- The start --- */
 
+enum { HALF_LIVES = 5 }; /* of usage: a thirtieth is left then */
+
+/* Whoever used much before the restart has used much. */
+static int recall_interval(void *context, const char *uid, const struct doc *interval, struct err *err)
+{
+    struct allocations *all = context;
+    const struct doc *attributes = doc_get(interval, "attributes");
+    int64_t from_ms = doc_int(interval, "from_ms", 0), to_ms = doc_int(interval, "to_ms", 0);
+
+    if (to_ms <= clock_wall_ms(all->clock)) /* else the clock was wrong then, or is now */
+        scheduler_recall_usage(all->scheduler, doc_text_or(attributes, "share", doc_text(attributes, "role_arn")),
+                               doc_number(attributes, "usd_hour", 0), from_ms, to_ms);
+    return 0;
+}
+
+/* A share is no reason not to start. */
+static void recall_usage(struct engine *e, struct allocations *all)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    int64_t since_ms = engine_now_ms(e) - HALF_LIVES * all->fleet->share.half_life_ms;
+    struct err err;
+
+    if (usage_each_closed(e, since_ms, recall_interval, all, &err) < 0)
+        log_error("fleet.usage", "error=%s", log_quote(a, err.text));
+}
+
 struct restoring {
     struct engine *engine;
     struct allocations *all;
@@ -306,6 +332,7 @@ int allocations_restore(struct engine *e, struct err *err)
 {
     struct restoring x = { e, allocations_of(e) };
 
+    recall_usage(e, x.all);
     if (allocation_record_each(engine_world_of(e)->store, restore_record, &x, err) < 0)
         return -1;
     for (size_t i = 0; i < sizeof waiting_kinds / sizeof *waiting_kinds; i++)

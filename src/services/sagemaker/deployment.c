@@ -181,7 +181,7 @@ static int start(struct pass *p, const struct resource *r, const struct each *e,
 
 static int open_usage(struct pass *p, const struct resource *r, const struct each *e, int64_t at_ms, struct err *err)
 {
-    const struct instance_usage usage = { .owner = &r->row, .work = "hosting", .instance = e->key,
+    const struct instance_usage usage = { .owner = &r->row, .key = e->key, .work = "hosting", .instance = e->key,
                                           .role_arn = doc_text(e->variant, "RoleArn"),
                                           .instance_type = doc_text(e->variant, "InstanceType") };
 

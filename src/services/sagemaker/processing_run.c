@@ -62,9 +62,9 @@ static struct doc *usage_of(struct arena *a, const struct platform *platform, co
     struct processing_spec s = processing_spec_of(r->row.spec);
 
     return instance_usage(a, platform,
-                          &(struct instance_usage){ .owner = &r->row, .role_arn = s.role_arn, .work = "processing",
-                                                    .instance = child_uid(a, r->row.uid, crew_host(a, instance), 0),
-                                                    .instance_type = s.instance_type });
+                          &(struct instance_usage){ .owner = &r->row, .key = r->row.uid, .role_arn = s.role_arn,
+                                                    .work = "processing", .instance_type = s.instance_type,
+                                                    .instance = child_uid(a, r->row.uid, crew_host(a, instance), 0) });
 }
 
 /* --- Ends --- */

@@ -31,8 +31,8 @@ struct doc *training_usage(struct arena *a, const struct platform *platform, con
     struct training_spec s = training_spec_of(r->row.spec);
 
     return instance_usage(a, platform,
-                          &(struct instance_usage){ .owner = &r->row, .role_arn = s.role_arn, .work = "training",
+                          &(struct instance_usage){ .owner = &r->row, .key = r->row.uid, .role_arn = s.role_arn,
+                                                    .work = "training", .spot = s.spot,
                                                     .instance = child_uid(a, r->row.uid, crew_host(a, instance), 0),
-                                                    .instance_type = training_group_of(&s, instance).type,
-                                                    .spot = s.spot });
+                                                    .instance_type = training_group_of(&s, instance).type });
 }

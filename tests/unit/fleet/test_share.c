@@ -1,3 +1,4 @@
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,6 +21,26 @@ static void run_for(struct share *s, struct owner *o, int64_t *now, int hours)
         share_tick(s, *now, &scale);
     }
     share_stop(s, o, 1, *now);
+}
+
+/* What is told after a restart is what was charged before, but for what was charged ahead. */
+static void what_was_used_before_counts(void **state)
+{
+    struct fleet f = fleet_default();
+    struct share *before = share_new(&f, 0), *after;
+    struct owner *lived = share_owner(before, "ann"), *recalled;
+    int64_t now = 0;
+    double usd;
+
+    run_for(before, lived, &now, 500); /* three half-lives */
+    now += f.share.half_life_ms;
+    after = share_new(&f, now);
+    recalled = share_owner(after, "ann");
+    share_recall(after, recalled, 1, 0, now - f.share.half_life_ms);
+    usd = share_usd(before, lived, now);
+    assert_true(usd > 50 && fabs(share_usd(after, recalled, now) - usd) < 0.01 * usd);
+    share_free(before);
+    share_free(after);
 }
 
 static void usage_is_what_was_used(void **state)
@@ -106,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage_is_what_was_used),
+        cmocka_unit_test(what_was_used_before_counts),
         cmocka_unit_test(usage_fades_by_half),
         cmocka_unit_test(weight_counts_and_late_use_counts_more),
         cmocka_unit_test(years_pass),

@@ -357,6 +357,32 @@ static void tags_are_followed(void **state)
     is_waiting("third");
 }
 
+/* Who used much before the restart has used much. */
+static void usage_outlives_a_restart(void **state)
+{
+    struct doc *attributes = doc_map(w.arena);
+
+    doc_set_string(w.arena, attributes, "role_arn", ROLE);
+    doc_set_string(w.arena, attributes, "share", "much");
+    doc_set_real(w.arena, attributes, "usd_hour", 3);
+    assert_int_equal(usage_open(w.engine, "u", w.now_ms, attributes, &w.err), 0);
+    assert_int_equal(engine_commit(w.engine, &w.err), 0);
+    w.now_ms += 2 * 60 * MINUTE_MS;
+    assert_int_equal(usage_close(w.engine, "u", w.now_ms, &w.err), 0);
+    one_holds();
+    tag("second", "sagebrush:owner", "much");
+    w.now_ms += SECOND_MS;
+    create("third", 1, false);
+    tag("third", "sagebrush:owner", "little");
+    turn();
+    die_and_decide();
+    is_waiting("second");
+    give("first");
+    turn();
+    is_given("third");
+    is_waiting("second");
+}
+
 static void who_waits_for_a_node_is_told(void **state)
 {
     assert_int_equal(allocation_change_node(w.engine, "n", NODE_CORDON, "test", &w.err), 0);
@@ -379,6 +405,7 @@ int main(void)
         ON_ONE(a_pass_that_is_lost_has_asked_for_nothing),
         ON_ONE(an_heir_goes_before_who_waits),
         ON_ONE(tags_are_followed),
+        ON_ONE(usage_outlives_a_restart),
         ON_ONE(who_waits_for_a_node_is_told),
         ON_TWO(the_next_attempt_stands_elsewhere),
     };

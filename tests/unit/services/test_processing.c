@@ -99,7 +99,7 @@ static void a_job_completes_and_is_paid_for(void **state)
 {
     const char *name;
 
-    create("j", RUN);
+    create("j", RUN ",'Tags':[{'Key':'sagebrush:owner','Value':'ann'}]");
     name = only_agent();
     assert_state("j", "InProgress", "");
     assert_false(doc_has(describe("j"), "ProcessingStartTime"));
@@ -115,6 +115,7 @@ static void a_job_completes_and_is_paid_for(void **state)
     assert_no_agent();
     assert_int_equal(usage()->count, 1);
     assert_string_equal(doc_text(usage()->items[0], "work"), "processing");
+    assert_string_equal(doc_text(usage()->items[0], "share"), "ann");
     assert_false(doc_bool(usage()->items[0], "open", true));
     assert_int_equal(doc_int(usage()->items[0], "to_ms", 0) - doc_int(usage()->items[0], "from_ms", 0), 29000);
     assert_int_equal(allocations_instances(w.platform.allocations), 0);

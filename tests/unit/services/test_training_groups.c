@@ -4,6 +4,7 @@
 #include "doc/json.h"
 #include "fleet/instance_type.h"
 #include "services/platform.h"
+#include "services/sagemaker/allocation.h"
 #include "services/sagemaker/training_groups.h"
 
 #include <setjmp.h>
@@ -72,7 +73,7 @@ static void test_prices(void **state)
     const struct resource r = { .row = { .region = "us-east-1", .arn = "", .spec = json(mixed), .uid = "uid" } };
     const struct resource p = { .row = { .region = "us-east-1", .arn = "", .spec = json(plain) } };
     struct fleet fleet = fleet_of_slots(a, "local", 8, 0);
-    const struct platform platform = { .fleet = &fleet };
+    const struct platform platform = { .fleet = &fleet, .allocations = allocations_new(&fleet, clock_system()) };
     double m5 = instance_type("ml.m5.large")->usd_hour, g5 = instance_type("ml.g5.xlarge")->usd_hour;
     double m5_spot = m5 * instance_spot_share("ml.m5.large", "us-east-1");
     double g5_spot = g5 * instance_spot_share("ml.g5.xlarge", "us-east-1");
@@ -84,6 +85,7 @@ static void test_prices(void **state)
     assert_string_equal(doc_text(training_usage(a, &platform, &r, 2), "instance"), child_uid(a, "uid", "algo-3", 0));
     assert_float_equal(training_price_share(&platform, &r), share, 1e-9);
     assert_true(training_price_share(&platform, &p) == 1);
+    allocations_free(platform.allocations);
 }
 
 int main(void)
