@@ -43,10 +43,12 @@ struct loop {
     uv_loop_t uv;
     uv_timer_t timer;
     uv_prepare_t prepare;
+    uv_check_t check;
     uv_async_t async;
     struct list hooks;
     int64_t now_ms; /* 0: not read in this turn */
     bool stopped;
+    bool due; /* timers, in this turn */
 
     struct loop_timer **heap; /* from 1 */
     size_t heap_count, heap_capacity;
@@ -147,12 +149,25 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t at_ms)
     heap_up(l, t->place);
 }
 
-static void timers_run(uv_timer_t *timer)
+/* Only noted: libuv says so before it looks at the sockets, and prepare makes that look a short one. */
+static void timers_due(uv_timer_t *timer)
 {
     struct loop *l = timer->data;
-    int64_t now;
 
     l->armed_ms = INT64_MAX;
+    l->due = true;
+}
+
+/* After the sockets: what came in while this process stood still - stopped, or without a core - came in time, and is
+ * not to be found late by a deadline that passed meanwhile. */
+static void timers_run(uv_check_t *check)
+{
+    struct loop *l = check->data;
+    int64_t now;
+
+    if (!l->due)
+        return;
+    l->due = false;
     l->now_ms = 0;
     now = loop_now_ms(l);
     /* Only those that were due on entry: a timer that sets itself to "now" must not keep the sockets waiting. */
@@ -178,7 +193,7 @@ static void arm(struct loop *l)
         return;
     l->armed_ms = at;
     uv_update_time(&l->uv);
-    uv_timer_start(&l->timer, timers_run, at > now ? (uint64_t)(at - now) : 0, 0);
+    uv_timer_start(&l->timer, timers_due, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
 /* The turn */
@@ -259,12 +274,15 @@ int loop_new(struct loop **ret, struct err *err)
     pthread_mutex_init(&l->lock, NULL);
     uv_timer_init(&l->uv, &l->timer);
     uv_prepare_init(&l->uv, &l->prepare);
-    l->timer.data = l->prepare.data = l->async.data = l;
+    uv_check_init(&l->uv, &l->check);
+    l->timer.data = l->prepare.data = l->check.data = l->async.data = l;
     uv_prepare_start(&l->prepare, turn_end);
+    uv_check_start(&l->check, timers_run);
     status = uv_async_init(&l->uv, &l->async, run_posted);
     if (status < 0) {
         uv_close((uv_handle_t *)&l->timer, NULL);
         uv_close((uv_handle_t *)&l->prepare, NULL);
+        uv_close((uv_handle_t *)&l->check, NULL);
         uv_run(&l->uv, UV_RUN_DEFAULT);
         uv_loop_close(&l->uv);
         pthread_mutex_destroy(&l->lock);
@@ -281,7 +299,8 @@ static void close_left(uv_handle_t *h, void *data)
 
     if (uv_is_closing(h))
         return;
-    if (h == (uv_handle_t *)&l->timer || h == (uv_handle_t *)&l->prepare || h == (uv_handle_t *)&l->async)
+    if (h == (uv_handle_t *)&l->timer || h == (uv_handle_t *)&l->prepare || h == (uv_handle_t *)&l->check ||
+        h == (uv_handle_t *)&l->async)
         uv_close(h, NULL);
     else
         uv_close(h, ((struct held *)h->data)->closed);

@@ -91,17 +91,28 @@ static struct http_call *ask(struct seen *s, struct http_call_options o)
     return s->call;
 }
 
-static int set_up(void **state)
+static int set_up_with(struct http_upstream_options options)
 {
-    struct http_upstream_options options = { .address = "127.0.0.1", .idle_ms = 200, .connect_ms = 300 };
     struct err err;
 
     assert_int_equal(loop_new(&loop, &err), 0);
     assert_int_equal(listen_tcp("127.0.0.1", 0, &listener, &port, &err), 0);
     options.loop = loop;
+    options.address = "127.0.0.1";
     options.port = port;
     upstream = http_upstream_new(&options);
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_with((struct http_upstream_options){ 0 });
+}
+
+/* For what is about time. */
+static int set_up_impatient(void **state)
+{
+    return set_up_with((struct http_upstream_options){ .idle_ms = 200 });
 }
 
 static int tear_down(void **state)
@@ -373,11 +384,11 @@ static void test_pause_and_cancel(void **state)
     struct seen s = { .stop_at_head = true };
     int fd;
 
-    ask(&s, (struct http_call_options){ .answer_ms = 50 });
+    ask(&s, (struct http_call_options){ .answer_ms = 1000 });
     fd = take();
     SEND(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
     run_until(&s.status, 200);
-    usleep(80000);
+    usleep(1100000);
     for (int i = 0; i < 10; i++)
         loop_turn(loop, false);
     assert_int_equal(s.body.size, 0);
@@ -405,7 +416,7 @@ static void test_back_pressure(void **state)
     struct seen s = { .stop_at_head = true };
     int fd;
 
-    ask(&s, (struct http_call_options){ .answer_ms = 50 });
+    ask(&s, (struct http_call_options){ 0 });
     fd = take();
     SEND(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
     run_until(&s.status, 200);
@@ -465,7 +476,7 @@ int main(void)
         TEST(test_answer_before_the_end_of_the_request),
         TEST(test_pause_and_cancel),
         TEST(test_back_pressure),
-        TEST(test_idle_ones_are_closed),
+        cmocka_unit_test_setup_teardown(test_idle_ones_are_closed, set_up_impatient, tear_down),
         TEST(test_upstream_freed_while_it_runs),
     };
 

@@ -294,6 +294,48 @@ static void end_accepted(void *data, struct stream *stream)
     stream_start(stream, &end_events, data);
 }
 
+struct late {
+    struct loop_timer timer;
+    const struct end *end;
+    size_t had; /* when it rang */
+};
+
+static void late_rang(struct loop_timer *timer)
+{
+    struct late *l = list_entry(timer, struct late, timer);
+
+    l->had = l->end->got.size;
+}
+
+/* A process that stood still finds both: what came, and that the time to wait for it is over. */
+static void test_what_came_goes_before_its_deadline(void **state)
+{
+    struct end server = { 0 }, client = { 0 };
+    struct late late = { { .run = late_rang }, &server, 0 };
+    struct loop_listener *listener;
+    struct err err;
+
+    assert_int_equal(loop_listen_tcp(loop, "127.0.0.1", 0, end_accepted, &server, &listener, &err), 0);
+    assert_int_equal(stream_connect_tcp(loop, "127.0.0.1", loop_listener_port(listener), &end_events, &client,
+                                        &client.stream, &err), 0);
+    while (!client.connected || !server.stream)
+        loop_turn(loop, true);
+    do {
+        loop_timer_set(loop, &late.timer, loop_now_ms(loop) + 200);
+        loop_turn(loop, false);
+    } while (!late.timer.place); /* it took that long */
+    stream_write(client.stream, &STR("in time"), 1);
+    usleep(220000);
+    while (late.timer.place)
+        loop_turn(loop, true);
+    assert_int_equal(late.had, strlen("in time"));
+    buf_free(&server.got);
+    buf_free(&client.got);
+    stream_close(server.stream);
+    stream_close(client.stream);
+    loop_listener_free(listener);
+}
+
 static void test_streams(void **state)
 {
     static char much[16000000];
@@ -389,6 +431,7 @@ int main(void)
         TEST(test_signal),
         TEST(test_children),
         TEST(test_watch),
+        TEST(test_what_came_goes_before_its_deadline),
         TEST(test_streams),
         TEST(test_connect_fails),
         TEST(test_free_closes_what_is_open),
