@@ -110,25 +110,30 @@ def agents_of(server, job):
 
 
 def processes_of(agent):
-    """Of the container and of the agent itself."""
+    """Of the container and, last, of the agent itself."""
     pids = set()
     for procs in pathlib.Path("/sys/fs/cgroup").glob(f"**/sagebrush-{agent.name}/cgroup.procs"):
         pids |= {int(p) for p in procs.read_text().split()}
-    return [int((agent / "agent.pid").read_text()), *pids]
+    return [*pids, int((agent / "agent.pid").read_text())]
 
 
-def kill_all(pids):
+def signal_all(pids, number):
     for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
         except ProcessLookupError:
             pass  # it went with its init
 
 
-def cut_network(address):
+def kill_node(agent):
+    """All at once, as a node dies: none is left to note how another one ended, or to start it again."""
+    signal_all(processes_of(agent), signal.SIGSTOP)
+    signal_all(processes_of(agent), signal.SIGKILL)
+
+
+def device_of(address):
     route = subprocess.run(["ip", "-o", "route", "get", address], capture_output=True, text=True).stdout
-    device = re.search(r"dev (sg\w+)", route).group(1)
-    subprocess.run(["ip", "link", "delete", device], check=True)
+    return re.search(r"dev (sg\w+)", route).group(1)
 
 
 @pytest.fixture
@@ -152,11 +157,12 @@ def address_of(jobs, job, host):
 
 
 def kill_node_of(server, jobs, job, host):
-    """Its agent and all of its container's processes at once, and its network."""
-    agent, address = agents_of(server, job)[host], address_of(jobs, job, host)
-    kill_all(processes_of(agent))
-    cut_network(address)
-    return json.loads((agent / "order.json").read_text())["node"]
+    """Its agent and all of its container's processes, and its network."""
+    agent, device = agents_of(server, job)[host], device_of(address_of(jobs, job, host))
+    node = json.loads((agent / "order.json").read_text())["node"]
+    kill_node(agent)
+    subprocess.run(["ip", "link", "delete", device], capture_output=True)  # the next agent may have been quicker
+    return node
 
 
 def test_a_node_dies(server, jobs, told, unique):
@@ -213,7 +219,7 @@ def test_an_instance_loses_its_network(server, jobs, unique):
     jobs.create(unique, STEPS, count=2, RetryStrategy={"MaximumRetryAttempts": 1}, environment={"SAGEBRUSH_HANG_AFTER": "60s"})
     jobs.wait_for_line(unique, "waits at step 10", 2)
     wait_for(lambda: all(jobs.saved(unique, f"algo-{i}") == b"10" for i in (1, 2)), 60, "the checkpoints of both hosts", 0.1)
-    cut_network(address_of(jobs, unique, "algo-1"))
+    subprocess.run(["ip", "link", "delete", device_of(address_of(jobs, unique, "algo-1"))], check=True)
     done = jobs.end(unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
@@ -255,7 +261,7 @@ def test_a_processing_job_whose_node_dies_fails_and_says_why(server, aws, jobs, 
             "ContainerEntrypoint": ["python3", "-c", "import time; print('begins', flush=True); time.sleep(3600)"]},
         ProcessingResources={"ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 2, "VolumeSizeInGB": 1}})
     jobs.wait_for_line(unique, "begins", 2, "Processing")
-    kill_all(processes_of(agents_of(server, unique)["algo-1"]))
+    kill_node(agents_of(server, unique)["algo-1"])
     done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] != "InProgress" and d,
                     180, "its end", 0.1)
     assert done["ProcessingJobStatus"] == "Failed", done
