@@ -16,8 +16,21 @@ static bool works(const struct signs *before, const struct signs *now)
     return (now->cpu_ns - before->cpu_ns) * 100 > passed_ns * IDLE_PERCENT;
 }
 
+/* Two looks are as far apart as that only because the machine stood still: suspended, or without a core for anybody.
+ * The container could not have done anything then. */
+static int64_t stood_still_ms(const struct quiet *q, const struct signs *now)
+{
+    int64_t passed_ms = now->boot_ms - q->before.boot_ms, most_ms = 2 * q->look_ms;
+
+    return passed_ms > most_ms ? passed_ms - most_ms : 0;
+}
+
 void quiet_look(struct quiet *q, const struct signs *now)
 {
+    int64_t still_ms = stood_still_ms(q, now);
+
+    q->since_boot_ms += still_ms;
+    q->since_wall_ms += still_ms;
     if (!q->before.boot_ms || works(&q->before, now)) {
         q->since_boot_ms = now->boot_ms;
         q->since_wall_ms = now->wall_ms;

@@ -12,7 +12,8 @@ struct signs { /* of life, as seen at one moment */
     bool gpu_busy;
 };
 
-struct quiet { /* starts as { 0 } */
+struct quiet { /* starts as { .look_ms = ... }, how far two looks are apart */
+    int64_t look_ms;
     struct signs before;
     int64_t since_boot_ms, since_wall_ms; /* the last sign of life */
 };

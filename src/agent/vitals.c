@@ -22,7 +22,6 @@ enum {
 struct vitals {
     struct vitals_options o;
     struct loop_timer timer;
-    int64_t look_ms;
     struct quiet quiet;
     bool is_quiet;
     char quiet_words[160], trouble[512];
@@ -97,7 +96,7 @@ static void due(struct loop_timer *timer)
 
     look_for_life(v, a);
     if (is_fit(v, a))
-        loop_timer_set(v->o.loop, timer, loop_now_ms(v->o.loop) + v->look_ms);
+        loop_timer_set(v->o.loop, timer, loop_now_ms(v->o.loop) + v->quiet.look_ms);
     else
         v->o.happened(v->o.data);
 }
@@ -112,12 +111,12 @@ struct vitals *vitals_new(const struct vitals_options *options)
     v->o = *options;
     v->ecc_errors = ecc_errors(a, EDAC, &where);
     v->timer.run = due;
-    v->look_ms = LOOK_MS;
+    v->quiet.look_ms = LOOK_MS;
     if (v->o.order->quiet_after_s && v->o.order->quiet_after_s * 1000 / LOOKS < LOOK_MS)
-        v->look_ms = v->o.order->quiet_after_s * 1000 / LOOKS;
-    if (v->look_ms < LOOK_LEAST_MS)
-        v->look_ms = LOOK_LEAST_MS;
-    loop_timer_set(v->o.loop, &v->timer, loop_now_ms(v->o.loop) + v->look_ms);
+        v->quiet.look_ms = v->o.order->quiet_after_s * 1000 / LOOKS;
+    if (v->quiet.look_ms < LOOK_LEAST_MS)
+        v->quiet.look_ms = LOOK_LEAST_MS;
+    loop_timer_set(v->o.loop, &v->timer, loop_now_ms(v->o.loop) + v->quiet.look_ms);
     return v;
 }
 

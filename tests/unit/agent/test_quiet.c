@@ -19,7 +19,7 @@ static int64_t after_look(struct quiet *q)
 
 static void nothing_is_quiet(void **state)
 {
-    struct quiet q = { 0 };
+    struct quiet q = { .look_ms = LOOK_MS };
 
     quiet_look(&q, &now);
     assert_int_equal(quiet_ms(&q), 0);
@@ -30,7 +30,7 @@ static void nothing_is_quiet(void **state)
 
 static void each_sign_of_life_counts(void **state)
 {
-    struct quiet q = { 0 };
+    struct quiet q = { .look_ms = LOOK_MS };
 
     after_look(&q);
     assert_int_equal(after_look(&q), LOOK_MS);
@@ -50,7 +50,7 @@ static void each_sign_of_life_counts(void **state)
 
 static void to_wake_up_now_and_then_is_no_work(void **state)
 {
-    struct quiet q = { 0 };
+    struct quiet q = { .look_ms = LOOK_MS };
 
     quiet_look(&q, &now);
     for (int i = 1; i <= 10; i++) {
@@ -61,7 +61,7 @@ static void to_wake_up_now_and_then_is_no_work(void **state)
 
 static void what_nobody_counts_is_not_missed(void **state)
 {
-    struct quiet q = { 0 };
+    struct quiet q = { .look_ms = LOOK_MS };
 
     now.cpu_ns = -1;
     quiet_look(&q, &now);
@@ -73,11 +73,29 @@ static void what_nobody_counts_is_not_missed(void **state)
 /* Boot time counts: an hour that the wall clock went back or forth is no hour of quiet. */
 static void the_wall_clock_may_jump(void **state)
 {
-    struct quiet q = { 0 };
+    struct quiet q = { .look_ms = LOOK_MS };
 
     quiet_look(&q, &now);
     now.wall_ms += 3600000;
     assert_int_equal(after_look(&q), LOOK_MS);
+}
+
+/* A laptop that was closed over night finds its job as it left it. */
+static void a_machine_that_stood_still_was_not_quiet(void **state)
+{
+    struct quiet q = { .look_ms = LOOK_MS };
+    int64_t quiet;
+
+    quiet_look(&q, &now);
+    quiet = after_look(&q);
+    now.boot_ms += 8 * 3600000;
+    now.wall_ms += 8 * 3600000;
+    assert_true(after_look(&q) <= quiet + 2 * LOOK_MS);
+    assert_int_equal(q.since_wall_ms, now.wall_ms - quiet_ms(&q));
+    /* It hangs, all the same. */
+    for (int i = 0; i < 10; i++)
+        quiet = after_look(&q);
+    assert_true(quiet >= 10 * LOOK_MS);
 }
 
 int main(void)
@@ -88,6 +106,7 @@ int main(void)
         cmocka_unit_test(to_wake_up_now_and_then_is_no_work),
         cmocka_unit_test(what_nobody_counts_is_not_missed),
         cmocka_unit_test(the_wall_clock_may_jump),
+        cmocka_unit_test(a_machine_that_stood_still_was_not_quiet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
