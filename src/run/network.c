@@ -254,6 +254,28 @@ static bool has_rules(struct arena *a)
            has_table();
 }
 
+/* Those of another root on this machine, whose reservations stand elsewhere, go through the same interfaces and the
+ * same table. */
+static bool is_taken(int index)
+{
+    char bridged[IF_NAMESIZE], isolated[IF_NAMESIZE];
+
+    snprintf(bridged, sizeof bridged, "sgb%d", index);
+    snprintf(isolated, sizeof isolated, "sgi%d", index);
+    return if_nametoindex(bridged) || if_nametoindex(isolated);
+}
+
+static bool any_taken(void)
+{
+    struct if_nameindex *all = if_nameindex();
+    bool found = !all; /* nobody can tell */
+
+    for (struct if_nameindex *i = all; i && i->if_name; i++)
+        found |= strncmp(i->if_name, "sgb", 3) == 0 || strncmp(i->if_name, "sgi", 3) == 0;
+    if_freenameindex(all);
+    return found;
+}
+
 static int pool_reserve(struct arena *a, const char *owner, int *ret_index, struct err *err)
 {
     _cleanup_fd_ int lock = -1;
@@ -272,6 +294,8 @@ static int pool_reserve(struct arena *a, const char *owner, int *ret_index, stru
     for (int i = 0; i < POOL_SIZE; i++) {
         int index = (int)((hash + (uint32_t)i) % POOL_SIZE);
 
+        if (is_taken(index))
+            continue;
         if (symlink(owner, arena_printf(a, POOL_FOLDER "/%d", index)) == 0) {
             *ret_index = index;
             return 0;
@@ -673,7 +697,7 @@ int network_remove(struct arena *a, const char *run_folder, const char *name, st
      * the reservation is. */
     remove_interface(arena_printf(a, "sgb%d", index));
     remove_interface(arena_printf(a, "sgi%d", index));
-    if (others == 0 && path_exists(POOL_FOLDER "/rules")) {
+    if (others == 0 && !any_taken() && path_exists(POOL_FOLDER "/rules")) {
         struct err ignored;
 
         /* The mark goes first: who dies in between leaves a table that the next one makes anew. */
