@@ -73,7 +73,7 @@ def test_train_deploy_invoke(aws, role, bucket, unique, trained):
         "VariantName": "AllTraffic", "ModelName": unique, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1,
         "InitialVariantWeight": 1}])
     sm.create_endpoint(EndpointName=unique, EndpointConfigName=unique)
-    sm.get_waiter("endpoint_in_service").wait(EndpointName=unique, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    sm.get_waiter("endpoint_in_service").wait(EndpointName=unique, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
     runtime = aws("sagemaker-runtime")
     answer = runtime.invoke_endpoint(EndpointName=unique, ContentType="text/csv", Body="0.9,0.9,0.1\n0.1,0.1,0.1\n")
     assert answer["InvokedProductionVariant"] == "AllTraffic"
