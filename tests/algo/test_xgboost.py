@@ -379,13 +379,24 @@ def test_a_server_without_a_model_says_so(tmp_path):
     assert done.returncode == 1 and "cannot be loaded" in done.stderr
 
 
+def was_read(connection):
+    """Has the other side, on this machine, taken from its socket all that was sent?"""
+    own = "0100007F:%04X" % connection.getsockname()[1]
+    for line in open("/proc/net/tcp"):
+        words = line.split()
+        if words[2] == own and words[3] == "01":
+            return words[4].endswith(":00000000")
+    return False
+
+
 def test_sigterm_answers_what_has_begun(data, classifier):
     row = features(data["breast_cancer"]).splitlines()[0]
     server = Server(classifier, SAGEMAKER_NUM_MODEL_WORKERS="1")
     connection = socket.create_connection(("127.0.0.1", server.port))
     body = "\n".join([row] * 20).encode()
     connection.sendall(b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body[:10])
-    time.sleep(0.2)
+    while not was_read(connection):
+        time.sleep(0.01)
     server.child.send_signal(signal.SIGTERM)
     time.sleep(0.2)
     connection.sendall(body[10:])

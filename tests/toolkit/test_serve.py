@@ -19,6 +19,7 @@ def input_fn(data, content_type):
     return json.loads(data)
 def predict_fn(data, model):
     if data == 'sleep':
+        print('sleeps', flush=True)
         time.sleep(1.5)
         return 'slept'
     if data == 'die':
@@ -96,12 +97,14 @@ def test_model_that_does_not_load_ends_the_server(serve):
     assert 'weights are damaged' in server.output() and 'Traceback' in server.output()
 
 
-def test_not_healthy_before_the_model_is_loaded(serve):
-    server = serve({'code/inference.py': 'import time\ndef model_fn(d):\n    time.sleep(1)\n'}, wait=False)
+def test_not_healthy_before_the_model_is_loaded(serve, tmp_path):
+    script = f'import os, time\ndef model_fn(d):\n    while not os.path.exists("{tmp_path}/go"): time.sleep(0.01)\n'
+    server = serve({'code/inference.py': script}, wait=False)
     while 'worker on port' not in server.output():
         time.sleep(0.01)
     with pytest.raises(OSError):
         server.call('/ping')
+    (tmp_path / 'go').touch()
     server.wait()
 
 
@@ -124,7 +127,7 @@ def test_dead_worker_is_replaced(serve):
     before = server.invoke(b'"pid"')[1]
     with pytest.raises(OSError):
         server.invoke(b'"die"')
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
             if server.invoke(b'"pid"')[1] != before:
@@ -141,7 +144,8 @@ def test_running_request_is_finished_at_the_end(serve):
     results = []
     thread = threading.Thread(target=lambda: results.append(server.invoke(b'"sleep"')[:2]))
     thread.start()
-    time.sleep(0.4)
+    while 'sleeps' not in server.output():
+        time.sleep(0.01)
     assert server.stop() == 0
     thread.join()
     assert results == [(200, b'"slept"')]
@@ -252,7 +256,7 @@ def test_children_end_with_their_parent(serve):
     pid = int(server.invoke(b'"pid"')[1])
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(30) == 0
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while os.path.exists(f'/proc/{pid}'):
         assert time.monotonic() < until
         time.sleep(0.02)
