@@ -217,18 +217,18 @@ class Instance:
         os.rename(f'{self.folder}/stop.new', f'{self.folder}/stop.json')
         self.agents[-1].send_signal(10)
 
-    def until(self, condition, limit_s=30):
-        end = time.time() + limit_s
-        while time.time() < end:
+    def until(self, condition, limit_s=120):
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
             report = self.report()
             if condition(report):
                 return report
             time.sleep(0.01)
         raise AssertionError(f'not in {limit_s} s: {self.report()}\n{self.log()}')
 
-    def ended(self, limit_s=30):
+    def ended(self, limit_s=120):
         report = self.until(lambda r: r.get('phase') == 'Ended', limit_s)
-        self.agents[-1].wait(10)
+        self.agents[-1].wait(60)
         return report
 
     def log(self):
@@ -284,7 +284,7 @@ class World:
             if os.path.exists(f'{i.folder}/ml') or os.path.exists(f'{self.run}/runc/{i.name}'):
                 i.stop(0) if i.agents else None
                 try:
-                    i.start().agents[-1].wait(20)
+                    i.start().agents[-1].wait(60)
                 except subprocess.TimeoutExpired:
                     pass
         self.server.down()

@@ -49,7 +49,7 @@ except OSError:
 def test_input_that_does_not_fit(small):
     small.server.objects['in/d/x'] = bytes(20 << 20)
     job = small.train('print(1)', channels=[{'name': 'train', 's3_uri': 's3://in/d/'}]).start()
-    r = job.ended(20)
+    r = job.ended()
     assert r['outcome'] == 'Failed' and 'disk has room for' in r['failure_reason'], r
 
 

@@ -60,7 +60,7 @@ def test_an_endpoint_survives(world, seed):
     i.start()
     time.sleep(0.1)
     i.stop(5)
-    assert i.ended(15)['outcome'] == 'Stopped'
+    assert i.ended()['outcome'] == 'Stopped'
     assert world.server.lines(i.name) == ["serving"], i.log()
     assert i.leftovers() == []
 
@@ -72,7 +72,7 @@ def test_a_container_killed_from_outside(world):
     state = subprocess.run(['runc', '--root', f'{world.run}/runc', 'state', job.name], capture_output=True, text=True).stdout
     pid = int(state.split('"pid":')[1].split(',')[0])
     os.kill(pid, 9)
-    r = job.ended(15)
+    r = job.ended()
     assert r['outcome'] == 'Failed' and r['failure_reason'].startswith('InternalServerError: the container was lost')
     assert job.leftovers() == []
 
@@ -83,7 +83,7 @@ def test_two_agents_on_one_folder(world):
         job.start()
     job.until(lambda r: r.get('phase') == 'Ended')
     for agent in job.agents:
-        agent.wait(10)
+        agent.wait(60)
     assert world.server.lines(job.name) == ['ran']
 
 
@@ -91,7 +91,7 @@ def test_a_deleted_data_directory_takes_all_along(world):
     i = serve(world).start()
     i.until(lambda r: r.get('healthy'))
     subprocess.run(['rm', '-rf', world.data], capture_output=True)
-    i.agents[-1].wait(20)
+    i.agents[-1].wait(60)
     assert i.leftovers() == []
     assert not os.path.exists(i.folder)
 
@@ -101,7 +101,7 @@ def test_a_removed_data_directory_takes_all_along(world):
     r = i.until(lambda r: r.get('healthy'))
     assert i.leftovers() != []
     os.rename(world.data, world.data + '.gone')
-    i.agents[-1].wait(20)
+    i.agents[-1].wait(60)
     assert i.leftovers() == []
     with pytest.raises(OSError):
         get(r)

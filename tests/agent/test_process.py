@@ -122,7 +122,7 @@ time.sleep(60)
     job.until(lambda r: 'ready' in world.server.lines(job.name))
     if how == 'stop':
         job.stop(30)
-    assert job.ended(20)['outcome'] == {'stop': 'Stopped', 'overrun': 'MaxRuntimeExceeded'}[how]
+    assert job.ended()['outcome'] == {'stop': 'Stopped', 'overrun': 'MaxRuntimeExceeded'}[how]
     assert outputs(world) == {'out/job/late': b'x'}
 
 

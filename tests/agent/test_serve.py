@@ -54,7 +54,7 @@ def test_it_serves_until_it_is_stopped(world):
     r = i.until(lambda r: r.get('healthy'))
     assert r['phase'] == 'Serving' and get(r) == b'the model'
     i.stop(5)
-    r = i.ended(10)
+    r = i.ended()
     assert r['outcome'] == 'Stopped' and r['healthy'] is False
     assert i.leftovers() == []
 
@@ -87,7 +87,7 @@ def test_a_container_that_dies_is_started_again(world):
 
 def test_it_never_becomes_healthy(world):
     i = serve(world, 'import time; time.sleep(100)', startup_timeout_s=2).start()
-    r = i.ended(20)
+    r = i.ended()
     assert r['outcome'] == 'Failed'
     assert r['failure_reason'].startswith(f'The primary container for production variant {i.name} did not pass the ping '
                                           'health check. Please check CloudWatch logs for this endpoint. In 2 s ')
@@ -105,7 +105,7 @@ def test_it_dies_until_it_is_given_up(world):
 
 def test_too_little_memory_is_the_reason(world):
     i = serve(world, 'x = b"x" * (300 << 20)', limits={'memory_bytes': 64 << 20}, startup_timeout_s=120).start()
-    r = i.ended(60)
+    r = i.ended()
     assert r['outcome'] == 'Failed' and 'ping health check' in r['failure_reason'], r
     assert 'the container ran out of memory and was killed: its limit is 0.1 GiB' in r['failure_reason']
     assert i.leftovers() == []
@@ -119,7 +119,7 @@ except ImportError: traceback.print_exc()
 print('[INFO] Shutting down: Master', file=sys.stderr)
 sys.exit(3)
 """, startup_timeout_s=120).start()
-    r = i.ended(60)
+    r = i.ended()
     assert r['failure_reason'].endswith("the last time: ModuleNotFoundError: No module named 'no_such_library', exit code: 3")
 
 
@@ -134,7 +134,7 @@ sys.exit(3)
 def test_archives_that_climb_out(world, member, words):
     world.server.objects['b/m.tar.gz'] = archive(member)
     i = serve(world, models=[{'s3_uri': 's3://b/m.tar.gz', 'path': '/opt/ml/model'}]).start()
-    r = i.ended(10)
+    r = i.ended()
     assert r['outcome'] == 'Failed' and words in r['failure_reason'], r
     assert r['failure_reason'].startswith('ClientError')
     assert i.leftovers() == []
@@ -144,13 +144,13 @@ def test_a_tar_bomb(world):
     world.server.objects['b/m.tar.gz'] = archive(('zeros', bytes(64 << 20), {}))
     i = serve(world, models=[{'s3_uri': 's3://b/m.tar.gz', 'path': '/opt/ml/model'}],
               limits={'memory_bytes': 512 << 20, 'disk_bytes': 8 << 20}).start()
-    r = i.ended(10)
+    r = i.ended()
     assert r['outcome'] == 'Failed' and 'more than there is room for' in r['failure_reason']
 
 
 def test_a_model_that_is_not_there(world):
     i = serve(world, models=[{'s3_uri': 's3://b/none.tar.gz', 'path': '/opt/ml/model'}]).start()
-    r = i.ended(10)
+    r = i.ended()
     assert 'NoSuchKey' in r['failure_reason'] and r['failure_reason'].startswith('ClientError')
     assert '. Please ensure' in r['failure_reason'] and '..' not in r['failure_reason']
 
@@ -164,5 +164,5 @@ def test_the_agent_is_killed_and_the_container_goes_on(world):
     time.sleep(0.3)
     assert get(r) == b'' and i.report()['healthy']
     i.stop(5)
-    assert i.ended(10)['outcome'] == 'Stopped'
+    assert i.ended()['outcome'] == 'Stopped'
     assert world.server.lines(i.name) == ['serving']

@@ -8,7 +8,7 @@ pytestmark = needs_containers
 
 def test_what_the_server_has_takes_no_room(world):
     job = world.train('line = "x" * 999\nfor i in range(20000): print(line)\nprint("end")').start()
-    r = job.ended(60)
+    r = job.ended()
     assert r['outcome'] == 'Completed'
     lines = world.server.lines(job.name)
     assert len(lines) == 20001 and lines[-1] == 'end'
