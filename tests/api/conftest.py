@@ -30,7 +30,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_for(check, seconds=30.0, what="it", step=0.02):
+def wait_for(check, seconds=60.0, what="it", step=0.02):
     """Polls until check() is true and returns its value; the deadline is for a server that is broken, not for a slow one."""
     deadline = time.monotonic() + seconds
     while True:

@@ -56,7 +56,7 @@ def test_events_of_ones_own(bus, unique):
                for who, score in (("ann", 0.9), ("bob", 0.1), ("cat", 0.7))]
     put = bus.events.put_events(Entries=entries)
     assert put["FailedEntryCount"] == 0 and len({e["EventId"] for e in put["Entries"]}) == 3
-    assert wait_for(lambda: len(m := bus.messages()) == 2 and m, 10, "both events") == ['"ann did well"', '"cat did well"']
+    assert wait_for(lambda: len(m := bus.messages()) == 2 and m, 60, "both events") == ['"ann did well"', '"cat did well"']
 
 
 def test_a_job_tells_each_of_its_states(aws, bus, unique):
@@ -73,7 +73,7 @@ def test_a_job_tells_each_of_its_states(aws, bus, unique):
     wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["TrainingJobStatus"] == "Failed", 60, "the failure")
     job = sm.describe_training_job(TrainingJobName=unique)
     transitions = [t["Status"] for t in job["SecondaryStatusTransitions"]]
-    told = wait_for(lambda: len(t := bus.told()) >= len(transitions) and t, 10, "an event of each state")
+    told = wait_for(lambda: len(t := bus.told()) >= len(transitions) and t, 60, "an event of each state")
 
     assert [e["detail"]["SecondaryStatus"] for e in told] == transitions
     assert [e["detail"]["TrainingJobStatus"] for e in told] == ["InProgress"] * (len(told) - 1) + ["Failed"]
@@ -97,7 +97,7 @@ def test_models_and_configs_come_and_go(aws, bus, unique):
     sm.delete_endpoint_config(EndpointConfigName=unique)
     sm.delete_model(ModelName=unique)
     model, config = '"SageMaker Model State Change"', '"SageMaker Endpoint Config State Change"'
-    assert wait_for(lambda: len(m := bus.messages()) == 4 and m, 10, "four events") == [model, config, config, model]
+    assert wait_for(lambda: len(m := bus.messages()) == 4 and m, 60, "four events") == [model, config, config, model]
 
 
 def test_what_is_refused(bus, unique):
@@ -142,8 +142,8 @@ def test_what_was_answered_is_told_once(tmp_path, monkeypatch, unique):
                 except (ClientError, HTTPClientError):
                     continue  # nobody can tell
                 answered += [e["EventId"] for e in put["Entries"]]
-            wait_for(lambda: server.pid("control") not in (None, killed), 30, "the next control plane")
-        told = wait_for(lambda: set(answered) <= set(t := [json.loads(m) for m in bus.messages()]) and t, 30, "every event")
+            wait_for(lambda: server.pid("control") not in (None, killed), 60, "the next control plane")
+        told = wait_for(lambda: set(answered) <= set(t := [json.loads(m) for m in bus.messages()]) and t, 60, "every event")
         assert len(told) == len(set(told))
         order = {e: i for i, e in enumerate(told)}
         assert [order[e] for e in answered] == sorted(order[e] for e in answered)
@@ -172,15 +172,15 @@ def test_endpoints_and_processing_jobs(quick, monkeypatch, unique):
     sm.create_endpoint_config(EndpointConfigName=unique, ProductionVariants=[
         {"VariantName": "all", "ModelName": unique, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}])
     sm.create_endpoint(EndpointName=unique, EndpointConfigName=unique, Tags=[{"Key": "team", "Value": "red"}])
-    wait_for(lambda: sm.describe_endpoint(EndpointName=unique)["EndpointStatus"] == "InService", 30, "the endpoint")
+    wait_for(lambda: sm.describe_endpoint(EndpointName=unique)["EndpointStatus"] == "InService", 60, "the endpoint")
     sm.create_processing_job(
         ProcessingJobName=unique, RoleArn=role, AppSpecification={"ImageUri": "sagemaker-base-python",
                                                                   "ContainerEntrypoint": ["true"]},
         ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
-    wait_for(lambda: sm.describe_processing_job(ProcessingJobName=unique)["ProcessingJobStatus"] == "Completed", 30, "the job")
+    wait_for(lambda: sm.describe_processing_job(ProcessingJobName=unique)["ProcessingJobStatus"] == "Completed", 60, "the job")
     sm.delete_processing_job(ProcessingJobName=unique)
     sm.delete_endpoint(EndpointName=unique)
-    told = wait_for(lambda: len(t := bus.told()) >= 6 and t, 30, "six events")
+    told = wait_for(lambda: len(t := bus.told()) >= 6 and t, 60, "six events")
     endpoint = [e["detail"] for e in told if "Endpoint" in e["detail-type"]]
     job = [e["detail"] for e in told if "Processing" in e["detail-type"]]
     assert [d["EndpointStatus"] for d in endpoint] == ["CREATING", "IN_SERVICE", "DELETING", "DELETED"]

@@ -64,7 +64,7 @@ def test_an_experiment_interrupts_a_job(aws, session, unique, role, fis_role):
     job = wait_for(lambda: (d := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] == "Completed" and d,
                    60, "the job's end", 0.1)
     assert [t["Status"] for t in job["SecondaryStatusTransitions"]].count("Interrupted") == 1
-    said = wait_for(lambda: "goes on" in (x := lines(aws, unique)) and x, 20, "the last line", 0.1)
+    said = wait_for(lambda: "goes on" in (x := lines(aws, unique)) and x, 60, "the last line", 0.1)
     told = json.loads(next(x for x in said if x.startswith("told"))[5:])
     assert told["action"] == "terminate" and told["rebalance"]
 
@@ -116,7 +116,7 @@ def test_what_is_refused(aws, fis_role, role, unique):
     made = template(fis, fis_role, spots)
     experiment = fis.start_experiment(experimentTemplateId=made["id"])["experiment"]
     failed = wait_for(lambda: (s := fis.get_experiment(id=experiment["id"])["experiment"]["state"])["status"] == "failed" and s,
-                      20, "the failure")
+                      60, "the failure")
     assert "Target resolution returned empty set" in failed["reason"]
     with pytest.raises(fis.exceptions.ValidationException, match="there is nothing to stop"):
         fis.stop_experiment(id=experiment["id"])

@@ -48,7 +48,7 @@ def test_groups(server, aws, session, unique):
     assert [g["InstanceGroupName"] for g in done["ResourceConfig"]["InstanceGroups"]] == ["feeders", "trainer"]
     assert "InstanceType" not in done["ResourceConfig"]
 
-    hosts = wait_for(lambda: len(t := told(aws, unique)) == 3 and t, 20, "what each was told", 0.2)
+    hosts = wait_for(lambda: len(t := told(aws, unique)) == 3 and t, 60, "what each was told", 0.2)
     assert sorted(hosts) == ["algo-1", "algo-2", "algo-3"]
     for host, t in hosts.items():
         feeds = host != "algo-3"

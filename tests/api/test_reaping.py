@@ -37,4 +37,4 @@ def test_no_agent_stays_behind_its_job(server, aws, bucket, role, unique):
                  0.2)
     wait_for(lambda: not any(path.name.startswith(unique) for path in (server.data / "agents").glob("*")), 60,
              "the end of the jobs' folders", 0.2)
-    wait_for(lambda: not zombies(server.pid("control")), 30, "the reaping of every agent", 0.2)
+    wait_for(lambda: not zombies(server.pid("control")), 60, "the reaping of every agent", 0.2)

@@ -43,7 +43,7 @@ def test_reset_ends_what_runs(unique):
         done = subprocess.run([SAGEBRUSH, "reset", "--yes", "--data", server.data], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "1 job or endpoint instance removed" in done.stdout
-        wait_for(lambda: not of(server), 10, "the end of everything")
+        wait_for(lambda: not of(server), 60, "the end of everything")
         assert not (server.data / "agents").exists()
         server.start()
         assert boto3.client("s3", **keys).list_buckets()["Buckets"] == []

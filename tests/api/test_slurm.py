@@ -75,7 +75,7 @@ def test_a_job(cluster, server, aws, unique):
     assert said(aws, unique, "begins at step 0")
     assert "weights.json" in model_files(aws, done)
     # It was Slurm's: one job, named by our agent's name.
-    wait_for(lambda: cluster.of_job(done["TrainingJobArn"]) == ["COMPLETED"], 30, "the end of the Slurm job")
+    wait_for(lambda: cluster.of_job(done["TrainingJobArn"]) == ["COMPLETED"], 60, "the end of the Slurm job")
 
 
 def test_several_instances_are_one_allocation(cluster, server, aws, unique):
@@ -137,7 +137,7 @@ def test_a_processing_job(cluster, server, aws, unique):
     done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] !=
                     "InProgress" and d, 120, "the end of the job", 0.2)
     assert done["ProcessingJobStatus"] == "Completed" and done["ExitMessage"] == "of a node", done
-    wait_for(lambda: cluster.of_job(done["ProcessingJobArn"]) == ["COMPLETED"], 30, "the end of the Slurm job")
+    wait_for(lambda: cluster.of_job(done["ProcessingJobArn"]) == ["COMPLETED"], 60, "the end of the Slurm job")
 
 
 def test_what_slurm_cannot_give_or_not_yet(cluster, server, aws, unique):

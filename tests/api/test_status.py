@@ -105,5 +105,5 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
         assert sagebrush("down").returncode == 0
     assert "no server is running" in sagebrush("status").stdout
     # Nor does anybody wait for it any more.
-    wait_for(lambda: not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if str(data).encode() in read(p)], 30,
+    wait_for(lambda: not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if str(data).encode() in read(p)], 60,
              "the end of all its processes")
