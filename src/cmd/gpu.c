@@ -45,7 +45,7 @@ static int list(struct arena *a, const char *data, struct err *err)
 
 static int run(struct arena *a, char **words, int count, struct err *err)
 {
-    const struct doc *ignored;
+    const struct doc *answer;
     struct doc *body = doc_map(a);
     const char *data;
     int64_t index;
@@ -59,9 +59,15 @@ static int run(struct arena *a, char **words, int count, struct err *err)
         return fail(err, ERR_INVALID, "it is list, cordon INDEX or uncordon INDEX. See sagebrush gpu --help");
     doc_set_integer(a, body, "index", index);
     doc_set_boolean(a, body, "cordoned", strcmp(words[0], "cordon") == 0);
-    if (client_admin(a, data, "POST", GPUS, body, &ignored, err) < 0)
+    if (client_admin(a, data, "POST", GPUS, body, &answer, err) < 0)
         return -1;
-    printf("GPU %s is %sed\n", words[1], words[0]);
+    if (as_json)
+        command_print_json(answer);
+    else if (!doc_bool(answer, "changed", true))
+        printf("GPU %s was %s\n", words[1],
+               strcmp(words[0], "cordon") == 0 ? "cordoned already: sagebrush gpu says why" : "not cordoned");
+    else
+        printf("GPU %s is %sed\n", words[1], words[0]);
     return 0;
 }
 

@@ -20,7 +20,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     struct image_places places = { 0 };
     const char *data;
     struct settings s;
-    struct doc *list;
+    struct doc *list, *all = doc_map(a);
 
     if (settings_data_folder(a, command_data, &data, err) < 0 || settings_read(a, data, &s, err) < 0)
         return -1;
@@ -29,7 +29,8 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     if (image_list(a, &places, &list, err) < 0)
         return -1;
     if (as_json) {
-        command_print_json(list);
+        doc_set(a, all, "images", list);
+        command_print_json(all);
         return 0;
     }
     for (uint32_t i = 0; i < list->count; i++) {

@@ -34,8 +34,8 @@ static void print_failures(struct arena *a, const struct doc *node)
     size_t count = doc_count(all, "");
 
     for (size_t i = count > FAILURES_SHOWN ? count - FAILURES_SHOWN : 0; i < count; i++)
-        printf("    failed %s, under %s (%s): %s\n", time_iso8601(a, doc_int(all->items[i], "AtMs", 0), false),
-               doc_text(all->items[i], "Job"), doc_text(all->items[i], "Check"), doc_text(all->items[i], "Why"));
+        printf("    failed %s, under %s (%s): %s\n", time_iso8601(a, doc_int(all->items[i], "at_ms", 0), false),
+               doc_text(all->items[i], "job"), doc_text(all->items[i], "check"), doc_text(all->items[i], "why"));
 }
 
 static void print_node(struct arena *a, const struct doc *node)

@@ -112,12 +112,14 @@ static void print_nodes(struct arena *a, const struct doc *nodes)
 /* With Slurm ours is only the number that it was given: which of them wait is in its queue. */
 static void print_instances(const struct doc *d, bool on_slurm)
 {
-    printf("%-18s %lld %s, %lld waiting", "instances", (long long)doc_int(d, "instances_running", 0),
-           on_slurm ? "running or left to Slurm (squeue says which wait)" : "running",
-           (long long)doc_int(d, "instances_waiting", 0));
+    long long waiting = doc_int(d, "work_waiting", 0);
+
+    printf("%-18s %lld %s", "instances", (long long)doc_int(d, "instances_running", 0),
+           on_slurm ? "running or left to Slurm (squeue says which wait)" : "running");
     if (doc_has(d, "instances_at_most") && !on_slurm)
         printf("; at most %lld at a time", (long long)doc_int(d, "instances_at_most", 0));
-    printf("\n");
+    printf("\n%-18s %lld job%s or instance%s of an endpoint; a job counts once, however many instances it wants\n",
+           "waiting", waiting, waiting == 1 ? "" : "s", waiting == 1 ? "" : "s");
 }
 
 static void print_server(struct arena *a, const struct doc *d, bool on_slurm)
@@ -182,7 +184,8 @@ const struct command status_command = {
     .usage = "[--json]",
     .summary = "what runs, where, and whether it answers",
     .about =
-        "Shows the processes of the server, asks for its health, and counts what it has: instances that run and wait, "
+        "Shows the processes of the server, asks for its health, and counts what it has: instances that run, what "
+        "waits for a place (a job counts once, however many instances it wants, and each instance of an endpoint), "
         "training jobs and endpoints by their state, of all regions. The exit status is 0 when it answers, 3 when "
         "not.\n"
         "\n"

@@ -4,6 +4,8 @@ import pathlib
 import re
 import subprocess
 
+import pytest
+
 from conftest import SAGEBRUSH, free_port, wait_for
 
 
@@ -29,8 +31,9 @@ def test_what_there_is_is_counted(server, aws, unique):
     # A job of a test before may have ended meanwhile.
     assert told["resources"]["Model"] > before.get("Model", 0)
     assert told["resources"]["TrainingJob"]["Failed"] > before.get("TrainingJob", {}).get("Failed", 0)
-    assert 0 < told["disk_free_bytes"] < told["disk_bytes"] and told["uptime_s"] >= 0 and told["instances_waiting"] == 0
+    assert 0 < told["disk_free_bytes"] < told["disk_bytes"] and told["uptime_s"] >= 0 and told["work_waiting"] == 0
     text = status(server)
+    assert "\nwaiting            0 jobs or instances of an endpoint; a job counts once" in text
     assert "training jobs      " in text and f"{told['resources']['TrainingJob']['Failed']} Failed" in text
     assert f"version            {told['version']}, up " in text and " GiB free of " in text
     assert all(" 0 " not in line for line in text.splitlines() if line.startswith(("training", "endpoint")))
@@ -107,3 +110,23 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
     # Nor does anybody wait for it any more.
     wait_for(lambda: not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if str(data).encode() in read(p)], 60,
              "the end of all its processes")
+
+
+def members_of(document):
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield name
+            # Of AWS's resources by AWS's names.
+            yield from members_of(value) if name != "resources" else ()
+    elif isinstance(document, list):
+        for value in document:
+            yield from members_of(value)
+
+
+@pytest.mark.parametrize("words", ["status", "cost", "nodes", "gpu", "images", "keys list"])
+def test_what_programs_read_has_names_of_one_kind(server, words):
+    done = subprocess.run([SAGEBRUSH, *words.split(), "--json", "--data", server.data], check=True, capture_output=True, text=True)
+    told = json.loads(done.stdout)
+    names = set(members_of(told))
+    assert isinstance(told, dict) and names
+    assert not [x for x in names if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", x)], names

@@ -181,5 +181,5 @@ def test_images_are_listed_and_typos_told(place):
     (place.data / 'images/archives/mine.tar').write_text('')
     text = place.run('images').stdout
     assert 'sagemaker-xgboost:* ' in text and 'oci-archive:mine.tar ' in text
-    assert {'name': 'xgboost', 'kind': 'built-in', 'about': 'the built-in XGBoost'} in json.loads(place.run('images', '--json').stdout)
+    assert {'name': 'xgboost', 'kind': 'built-in', 'about': 'the built-in XGBoost'} in json.loads(place.run('images', '--json').stdout)['images']
     assert 'did you mean images?' in place.run('image', check=False).stderr

@@ -129,7 +129,7 @@ static void show_nodes(struct request *q)
     struct doc *nodes = doc_list(a);
     struct node_view node;
 
-    doc_set_integer(a, q->output, "instances_waiting", scheduler_counts(s).waiting);
+    doc_set_integer(a, q->output, "work_waiting", scheduler_waiting_count(s));
     if (platform->fleet->slots)
         return;
     for (int64_t i = 0; i < NODES_SHOWN && scheduler_node(s, i, &node); i++) {
@@ -138,8 +138,7 @@ static void show_nodes(struct request *q)
         doc_set_string(a, d, "name", node.name);
         doc_set_string(a, d, "pool", node.pool);
         doc_set_string(a, d, "state", node.state);
-        if (node.lemon)
-            doc_set_boolean(a, d, "lemon", true);
+        doc_set_boolean(a, d, "lemon", node.lemon);
         doc_set_integer(a, d, "instances", node.instances);
         show_capacity(a, d, "cores", node.left.cores, node.has.cores);
         show_capacity(a, d, "memory_mib", node.left.memory_mib, node.has.memory_mib);
@@ -289,16 +288,21 @@ static int gpus_list(struct request *q, struct err *err)
 static int gpus_cordon(struct request *q, struct err *err)
 {
     struct gpu_bank *bank = platform_of(q)->gpus;
-    struct engine *engine = q->admin->options.engine;
+    const struct gpu_seat *seat = NULL;
+    bool cordons = doc_bool(q->body, "cordoned", false);
     int index = (int)doc_int(q->body, "index", -1);
 
-    if (!doc_bool(q->body, "cordoned", false))
-        return gpu_bank_uncordon(bank, index, err);
     for (int i = 0; i < gpu_bank_count(bank); i++)
         if (gpu_bank_seat(bank, i)->index == index)
-            return gpu_bank_cordon(bank, gpu_bank_seat(bank, i)->uuid, "by an administrator", engine_now_ms(engine),
-                                   err);
-    return fail(err, ERR_NOT_FOUND, "there is no GPU %d; sagebrush gpu list shows those of this machine", index);
+            seat = gpu_bank_seat(bank, i);
+    if (!seat)
+        return fail(err, ERR_NOT_FOUND, "there is no GPU %d; sagebrush gpu list shows those of this machine", index);
+    doc_set_boolean(q->arena, q->output, "changed", seat->cordoned != cordons);
+    if (seat->cordoned == cordons)
+        return 0;
+    if (!cordons)
+        return gpu_bank_uncordon(bank, index, err);
+    return gpu_bank_cordon(bank, seat->uuid, "by an administrator", engine_now_ms(q->admin->options.engine), err);
 }
 
 static int nodes_list(struct request *q, struct err *err)

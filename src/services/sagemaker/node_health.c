@@ -318,6 +318,24 @@ static int add_tenant(void *context, const struct allocation_record *r, struct e
     return 0;
 }
 
+static struct doc *failures_of(struct arena *a, const struct doc *memory)
+{
+    const struct doc *all = doc_get(memory, "Failures");
+    struct doc *list = doc_list(a);
+
+    for (size_t i = 0; i < doc_count(all, ""); i++) {
+        struct doc *d = doc_map(a);
+
+        doc_set_integer(a, d, "at_ms", doc_int(all->items[i], "AtMs", 0));
+        doc_set_string(a, d, "agent", doc_text(all->items[i], "By"));
+        doc_set_string(a, d, "job", doc_text(all->items[i], "Job"));
+        doc_set_string(a, d, "check", doc_text(all->items[i], "Check"));
+        doc_set_string(a, d, "why", doc_text(all->items[i], "Why"));
+        doc_append(a, list, d);
+    }
+    return list;
+}
+
 static struct doc *row_of(struct arena *a, const struct node_view *node, const struct doc *memory,
                           const struct doc *tenants)
 {
@@ -334,7 +352,7 @@ static struct doc *row_of(struct arena *a, const struct node_view *node, const s
     }
     if (doc_has(memory, "Out.BackMs"))
         doc_set_integer(a, d, "back_ms", doc_int(memory, "Out.BackMs", 0));
-    doc_set(a, d, "failures", doc_has(memory, "Failures") ? doc_copy(a, doc_get(memory, "Failures")) : doc_list(a));
+    doc_set(a, d, "failures", failures_of(a, memory));
     doc_set(a, d, "runs", tenants ? doc_copy(a, tenants) : doc_list(a));
     return d;
 }
