@@ -186,44 +186,117 @@ int folder_make(const char *path, mode_t mode, struct err *err)
     return 0;
 }
 
-static int remove_at(int parent, const char *name, dev_t device, struct err *err)
+/* A job may make folders within folders without end, and each level of ours would hold a descriptor and memory: what is
+ * deeper than this is moved up to the top, and has its turn there. */
+enum { REMOVAL_DEPTH = 64 };
+
+struct removal {
+    int top;
+    dev_t device; /* 0: not known yet */
+    unsigned moved;
+};
+
+static DIR *enter(struct removal *r, int parent, const char *name, struct err *err)
 {
-    struct dirent *entry;
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     DIR *folder;
-    int fd;
 
-    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EISDIR && errno != EPERM)
-        return fail_errno(err, errno, "remove %s", name);
-    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(err, errno, "open %s", name);
-    if (fstat(fd, &st) < 0 || (device && st.st_dev != device)) {
-        close(fd);
-        return fail(err, ERR_CONFLICT, "remove %s: it is a mount point", name);
+    if (fd < 0) {
+        fail_errno(err, errno, "open %s", name);
+        return NULL;
     }
+    if (fstat(fd, &st) < 0 || (r->device && st.st_dev != r->device)) {
+        close(fd);
+        fail(err, ERR_CONFLICT, "remove %s: it is a mount point", name);
+        return NULL;
+    }
+    r->device = st.st_dev;
     folder = fdopendir(fd);
     if (!folder) {
+        fail_errno(err, errno, "open %s", name);
         close(fd);
-        return fail_errno(err, errno, "open %s", name);
     }
-    while ((entry = readdir(folder)) != NULL) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (remove_at(fd, entry->d_name, st.st_dev, err) < 0) {
-            closedir(folder);
-            return -1;
-        }
-    }
+    return folder;
+}
+
+/* Where there is something of the name already, the next is taken: an empty folder may be replaced, it goes as well. */
+static int move_up(struct removal *r, int parent, const char *name, struct err *err)
+{
+    char place[32];
+
+    do {
+        snprintf(place, sizeof place, ".deep-%u", r->moved++);
+        if (renameat(parent, name, r->top, place) == 0)
+            return 0;
+    } while (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR);
+    return errno == ENOENT ? 0 : fail_errno(err, errno, "remove %s", name);
+}
+
+static int remove_at(struct removal *r, int parent, const char *name, int depth, struct err *err);
+
+static int empty(struct removal *r, DIR *folder, int depth, struct err *err)
+{
+    struct dirent *entry;
+    int result = 0;
+
+    while (result == 0 && (entry = readdir(folder)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            result = remove_at(r, dirfd(folder), entry->d_name, depth, err);
+    return result;
+}
+
+/* False, and -1 in *ret_result when it could not be: it is no folder. */
+static bool is_folder(int parent, const char *name, int *ret_result, struct err *err)
+{
+    bool gone = unlinkat(parent, name, 0) == 0 || errno == ENOENT;
+
+    if (!gone && (errno == EISDIR || errno == EPERM))
+        return true;
+    *ret_result = gone ? 0 : fail_errno(err, errno, "remove %s", name);
+    return false;
+}
+
+static int remove_empty(int parent, const char *name, struct err *err)
+{
+    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : fail_errno(err, errno, "remove %s", name);
+}
+
+static int remove_at(struct removal *r, int parent, const char *name, int depth, struct err *err)
+{
+    DIR *folder;
+    int result;
+
+    if (!is_folder(parent, name, &result, err))
+        return result;
+    if (depth > REMOVAL_DEPTH)
+        return move_up(r, parent, name, err);
+    folder = enter(r, parent, name, err);
+    if (!folder)
+        return -1;
+    result = empty(r, folder, depth + 1, err);
     closedir(folder);
-    if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return fail_errno(err, errno, "remove %s", name);
-    return 0;
+    return result < 0 ? -1 : remove_empty(parent, name, err);
 }
 
 int tree_remove(const char *path, struct err *err)
 {
-    return remove_at(AT_FDCWD, path, 0, err);
+    struct removal r = { 0 };
+    unsigned moved;
+    DIR *folder;
+    int result;
+
+    if (!is_folder(AT_FDCWD, path, &result, err))
+        return result;
+    folder = enter(&r, AT_FDCWD, path, err);
+    if (!folder)
+        return -1;
+    r.top = dirfd(folder);
+    do {
+        moved = r.moved;
+        rewinddir(folder);
+        result = empty(&r, folder, 1, err);
+    } while (result == 0 && r.moved != moved);
+    closedir(folder);
+    return result < 0 ? -1 : remove_empty(AT_FDCWD, path, err);
 }

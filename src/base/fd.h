@@ -34,7 +34,7 @@ bool path_exists(const char *path);
 int folder_make(const char *path, mode_t mode, struct err *err); /* and its parents; there already is fine */
 int folder_sync(const char *path, struct err *err);
 
-/* Removes a file or a whole tree without following links and without crossing into another file system.
+/* Removes a file or a whole tree, of any depth, without following links and without crossing into another file system.
  * Not there is fine. */
 int tree_remove(const char *path, struct err *err);
 

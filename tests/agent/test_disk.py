@@ -1,5 +1,6 @@
 """A disk that is full."""
 import os
+import resource
 import subprocess
 
 import pytest
@@ -65,4 +66,16 @@ except OSError:
 ''').start()
     r = job.ended(60)
     assert r['outcome'] == 'Failed' and 'has room for no more files: the instance holds' in r['failure_reason'], r
+    assert job.leftovers() == []
+
+
+def test_folders_within_folders_without_end_are_removed(world):
+    job = world.train('''
+import os
+os.chdir("/tmp")
+for _ in range(5000): os.mkdir("d"); os.chdir("d")
+''').start()
+    resource.prlimit(job.agents[-1].pid, resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    r = job.ended(60)  # when that was seen in time, for its depth
+    assert r['outcome'] == 'Completed' or 'folders more than 256 deep' in r['failure_reason'], r
     assert job.leftovers() == []

@@ -1,4 +1,5 @@
-/* Files that are ensured. */
+/* Files that are ensured, trees that are removed. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,9 +53,55 @@ static void test_nothing_is_written_twice(void **state)
     assert_int_equal(tree_remove(folder, &err), 0);
 }
 
+static void make_deep(const char *folder, int levels)
+{
+    int at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    for (int i = 0; i < levels; i++) {
+        int next;
+
+        assert_int_equal(mkdirat(at, "d", 0755), 0);
+        close(openat(at, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+        next = openat(at, "d", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        assert_true(next >= 0);
+        close(at);
+        at = next;
+    }
+    close(at);
+}
+
+/* A job may leave one that is deeper than we have descriptors, or memory. */
+static void test_a_tree_of_any_depth_is_removed(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    char folder[] = "/tmp/sagebrush-fd-XXXXXX";
+    struct rlimit before, few;
+    struct err err = { 0 };
+
+    assert_non_null(mkdtemp(folder));
+    make_deep(folder, 1000);
+    /* Names of our own that the job was the first to take: a file, a folder with something in it, a link. */
+    ensure(arena_printf(a, "%s/.deep-0", folder), "", 0644);
+    assert_int_equal(folder_make(arena_printf(a, "%s/.deep-1/d", folder), 0755, &err), 0);
+    assert_int_equal(symlink("/tmp", arena_printf(a, "%s/.deep-2", folder)), 0);
+    make_deep(arena_printf(a, "%s/.deep-1/d", folder), 200);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){ 100, before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    if (tree_remove(folder, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_false(path_exists(folder));
+    assert_true(path_exists("/tmp"));
+    assert_int_equal(tree_remove(folder, &err), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_nothing_is_written_twice) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_written_twice),
+        cmocka_unit_test(test_a_tree_of_any_depth_is_removed),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
