@@ -222,6 +222,8 @@ static void watch(struct train *t, struct arena *a, const struct exit_record *re
         /* Noted first: a grace period is not started again by the next agent. */
         report_set_int(t->report, "_term_boot_ms", boot_ms);
         report_set_text(t->report, "_ended_by", stop ? "stop" : "overrun");
+        if (!stop)
+            report_set_int(t->report, "overran_ms", now_ms);
         if (!save(t, false))
             return;
         w->kill(w, BOX_TERMINATE, &err);

@@ -359,3 +359,16 @@ def test_the_source_archive_reaches_an_isolated_job(aws, role, bucket, unique):
         sm.create_training_job(**request)
         found = ended(sm, name)
         assert found["TrainingJobStatus"] == status and reason in found.get("FailureReason", ""), found
+
+
+def test_a_job_that_has_had_its_time_stops_as_one_that_is_stopped(aws, role, bucket, unique):
+    sm = aws("sagemaker")
+    request = training(unique, role, bucket, StoppingCondition={"MaxRuntimeInSeconds": 1})
+    del request["InputDataConfig"]
+    request["AlgorithmSpecification"]["ContainerEntrypoint"] = ["/bin/sleep", "600"]
+    sm.create_training_job(**request)
+    job = ended(sm, unique)
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert [(t["Status"], t["StatusMessage"]) for t in job["SecondaryStatusTransitions"]][-2:] == [
+        ("Stopping", "Stopping the training job"),
+        ("MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds")]

@@ -166,6 +166,19 @@ int crew_take_usage(struct pass *p, const struct resource *r, const struct crew 
 
 /* --- Ends --- */
 
+int64_t crew_overran_ms(const struct crew *crew)
+{
+    int64_t first_ms = 0;
+
+    for (int i = 0; i < crew->count; i++) {
+        int64_t at_ms = crew->mates[i].report.overran_ms;
+
+        if (at_ms && (!first_ms || at_ms < first_ms))
+            first_ms = at_ms;
+    }
+    return first_ms;
+}
+
 /* The first of them that ended in this way; NULL: none did. */
 const struct mate *crew_first_ended_as(const struct crew *crew, const char *outcome)
 {

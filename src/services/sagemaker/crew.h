@@ -52,6 +52,8 @@ int crew_stop(struct pass *, const struct crew *, int64_t grace_s, const char *r
 /* What one of them told of its GPUs is known to whoever gives them out. */
 int crew_take_gpu_faults(struct pass *, const struct crew *, struct err *err);
 
+int64_t crew_overran_ms(const struct crew *); /* when the first was told to end for MaxRuntimeInSeconds; 0: none was */
+
 /* The first that ended in this way, the first that is lost; NULL: none. */
 const struct mate *crew_first_ended_as(const struct crew *, const char *outcome);
 const struct mate *crew_first_lost(const struct crew *);

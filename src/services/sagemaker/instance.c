@@ -115,6 +115,7 @@ struct report report_read(const struct doc *d)
         DOC_INT(struct report, port, "port"),
         DOC_INT(struct report, started_ms, "started_ms"),
         DOC_INT(struct report, ended_ms, "ended_ms"),
+        DOC_INT(struct report, overran_ms, "overran_ms"),
         DOC_BOOL(struct report, healthy, "healthy"),
         DOC_DOC(struct report, phases, "phases"),
         DOC_DOC(struct report, final_metrics, "final_metrics"),

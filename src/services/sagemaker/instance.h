@@ -32,7 +32,7 @@ int64_t instance_disk_bytes(const char *instance_type, int64_t volume_gb);
 struct report {
     const char *phase, *outcome, *failure_reason, *message, *exit_message, *model_artifacts, *address,
         *waiting;
-    int64_t started_ms, ended_ms, billable_ms, port;
+    int64_t started_ms, ended_ms, overran_ms, billable_ms, port;
     bool healthy;
     const struct doc *phases, *final_metrics, *gpu_fault;
     const struct doc *checkpoint; /* agent/savings.h */

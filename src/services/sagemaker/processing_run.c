@@ -197,6 +197,8 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     struct allocation ignored; /* it is on demand: nobody takes its place away */
 
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
+    if (crew_overran_ms(crew))
+        set_state(r, "Stopping"); /* as one that was asked to */
     *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
     if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of, err) < 0)
         return -1;

@@ -199,6 +199,18 @@ static void a_stop_waits_for_the_outputs(void **state)
     declined("StopProcessingJob", "{'ProcessingJobName':'j'}");
 }
 
+static void one_that_has_had_its_time_stops(void **state)
+{
+    create("j", RUN);
+    sim_report(w.runtime, only_agent(), "Processing", "");
+    sim_set(w.runtime, only_agent(), "overran_ms", doc_integer(w.arena, w.now_ms));
+    later(20000);
+    assert_state("j", "Stopping", "");
+    sim_end(w.runtime, only_agent(), "MaxRuntimeExceeded", "", 143);
+    later(20000);
+    assert_state("j", "Stopped", "Job runtime exceeded MaxRuntimeInSeconds");
+}
+
 static void who_waits_in_line_can_be_stopped(void **state)
 {
     const char *first;
@@ -361,6 +373,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_not_uploaded_to_its_end_goes, begin, jobs_end),
         cmocka_unit_test_setup_teardown(ends_are_told, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_stop_waits_for_the_outputs, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(one_that_has_had_its_time_stops, begin, jobs_end),
         cmocka_unit_test_setup_teardown(who_waits_in_line_can_be_stopped, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_was_seen_is_never_started_again, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_can_never_run_fails, begin, jobs_end),

@@ -389,6 +389,25 @@ static void a_wait_for_spot_capacity_has_its_end(void **state)
     assert_string_equal(doc_text(describe("spot"), "TrainingJobStatus"), "Stopped");
 }
 
+/* Also when nobody looked between that and the upload. */
+static void a_job_that_has_had_its_time_stops(void **state)
+{
+    const char *agent;
+
+    create("a", KEPT, "");
+    agent = agent_of("a");
+    sim_report(w.runtime, agent, "Downloading", "");
+    sim_report(w.runtime, agent, "Training", "");
+    sim_set(w.runtime, agent, "overran_ms", doc_integer(w.arena, w.now_ms));
+    sim_report(w.runtime, agent, "Uploading", "");
+    later(20000);
+    assert_string_equal(doc_text(describe("a"), "TrainingJobStatus"), "Stopping");
+    sim_end(w.runtime, agent, "MaxRuntimeExceeded", "", 143);
+    later(20000);
+    assert_string_equal(doc_text(describe("a"), "TrainingJobStatus"), "Stopped");
+    assert_string_equal(history("a"), "Starting Starting Downloading Training Stopping MaxRuntimeExceeded");
+}
+
 static void spot_has_no_pool(void **state)
 {
     declined("CreateTrainingJob", input("a", KEPT, ",'EnableManagedSpotTraining':true," SPOT_TIMES));
@@ -424,6 +443,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_for_a_pool_is_told, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_wait_for_accelerators_has_its_end, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_wait_for_spot_capacity_has_its_end, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_job_that_has_had_its_time_stops, begin, jobs_end),
         cmocka_unit_test_setup_teardown(spot_has_no_pool, begin, jobs_end),
         cmocka_unit_test_setup_teardown(nobody_makes_way_for_who_takes_a_pool, begin_on_nodes, jobs_end),
     };
