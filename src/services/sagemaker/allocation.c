@@ -16,7 +16,11 @@
 #include "services/sagemaker/allocation_impl.h"
 #include "services/sagemaker/waiting_words.h"
 
-enum { LOOK_LATER_MS = 15000, URGENT = 10000 };
+enum {
+    LOOK_LATER_MS = 15000,
+    URGENT = 10000,
+    REQUEST_MOST = 1000, /* instances: each is told of all others. A cluster's queue would take any number */
+};
 
 static const char too_dear[] = "Waiting: the spot price is above what is paid at most";
 
@@ -113,7 +117,7 @@ static int refuse(struct err *err)
 /* Without a fleet file the machine is the quota. */
 static int check_machine(const struct fleet *f, const struct wish *w, struct err *err)
 {
-    int64_t slots = f->slots, count = instances_of(w);
+    int64_t slots = f->slots < REQUEST_MOST ? f->slots : REQUEST_MOST, count = instances_of(w);
     int has = (int)(f->slots ? f->nodes[0].has.gpus : 0), left;
 
     if (!f->slots)
@@ -121,9 +125,10 @@ static int check_machine(const struct fleet *f, const struct wish *w, struct err
     if (count > slots)
         return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",
                          "The account-level service limit '%s for %s usage' is %" PRId64 " Instances, with current "
-                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. This machine runs "
-                         "no more at a time.",
-                         w->groups[0].type, w->usage, slots, count);
+                         "utilization of 0 Instances and a request delta of %" PRId64 " Instances. %s",
+                         w->groups[0].type, w->usage, slots, count,
+                         slots < REQUEST_MOST ? "This machine runs no more at a time."
+                                              : "One request gets no more here.");
     left = has;
     for (int g = 0; has && g < w->group_count; g++) {
         int wants = instance_type_gpus(w->groups[g].type);

@@ -391,6 +391,21 @@ static void who_waits_for_a_node_is_told(void **state)
     assert_non_null(strstr(take("first").words, "; the node n is out of use"));
 }
 
+/* A cluster has room for any number; what each instance is told of the others has not. */
+static void a_request_has_a_thousand_instances_at_most(void **state)
+{
+    jobs_stop();
+    w.fleet = fleet_of_slots(w.arena, "slurm", 1000000, 0);
+    jobs_start();
+    create("j", 1000, false);
+    declined("CreateTrainingJob",
+             "{'TrainingJobName':'k','RoleArn':'" ROLE "','AlgorithmSpecification':{'TrainingImage':'x',"
+             "'TrainingInputMode':'File'},'OutputDataConfig':{'S3OutputPath':'s3://b/o'},'StoppingCondition':{},"
+             "'ResourceConfig':{'InstanceType':'ml.m5.large','InstanceCount':1001,'VolumeSizeInGB':1}}");
+    assert_string_equal(w.err.code, "ResourceLimitExceeded");
+    assert_non_null(strstr(w.err.text, "usage' is 1000 Instances"));
+}
+
 #define ON_ONE(test) cmocka_unit_test_setup_teardown(test, begin_one, jobs_end)
 #define ON_TWO(test) cmocka_unit_test_setup_teardown(test, begin_two, jobs_end)
 
@@ -407,6 +422,7 @@ int main(void)
         ON_ONE(tags_are_followed),
         ON_ONE(usage_outlives_a_restart),
         ON_ONE(who_waits_for_a_node_is_told),
+        ON_ONE(a_request_has_a_thousand_instances_at_most),
         ON_TWO(the_next_attempt_stands_elsewhere),
     };
 
