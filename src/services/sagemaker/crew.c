@@ -48,6 +48,22 @@ const char *crew_host(struct arena *a, int instance)
     return arena_printf(a, "algo-%d", instance + 1);
 }
 
+void crew_tell_hosts(struct arena *a, const struct resource *r, const struct crew_of *of, int instance,
+                     struct doc *order)
+{
+    struct doc *hosts = doc_list(a), *peers = doc_map(a);
+
+    for (int i = 0; i < of->count; i++) {
+        const char *host = crew_host(a, i);
+
+        doc_append(a, hosts, doc_string(a, host));
+        doc_set_string(a, peers, host, of->agent(a, r, i));
+    }
+    doc_set_string(a, order, "host_name", crew_host(a, instance));
+    doc_set(a, order, "hosts", hosts);
+    doc_set(a, order, "peers", of->count > 1 ? peers : NULL);
+}
+
 /* Derived, not kept: there is no place to read it from, and an instance that is started later gets the same. */
 struct doc *crew_tunnel(struct pass *p, const struct resource *r, int attempt)
 {

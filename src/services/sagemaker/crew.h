@@ -26,6 +26,10 @@ int crew_look(struct pass *, const struct resource *, const struct crew_of *, st
 
 const char *crew_host(struct arena *, int instance); /* "algo-1" */
 
+/* Into the order of an instance: "host_name", "hosts" and, of several, "peers", the agents of all hosts: those of one
+ * job may talk to each other. */
+void crew_tell_hosts(struct arena *, const struct resource *, const struct crew_of *, int instance, struct doc *order);
+
 /* The order's "tunnel": what the instances of an attempt seal what they send each other with. Each attempt has its own,
  * and it is the same whenever it is asked for. */
 struct doc *crew_tunnel(struct pass *, const struct resource *, int attempt);

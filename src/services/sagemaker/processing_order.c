@@ -110,25 +110,6 @@ static int check_command(struct arena *a, const struct processing_spec *s, struc
                 image.title);
 }
 
-static struct doc *hosts_of(struct arena *a, int count)
-{
-    struct doc *hosts = doc_list(a);
-
-    for (int i = 0; i < count; i++)
-        doc_append(a, hosts, doc_string(a, crew_host(a, i)));
-    return hosts;
-}
-
-/* The agents of all hosts: those of one job may talk to each other. */
-static struct doc *peers_of(struct arena *a, const struct resource *r, int count)
-{
-    struct doc *peers = doc_map(a);
-
-    for (int i = 0; i < count; i++)
-        doc_set_string(a, peers, crew_host(a, i), processing_agent(a, r, i));
-    return peers;
-}
-
 int processing_order(struct pass *p, const struct resource *r, int instance, struct doc **ret, struct err *err)
 {
     struct arena *a = p->arena;
@@ -154,12 +135,9 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
 
     if (check_command(a, &s, err) < 0 || instance_order(a, p->engine, &common, p->now_ms, &order, err) < 0)
         return -1;
-    doc_set(a, order, "hosts", hosts_of(a, (int)s.instance_count));
-    if (s.instance_count > 1)
-        doc_set(a, order, "peers", peers_of(a, r, (int)s.instance_count));
+    crew_tell_hosts(a, r, &(struct crew_of){ processing_instances(r), processing_agent }, instance, order);
     if (s.instance_count > 1 && s.encrypted)
         doc_set(a, order, "tunnel", crew_tunnel(p, r, 0));
-    doc_set_string(a, order, "host_name", host);
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", s.max_runtime_s);

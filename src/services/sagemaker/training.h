@@ -13,8 +13,7 @@ struct platform;
 struct training_spec {
     const char *name, *image, *algorithm, *role_arn, *instance_type, *output_uri, *compression;
     const char *checkpoint_uri, *checkpoint_path, *input_mode;
-    int64_t instance_count, volume_gb, max_runtime_s, max_wait_s, max_pending_s,
-        retries;
+    int64_t instance_count, volume_gb, max_runtime_s, max_wait_s, max_pending_s, retries;
     bool isolated, encrypted, spot, infra_check;
     const struct doc *environment, *hyper_parameters, *channels, *metrics, *entrypoint, *arguments, *groups;
 };
@@ -36,6 +35,7 @@ int training_attempt(const struct resource *);
 
 /* The name of the agent of an instance, from 0, in an attempt. */
 const char *training_agent(struct arena *, const struct resource *, int instance, int attempt);
+const char *training_present_agent(struct arena *, const struct resource *, int instance); /* in the present one */
 
 /* What the agent of an instance of the present attempt is told. 'since_ms' is when the attempt began, 'left_s' what is
  * left of MaxRuntimeInSeconds. */

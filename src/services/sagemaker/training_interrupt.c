@@ -156,7 +156,7 @@ static struct spot_instance *append_of(struct arena *a, const struct row *row, s
     const struct resource r = { .row = *row, .kind = &training_job, .status = (struct doc *)row->status };
 
     for (int i = 0; i < training_instances(&r); i++, to++) {
-        const char *id = instance_id(a, training_agent(a, &r, i, training_attempt(&r)));
+        const char *id = instance_id(a, training_present_agent(a, &r, i));
 
         *to = (struct spot_instance){ id, instance_arn(a, row->region, row->account, id), row->uid, row->arn,
                                       training_attempt(&r) };
@@ -173,7 +173,7 @@ int training_spot_instances(struct arena *a, struct engine *e, const char *accou
                             struct spot_instance **ret, int *ret_count, struct err *err)
 {
     struct row_filter f = { .account = account, .region = region, .kind = training_job.name, .state = "InProgress",
-                            .limit = ROWS_A_PAGE };
+                            .order = ROWS_BY_STATE, .limit = ROWS_A_PAGE };
     struct spot_instance *all = NULL;
     int count = 0;
 

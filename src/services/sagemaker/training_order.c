@@ -25,25 +25,6 @@ static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
     return list;
 }
 
-/* The agents of all hosts: those of one job may talk to each other. */
-static struct doc *peers_of(struct arena *a, const struct resource *r, const struct training_spec *s)
-{
-    struct doc *peers = doc_map(a);
-
-    for (int i = 0; i < s->instance_count; i++)
-        doc_set_string(a, peers, crew_host(a, i), training_agent(a, r, i, training_attempt(r)));
-    return peers;
-}
-
-static struct doc *hosts_of(struct arena *a, const struct training_spec *s)
-{
-    struct doc *hosts = doc_list(a);
-
-    for (int i = 0; i < s->instance_count; i++)
-        doc_append(a, hosts, doc_string(a, crew_host(a, i)));
-    return hosts;
-}
-
 /* /opt/ml/input/config/trainingjobconfig.json, which the guide does not name but containers have been seen to find: the
  * request, in the words of Describe. */
 static struct doc *config_of(struct arena *a, const struct resource *r, const struct training_spec *s)
@@ -65,7 +46,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     const char *host = crew_host(a, instance);
     struct instance common = {
         .owner = &r->row,
-        .name = training_agent(a, r, instance, training_attempt(r)),
+        .name = training_present_agent(a, r, instance),
         .work = "train",
         .image = s.image,
         .instance_type = group.type,
@@ -83,14 +64,11 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
 
     if (instance_order(a, p->engine, &common, p->now_ms, &order, err) < 0)
         return -1;
-    doc_set(a, order, "hosts", hosts_of(a, &s));
-    if (s.instance_count > 1)
-        doc_set(a, order, "peers", peers_of(a, r, &s));
+    crew_tell_hosts(a, r, &(struct crew_of){ training_instances(r), training_present_agent }, instance, order);
     if (s.instance_count > 1 && s.encrypted)
         doc_set(a, order, "tunnel", crew_tunnel(p, r, training_attempt(r)));
     doc_set(a, order, "instance_groups", training_groups_told(a, &s));
     doc_set_string(a, order, "group", group.name);
-    doc_set_string(a, order, "host_name", host);
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", left_s);

@@ -58,7 +58,7 @@ const char *training_agent(struct arena *a, const struct resource *r, int instan
     return arena_printf(a, "%s-%d", child_uid(a, r->row.uid, crew_host(a, instance), 0), attempt);
 }
 
-static const char *present_agent(struct arena *a, const struct resource *r, int instance)
+const char *training_present_agent(struct arena *a, const struct resource *r, int instance)
 {
     return training_agent(a, r, instance, training_attempt(r));
 }
@@ -360,7 +360,7 @@ int training_reconcile(struct pass *p, struct resource *r, int64_t *ret_next_ms,
         return -1;
     if (strcmp(get_state(r), "InProgress") != 0 && strcmp(get_state(r), "Stopping") != 0)
         return after_end(p, r, ret_next_ms, ret_row_goes, err);
-    if (crew_look(p, r, &(struct crew_of){ training_instances(r), present_agent }, &crew, err) < 0)
+    if (crew_look(p, r, &(struct crew_of){ training_instances(r), training_present_agent }, &crew, err) < 0)
         return -1;
     for (int i = 0; i < crew.count; i++)
         runs = runs || crew.mates[i].there || crew.mates[i].seen;

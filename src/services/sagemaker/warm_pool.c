@@ -149,7 +149,7 @@ struct wish warm_pool_wish(const struct resource *r)
 
 static const char *interval_of(struct arena *a, const struct resource *r, int instance)
 {
-    return arena_printf(a, "%s-warm", training_agent(a, r, instance, training_attempt(r)));
+    return arena_printf(a, "%s-warm", training_present_agent(a, r, instance));
 }
 
 static int open_intervals(struct pass *p, const struct resource *r, struct err *err)
@@ -351,7 +351,7 @@ static int prepare(struct pass *p, struct resource *r, struct err *err)
             continue;
         doc_set(p->arena, order, "role", NULL); /* the next job brings its own */
         if (runtime_prepare(p->runtime, warm_pool_agent(p->arena, r->row.uid, i), order,
-                            training_agent(p->arena, r, i, training_attempt(r)), err) < 0 && err->kind != ERR_INVALID)
+                            training_present_agent(p->arena, r, i), err) < 0 && err->kind != ERR_INVALID)
             return -1;
     }
     doc_set_boolean(p->arena, doc_member(p->arena, r->status, "_Pool", DOC_MAP), "Prepared", true);
