@@ -248,15 +248,20 @@ static int watch_folder(struct host *h, const char *name, struct loop_watch **wa
     return loop_watch_new(h->loop, folder, box_changed, h, watch, err);
 }
 
-/* The GPUs, the disk, and what is used of them. */
+/* Before the container is made: what the driver tells of them goes into it. */
+static void watch_gpus(struct host *h)
+{
+    if (!h->gpus && order_gpus(h->order))
+        h->gpus = gpu_monitor_new(&(struct gpu_monitor_options){ .only = order_gpus(h->order), .happened = post,
+                                                                 .data = h });
+}
+
+/* The disk, and what is used of everything. When the container runs: nobody waits for it until then. */
 static void begin_measuring(struct host *h)
 {
     if (!h->volume && order_ends(h->order))
         h->volume = volume_new(&(struct volume_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
                                                          .full = post, .data = h });
-    if (!h->gpus && order_gpus(h->order))
-        h->gpus = gpu_monitor_new(&(struct gpu_monitor_options){ .only = order_gpus(h->order), .happened = post,
-                                                                 .data = h });
     if (!h->meter && !h->process)
         h->meter = meter_new(&(struct meter_options){ .loop = h->loop, .clock = h->clock, .order = h->order,
                                                       .folder = h->folder, .logs = h->logs, .volume = h->volume,
@@ -278,7 +283,7 @@ static int set_up(struct host *h, bool started, struct err *err)
     if (order_trains(h->order) && h->order->peers && handover_leads(h->order) &&
         watch_folder(h, "handover", &h->handover_watch, err) < 0)
         return -1;
-    begin_measuring(h);
+    watch_gpus(h);
     if (!h->feeder && feeder_wanted(h->order) && start_feeder(h, started, err) < 0)
         return -1;
     return cargo_follow(&h->cargo, err);
@@ -286,7 +291,12 @@ static int set_up(struct host *h, bool started, struct err *err)
 
 static int host_attach(struct world *w, struct err *err)
 {
-    return set_up(host_of(w), true, err);
+    struct host *h = host_of(w);
+
+    if (set_up(h, true, err) < 0)
+        return -1;
+    begin_measuring(h);
+    return 0;
 }
 
 /* The start says what a user of AWS would not expect. */
@@ -308,9 +318,12 @@ static int host_start(struct world *w, struct err *err)
     if (set_up(h, false, err) < 0)
         return -1;
     say_no_gpu(h, a);
-    return launch(a, &(struct launch){ .order = h->order, .folder = h->folder, .ml = h->ml, .process = h->process,
-                                       .checkpoints = h->cargo.checkpoints, .image = &h->image, .uplink = &h->uplink,
-                                       .gpus = h->gpus }, &h->box, err);
+    if (launch(a, &(struct launch){ .order = h->order, .folder = h->folder, .ml = h->ml, .process = h->process,
+                                    .checkpoints = h->cargo.checkpoints, .image = &h->image, .uplink = &h->uplink,
+                                    .gpus = h->gpus }, &h->box, err) < 0)
+        return -1;
+    begin_measuring(h);
+    return 0;
 }
 
 static int host_kill(struct world *w, enum box_signal what, struct err *err)
