@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -119,14 +120,23 @@ static void load_state(struct logs *l)
                     (struct last){ doc_number(list->items[i], "value", 0), doc_int(list->items[i], "at_ms", 0), true };
 }
 
-/* Until the server has taken it. -1: cancelled. A message that it refuses is dropped: it would refuse it for ever. */
-static int send_message(struct logs *l, const char *target, const char *body, struct err *err)
+/* A node that is another machine has to say who it is. */
+static const char *speaker(const struct logs *l)
 {
-    static const struct http_header headers[] = { { STR("Host"), STR("localhost") },
-                                                  { STR("Content-Type"), STR("application/json") } };
-    struct transport_request q = { .method = "POST", .target = target, .headers = headers, .header_count = 2,
-                                   .body = str_of(body) };
+    return *l->options.order->bearer ? "node" : "agent";
+}
 
+/* Until the server has taken it. -1: cancelled. A message that it refuses is dropped: it would refuse it for ever. */
+static int send_message(struct logs *l, const char *what, const char *body, struct err *err)
+{
+    char target[64];
+    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
+                                           { STR("Content-Type"), STR("application/json") },
+                                           { STR("Authorization"), str_of(l->options.order->bearer) } };
+    struct transport_request q = { .method = "POST", .target = target, .headers = headers,
+                                   .header_count = *l->options.order->bearer ? 3 : 2, .body = str_of(body) };
+
+    snprintf(target, sizeof target, "/_sagebrush/%s/v1/%s", speaker(l), what);
     for (int failures = 1;; failures++) {
         struct transport_answer answer = { 0 };
         int r = transport_call(l->admin, &q, &answer, err), status = answer.status;
@@ -270,14 +280,14 @@ static int send_batch(struct logs *l, struct batch *b, struct err *err)
         doc_set_string(a, d, "group", o->log_group);
         doc_set_string(a, d, "stream", o->log_stream);
         doc_set(a, d, "events", b->events);
-        if (send_message(l, "/_sagebrush/agent/v1/logs", json_text(a, d), err) < 0)
+        if (send_message(l, "logs", json_text(a, d), err) < 0)
             return -1;
         if (b->data->count) {
             d = about(l, a);
             doc_set_string(a, d, "namespace", "/aws/sagemaker/TrainingJobs");
             doc_set(a, d, "data", b->data);
             doc_set_string(a, d, "id", arena_printf(a, "%s:%lld", o->name, (long long)b->from));
-            if (send_message(l, "/_sagebrush/agent/v1/metrics", json_text(a, d), err) < 0)
+            if (send_message(l, "metrics", json_text(a, d), err) < 0)
                 return -1;
         }
     }
@@ -292,12 +302,13 @@ static int send_batch(struct logs *l, struct batch *b, struct err *err)
 
 static void send_poke(struct logs *l)
 {
-    static const struct http_header host = { STR("Host"), STR("localhost") };
+    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
+                                           { STR("Authorization"), str_of(l->options.order->bearer) } };
     _cleanup_arena_ struct arena *a = arena_new();
     struct transport_request q = { .method = "POST",
-                                   .headers = &host,
-                                   .header_count = 1,
-                                   .target = arena_printf(a, "/_sagebrush/agent/v1/poke?name=%s&uid=%s",
+                                   .headers = headers,
+                                   .header_count = *l->options.order->bearer ? 2 : 1,
+                                   .target = arena_printf(a, "/_sagebrush/%s/v1/poke?name=%s&uid=%s", speaker(l),
                                                           l->options.order->name, l->options.order->uid) };
     struct transport_answer answer = { 0 };
     struct err ignored;
@@ -330,7 +341,7 @@ static int serve_queue(struct logs *l, struct err *err)
         pthread_mutex_unlock(&l->lock);
         if (!m)
             return 0;
-        r = l->admin ? send_message(l, "/_sagebrush/agent/v1/metrics", m->body, err) : 0;
+        r = l->admin ? send_message(l, "metrics", m->body, err) : 0;
         free(m);
         if (r < 0)
             return -1;

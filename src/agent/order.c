@@ -20,6 +20,7 @@ static const struct doc_field fields[] = {
     DOC_TEXT(struct order, archives_folder, "archives_folder"),
     DOC_TEXT(struct order, api_socket, "api_socket"),
     DOC_TEXT(struct order, admin_socket, "admin_socket"),
+    DOC_TEXT(struct order, bearer, "bearer"),
     DOC_TEXT(struct order, log_group, "log_group"),
     DOC_TEXT(struct order, log_stream, "log_stream"),
     DOC_BOOL(struct order, isolated, "isolated"),

@@ -13,6 +13,7 @@ struct order {
     const struct doc *doc;
     const char *name, *uid, *work, *image, *host_name, *instance_type, *region, *account, *runtime, *data_folder,
         *run_folder, *archives_folder, *api_socket, *admin_socket, *log_group, *log_stream;
+    const char *bearer; /* of a node that is another machine: the Authorization of what goes to admin_socket; else "" */
     bool isolated, spot;
     bool infra_check;      /* the instance is looked at thoroughly before its container starts */
     int64_t quiet_after_s; /* without a sign of life: it is told of; 0: never */

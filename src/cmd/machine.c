@@ -42,13 +42,26 @@ static int check_containers(struct err *err)
     return 0;
 }
 
-static int check_slurm(struct err *err)
+/* Nodes that are other machines come to the public port. */
+static int check_slurm_server(const struct settings *s, struct err *err)
+{
+    bool loopback = strcmp(s->address, "127.0.0.1") == 0 || strcmp(s->address, "::1") == 0;
+
+    if (!*s->slurm.server || !loopback)
+        return 0;
+    return fail(err, ERR_INVALID,
+                "slurm-server = %s is where the nodes of the cluster reach the server, and it listens on %s, which "
+                "only this machine reaches: set bind to that address, or to 0.0.0.0",
+                s->slurm.server, s->address);
+}
+
+static int check_slurm(const struct settings *s, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     const char *path = getenv("PATH");
     struct str rest = str_of(path ? path : "/usr/bin"), folder;
 
-    if (check_containers(err) < 0)
+    if (check_containers(err) < 0 || check_slurm_server(s, err) < 0)
         return -1;
     while (rest.size) {
         if (!str_cut(rest, ':', &folder, &rest)) {
@@ -91,7 +104,7 @@ int machine_check(const struct settings *s, struct clock *clock, struct err *err
     if (check_clock(clock, err) < 0 || check_fleet(s, err) < 0)
         return -1;
     if (strcmp(s->runtime, "slurm") == 0)
-        return check_slurm(err);
+        return check_slurm(s, err);
     return strcmp(s->runtime, "container") == 0 ? check_containers(err) : 0;
 }
 

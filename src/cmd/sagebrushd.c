@@ -308,9 +308,10 @@ static void slurm_has_news(void *data)
     loop_post(((struct control *)data)->loop, look_at_changed_agents, data);
 }
 
-static int new_slurm_runtime(struct control *c, const struct doc *config, const struct runtime_config *rc,
+static int new_slurm_runtime(struct control *c, const struct doc *all, const struct runtime_config *rc,
                              struct runtime **ret, struct err *err)
 {
+    const struct doc *config = doc_get(all, "slurm");
     const struct slurm_settings settings = {
         .partition = doc_text(config, "partition"),
         .account = doc_text(config, "account"),
@@ -319,6 +320,9 @@ static int new_slurm_runtime(struct control *c, const struct doc *config, const 
         .spot_qos = doc_text(config, "spot_qos"),
         .options = doc_text(config, "options"),
         .notice_s = doc_int(config, "notice_s", 30),
+        .server = doc_text(config, "server"),
+        .server_port = doc_int(all, "port", 0),
+        .scratch = doc_text(config, "scratch"),
         .happened = slurm_has_news,
         .data = c,
     };
@@ -355,7 +359,7 @@ static int new_runtime(struct control *c, const struct doc *config, struct runti
     if (strcmp(kind, "container") == 0)
         return container_runtime_new(&rc, ret, err);
     if (strcmp(kind, "slurm") == 0)
-        return new_slurm_runtime(c, doc_get(config, "slurm"), &rc, ret, err);
+        return new_slurm_runtime(c, config, &rc, ret, err);
     return fail(err, ERR_INVALID, "runtime \"%s\" is not one of container, process, slurm, sim", kind);
 }
 

@@ -46,6 +46,13 @@ const struct setting setting_table[] = {
       "How many seconds Slurm leaves a job between SIGTERM and SIGKILL: its KillWait, and the GraceTime of the "
       "partition of spot jobs.",
       "a number of seconds from 1 to 86400" },
+    { "slurm-server", "",
+      "The address of this machine by which nodes that are other machines reach the public port. Default: none; jobs "
+      "that Slurm puts on other machines fail.",
+      "a numeric IPv4 or IPv6 address" },
+    { "slurm-scratch", "/var/tmp/sagebrush",
+      "The folder on such a node's own disk for what containers write. It is cleared when a job is over.",
+      "the absolute path of a folder" },
     { "names", "", "Further host names or addresses for the TLS certificate, parted by commas.", "names" },
     { "images", "",
       "The folder of image archives: oci-archive:FILE.tar as the image of a job or a model is read from here and from "
@@ -137,7 +144,10 @@ static const struct {
     { "slurm-spot-partition", "spot_partition", offsetof(struct settings, slurm.spot_partition) },
     { "slurm-spot-qos", "spot_qos", offsetof(struct settings, slurm.spot_qos) },
     { "slurm-options", "options", offsetof(struct settings, slurm.options) },
+    { "slurm-server", "server", offsetof(struct settings, slurm.server) },
+    { "slurm-scratch", "scratch", offsetof(struct settings, slurm.scratch) },
 };
+#define SLURM_SCRATCH "/var/tmp/sagebrush"
 enum { SLURM_TEXTS = sizeof slurm_texts / sizeof *slurm_texts, SLURM_NOTICE_S = 30 };
 
 static const char **slurm_text(struct settings *s, int i)
@@ -145,11 +155,22 @@ static const char **slurm_text(struct settings *s, int i)
     return (const char **)(void *)((char *)s + slurm_texts[i].at);
 }
 
+static bool is_address(const char *value)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+
+    return inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1;
+}
+
 /* Words for a command line, given to it one by one: no shell sees them. */
 static bool slurm_fits(const char *key, const char *value)
 {
     bool options = strcmp(key, "slurm-options") == 0;
 
+    if (strcmp(key, "slurm-server") == 0)
+        return !*value || is_address(value);
+    if (strcmp(key, "slurm-scratch") == 0)
+        return *value == '/';
     for (const char *c = value; *c; c++)
         if ((unsigned char)*c < ' ' || (unsigned char)*c > '~' || (!options && strchr(" '\"\\|", *c)))
             return false;
@@ -177,7 +198,6 @@ static bool slurm_set(struct arena *a, struct settings *s, const char *key, cons
 int settings_set(struct arena *a, struct settings *s, const char *key, const char *value, struct err *err)
 {
     const struct setting *row = setting_table;
-    unsigned char address[sizeof(struct in6_addr)];
     bool good = true;
 
     while (row->key && strcmp(row->key, key) != 0)
@@ -185,7 +205,7 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
     if (!row->key)
         return fail(err, ERR_INVALID, "there is no setting %s; `sagebrush up --help` lists them", key);
     if (strcmp(key, "bind") == 0) {
-        good = inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1;
+        good = is_address(value);
         s->address = good ? arena_strdup(a, value) : s->address;
     } else if (strcmp(key, "port") == 0) {
         int64_t port = 0;
@@ -240,7 +260,8 @@ void settings_defaults(struct settings *s)
                              .port = 8443,
                              .runtime = "container",
                              .slurm = { .partition = "", .account = "", .qos = "", .spot_partition = "",
-                                        .spot_qos = "", .options = "", .notice_s = SLURM_NOTICE_S },
+                                        .spot_qos = "", .options = "", .server = "", .scratch = SLURM_SCRATCH,
+                                        .notice_s = SLURM_NOTICE_S },
                              .names = "",
                              .images = "",
                              .fleet = "",
@@ -310,7 +331,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .log_level = doc_text_or(d, "log_level", s.log_level),
     };
     for (int i = 0; i < SLURM_TEXTS; i++)
-        *slurm_text(ret, i) = doc_text(doc_get(d, "slurm"), slurm_texts[i].member);
+        *slurm_text(ret, i) = doc_text_or(doc_get(d, "slurm"), slurm_texts[i].member, *slurm_text(&s, i));
     ret->slurm.notice_s = doc_int(d, "slurm.notice_s", s.slurm.notice_s);
     return 0;
 }

@@ -135,6 +135,8 @@ static int make_certificate(struct arena *a, const char *data, const struct sett
     if (strcmp(s->address, "127.0.0.1") != 0 && strcmp(s->address, "::1") != 0 && strcmp(s->address, "0.0.0.0") != 0 &&
         strcmp(s->address, "::") != 0)
         names[count++] = s->address;
+    if (*s->slurm.server)
+        names[count++] = s->slurm.server;
     if (gethostname(host, sizeof host - 1) == 0 && *host)
         names[count++] = host;
     while (rest.size && count < NAMES_MAX) {

@@ -24,6 +24,10 @@ struct tls_server {
     SSL_CTX *context;
 };
 
+struct tls_client {
+    SSL_CTX *context;
+};
+
 struct tls {
     SSL *ssl;
     BIO *in, *out;
@@ -52,17 +56,26 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *r
     return SSL_TLSEXT_ERR_OK;
 }
 
-int tls_server_new(const char *certificate_path, const char *key_path, struct tls_server **ret, struct err *err)
+static SSL_CTX *new_context(const SSL_METHOD *method)
 {
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    struct tls_server *server;
+    SSL_CTX *context = SSL_CTX_new(method);
 
     if (!context)
-        return fail_ssl(err, ERR_INTERNAL, "TLS");
+        return NULL;
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return context;
+}
+
+int tls_server_new(const char *certificate_path, const char *key_path, struct tls_server **ret, struct err *err)
+{
+    SSL_CTX *context = new_context(TLS_server_method());
+    struct tls_server *server;
+
+    if (!context)
+        return fail_ssl(err, ERR_INTERNAL, "TLS");
     SSL_CTX_set_session_id_context(context, (const unsigned char *)"sagebrush", 9);
     SSL_CTX_set_num_tickets(context, 1);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
@@ -90,18 +103,72 @@ void tls_server_free(struct tls_server *server)
     free(server);
 }
 
-struct tls *tls_new(struct tls_server *server)
+static void bio_cleanup(BIO **b)
+{
+    BIO_free_all(*b);
+}
+#define _cleanup_bio_ __attribute__((cleanup(bio_cleanup)))
+
+static bool trust(SSL_CTX *context, const char *authority)
+{
+    _cleanup_bio_ BIO *pem = BIO_new_mem_buf(authority, -1);
+    X509 *certificate = pem ? PEM_read_bio_X509(pem, NULL, NULL, NULL) : NULL;
+    bool trusted = certificate && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate) == 1;
+
+    X509_free(certificate);
+    return trusted;
+}
+
+int tls_client_new(const char *authority, const char *name, struct tls_client **ret, struct err *err)
+{
+    SSL_CTX *context = new_context(TLS_client_method());
+    struct tls_client *client;
+    X509_VERIFY_PARAM *check;
+
+    if (!context)
+        return fail_ssl(err, ERR_INTERNAL, "TLS");
+    check = SSL_CTX_get0_param(context);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    if (!trust(context, authority) ||
+        (X509_VERIFY_PARAM_set1_ip_asc(check, name) != 1 && X509_VERIFY_PARAM_set1_host(check, name, 0) != 1)) {
+        SSL_CTX_free(context);
+        return fail_ssl(err, ERR_INVALID, "the server's authority");
+    }
+    ERR_clear_error();
+    client = calloc(1, sizeof *client);
+    assert(client && "out of memory");
+    client->context = context;
+    *ret = client;
+    return 0;
+}
+
+void tls_client_free(struct tls_client *client)
+{
+    if (!client)
+        return;
+    SSL_CTX_free(client->context);
+    free(client);
+}
+
+static struct tls *new_connection(SSL_CTX *context)
 {
     struct tls *t = calloc(1, sizeof *t);
 
     assert(t && "out of memory");
-    t->ssl = SSL_new(server->context);
+    t->ssl = SSL_new(context);
     t->in = BIO_new(BIO_s_mem());
     t->out = BIO_new(BIO_s_mem());
     assert(t->ssl && t->in && t->out && "out of memory");
     BIO_set_mem_eof_return(t->in, -1);
     BIO_set_mem_eof_return(t->out, -1);
     SSL_set_bio(t->ssl, t->in, t->out);
+    return t;
+}
+
+struct tls *tls_new(struct tls_server *server)
+{
+    struct tls *t = new_connection(server->context);
+
     SSL_set_accept_state(t->ssl);
     return t;
 }
@@ -126,6 +193,22 @@ static void take_records(struct tls *t, struct buf *out)
     assert(n == (int)size);
     out->size += size;
     out->data[out->size] = '\0';
+}
+
+struct tls *tls_connect(struct tls_client *client, struct buf *out)
+{
+    struct tls *t = new_connection(client->context);
+
+    SSL_set_connect_state(t->ssl);
+    SSL_do_handshake(t->ssl); /* its first words; the answer is not there yet */
+    ERR_clear_error();
+    take_records(t, out);
+    return t;
+}
+
+bool tls_ready(const struct tls *t)
+{
+    return SSL_is_init_finished(t->ssl);
 }
 
 int tls_receive(struct tls *t, const char *data, size_t size, void (*plain)(void *owner, const char *data, size_t size),
@@ -194,12 +277,6 @@ static void authority_free(struct authority *a)
     X509_free(a->certificate);
     EVP_PKEY_free(a->key);
 }
-
-static void bio_cleanup(BIO **b)
-{
-    BIO_free_all(*b);
-}
-#define _cleanup_bio_ __attribute__((cleanup(bio_cleanup)))
 
 /* Neither file is there, or one is, or they do not belong together: false. What cannot be read is an error. */
 static int load_pair(const char *folder, const char *name, struct authority *ret, bool *ret_there, struct err *err)

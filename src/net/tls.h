@@ -1,7 +1,7 @@
 /* tls.h - TLS as arithmetic on bytes: no sockets in here.
  *
  * tls_receive() takes what came over the wire and hands out plain text, tls_send() the other way; both append what
- * has to be sent over the wire to 'out'. Servers only; TLS 1.2 and 1.3. */
+ * has to be sent over the wire to 'out'. TLS 1.2 and 1.3. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 struct tls_server; /* certificate and key; may be used by several threads */
+struct tls_client; /* whom to trust; the same */
 struct tls;        /* one connection */
 
 int tls_server_new(const char *certificate_path, const char *key_path, struct tls_server **ret, struct err *err);
@@ -17,6 +18,14 @@ void tls_server_free(struct tls_server *); /* NULL is fine */
 
 struct tls *tls_new(struct tls_server *);
 void tls_free(struct tls *); /* NULL is fine */
+
+/* Servers whose certificate was signed by the authority of that PEM text, for that name or numeric address. */
+int tls_client_new(const char *authority, const char *name, struct tls_client **ret, struct err *err);
+void tls_client_free(struct tls_client *); /* NULL is fine */
+
+/* The client's side of a connection. Nothing can be sent before tls_ready(): the server is known from then on. */
+struct tls *tls_connect(struct tls_client *, struct buf *out);
+bool tls_ready(const struct tls *);
 
 enum { TLS_FIRST_BYTE = 0x16 }; /* a TLS connection starts with it, an HTTP one never does */
 

@@ -3,6 +3,7 @@
 #include "run/cgroup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,6 +226,21 @@ static int try_here(struct arena *a, const char *point, void *context)
     if (rmdir(path) < 0)
         return fail_errno(t->err, errno, "a group cannot be removed from %s", point);
     return 0;
+}
+
+static int leave(struct arena *a, const char *point, void *context)
+{
+    _cleanup_fd_ int fd = open(arena_printf(a, "%s/cgroup.procs", point), O_WRONLY | O_CLOEXEC);
+    struct err ignored;
+
+    if (fd >= 0)
+        fd_write_all(fd, "0\n", 2, &ignored);
+    return 0;
+}
+
+void cgroup_leave(struct arena *a)
+{
+    each_hierarchy(a, leave, NULL);
 }
 
 int cgroup_try(struct arena *a, const char *name, struct err *err)

@@ -26,6 +26,9 @@ size_t cgroup_processes(struct arena *, const char *name, int64_t **ret);
 /* Whether a group can be made here, with limits for cores and memory: makes one of that name and removes it. */
 int cgroup_try(struct arena *, const char *name, struct err *err);
 
+/* This process is in the root of every hierarchy from now on, as far as it may: who ends its group does not end it. */
+void cgroup_leave(struct arena *);
+
 /* Kills what is left in it and removes it from every hierarchy. Not there is fine. */
 int cgroup_remove(struct arena *, const char *name, struct err *err);
 

@@ -150,12 +150,16 @@ struct slurm_settings {
     const char *spot_partition, *spot_qos; /* of spot jobs, when they are others */
     const char *options;                   /* further words for sbatch, parted by spaces */
     int64_t notice_s; /* how long Slurm leaves a job between SIGTERM and SIGKILL: KillWait, or a GraceTime */
+    const char *server;  /* by which nodes that are other machines reach the public port; "": they are refused */
+    int64_t server_port;
+    const char *scratch; /* where such a node keeps what containers write */
     void (*happened)(void *); /* from a thread: runtime_died() has some; NULL: whoever wants to know looks */
     void *data;
 };
 
-/* Jobs as containers on the nodes of a Slurm cluster, which have the data directory at the same path; endpoints as
- * containers on this host. ERR_UNAVAILABLE when this host lacks Slurm's commands, or cannot run containers. */
+/* Jobs as containers on the nodes of a Slurm cluster, which have the data directory's agents/ and images/ at the same
+ * path; endpoints as containers on this host. ERR_UNAVAILABLE when this host lacks Slurm's commands, or cannot run
+ * containers. */
 int slurm_runtime_new(const struct runtime_config *, const struct slurm_settings *, struct runtime **ret,
                       struct err *err);
 

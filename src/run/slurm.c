@@ -7,6 +7,8 @@
  *   Slurm does not know the job, and no agent lives: it is submitted, again if need be. The new agent finds the old
  *   one's folder, and goes on with what is there.
  *   Slurm says that it has ended the job: who has not told its own end has lost its instance.
+ * Nobody here knows whether an agent on another machine lives; who lends it its name does (services/admin/lending.c),
+ * and a second one waits there.
  * Endpoints stay on this host: a queue is no place for what has to be there. */
 #include <assert.h>
 #include <inttypes.h>
@@ -16,12 +18,17 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/program.h"
+#include "base/rand.h"
 #include "base/str.h"
 #include "run/agents.h"
 #include "run/folder.h"
 #include "run/slurm_cluster.h"
 
-enum { ENDINGS_MOST = 3 /* without a report, before the job is given up */ };
+enum {
+    ENDINGS_MOST = 3, /* without a report, before the job is given up */
+    TOKEN_SIZE = 40,  /* 206 bits */
+    AUTHORITY_MOST = 1 << 16,
+};
 
 struct slurm {
     struct runtime base;
@@ -96,7 +103,7 @@ static int submit(struct slurm *s, struct arena *a, const struct doc *order, boo
         return -1;
     if (!complete)
         return 0;
-    if (program_path(a, "sagebrush-agent", &program, err) < 0)
+    if (program_path(a, doc_has(all, "remote") ? "sagebrush-node" : "sagebrush-agent", &program, err) < 0)
         return -1;
     batch = slurm_batch_of(a, &s->settings, all, agents_folder, program);
     slurm_cluster_submit(s->cluster, &batch, first);
@@ -110,12 +117,36 @@ static const char *group_of(struct arena *a, const struct doc *order)
     return slurm_batch_agents(a, order, &count)[0];
 }
 
+/* How a node that is another machine reaches us. The token is good for this order, and as long as it is carried out. */
+static int add_remote(struct slurm *s, struct arena *a, struct doc *order, struct err *err)
+{
+    struct doc *remote = doc_map(a);
+    char token[TOKEN_SIZE + 1];
+    struct str authority;
+
+    if (!*s->settings.server)
+        return 0;
+    if (file_read(a, arena_printf(a, "%s/secrets/ca.pem", s->data_folder), AUTHORITY_MOST, &authority, err) < 0)
+        return -1;
+    rand_name(rand_system(), token, TOKEN_SIZE);
+    doc_set_string(a, remote, "address", s->settings.server);
+    doc_set_integer(a, remote, "port", s->settings.server_port);
+    doc_set(a, remote, "authority", doc_str(a, authority));
+    doc_set_string(a, remote, "token", token);
+    doc_set_string(a, remote, "scratch", s->settings.scratch);
+    doc_set(a, order, "remote", remote);
+    return 0;
+}
+
 /* What only Slurm's agents are told. */
-static const struct doc *order_for_slurm(struct slurm *s, struct arena *a, const struct doc *order)
+static int order_for_slurm(struct slurm *s, struct arena *a, const struct doc *order, const struct doc **ret,
+                           struct err *err)
 {
     struct doc *d = doc_copy(a, order), *limits = doc_member(a, d, "limits", DOC_MAP);
     int64_t gpus = doc_int(limits, "gpus_absent", 0);
 
+    if (add_remote(s, a, d, err) < 0)
+        return -1;
     doc_set_integer(a, d, "notice_s", s->settings.notice_s);
     doc_set_string(a, d, "boot_id", s->boot_id);
     /* Slurm gives them, by index on the node that it chooses. */
@@ -123,7 +154,8 @@ static const struct doc *order_for_slurm(struct slurm *s, struct arena *a, const
         doc_set(a, limits, "gpus_absent", NULL);
         doc_set_integer(a, limits, "gpus_wanted", gpus);
     }
-    return d;
+    *ret = d;
+    return 0;
 }
 
 static int slurm_start(struct runtime *rt, const char *name, const struct doc *order, struct err *err)
@@ -131,11 +163,12 @@ static int slurm_start(struct runtime *rt, const char *name, const struct doc *o
     struct slurm *s = slurm_of(rt);
     _cleanup_arena_ struct arena *a = arena_new();
     struct agents_look before, l;
+    const struct doc *whole;
 
     if (!goes_to_slurm(order))
         return runtime_start(s->local, name, order, err);
-    if (agents_look(s->local, a, name, &before, err) < 0 ||
-        agents_accept(s->local, name, "slurm", order_for_slurm(s, a, order), err) < 0 ||
+    if (agents_look(s->local, a, name, &before, err) < 0 || order_for_slurm(s, a, order, &whole, err) < 0 ||
+        agents_accept(s->local, name, "slurm", whole, err) < 0 ||
         agents_look(s->local, a, name, &l, err) < 0)
         return -1;
     if (!is_on_slurm(l.order))
@@ -403,6 +436,9 @@ static struct slurm_settings settings_copy(struct arena *a, const struct slurm_s
         .spot_qos = arena_strdup(a, s->spot_qos),
         .options = arena_strdup(a, s->options),
         .notice_s = s->notice_s,
+        .server = arena_strdup(a, s->server ? s->server : ""),
+        .server_port = s->server_port,
+        .scratch = arena_strdup(a, s->scratch ? s->scratch : ""),
     };
 }
 

@@ -43,18 +43,19 @@ def wait_for(check, seconds=60.0, what="it", step=0.02):
 
 
 class Server:
-    def __init__(self, runtime="container", data=None, log=None, options=()):
+    def __init__(self, runtime="container", data=None, log=None, options=(), before=()):
         self.data = data or pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-api-"))
         self.port = free_port()
         self.runtime = runtime
         self.options = list(options)
+        self.before = list(before)  # a command that becomes the server
         self.process = None
         self.log_path = log or self.data / "up.log"
         self.log = open(self.log_path, "ab")
 
     def start(self):
         self.process = subprocess.Popen(
-            [SAGEBRUSH, "up", "--data", self.data, "--port", str(self.port), "--runtime", self.runtime,
+            [*self.before, SAGEBRUSH, "up", "--data", self.data, "--port", str(self.port), "--runtime", self.runtime,
              *self.options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         wait_for(self.healthy, 60, "the server's health")

@@ -39,8 +39,52 @@ def free_ports(count):
         return [s.getsockname()[1] for s in sockets]
 
 
+class Machine:
+    """Another machine, made of namespaces of this one: a network of its own, to which one pair of interfaces leads, and
+    an own view of the files in which of the server's machine only the shared folders are seen."""
+
+    def __init__(self):
+        self.name = f"sbm{os.getpid()}"
+        number = os.getpid() % 16384
+        self.server, self.address = (f"198.{18 + number // 8192}.{number // 32 % 256}.{number % 32 * 8 + i}"
+                                     for i in (1, 2))
+        self.script = None
+
+    def start(self):
+        inside = f"{self.name}i"
+        for command in (f"ip netns add {self.name}", f"ip link add {self.name} type veth peer name {inside}",
+                        f"ip link set {inside} netns {self.name}", f"ip addr add {self.server}/30 dev {self.name}",
+                        f"ip link set {self.name} up", f"ip -n {self.name} addr add {self.address}/30 dev {inside}",
+                        f"ip -n {self.name} link set {inside} up", f"ip -n {self.name} link set lo up"):
+            subprocess.run(command.split(), check=True, capture_output=True)
+
+    def share(self, data, hold):
+        """Of the server's data directory its agents and images are there, and nothing else; nor its sockets."""
+        self.script = f"""set -e
+mkdir -p {hold}/agents {hold}/images
+mount --bind {data}/agents {hold}/agents
+mount --bind {data}/images {hold}/images
+mount -t tmpfs none {data}
+mkdir {data}/agents {data}/images
+mount --move {hold}/agents {data}/agents
+mount --move {hold}/images {data}/images
+mount -t tmpfs none /run/sagebrush
+exec "$@"
+"""
+
+    def inside(self, command):
+        return ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--mount", "sh", "-c", self.script, "sh",
+                *command]
+
+    def stop(self):
+        for command in (f"ip netns del {self.name}", f"ip link del {self.name}"):
+            subprocess.run(command.split(), check=False, capture_output=True)
+
+
 class Cluster:
-    def __init__(self, nodes=3, cpus=8, memory_mb=32768, more=()):
+    def __init__(self, nodes=3, cpus=8, memory_mb=32768, more=(), machine=None):
+        self.machine = machine  # on which the nodes are, all of them; None: this one
+        controller, node_address = (machine.server, machine.address) if machine else ("127.0.0.1", "127.0.0.1")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-slurm-"))
         self.names = [f"n{i + 1}" for i in range(nodes)]
         self.conf = self.folder / "slurm.conf"
@@ -53,7 +97,7 @@ class Cluster:
         (self.folder / "key").chmod(0o400)
         self.folder.chmod(0o755)
         lines = [
-            "ClusterName=sagebrush", f"SlurmctldHost={host}(127.0.0.1)", f"SlurmctldPort={ports[0]}",
+            "ClusterName=sagebrush", f"SlurmctldHost={host}({controller})", f"SlurmctldPort={ports[0]}",
             "SlurmUser=root", "SlurmdUser=root", "AuthType=auth/munge",
             f"AuthInfo=socket={self.folder}/munge/socket,cred_expire=5",
             f"StateSaveLocation={self.folder}/state", f"SlurmdSpoolDir={self.folder}/spool.%n",
@@ -67,7 +111,7 @@ class Cluster:
             "EnforcePartLimits=ALL", *more,
         ]
         for name, port in zip(self.names, ports[1:]):
-            lines.append(f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} "
+            lines.append(f"NodeName={name} NodeHostname={host} NodeAddr={node_address} Port={port} CPUs={cpus} "
                          f"RealMemory={memory_mb} State=UNKNOWN")
         all_nodes = ",".join(self.names)
         lines += [f"PartitionName=batch Nodes={all_nodes} Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=OFF",
@@ -90,17 +134,22 @@ class Cluster:
                               f"--seed-file={f}/munge/seed"])
         self.wait_for(lambda: (f / "munge" / "socket").exists(), "munged")
         self.start_controller()
+        if not self.machine:
+            self.start_nodes()
+        return self
+
+    def start_nodes(self):
         for name in self.names:
             self.start_node(name)
         self.wait_for(lambda: self.node_states() == ["idle"] * len(self.names), "the nodes")
-        return self
 
     def start_controller(self):
         self.spawn("slurmctld", ["/usr/sbin/slurmctld", "-D", "-f", str(self.conf)])
         self.wait_for(lambda: self.answers(), "slurmctld")
 
     def start_node(self, name):
-        self.spawn(name, ["/usr/sbin/slurmd", "-D", "-N", name, "-f", str(self.conf)])
+        command = ["/usr/sbin/slurmd", "-D", "-N", name, "-f", str(self.conf)]
+        self.spawn(name, self.machine.inside(command) if self.machine else command)
 
     def kill(self, name):
         """As a power failure would: no chance to save anything."""

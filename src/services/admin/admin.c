@@ -14,6 +14,7 @@
 #include "engine/gateway.h"
 #include "fleet/gpu_bank.h"
 #include "services/admin/gpu_metrics.h"
+#include "services/admin/lending.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
@@ -28,6 +29,7 @@ enum { BODY_MAX_BYTES = 8 << 20, NODES_SHOWN = 1000 };
 struct admin {
     struct admin_options options;
     struct list held;
+    struct lending *lending;
     int64_t started_boot_ms;
 };
 
@@ -35,7 +37,7 @@ struct request; /* one exchange, in its arena */
 
 struct handler {
     const char *method, *path; /* a path that ends with '/' takes a name after it */
-    bool open;                 /* on the public port too */
+    enum { INSIDE, TO_NODES, TO_ALL } open; /* on the public port */
     int (*run)(struct request *, struct err *err);
 };
 
@@ -48,6 +50,7 @@ struct request {
     const char *name;  /* after the path */
     struct doc *query; /* map of decoded parameters */
     struct doc *body;  /* of a POST */
+    const struct doc *order; /* of the node that speaks; NULL: who speaks is on this machine */
     struct doc *output; /* the answer, JSON; or text */
     const char *text;
     struct err err;
@@ -330,40 +333,64 @@ static int nodes_change(struct request *q, struct err *err)
 
 /* --- For agents --- */
 
+static int not_its_own(struct err *err)
+{
+    return fail(err, ERR_DENIED, "a node speaks for its own job");
+}
+
 static int poke(struct request *q, struct err *err)
 {
+    if (q->order && !doc_is(q->order, "uid", doc_text(q->query, "uid")))
+        return not_its_own(err);
     engine_touch(q->admin->options.engine, doc_text(q->query, "uid"));
     return 0;
 }
 
 static int agent_logs(struct request *q, struct err *err)
 {
+    if (q->order && !lending_owns_logs(q->order, q->body))
+        return not_its_own(err);
     return logs_append(q->arena, store_of(q), q->body, engine_now_ms(q->admin->options.engine), err);
 }
 
 static int agent_metrics(struct request *q, struct err *err)
 {
+    if (q->order && !lending_owns_metrics(q->arena, q->order, q->body))
+        return not_its_own(err);
     return metrics_append(q->arena, store_of(q), q->body, engine_now_ms(q->admin->options.engine), err);
 }
 
+static int node_work(struct request *q, struct err *err)
+{
+    if (lending_exchange(q->admin->lending, q->arena, q->order, q->body, q->output, err) < 0)
+        return -1;
+    if (doc_has(q->body, "report"))
+        engine_touch(q->admin->options.engine, doc_text(q->order, "uid"));
+    return 0;
+}
+
 static const struct handler handlers[] = {
-    { "GET", "/_sagebrush/health", true, health },
-    { "GET", "/_sagebrush/metrics", true, metrics },
-    { "GET", "/_sagebrush/admin/v1/status", false, status },
-    { "GET", "/_sagebrush/admin/v1/keys", false, keys_list },
-    { "POST", "/_sagebrush/admin/v1/keys", false, keys_create },
-    { "DELETE", "/_sagebrush/admin/v1/keys/", false, keys_revoke },
-    { "POST", "/_sagebrush/admin/v1/backup", false, backup },
-    { "DELETE", "/_sagebrush/admin/v1/backup", false, backup_done },
-    { "GET", "/_sagebrush/admin/v1/usage", false, usage },
-    { "POST", "/_sagebrush/admin/v1/drill/spot", false, drill_spot },
-    { "GET", "/_sagebrush/admin/v1/gpus", false, gpus_list },
-    { "POST", "/_sagebrush/admin/v1/gpus", false, gpus_cordon },
-    { "GET", "/_sagebrush/admin/v1/nodes", false, nodes_list },
-    { "POST", "/_sagebrush/admin/v1/nodes", false, nodes_change },
-    { "POST", "/_sagebrush/agent/v1/poke", false, poke },
-    { "POST", "/_sagebrush/agent/v1/logs", false, agent_logs },
-    { "POST", "/_sagebrush/agent/v1/metrics", false, agent_metrics },
+    { "GET", "/_sagebrush/health", TO_ALL, health },
+    { "GET", "/_sagebrush/metrics", TO_ALL, metrics },
+    { "GET", "/_sagebrush/admin/v1/status", INSIDE, status },
+    { "GET", "/_sagebrush/admin/v1/keys", INSIDE, keys_list },
+    { "POST", "/_sagebrush/admin/v1/keys", INSIDE, keys_create },
+    { "DELETE", "/_sagebrush/admin/v1/keys/", INSIDE, keys_revoke },
+    { "POST", "/_sagebrush/admin/v1/backup", INSIDE, backup },
+    { "DELETE", "/_sagebrush/admin/v1/backup", INSIDE, backup_done },
+    { "GET", "/_sagebrush/admin/v1/usage", INSIDE, usage },
+    { "POST", "/_sagebrush/admin/v1/drill/spot", INSIDE, drill_spot },
+    { "GET", "/_sagebrush/admin/v1/gpus", INSIDE, gpus_list },
+    { "POST", "/_sagebrush/admin/v1/gpus", INSIDE, gpus_cordon },
+    { "GET", "/_sagebrush/admin/v1/nodes", INSIDE, nodes_list },
+    { "POST", "/_sagebrush/admin/v1/nodes", INSIDE, nodes_change },
+    { "POST", "/_sagebrush/agent/v1/poke", INSIDE, poke },
+    { "POST", "/_sagebrush/agent/v1/logs", INSIDE, agent_logs },
+    { "POST", "/_sagebrush/agent/v1/metrics", INSIDE, agent_metrics },
+    { "POST", "/_sagebrush/node/v1/poke", TO_NODES, poke },
+    { "POST", "/_sagebrush/node/v1/logs", TO_NODES, agent_logs },
+    { "POST", "/_sagebrush/node/v1/metrics", TO_NODES, agent_metrics },
+    { "POST", "/_sagebrush/node/v1/work", TO_NODES, node_work },
     {},
 };
 
@@ -390,12 +417,20 @@ static struct doc *query_doc(struct arena *a, struct str query)
     return map;
 }
 
+static int admit(struct request *q, struct err *err)
+{
+    if (q->handler->open != TO_NODES)
+        return 0;
+    return lending_admit(q->admin->lending, q->arena, http_value(q->x->head, "authorization"),
+                         q->handler->run == node_work, &q->order, err);
+}
+
 static void run(struct request *q)
 {
     struct store *store = store_of(q);
     int result;
 
-    if (store_begin(store, &q->err) < 0) {
+    if (admit(q, &q->err) < 0 || store_begin(store, &q->err) < 0) {
         q->failed = true;
     } else {
         result = q->handler->run(q, &q->err);
@@ -436,7 +471,7 @@ static const struct handler *find(struct str method, struct str path, bool publi
     for (const struct handler *h = handlers; h->path; h++) {
         bool named = text_ends(h->path, "/");
 
-        if (!str_is(method, h->method) || (public && !h->open))
+        if (!str_is(method, h->method) || (public && h->open == INSIDE))
             continue;
         if (named ? str_starts(path, h->path) : str_is(path, h->path)) {
             size_t size = strlen(h->path);
@@ -546,6 +581,8 @@ struct admin *admin_new(const struct admin_options *options)
 
     assert(admin && "out of memory");
     admin->options = *options;
+    admin->lending = lending_new(engine_world_of(options->engine)->clock,
+                             ((struct platform *)engine_context(options->engine))->data_folder);
     admin->started_boot_ms = clock_boot_ms(engine_world_of(options->engine)->clock);
     list_init(&admin->held);
     return admin;
@@ -553,5 +590,7 @@ struct admin *admin_new(const struct admin_options *options)
 
 void admin_free(struct admin *admin)
 {
+    if (admin)
+        lending_free(admin->lending);
     free(admin);
 }

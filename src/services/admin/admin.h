@@ -1,6 +1,7 @@
 /* admin.h - what AWS has no call for: health, metrics, keys, backup, and what agents report (docs/ARCHITECTURE.md).
  *
- * Health and metrics are open on the public port; everything else is on admin.sock only. An answer that wrote
+ * Health and metrics are open on the public port, and what agents send is to nodes that are other machines, with the
+ * token of their order; everything else is on admin.sock only. An answer that wrote
  * something waits for the commit of its turn, as those of the AWS interface do. */
 #ifndef SERVICES_ADMIN_H
 #define SERVICES_ADMIN_H

@@ -60,6 +60,7 @@ static void another_machine_is_refused(void **state)
     struct err err;
 
     assert_int_equal(slurm_node_order(a, order_of(a, "slurm", 0), "elsewhere", NULL, &order, &err), -1);
+    assert_non_null(strstr(err.text, "slurm-server"));
     assert_non_null(strstr(err.text, "slurm-partition"));
     /* Nobody else's orders are looked at. */
     assert_int_equal(slurm_node_order(a, order_of(a, "container", 2), "elsewhere", NULL, &order, &err), 0);

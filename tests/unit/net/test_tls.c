@@ -235,6 +235,57 @@ static void test_made_once_and_renewed(void **state)
     assert_true(accepts("localhost"));
 }
 
+/* Our client and our server, until both are done or one is not content. */
+static bool meet(const char *authority, const char *name)
+{
+    struct tls_server *server;
+    struct tls_client *client;
+    _cleanup_buf_ struct buf to_client = { 0 }, to_server = { 0 }, got = { 0 };
+    struct tls *here, *there;
+    bool good = true;
+    struct err err;
+
+    assert_int_equal(tls_server_new(in_folder("server.pem"), in_folder("server.key"), &server, &err), 0);
+    assert_int_equal(tls_client_new(authority, name, &client, &err), 0);
+    there = tls_new(server);
+    here = tls_connect(client, &to_server);
+    assert_false(tls_ready(here));
+    for (int i = 0; i < 10 && good && (to_server.size || to_client.size); i++) {
+        good = tls_receive(there, to_server.data, to_server.size, plain, &got, &to_client, &err) >= 0;
+        buf_clear(&to_server);
+        good = good && tls_receive(here, to_client.data, to_client.size, plain, &got, &to_server, &err) >= 0;
+        buf_clear(&to_client);
+    }
+    good = good && tls_ready(here) && tls_send(here, "hello", 5, &to_server, &err) == 0 &&
+           tls_receive(there, to_server.data, to_server.size, plain, &got, &to_client, &err) == 0 &&
+           got.size == 5;
+    tls_free(here);
+    tls_free(there);
+    tls_client_free(client);
+    tls_server_free(server);
+    return good;
+}
+
+static void test_our_client(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    char other[] = "/tmp/sb-tls-other-XXXXXX";
+    struct tls_client *client;
+    struct str ours, theirs;
+    struct err err;
+
+    assert_int_equal(file_read(a, in_folder("ca.pem"), 1 << 16, &ours, &err), 0);
+    assert_true(meet(ours.data, "localhost") && meet(ours.data, "127.0.0.1") && meet(ours.data, "::1"));
+    assert_false(meet(ours.data, "other.test"));
+    assert_false(meet(ours.data, "127.0.0.2"));
+    assert_non_null(mkdtemp(other));
+    assert_int_equal(tls_make_ca(other, names, 4, clock_system(), &err), 0);
+    assert_int_equal(file_read(a, arena_printf(a, "%s/ca.pem", other), 1 << 16, &theirs, &err), 0);
+    assert_false(meet(theirs.data, "localhost"));
+    assert_int_equal(tls_client_new("no certificate", "localhost", &client, &err), -1);
+    assert_int_equal(tree_remove(other, &err), 0);
+}
+
 static void handle(struct http_exchange *x, void *data)
 {
     http_answer_text(x, 200, "text/plain", x->tls ? "secret" : "open");
@@ -296,6 +347,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(test_talk),
         TEST(test_garbage),
+        TEST(test_our_client),
         TEST(test_names),
         TEST(test_made_once_and_renewed),
         TEST(test_over_the_server),

@@ -1,0 +1,210 @@
+/* Who has an agent's name, and for how long, with a clock that the test moves. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "run/folder.h"
+#include "services/admin/lending.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static int64_t now;
+
+static int64_t boot_ms(struct clock *c)
+{
+    return now;
+}
+
+static struct clock test_clock = { .wall_ms = boot_ms, .boot_ms = boot_ms };
+
+struct fixture {
+    struct arena *arena;
+    struct lending *lending;
+    char data[32];
+    const char *folder; /* of the agent "a-0" */
+};
+
+static struct doc *phase(struct arena *a, const char *name)
+{
+    struct doc *d = doc_map(a);
+
+    doc_set_string(a, d, "phase", name);
+    return d;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct doc *order;
+    struct err err;
+
+    *state = f;
+    now = 1000000;
+    f->arena = arena_new();
+    strcpy(f->data, "/tmp/sgb-lend-XXXXXX");
+    assert_non_null(mkdtemp(f->data));
+    f->folder = arena_printf(f->arena, "%s/agents/a-0", f->data);
+    assert_int_equal(folder_make(f->folder, 0700, &err), 0);
+    order = doc_map(f->arena);
+    doc_set_string(f->arena, order, "name", "a-0");
+    doc_set_string(f->arena, order, "job_name", "job");
+    doc_set_string(f->arena, order, "account", "1");
+    doc_set_string(f->arena, order, "region", "r");
+    doc_set_string(f->arena, order, "log_group", "g");
+    doc_set_string(f->arena, order, "log_stream", "job/algo-1");
+    doc_set_string(f->arena, doc_member(f->arena, order, "remote", DOC_MAP), "token", "secret");
+    assert_int_equal(folder_write(f->arena, f->folder, FOLDER_ORDER, order, false, &err), 0);
+    f->lending = lending_new(&test_clock, f->data);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+
+    lending_free(f->lending);
+    tree_remove(f->data, &err);
+    arena_free(f->arena);
+    free(f);
+    return 0;
+}
+
+/* What is said to it: ERR_NONE where it may. */
+static int admit(struct fixture *f, const char *bearer, bool asks)
+{
+    const struct doc *order;
+    struct err err = { 0 };
+
+    return lending_admit(f->lending, f->arena, str_of(bearer), asks, &order, &err) == 0 ? 0 : (int)err.kind;
+}
+
+static void who_has_no_token_is_nobody(void **state)
+{
+    static const char *const bad[] = { "", "Basic a-0:x:secret", "Bearer a-0", "Bearer a-0:x", "Bearer a-0:x:",
+                                       "Bearer a-0:x:secreT", "Bearer a-0:x:secrets", "Bearer ../agents/a-0:x:secret",
+                                       "Bearer .:x:secret", "Bearer a-0::secret", "Bearer :x:secret",
+                                       "Bearer a-0:a place:secret" };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(admit(f, bad[i], true), ERR_DENIED);
+    assert_int_equal(admit(f, "Bearer b-0:x:secret", true), ERR_NOT_FOUND);
+    assert_false(path_exists(arena_printf(f->arena, "%s/place.json", f->folder)));
+}
+
+static void a_name_is_lent_to_one_place(void **state)
+{
+    struct fixture *f = *state;
+
+    /* Who does not ask for it has not got it. */
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", false), ERR_CONFLICT);
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", true), 0);
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", false), 0);
+    now += LENDING_MS - 1;
+    assert_int_equal(admit(f, "Bearer a-0:y:secret", true), ERR_CONFLICT);
+    /* It was heard, and keeps it. */
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", false), 0);
+    now += LENDING_MS - 1;
+    assert_int_equal(admit(f, "Bearer a-0:y:secret", true), ERR_CONFLICT);
+    now += 1;
+    assert_int_equal(admit(f, "Bearer a-0:y:secret", false), ERR_CONFLICT);
+    assert_int_equal(admit(f, "Bearer a-0:y:secret", true), 0);
+    /* The first comes back, and is nobody. */
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", false), ERR_CONFLICT);
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", true), ERR_CONFLICT);
+}
+
+static void a_server_that_starts_knows_who_had_it(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", true), 0);
+    lending_free(f->lending);
+    now += 10 * LENDING_MS;
+    f->lending = lending_new(&test_clock, f->data);
+    assert_int_equal(admit(f, "Bearer a-0:y:secret", true), ERR_CONFLICT);
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", false), 0);
+}
+
+static void what_passes(void **state)
+{
+    struct fixture *f = *state;
+    struct arena *a = f->arena;
+    struct doc *told = doc_map(a), *stop = doc_map(a), *answer = doc_map(a);
+    const struct doc *order, *report;
+    struct err err;
+
+    assert_int_equal(lending_admit(f->lending, a, STR("Bearer a-0:x:secret"), true, &order, &err), 0);
+    doc_set(a, told, "report", phase(a, "Training"));
+    assert_int_equal(lending_exchange(f->lending, a, order, told, answer, &err), 0);
+    assert_int_equal(answer->count, 0);
+    assert_int_equal(folder_read(a, f->folder, FOLDER_REPORT, &report, &err), 0);
+    assert_true(doc_is(report, "phase", "Training"));
+    /* A place that has no report of its own gets the last one, and whoever is to end is told. */
+    doc_set_integer(a, stop, "grace_s", 5);
+    assert_int_equal(folder_write(a, f->folder, FOLDER_STOP, stop, false, &err), 0);
+    assert_int_equal(lending_exchange(f->lending, a, order, doc_map(a), answer, &err), 0);
+    assert_true(doc_is(answer, "report.phase", "Training") && doc_int(answer, "stop.grace_s", 0) == 5);
+    /* From its end on it says no more, and nobody is asked. */
+    doc_set(a, told, "report", phase(a, "Ended"));
+    assert_int_equal(lending_exchange(f->lending, a, order, told, answer, &err), 0);
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", true), ERR_NOT_FOUND);
+    assert_int_equal(admit(f, "Bearer a-0:y:secret", true), ERR_NOT_FOUND);
+    doc_set_string(a, told, "report", "no map");
+    assert_int_equal(lending_exchange(f->lending, a, order, told, answer, &err), -1);
+}
+
+static void a_node_speaks_for_its_own_job(void **state)
+{
+    struct fixture *f = *state;
+    struct arena *a = f->arena;
+    struct doc *logs = doc_map(a), *metrics = doc_map(a), *datum = doc_map(a);
+    const struct doc *order;
+    struct err err;
+
+    assert_int_equal(lending_admit(f->lending, a, STR("Bearer a-0:x:secret"), true, &order, &err), 0);
+    doc_set_string(a, logs, "account", "1");
+    doc_set_string(a, logs, "region", "r");
+    doc_set_string(a, logs, "group", "g");
+    doc_set_string(a, logs, "stream", "job/algo-1");
+    assert_true(lending_owns_logs(order, logs));
+    for (const char *const *m = (const char *const[]){ "account", "region", "group", "stream", NULL }; *m; m++) {
+        struct doc *other = doc_copy(a, logs);
+
+        doc_set_string(a, other, *m, "other");
+        assert_false(lending_owns_logs(order, other));
+    }
+    assert_false(lending_owns_logs(order, NULL));
+    doc_set_string(a, metrics, "account", "1");
+    doc_set_string(a, metrics, "region", "r");
+    doc_set_string(a, metrics, "namespace", "/aws/sagemaker/TrainingJobs");
+    doc_set_string(a, metrics, "id", "a-0:17");
+    doc_append(a, doc_member(a, metrics, "data", DOC_LIST), datum);
+    assert_false(lending_owns_metrics(a, order, metrics));
+    doc_set_string(a, doc_member(a, datum, "dimensions", DOC_MAP), "Host", "job/algo-1");
+    assert_true(lending_owns_metrics(a, order, metrics));
+    doc_set_string(a, metrics, "id", "b-0:17");
+    assert_false(lending_owns_metrics(a, order, metrics));
+    doc_set_string(a, metrics, "id", "a-0:17");
+    doc_set_string(a, metrics, "namespace", "Mine");
+    assert_false(lending_owns_metrics(a, order, metrics));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(who_has_no_token_is_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_is_lent_to_one_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_server_that_starts_knows_who_had_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_passes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_node_speaks_for_its_own_job, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
