@@ -47,7 +47,8 @@
 
 enum { POOL_SIZE = 1 << 14, POOL_BASE = 10 << 24 | 213 << 16 };
 
-/* One transaction, applied as a whole: again is harmless. */
+/* One transaction, applied as a whole: again is harmless. This host forwards, so whoever is in the same network could
+ * take it for a router to its containers, past the server that asks who is there: nobody is let in. */
 static const char rules[] =
     "add table ip sagebrush\n"
     "flush table ip sagebrush\n"
@@ -59,7 +60,8 @@ static const char rules[] =
     "    ip saddr 10.213.0.0/16 masquerade; }\n"
     "  chain forward { type filter hook forward priority 0; policy accept;\n"
     "    ip saddr . ip daddr @peers accept;\n"
-    "    iifname \"sgi*\" drop; oifname \"sgi*\" drop; iifname \"sgb*\" oifname \"sgb*\" drop; }\n"
+    "    iifname \"sgi*\" drop; oifname \"sgi*\" drop; iifname \"sgb*\" oifname \"sgb*\" drop;\n"
+    "    oifname \"sgb*\" ct state new drop; }\n"
     "  chain inbound { type filter hook input priority 0; policy accept;\n"
     "    iifname \"sgi*\" ct state new drop; }\n"
     "}\n";

@@ -238,6 +238,67 @@ static void without_its_tunnel_a_peer_is_out_of_reach(void **state)
     leave(f, "b");
 }
 
+struct call {
+    const char *address;
+    bool answered;
+};
+
+/* A connection of TCP, or none after a while. */
+static int knock(void *data, struct err *err)
+{
+    struct call *c = data;
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7400) };
+    const struct timeval patience = { .tv_usec = 300000 };
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(inet_pton(AF_INET, c->address, &to.sin_addr), 1);
+    assert_int_equal(setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
+    c->answered = connect(s, (struct sockaddr *)&to, sizeof to) == 0;
+    close(s);
+    return 0;
+}
+
+static bool answers(const struct network *from, const char *address)
+{
+    struct call c = { .address = address };
+    struct err err;
+
+    assert_int_equal(from ? network_inside(from, knock, &c, &err) : knock(&c, &err), 0);
+    return c.answered;
+}
+
+/* Another machine of the network, which has this one for a router to its containers. */
+static struct network make_neighbour(void)
+{
+    assert_int_equal(system("ip netns add neighbour && ip link add lan0 type veth peer name lan1 netns neighbour && "
+                            "ip address add 192.0.2.1/24 dev lan0 && ip link set lan0 up && "
+                            "ip -n neighbour address add 192.0.2.2/24 dev lan1 && ip -n neighbour link set lan1 up && "
+                            "ip -n neighbour route add 10.213.0.0/16 via 192.0.2.1"), 0);
+    return (struct network){ .namespace_path = "/run/netns/neighbour", .address = "192.0.2.2", .gateway = "" };
+}
+
+static void nobody_comes_in_from_outside(void **state)
+{
+    struct fixture *f = *state;
+    struct network a, neighbour;
+    struct err err = { 0 };
+    int here, there;
+
+    if (geteuid() != 0)
+        skip();
+    neighbour = make_neighbour();
+    assert_int_equal(network_setup(f->arena, f->run, "a", NETWORK_OUT, &a, &err), 0);
+    assert_int_equal(network_listen(&a, a.address, 7400, &here, &err), 0);
+    assert_int_equal(network_listen(&neighbour, neighbour.address, 7400, &there, &err), 0);
+    assert_true(answers(NULL, a.address));
+    assert_true(answers(&a, neighbour.address));
+    assert_false(answers(&neighbour, a.address));
+    close(here);
+    close(there);
+    leave(f, "a");
+    assert_int_equal(system("ip netns delete neighbour"), 0);
+}
+
 /* Neither its reservations nor its table are those of this machine. */
 static void be_another_host(void)
 {
@@ -257,6 +318,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_are_still_let_through_when_the_table_is_made_anew, begin, end),
         cmocka_unit_test_setup_teardown(the_table_is_made_when_it_is_gone_and_not_again, begin, end),
         cmocka_unit_test_setup_teardown(what_others_of_this_machine_have_is_left_to_them, begin, end),
+        cmocka_unit_test_setup_teardown(nobody_comes_in_from_outside, begin, end),
         cmocka_unit_test_setup_teardown(without_its_tunnel_a_peer_is_out_of_reach, begin, end),
     };
 
