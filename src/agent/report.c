@@ -85,7 +85,11 @@ void report_set_bool(struct report *r, const char *name, bool value)
 
 void report_set_doc(struct report *r, const char *name, const struct doc *value)
 {
-    set(r, name, doc_copy(r->arena, value));
+    const struct doc *now = doc_get(r->doc, name);
+
+    /* Looked at every few seconds for weeks: what is as it was takes no memory. */
+    if (!now || !doc_equal(now, value))
+        set(r, name, doc_copy(r->arena, value));
 }
 
 const struct doc *report_doc(const struct report *r)
