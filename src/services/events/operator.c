@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/buf.h"
+
 int pattern_wrong(struct err *err, const char *why)
 {
     return fail_code(err, ERR_INVALID, "InvalidEventPatternException", "Event pattern is not valid. Reason: %s", why);
@@ -43,6 +45,16 @@ static bool is_same_nocase(struct str text, struct str other)
     return text.size == other.size && strncasecmp(text.data, other.data, text.size) == 0;
 }
 
+static struct str str_of_buf(const struct buf *b)
+{
+    return (struct str){ b->data ? b->data : "", b->size };
+}
+
+static struct str str_from(struct str s, size_t size)
+{
+    return (struct str){ s.data + size, s.size - size };
+}
+
 /* One character of a wildcard; '\' takes '*' and '\' for themselves. */
 static bool next_of(struct str *glob, char *ret)
 {
@@ -54,33 +66,43 @@ static bool next_of(struct str *glob, char *ret)
     return !escaped && *ret == '*';
 }
 
-/* What a star took is given back one by one, the last star's only: an earlier one never has to take more. */
+/* What stands before the next star, which is taken, too; false: there is no further one. */
+static bool next_literal(struct str *glob, struct buf *ret)
+{
+    char c;
+
+    buf_clear(ret);
+    while (glob->size) {
+        if (next_of(glob, &c))
+            return true;
+        buf_append_char(ret, c);
+    }
+    return false;
+}
+
+/* Between two stars the first place where it fits is as good as any: the time grows with the text, and not with text
+ * times pattern, which whoever sends events could choose. */
 static bool fits_wildcard(struct str text, struct str glob)
 {
-    struct str after_star = { 0 }, from = { 0 };
+    _cleanup_buf_ struct buf b = { 0 };
+    bool star = next_literal(&glob, &b);
+    struct str literal = str_of_buf(&b);
 
-    for (;;) {
-        struct str here = glob;
-        char c = 0;
-        bool star = glob.size && next_of(&here, &c);
+    if (!has_prefix(text, literal))
+        return false;
+    text = str_from(text, literal.size);
+    if (!star)
+        return text.size == 0;
+    while (next_literal(&glob, &b)) {
+        const char *at;
 
-        if (star) {
-            after_star = glob = here;
-            from = text;
-            if (!glob.size)
-                return true;
-        } else if (glob.size && text.size && text.data[0] == c) {
-            glob = here;
-            text = (struct str){ text.data + 1, text.size - 1 };
-        } else if (!glob.size && !text.size) {
-            return true;
-        } else if (after_star.data && from.size) {
-            from = text = (struct str){ from.data + 1, from.size - 1 };
-            glob = after_star;
-        } else {
+        literal = str_of_buf(&b);
+        at = memmem(text.data, text.size, literal.data, literal.size);
+        if (!at)
             return false;
-        }
+        text = str_from(text, (size_t)(at - text.data) + literal.size);
     }
+    return has_suffix(text, str_of_buf(&b));
 }
 
 /* --- Operators over texts: of their own, and inside anything-but --- */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "doc/json.h"
+#include "services/events/operator.h"
 #include "services/events/pattern.h"
 
 #include <cmocka.h>
@@ -120,9 +121,56 @@ static void test_what_is_wrong(void **state)
     }
 }
 
+/* Star by star, in every way. */
+static bool fits_slowly(const char *text, const char *glob)
+{
+    if (*glob == '*')
+        return fits_slowly(text, glob + 1) || (*text && fits_slowly(text + 1, glob));
+    if (glob[0] == '\\' && glob[1])
+        glob++;
+    return *glob ? *text == *glob && fits_slowly(text + 1, glob + 1) : !*text;
+}
+
+static void any_text(char *ret, const char *letters, uint32_t *dice)
+{
+    size_t size = *dice % 9, count = strlen(letters);
+
+    for (size_t i = 0; i < size; i++) {
+        *dice = *dice * 1103515245 + 12345;
+        ret[i] = letters[(*dice >> 16) % count];
+    }
+    ret[size] = '\0';
+    *dice = *dice * 1103515245 + 12345;
+}
+
+static void wildcards_fit_in_some_way_or_in_none(void **state)
+{
+    const struct event_operator *wildcard = event_operator("wildcard");
+    int fitting = 0, taken = 0;
+    uint32_t dice = 7;
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        _cleanup_arena_ struct arena *a = arena_new();
+        char text[16], glob[16];
+        struct err err;
+
+        any_text(text, "aab*", &dice);
+        any_text(glob, "aab***\\", &dice);
+        if (wildcard->check(doc_string(a, glob), "wildcard", &err) < 0)
+            continue;
+        taken++;
+        fitting += fits_slowly(text, glob);
+        if (wildcard->fits(doc_string(a, glob), doc_string(a, text)) != fits_slowly(text, glob))
+            fail_msg("%s and %s", glob, text);
+    }
+    assert_true(taken > 1000 && fitting > 100 && fitting < taken);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_what_fits), cmocka_unit_test(test_what_is_wrong) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_what_fits), cmocka_unit_test(test_what_is_wrong),
+                                        cmocka_unit_test(wildcards_fit_in_some_way_or_in_none) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
