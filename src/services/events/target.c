@@ -4,7 +4,7 @@
 #include "services/events/input.h"
 #include "services/events/rule.h"
 
-enum { TARGETS_MAX = 5, PAGE = 100 };
+enum { TARGETS_MAX = 5, PAGE = 100, GROUP_NAME_MOST = 512 };
 
 static int open_rule(struct call *c, struct bus *b, struct rule *r, struct err *err)
 {
@@ -21,12 +21,22 @@ static const char *const refused[] = {
     "RedshiftDataParameters", "SageMakerPipelineParameters", "DeadLetterConfig", "AppSyncParameters",
 };
 
+/* As CloudWatch Logs has it; ":*" may follow, as ARNs of log groups are often written. A name that no group can have
+ * would hold up what is to be delivered after it. */
+static bool names_group(const char *rest)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-/.#";
+    size_t size = strspn(rest, letters);
+
+    return size > 0 && size <= GROUP_NAME_MOST && (!rest[size] || strcmp(rest + size, ":*") == 0);
+}
+
 static int check_arn(struct bus *b, const struct doc *target, struct err *err)
 {
     const char *arn = doc_text(target, "Arn"), *id = doc_text(target, "Id");
     const char *groups = arena_printf(b->arena, "arn:aws:logs:%s:%s:log-group:", b->region, b->account);
 
-    if (text_starts(arn, groups) && arn[strlen(groups)])
+    if (text_starts(arn, groups) && names_group(arn + strlen(groups)))
         return 0;
     if (text_starts(arn, "arn:aws:logs:"))
         return fail_code(err, ERR_INVALID, "ValidationException",
