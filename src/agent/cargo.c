@@ -63,7 +63,7 @@ int cargo_bring(struct cargo *c, const struct image *image, int cancel_fd, struc
 
 int cargo_follow(struct cargo *c, struct err *err)
 {
-    if (order_processes(c->order)) {
+    if (list_count(c->order->outputs)) {
         if (need_outputs(c, err) < 0)
             return -1;
         outputs_run(c->outputs);
@@ -105,6 +105,13 @@ static int finish_checkpoints(struct cargo *c, int cancel_fd, struct err *err)
     return syncer_finish(c->syncer, whole ? CHECKPOINT_ENDED : CHECKPOINT_KILLED, cancel_fd, err);
 }
 
+static int finish_outputs(struct cargo *c, int cancel_fd, struct err *err)
+{
+    if (!list_count(c->order->outputs))
+        return 0;
+    return need_outputs(c, err) < 0 ? -1 : outputs_finish(c->outputs, cancel_fd, err);
+}
+
 static int save_results(const struct transfer *t, struct arena *a, bool with_model, const char **ret_model,
                         struct err *err)
 {
@@ -127,9 +134,14 @@ int cargo_save(struct cargo *c, int cancel_fd, struct err *err)
     int r;
 
     if (order_processes(c->order))
-        return need_outputs(c, err) < 0 ? -1 : outputs_finish(c->outputs, cancel_fd, err);
+        return finish_outputs(c, cancel_fd, err);
     /* Checkpoints first: they are what a next attempt starts from. When they cannot be saved, the results still can. */
     r = finish_checkpoints(c, cancel_fd, err);
+    if (!(r < 0 && err->kind == ERR_CONFLICT) && finish_outputs(c, cancel_fd, &why) < 0) {
+        if (r == 0 || why.kind == ERR_CONFLICT)
+            *err = why;
+        r = -1;
+    }
     if (c->saving != SAVE_CHECKPOINTS && !(r < 0 && err->kind == ERR_CONFLICT) &&
         save_results(&t, a, c->saving == SAVE_MODEL, &model, &why) < 0) {
         if (r == 0)

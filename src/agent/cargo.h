@@ -20,7 +20,7 @@ struct cargo {
     enum saving saving;      /* before cargo_save() */
     char model[2048];        /* after it: where the model is, "" for none */
     struct syncer *syncer;   /* of the checkpoints, from the container's start on */
-    struct outputs *outputs; /* of a processing job, from the container's start on */
+    struct outputs *outputs; /* what the order has of them, from the container's start on */
 };
 
 /* These wait, on a thread that may; cancel_fd ends them with ERR_CONFLICT. */

@@ -118,6 +118,30 @@ static struct doc *input_data_config(struct arena *a, const struct order *o)
     return d;
 }
 
+/* Every input and output has its folder before the start, and keeps the one it has. */
+static int make_places(struct arena *a, const struct doc *places, const char *ml, struct err *err)
+{
+    for (size_t i = 0; i < list_count(places); i++)
+        if (folder_make(arena_printf(a, "%s/%s", ml, order_local_path(places->items[i])), 0755, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* The only output of a training job that has a place of its own. */
+static int write_tensorboard_config(struct arena *a, const struct order *o, const char *ml, struct err *err)
+{
+    struct doc *d = doc_map(a);
+    const struct doc *output;
+
+    if (!list_count(o->outputs))
+        return 0;
+    output = o->outputs->items[0];
+    doc_set_string(a, d, "LocalPath",
+                   strcmp(o->runtime, "process") == 0 ? arena_printf(a, "%s/%s", ml, order_local_path(output))
+                                                      : doc_text(output, "local_path"));
+    return make_places(a, o->outputs, ml, err) < 0 ? -1 : write_config(a, ml, "tensorboardoutputconfig.json", d, err);
+}
+
 static int write_train_config(struct arena *a, const struct order *o, const char *ml, struct err *err)
 {
     const struct doc *hyper = o->hyper_parameters ? o->hyper_parameters : doc_map(a);
@@ -130,6 +154,8 @@ static int write_train_config(struct arena *a, const struct order *o, const char
         write_config(a, ml, "trainingjobconfig.json", o->job_config ? o->job_config : doc_map(a), err) < 0 ||
         write_config(a, ml, "metric-definition-regex.json", metrics, err) < 0)
         return -1;
+    if (write_tensorboard_config(a, o, ml, err) < 0)
+        return -1;
     if (!*o->checkpoint_s3_uri)
         return 0;
     checkpoint = doc_map(a);
@@ -137,15 +163,6 @@ static int write_train_config(struct arena *a, const struct order *o, const char
                    strcmp(o->runtime, "process") == 0 ? arena_printf(a, "%s/checkpoints", ml) : o->checkpoint_path);
     doc_set_string(a, checkpoint, "S3Uri", o->checkpoint_s3_uri);
     return write_config(a, ml, "checkpointconfig.json", checkpoint, err);
-}
-
-/* Every input and output has its folder before the start, and keeps the one it has. */
-static int make_places(struct arena *a, const struct doc *places, const char *ml, struct err *err)
-{
-    for (size_t i = 0; i < list_count(places); i++)
-        if (folder_make(arena_printf(a, "%s/%s", ml, order_local_path(places->items[i])), 0755, err) < 0)
-            return -1;
-    return 0;
 }
 
 static int write_process_config(struct arena *a, const struct order *o, const char *ml, struct err *err)

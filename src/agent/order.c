@@ -116,11 +116,9 @@ static int check_texts(const struct doc *list, const char *what, struct err *err
     return 0;
 }
 
-/* A folder below /opt/ml/processing, by a path that does not climb. */
-static bool is_place(const char *path)
+/* A folder below that one, by a path that does not climb. */
+static bool is_place(const char *path, const char *root)
 {
-    static const char root[] = "/opt/ml/processing/";
-
     if (!text_starts(path, root))
         return false;
     for (const char *part = path + strlen(root);; part++) {
@@ -134,10 +132,10 @@ static bool is_place(const char *path)
     }
 }
 
-static int check_places(const struct doc *list, const char *what, struct err *err)
+static int check_places(const struct doc *list, const char *what, const char *root, struct err *err)
 {
     for (size_t i = 0; i < list_count(list); i++)
-        if (!is_place(doc_text(list->items[i], "local_path")))
+        if (!is_place(doc_text(list->items[i], "local_path"), root))
             return fail(err, ERR_INVALID, "the order has an %s in \"%.200s\"", what,
                         doc_text(list->items[i], "local_path"));
     return 0;
@@ -172,8 +170,9 @@ int order_read(const struct doc *d, struct order *ret, struct err *err)
         if (index->type != DOC_INTEGER || index->integer < 0 || index->integer >= GPU_MOST)
             return fail(err, ERR_INVALID, "the order's gpus are no indices");
     }
-    if (order_processes(&o) &&
-        (check_places(o.channels, "input", err) < 0 || check_places(o.outputs, "output", err) < 0))
+    if (order_processes(&o) && check_places(o.channels, "input", "/opt/ml/processing/", err) < 0)
+        return -1;
+    if (check_places(o.outputs, "output", order_processes(&o) ? "/opt/ml/processing/" : "/opt/ml/output/", err) < 0)
         return -1;
     for (size_t i = 0; !order_processes(&o) && i < list_count(o.channels); i++) {
         const char *channel = doc_text(o.channels->items[i], "name");

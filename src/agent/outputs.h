@@ -1,5 +1,5 @@
-/* outputs.h - what a processing job leaves in S3: some outputs are kept in step while it runs, the others go when it
- * has ended. */
+/* outputs.h - what a processing job leaves in S3, and a training job beside its results: some outputs are kept in step
+ * while it runs, the others go when it has ended. */
 #ifndef AGENT_OUTPUTS_H
 #define AGENT_OUTPUTS_H
 

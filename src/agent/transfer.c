@@ -112,7 +112,7 @@ int transfer_check_targets(const struct transfer *t, struct err *err)
         r = check_target(t, s3, t->order->checkpoint_s3_uri, ".sagemaker-ignore", "CheckpointConfig.S3Uri", err);
     for (size_t i = 0; r == 0 && i < list_count(t->order->outputs); i++)
         r = check_target(t, s3, doc_text(t->order->outputs->items[i], "s3_uri"), ".sagemaker-ignore",
-                         "an output's S3Uri", err);
+                         order_processes(t->order) ? "an output's S3Uri" : "TensorBoardOutputConfig.S3OutputPath", err);
     s3_free(s3);
     return r;
 }

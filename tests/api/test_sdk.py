@@ -103,3 +103,22 @@ def test_a_script_imports_what_it_has_just_installed(session, capsys):
     SKLearn(entry_point="install_and_import.py", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session),
             instance_type="ml.m5.large", framework_version="1.2-1", sagemaker_session=session).fit()
     assert "installed while the script runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code, folder", [(0, "/opt/ml/output/tensorboard"), (1, "/opt/ml/output/tb/logs")])
+def test_tensorboard_logs_reach_s3_however_the_job_ends(session, aws, code, folder):
+    from sagemaker.debugger import TensorBoardOutputConfig
+    from sagemaker.sklearn import SKLearn
+
+    bucket = session.default_bucket()
+    estimator = SKLearn(
+        entry_point="write_tensorboard.py", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session),
+        instance_type="ml.m5.large", framework_version="1.2-1", sagemaker_session=session, hyperparameters={"code": code},
+        tensorboard_output_config=TensorBoardOutputConfig(f"s3://{bucket}/tb", container_local_output_path=folder))
+    try:
+        estimator.fit(logs="None")
+    except sagemaker.exceptions.UnexpectedStatusException:
+        assert code
+    at = estimator.latest_job_tensorboard_artifacts_path().removeprefix(f"s3://{bucket}/")
+    body = aws("s3").get_object(Bucket=bucket, Key=f"{at}/train/events.out.tfevents.1")["Body"].read()
+    assert body.decode() == "losses in " + folder

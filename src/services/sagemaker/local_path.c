@@ -80,11 +80,24 @@ int local_path_check_checkpoints(const char *path, struct err *err)
     return 0;
 }
 
+static bool is_below(const char *path, const char *root)
+{
+    return is_clean(path) && text_starts(path, root) && path[strlen(root)];
+}
+
+int local_path_check_tensorboard(const char *path, struct err *err)
+{
+    if (!*path || is_below(path, "/opt/ml/output/"))
+        return 0;
+    return fail_code(err, ERR_INVALID, "ValidationException",
+                     "1 validation error detected: Value '%.200s' at 'tensorBoardOutputConfig.localPath' failed to "
+                     "satisfy constraint: Member must be a folder below /opt/ml/output/, without empty parts, '.' and "
+                     "'..'", path);
+}
+
 int local_path_check_processing(const char *noun, const char *name, const char *path, struct err *err)
 {
-    static const char root[] = "/opt/ml/processing/";
-
-    if (is_clean(path) && text_starts(path, root) && path[strlen(root)])
+    if (is_below(path, "/opt/ml/processing/"))
         return 0;
     return fail_code(err, ERR_INVALID, "ValidationException",
                      "%s %s: LocalPath must be a folder below /opt/ml/processing/, without empty parts, '.' and '..': "

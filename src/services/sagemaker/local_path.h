@@ -12,6 +12,9 @@ int local_path_check_channel(size_t number, const char *name, struct err *err);
 /* CheckpointConfig.LocalPath: "" is fine, it means /opt/ml/checkpoints. */
 int local_path_check_checkpoints(const char *path, struct err *err);
 
+/* TensorBoardOutputConfig.LocalPath: "" is fine, it means /opt/ml/output/tensorboard; else below /opt/ml/output. */
+int local_path_check_tensorboard(const char *path, struct err *err);
+
 /* LocalPath of a processing job's input or output: below /opt/ml/processing. 'noun' and 'name' are for the error. */
 int local_path_check_processing(const char *noun, const char *name, const char *path, struct err *err);
 

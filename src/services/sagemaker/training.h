@@ -12,7 +12,7 @@ struct platform;
 /* The part of the request that is read. Texts are "" and documents NULL where it has none. */
 struct training_spec {
     const char *name, *image, *algorithm, *role_arn, *instance_type, *output_uri, *compression;
-    const char *checkpoint_uri, *checkpoint_path, *input_mode;
+    const char *checkpoint_uri, *checkpoint_path, *tensorboard_uri, *tensorboard_path, *input_mode;
     int64_t instance_count, volume_gb, max_runtime_s, max_wait_s, max_pending_s, retries;
     bool isolated, encrypted, spot, infra_check;
     const struct doc *environment, *hyper_parameters, *channels, *metrics, *entrypoint, *arguments, *groups;
@@ -23,6 +23,7 @@ struct training_spec training_spec_of(const struct doc *input);
 
 /* <S3OutputPath>/<job>: what the platform writes goes below it. */
 const char *training_prefix(struct arena *, const struct training_spec *);
+const char *training_tensorboard_prefix(struct arena *, const struct training_spec *);
 
 /* The newest transition; closes the one before. A transition always has a message: clients read it without looking. */
 void training_enter(struct arena *, struct doc *status, const char *secondary, const char *message, int64_t at_ms);

@@ -35,6 +35,8 @@ static const struct doc_field spec_fields[] = {
     DOC_TEXT(struct training_spec, compression, "OutputDataConfig.CompressionType"),
     DOC_TEXT(struct training_spec, checkpoint_uri, "CheckpointConfig.S3Uri"),
     DOC_TEXT(struct training_spec, checkpoint_path, "CheckpointConfig.LocalPath"),
+    DOC_TEXT(struct training_spec, tensorboard_uri, "TensorBoardOutputConfig.S3OutputPath"),
+    DOC_TEXT(struct training_spec, tensorboard_path, "TensorBoardOutputConfig.LocalPath"),
     DOC_INT(struct training_spec, max_runtime_s, "StoppingCondition.MaxRuntimeInSeconds"),
     DOC_INT(struct training_spec, max_wait_s, "StoppingCondition.MaxWaitTimeInSeconds"),
     DOC_INT(struct training_spec, max_pending_s, "StoppingCondition.MaxPendingTimeInSeconds"),
@@ -132,16 +134,25 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
         return fail_code(err, ERR_INVALID, "ValidationException", "S3OutputPath must be an S3 URI: %s", s->output_uri);
     if (warm_pool_check(c->input, s, err) < 0 || hang_check(s->environment, err) < 0 ||
         check_metrics(s, err) < 0 ||
-        local_path_check_checkpoints(s->checkpoint_path, err) < 0)
+        local_path_check_checkpoints(s->checkpoint_path, err) < 0 ||
+        local_path_check_tensorboard(s->tensorboard_path, err) < 0)
         return -1;
     return training_check_channels(c, s, err);
 }
 
+static const char *below(struct arena *a, const char *uri, const char *name)
+{
+    return arena_printf(a, "%s%s%s", uri, text_ends(uri, "/") ? "" : "/", name);
+}
+
 const char *training_prefix(struct arena *a, const struct training_spec *s)
 {
-    const char *slash = text_ends(s->output_uri, "/") ? "" : "/";
+    return below(a, s->output_uri, s->name);
+}
 
-    return arena_printf(a, "%s%s%s", s->output_uri, slash, s->name);
+const char *training_tensorboard_prefix(struct arena *a, const struct training_spec *s)
+{
+    return arena_printf(a, "%s/tensorboard-output", below(a, s->tensorboard_uri, s->name));
 }
 
 void training_enter(struct arena *a, struct doc *status, const char *secondary, const char *message, int64_t at_ms)

@@ -25,6 +25,18 @@ static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
     return list;
 }
 
+static struct doc *outputs_of(struct arena *a, const struct training_spec *s)
+{
+    struct doc *outputs = doc_list(a), *d = doc_map(a);
+
+    doc_set_string(a, d, "name", "tensorboard");
+    doc_set_string(a, d, "s3_uri", training_tensorboard_prefix(a, s));
+    doc_set_string(a, d, "local_path", *s->tensorboard_path ? s->tensorboard_path : "/opt/ml/output/tensorboard");
+    doc_set_string(a, d, "upload_mode", "Continuous");
+    doc_append(a, outputs, d);
+    return outputs;
+}
+
 /* /opt/ml/input/config/trainingjobconfig.json, which the guide does not name but containers have been seen to find: the
  * request, in the words of Describe. */
 static struct doc *config_of(struct arena *a, const struct resource *r, const struct training_spec *s)
@@ -84,6 +96,8 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set_string(a, order, "output_s3_uri", training_prefix(a, &s));
     doc_set(a, order, "job_config", config_of(a, r, &s));
     doc_set_string(a, order, "output_compression", *s.compression ? s.compression : "GZIP");
+    if (*s.tensorboard_uri)
+        doc_set(a, order, "outputs", outputs_of(a, &s));
     if (*s.checkpoint_uri) {
         struct doc *checkpoint = doc_member(a, order, "checkpoint", DOC_MAP);
 

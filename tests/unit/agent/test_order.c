@@ -51,6 +51,9 @@ static void bad_orders_are_refused(void **state)
         "{" BASE "\"work\":\"train\",\"arguments\":[\"a\\u0000b\"]}",
         "{" BASE "\"work\":\"train\",\"max_runtime_s\":-1}",
         "{" BASE "\"work\":\"train\",\"host_name\":\"a b\"}",
+        "{" BASE "\"work\":\"train\",\"outputs\":[{\"local_path\":\"/opt/ml/output/../input\"}]}",
+        "{" BASE "\"work\":\"train\",\"outputs\":[{\"local_path\":\"/opt/ml/processing/a\"}]}",
+        "{" BASE "\"work\":\"process\",\"outputs\":[{\"local_path\":\"/opt/ml/output/a\"}]}",
         "{\"version\":1,\"work\":\"train\"}",
         "{\"version\":2,\"work\":\"train\"}",
     };

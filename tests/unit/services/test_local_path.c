@@ -21,6 +21,21 @@ static void channels_are_folders(void **state)
     assert_non_null(strstr(err.text, "Value '..' at 'inputDataConfig.2.member.channelName' failed to satisfy"));
 }
 
+static void tensorboard_writes_below_output(void **state)
+{
+    static const char *const good[] = { "", "/opt/ml/output/tensorboard", "/opt/ml/output/tensorboard/", "/opt/ml/output/a/b" };
+    static const char *const bad[] = { "/opt/ml/output", "/opt/ml/output/", "/opt/ml/outputs", "/opt/ml/output/../model",
+                                       "/opt/ml/output//a", "/tmp/tensorboard", "tensorboard" };
+    struct err err = { 0 };
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_int_equal(local_path_check_tensorboard(good[i], &err), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(local_path_check_tensorboard(bad[i], &err), -1);
+        assert_non_null(strstr(err.text, "at 'tensorBoardOutputConfig.localPath' failed to satisfy constraint"));
+    }
+}
+
 static void checkpoints_have_a_place_of_their_own(void **state)
 {
     static const char *const good[] = { "", "/opt/ml/checkpoints", "/opt/ml/checkpoints/", "/opt/ml/checkpoints/a",
@@ -66,6 +81,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(channels_are_folders),
+        cmocka_unit_test(tensorboard_writes_below_output),
         cmocka_unit_test(checkpoints_have_a_place_of_their_own),
         cmocka_unit_test(processing_has_its_own_folders),
     };
