@@ -90,6 +90,16 @@ def test_script_that_is_not_there(serve):
     assert 'inference.py (SAGEMAKER_PROGRAM) is not in' in server.output() and 'other.py' in server.output()
 
 
+def test_a_training_script_that_is_no_module(serve):
+    """Its arguments are those of a training job, which the server has not."""
+    script = 'import argparse\np = argparse.ArgumentParser()\np.add_argument("--depth", required=True)\np.parse_args()\n'
+    server = serve({'code/inference.py': script}, wait=False)
+    assert server.process.wait(30) == 1
+    said = server.output()
+    assert 'the following arguments are required: --depth' in said and 'line 4, in <module>' in said
+    assert said.rstrip().endswith('only belongs behind `if __name__ == "__main__":`.'), said
+
+
 def test_model_that_does_not_load_ends_the_server(serve):
     server = serve({'code/inference.py': 'def model_fn(d):\n    raise OSError("weights are damaged")\n'}, wait=False,
                    SAGEMAKER_MODEL_SERVER_WORKERS='2')

@@ -157,7 +157,11 @@ def load_script(folder, program):
                           f'{there}.')
         return None
     sys.path.insert(0, folder)
-    return importlib.import_module(name[:-3].replace('/', '.'))
+    try:
+        return importlib.import_module(name[:-3].replace('/', '.'))
+    except SystemExit as end:  # a training script that begins to train, or to read its arguments
+        raise Failure(f'{name} ended when it was imported to serve the model (SystemExit: {end}). What it is to do in '
+                      'training only belongs behind `if __name__ == "__main__":`.') from end
 
 
 def accepts(function, most):

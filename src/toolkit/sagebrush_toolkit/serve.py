@@ -176,6 +176,8 @@ def work(listener, layout, environment, alone):
         handler = Handler(layout, environment.get('SAGEMAKER_PROGRAM', ''), environment)
         worker = Worker(listener, handler, alone)
     except Failure as failure:
+        if failure.__cause__:
+            traceback.print_exception(failure.__cause__)
         print(failure.text, file=sys.stderr, flush=True)
         os._exit(3)
     except BaseException:
