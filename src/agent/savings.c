@@ -127,7 +127,7 @@ static struct sums sums_of(const struct savings *s)
 static const char *size_text(struct arena *a, int64_t bytes)
 {
     if (bytes < 1000)
-        return arena_printf(a, "%lld bytes", (long long)bytes);
+        return arena_printf(a, "%lld byte%s", (long long)bytes, bytes == 1 ? "" : "s");
     return bytes < 1 << 20 ? arena_printf(a, "%.1f KB", (double)bytes / 1e3)
                            : arena_printf(a, "%.0f MB", (double)bytes / 1e6);
 }

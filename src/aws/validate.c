@@ -20,6 +20,7 @@ enum {
     MEMBERS_MAX = 1024,     /* of a structure; the largest of all AWS models, QuickSight's Capabilities, has 575 */
     ECHO_MAX_BYTES = 512,   /* of a value in a message */
     SET_READ_MAX = 20,      /* values of a set that a person reads to its end */
+    MISTYPED_MOST = 10,     /* letters that two names which are both near are compared by */
     TOLD_MAX = 50,          /* violations that are spelled out; all are counted */
 };
 
@@ -176,9 +177,15 @@ static void print_constraints(struct buf *b, const struct shape *shape)
  * text stays whole for who looks for it. */
 static void hint(struct walk *w, const struct path *at, const struct shape *shape, const struct doc *d)
 {
-    const char *nearest = shape->value_count > SET_READ_MAX && d->type == DOC_STRING
-                              ? text_nearest_of(d->text.data, shape->values, shape->value_count) : NULL;
+    const char *nearest, *own;
 
+    if (shape->value_count <= SET_READ_MAX || d->type != DOC_STRING)
+        return;
+    nearest = text_nearest_of(d->text.data, shape->values, shape->value_count);
+    own = w->own && text_ends(shape->name, w->own->shape) ? text_nearest(d->text.data, w->own->values) : NULL;
+    if (own && (!nearest || text_distance(d->text.data, own, MISTYPED_MOST) <
+                                text_distance(d->text.data, nearest, MISTYPED_MOST)))
+        nearest = own;
     if (!nearest)
         return;
     buf_printf(&w->hints, "Did you mean %s at '", nearest);

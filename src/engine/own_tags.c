@@ -8,9 +8,18 @@
 static const char prefix[] = "sagebrush:";
 static const char *const names[] = { OWN_TAG_LABELS, OWN_TAG_OWNER, OWN_TAG_PRIORITY, NULL };
 
+/* What was mistyped, or cut short: "sagebrush:prio". */
+static const char *meant(const char *key)
+{
+    for (size_t i = 0; names[i]; i++)
+        if (strlen(key) > strlen(prefix) && text_starts(names[i], key))
+            return names[i];
+    return text_nearest(key, names);
+}
+
 static int check_name(const char *key, struct err *err)
 {
-    const char *nearest = text_nearest(key, names);
+    const char *nearest = meant(key);
 
     for (size_t i = 0; names[i]; i++)
         if (strcmp(key, names[i]) == 0)

@@ -40,8 +40,8 @@ static int refuse_type(const struct nodes *n, const struct shape *shape, struct 
 {
     _cleanup_arena_ struct arena *a = arena_new();
     const struct fleet_type *t = &shape->type;
-    const char *needs = arena_printf(a, "%" PRId64 " vCPUs, %" PRId64 " MiB", t->needs.cores, t->needs.memory_mib);
-    const char *instead = unfit_instead(a, n, shape);
+    const char *needs = arena_printf(a, "%" PRId64 " vCPU%s, %" PRId64 " MiB", t->needs.cores,
+                                     t->needs.cores == 1 ? "" : "s", t->needs.memory_mib);
 
     if (t->needs.disk_gb)
         needs = arena_printf(a, "%s, %" PRId64 " GB of disk", needs, t->needs.disk_gb);
@@ -49,10 +49,9 @@ static int refuse_type(const struct nodes *n, const struct shape *shape, struct 
         needs = arena_printf(a, "%s, %" PRId64 " GPU%s of the kind %s", needs, t->needs.gpus,
                              t->needs.gpus == 1 ? "" : "s", t->gpu);
     return fail(err, ERR_INVALID,
-                "No node of the fleet can hold a%s %s%s%s: it needs %s, and %s. Ask for another type%s%s, or add nodes "
-                "or a pool that accepts it to the fleet file",
+                "No node of the fleet can hold a%s %s%s%s: it needs %s, and %s. %s",
                 shape->spot ? " spot" : "n on-demand", t->name, *shape->labels ? " with the labels " : "",
-                shape->labels, needs, unfit_why(a, n, shape), *instead ? ", such as " : "", instead);
+                shape->labels, needs, unfit_why(a, n, shape), unfit_remedy(a, n, shape));
 }
 
 static int check_fit(const struct nodes *n, const struct shape *shape, const struct work_group *g, struct err *err)

@@ -53,10 +53,13 @@ static const char *most_of(struct arena *a, const struct nodes *n, const struct 
             most = (struct capacity){ more(most.cores, has->cores), more(most.memory_mib, has->memory_mib),
                                       more(most.disk_gb, has->disk_gb), more(most.gpus, has->gpus) };
     }
-    text = arena_printf(a, "%" PRId64 " cores, %" PRId64 " MiB", most.cores, most.memory_mib);
+    text = arena_printf(a, "%" PRId64 " core%s, %" PRId64 " MiB", most.cores, most.cores == 1 ? "" : "s",
+                        most.memory_mib);
     if (s->type.needs.disk_gb)
         text = arena_printf(a, "%s, %" PRId64 " GB of disk", text, most.disk_gb);
-    return s->type.needs.gpus ? arena_printf(a, "%s, %" PRId64 " GPUs", text, most.gpus) : text;
+    if (s->type.needs.gpus)
+        text = arena_printf(a, "%s, %" PRId64 " GPU%s", text, most.gpus, most.gpus == 1 ? "" : "s");
+    return text;
 }
 
 const char *unfit_why(struct arena *a, const struct nodes *n, const struct shape *s)
@@ -143,7 +146,7 @@ static int of_catalogue(struct arena *a, const struct nodes *n, const struct sha
     return used;
 }
 
-const char *unfit_instead(struct arena *a, const struct nodes *n, const struct shape *s)
+static const char *instead_of(struct arena *a, const struct nodes *n, const struct shape *s)
 {
     struct fleet_type best[CATALOGUE_TOLD];
     const char *text = "";
@@ -157,4 +160,15 @@ const char *unfit_instead(struct arena *a, const struct nodes *n, const struct s
     for (int i = 0; i < count; i++)
         text = arena_printf(a, "%s%s%s", text, *text ? ", " : "", best[i].name);
     return text;
+}
+
+const char *unfit_remedy(struct arena *a, const struct nodes *n, const struct shape *s)
+{
+    const char *instead;
+
+    if (best_fit(n, s) == FIT_LABELS)
+        return "Ask for other labels, or give them to nodes in the fleet file";
+    instead = instead_of(a, n, s);
+    return arena_printf(a, "Ask for another type%s%s, or add nodes or a pool that accepts it to the fleet file",
+                        *instead ? ", such as " : "", instead);
 }

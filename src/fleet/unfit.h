@@ -1,4 +1,4 @@
-/* unfit.h - for who asked for a type that no node can hold: why that is, and which types there are. */
+/* unfit.h - for who asked for a type that no node can hold: why that is, and what to do. */
 #ifndef FLEET_UNFIT_H
 #define FLEET_UNFIT_H
 
@@ -7,8 +7,8 @@
 /* "no node has GPUs", of a shape of which the whole fleet has room for none. */
 const char *unfit_why(struct arena *, const struct nodes *, const struct shape *);
 
-/* "box.one, box.half, ml.m5.large": the fleet file's own types that fit where the shape was wanted, and a few of the
- * catalogue, the biggest first; "" when none fits. */
-const char *unfit_instead(struct arena *, const struct nodes *, const struct shape *);
+/* "Ask for another type, such as box.one, ml.m5.large, or ...": the fleet file's own types that fit where the shape was
+ * wanted, and a few of the catalogue, the biggest first. */
+const char *unfit_remedy(struct arena *, const struct nodes *, const struct shape *);
 
 #endif

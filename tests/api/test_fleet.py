@@ -175,6 +175,7 @@ def test_what_is_refused(jobs, unique):
     assert refused.value.response["Error"]["Message"] == quota
     for changes, words in (
             ({"type": "ml.nowhere.big"}, "Member must satisfy enum value set"),
+            ({"type": "box.on"}, "Did you mean box.one at 'resourceConfig.instanceType'"),
             ({"type": "ml.p4d.24xlarge"}, "GPUs of the kind A100, and no node has GPUs. Ask for another type, such as box.one, box.half"),
             ({"count": 3}, "The fleet can hold at most 2 instances of box.one at one time, and 3 were asked for"),
             ({"tags": [("sagebrush:labels", "zone=b row=a")]}, "with the labels row=a,zone=b"),

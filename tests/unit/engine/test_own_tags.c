@@ -48,6 +48,7 @@ static void a_name_that_nobody_knows_is_told_its_nearest(void **state)
     refuses("sagebrush:prioritty", "5", "no tag sagebrush:prioritty; did you mean sagebrush:priority? ");
     refuses("Sagebrush:Owner", "x", "no tag Sagebrush:Owner; did you mean sagebrush:owner? ");
     refuses("sagebrush:label", "a=b", "did you mean sagebrush:labels? ");
+    refuses("sagebrush:prio", "5", "did you mean sagebrush:priority? ");
     refuses("sagebrush:team-of-the-year", "x", "no tag sagebrush:team-of-the-year. Tags whose keys begin");
     refuses("sagebrush:", "x", "knows sagebrush:labels, sagebrush:owner and sagebrush:priority.");
 }

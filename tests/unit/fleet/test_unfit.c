@@ -93,7 +93,7 @@ static void the_labels_are_nowhere(void **state)
 
     w.labels = "row=b";
     refused(CPU_NODES OWN_TYPES, w);
-    says("with the labels row=b: it needs 2 vCPUs, 4096 MiB, and no node has these labels. Ask for another type, or");
+    says("with the labels row=b: it needs 2 vCPUs, 4096 MiB, and no node has these labels. Ask for other labels, or");
     w = work_of("ml.g4dn.xlarge");
     w.labels = "row=a";
     refused(CPU_NODES GPU_NODES, w);
