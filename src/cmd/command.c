@@ -12,6 +12,8 @@
 
 const char *command_data;
 
+enum { OPTIONS_MOST = 32 }; /* among which the nearest to a mistyped one is looked for */
+
 static const struct command_option common[] = {
     { "data", "DIR",
       "The data directory. Default: $SAGEBRUSH_DATA, else /var/lib/sagebrush for root and ~/.local/share/sagebrush for "
@@ -106,6 +108,22 @@ static const struct command_option *option_of(const struct command_option *optio
     return NULL;
 }
 
+static int refuse_option(const struct command *command, struct str name, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct command_option *const lists[] = { command->options, common };
+    const char *names[OPTIONS_MOST + 1], *nearest;
+    size_t count = 0;
+
+    for (size_t i = 0; i < 2; i++)
+        for (const struct command_option *o = lists[i]; o && o->name && count < OPTIONS_MOST; o++)
+            names[count++] = o->name;
+    nearest = text_nearest_of(str_dup(a, name), names, count);
+    return fail(err, ERR_INVALID, "%s has no option --" STR_FMT "%s%s%s; see sagebrush %s --help", command->name,
+                STR_ARG(name), nearest ? " (did you mean --" : "", nearest ? nearest : "", nearest ? "?)" : "",
+                command->name);
+}
+
 /* Takes the options out of argv; what is left are the words. */
 static int parse(const struct command *command, char **argv, char **words, int *ret_count, struct err *err)
 {
@@ -133,8 +151,7 @@ static int parse(const struct command *command, char **argv, char **words, int *
         if (!option)
             option = option_of(common, name);
         if (!option)
-            return fail(err, ERR_INVALID, "%s has no option --" STR_FMT "; see sagebrush %s --help", command->name,
-                        STR_ARG(name), command->name);
+            return refuse_option(command, name, err);
         if (!option->argument) {
             if (joined)
                 return fail(err, ERR_INVALID, "--%s takes no value", option->name);

@@ -1,5 +1,6 @@
 #include "cmd/machine.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "fleet/fleet.h"
+#include "fleet/limits.h"
 #include "run/command.h"
 #include "run/runtime.h"
 #include "run/slurm_text.h"
@@ -108,15 +110,34 @@ int machine_check(const struct settings *s, struct clock *clock, struct err *err
     return strcmp(s->runtime, "container") == 0 ? check_containers(err) : 0;
 }
 
+/* The GPUs are counted by the server. */
+static void warn_of_fleet(const struct settings *s)
+{
+    const struct machine machine = { .cores = (int)sysconf(_SC_NPROCESSORS_ONLN), .gpus = INT_MAX,
+                                     .memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) };
+    _cleanup_arena_ struct arena *a = arena_new();
+    _cleanup_buf_ struct buf too_much = { 0 };
+    struct fleet fleet;
+    struct str text;
+    struct err err;
+
+    if (file_read(a, s->fleet, FLEET_MAX_BYTES, &text, &err) < 0 || fleet_read(a, s->fleet, text, &fleet, &err) < 0)
+        return;
+    fleet_overdrawn(&fleet, &machine, &too_much);
+    if (too_much.size)
+        fprintf(stderr,
+                "sagebrush up: warning: the nodes of %s together have more than this machine: %s. The server starts, "
+                "and gives out what they say they have\n",
+                s->fleet, too_much.data);
+}
+
 /* slurmctld may come later, so this is no reason not to start. */
-void machine_warn(const struct settings *s)
+static void warn_of_slurm(void)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct command_result r;
     struct err err = { 0 };
 
-    if (strcmp(s->runtime, "slurm") != 0)
-        return;
     if (command_run(a, (const char *const[]){ "squeue", "--noheader", "--format=%i", NULL }, STR(""), SLURM_ANSWER_MS,
                     &r, &err) == 0 &&
         r.status != 0)
@@ -126,4 +147,12 @@ void machine_warn(const struct settings *s)
                 "sagebrush up: warning: Slurm does not answer (%s). The server starts, and jobs wait until it does; "
                 "see that squeue works for this user\n",
                 err.text);
+}
+
+void machine_warn(const struct settings *s)
+{
+    if (strcmp(s->runtime, "slurm") == 0)
+        warn_of_slurm();
+    else if (*s->fleet)
+        warn_of_fleet(s);
 }

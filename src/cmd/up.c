@@ -175,8 +175,8 @@ static void announce(const void *data, const char *why)
         return;
     }
     printf("Sagebrush " SAGEBRUSH_VERSION " is ready at https://%s (plain HTTP too, on this machine), data in %s.\n"
-           "In a shell:  eval \"$(sagebrush env --data %s)\"\n",
-           client_host(a, n->settings), n->data, n->data);
+           "In a shell:  eval \"$(%s%s env --data %s)\"\n",
+           client_host(a, n->settings), n->data, getenv("SUDO_USER") ? "sudo " : "", program_invocation_name, n->data);
     fflush(stdout);
 }
 

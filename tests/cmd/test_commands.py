@@ -140,7 +140,8 @@ def test_every_command_has_a_page(command):
 
 def test_wrong_words_are_told(place):
     for words, text in [(['up', '--port', 'http'], 'port = http: the value has to be a number from 1 to 65535'),
-                        (['up', '--nope'], 'up has no option --nope'), (['up', '--account'], '--account needs a value'),
+                        (['up', '--nope'], 'up has no option --nope;'), (['up', '--account'], '--account needs a value'),
+                        (['up', '--dameon'], 'up has no option --dameon (did you mean --daemon?);'),
                         (['keys', 'forget'], 'usage: sagebrush keys'), (['up', 'now'], 'usage: sagebrush up')]:
         done = subprocess.run([SAGEBRUSH, *words], capture_output=True, text=True)
         assert done.returncode == 2 and text in done.stderr, (words, done.stderr)

@@ -83,6 +83,16 @@ def test_slurm_has_its_own_nodes(place):
     assert 'takes no fleet file' in text and str(fleet) in text and 'its own nodes and limits' in text
 
 
+def test_a_fleet_that_is_more_than_the_machine(place):
+    """A warning, where it is read."""
+    fleet = place.folder / 'fleet.toml'
+    for cores, warned in ((1 << 19, True), (1, False)):
+        fleet.write_text(f'[[nodes]]\nname = "n"\ncores = {cores}\nmemory = "16MiB"\n')
+        done = place.up('--fleet', str(fleet))
+        assert (f'warning: the nodes of {fleet} together have more than this machine: {cores} cores of' in done.stderr) == warned
+        place.run('down')
+
+
 def test_a_fleet_file_that_is_not_there(place):
     """What, why, and what to do, wherever the path came from."""
     for given, path, why in (('nowhere.toml', place.folder / 'nowhere.toml', 'No such file or directory'),

@@ -3,12 +3,12 @@ import os
 import signal
 import socket
 
-from conftest import alive, wait_for
+from conftest import SAGEBRUSH, alive, wait_for
 
 
 def test_starts_says_where_and_ends(place):
     said = place.up().stdout
-    assert f'https://127.0.0.1:{place.port}' in said and 'sagebrush env' in said
+    assert f'https://127.0.0.1:{place.port}' in said and f'eval "$({SAGEBRUSH} env --data {place.data})"' in said
     status = place.status()
     assert status['healthy'] and len({status['supervisor'], status['control_plane'], status['data_plane']}) == 3
     assert 'has ended' in place.run('down').stdout
