@@ -122,3 +122,11 @@ def test_tensorboard_logs_reach_s3_however_the_job_ends(session, aws, code, fold
     at = estimator.latest_job_tensorboard_artifacts_path().removeprefix(f"s3://{bucket}/")
     body = aws("s3").get_object(Bucket=bucket, Key=f"{at}/train/events.out.tfevents.1")["Body"].read()
     assert body.decode() == "losses in " + folder
+
+
+def test_a_shell_script_that_was_not_made_executable(session, capsys):
+    from sagemaker.sklearn import SKLearn
+
+    SKLearn(entry_point="say.sh", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session), instance_type="ml.m5.large",
+            framework_version="1.2-1", sagemaker_session=session, hyperparameters={"word": "two words"}).fit()
+    assert "said two words: --word two words" in capsys.readouterr().out

@@ -34,6 +34,8 @@ def command(environment, folder, plan):
         return plan.before + plan.python + [program] + words
     if not plan.python:
         raise Failure(f'torchrun starts Python programs (*.py) only, not {program}.')
+    # Archives are packed where a script may not have been a program yet.
+    os.chmod(os.path.join(folder, program), 0o755)
     return plan.before + ['/bin/sh', '-c', './' + quoted([program] + words)]
 
 

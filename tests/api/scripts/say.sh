@@ -1,0 +1,1 @@
+echo "said $SM_HP_WORD: $*"
