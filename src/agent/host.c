@@ -50,6 +50,7 @@ struct host {
     struct box box;
     const char *folder, *ml, *reserve;
     bool process;
+    bool used; /* the container was started by an agent before this one */
     struct image image; /* by TASK_PREPARE */
     struct uplink uplink;
     struct cargo cargo;
@@ -112,10 +113,18 @@ static int check(void *data, int cancel_fd, struct err *err)
     return infra_check(&((struct host *)data)->infra, cancel_fd, err);
 }
 
+static int make_ml(struct host *h, struct err *err)
+{
+    return ml_make(h->arena, h->order, h->ml, err) < 0 ? -1 : cache_place(h->arena, h->order, h->folder, h->ml, err);
+}
+
 static int prepare(void *data, int cancel_fd, struct err *err)
 {
     struct host *h = data;
 
+    /* A container had the folders, and may have put links there: what is brought again goes through none. */
+    if (h->used && (tree_remove(h->ml, err) < 0 || make_ml(h, err) < 0))
+        return -1;
     return find_image(h, err) < 0 ? -1 : cargo_bring(&h->cargo, &h->image, cancel_fd, err);
 }
 
@@ -635,10 +644,12 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     keep_room(h);
     if (options->fresh)
         uplink_early(&h->uplink);
-    /* Once the container was started these folders are its own, and it may have put links there. */
-    if (box_look(h->arena, &h->box, &record, err) < 0 ||
-        (record.state == EXIT_NONE && (ml_make(h->arena, h->order, h->ml, err) < 0 ||
-                                       cache_place(h->arena, h->order, h->folder, h->ml, err) < 0))) {
+    if (box_look(h->arena, &h->box, &record, err) < 0) {
+        host_free(h);
+        return -1;
+    }
+    h->used = !options->fresh || record.state != EXIT_NONE;
+    if (!h->used && make_ml(h, err) < 0) {
         host_free(h);
         return -1;
     }

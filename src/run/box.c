@@ -335,6 +335,20 @@ int box_signal(struct arena *a, const struct box *b, enum box_signal what, struc
     return lock_signal(arena_printf(a, "%s/" EXIT_LOCK, box_folder(a, b)), what == BOX_KILL ? SIGUSR2 : SIGTERM, err);
 }
 
+/* The root is the container's own: it may have put links in the place of what is mounted and written there, and the
+ * next start would follow them out of it. */
+static int remove_root(struct arena *a, const struct box *b, struct err *err)
+{
+    static const char *const folders[] = { "root", "upper", "work", "etc" };
+
+    if (mount_clear(a, b->folder, err) < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (tree_remove(arena_printf(a, "%s/%s", b->folder, folders[i]), err) < 0)
+            return -1;
+    return 0;
+}
+
 int box_clear(struct arena *a, const struct box *b, struct err *err)
 {
     struct exit_record record;
@@ -343,7 +357,8 @@ int box_clear(struct arena *a, const struct box *b, struct err *err)
         return -1;
     if (record.state == EXIT_RUNNING)
         return fail(err, ERR_CONFLICT, "the container %s still runs", b->name);
-    if (runc_delete(a, b, err) < 0 || cgroup_remove(a, b->name, err) < 0)
+    if (!b->process &&
+        (runc_delete(a, b, err) < 0 || cgroup_remove(a, b->name, err) < 0 || remove_root(a, b, err) < 0))
         return -1;
     return tree_remove(box_folder(a, b), err);
 }

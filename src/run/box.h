@@ -60,7 +60,7 @@ int box_look(struct arena *, const struct box *, struct exit_record *ret, struct
 enum box_signal { BOX_TERMINATE, BOX_KILL };
 int box_signal(struct arena *, const struct box *, enum box_signal, struct err *err); /* not running is fine */
 
-/* Removes the container and its record, so that it can be started again. ERR_CONFLICT while it runs. */
+/* Removes the container with its root and its record, so that it can be started again. ERR_CONFLICT while it runs. */
 int box_clear(struct arena *, const struct box *, struct err *err);
 
 /* Kills what runs, removes container, mounts, cgroup, network. The folder stays. Again is fine. */

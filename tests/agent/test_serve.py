@@ -166,3 +166,39 @@ def test_the_agent_is_killed_and_the_container_goes_on(world):
     i.stop(5)
     assert i.ended()['outcome'] == 'Stopped'
     assert world.server.lines(i.name) == ['serving']
+
+
+def test_a_container_that_is_started_again_finds_no_way_out(world, tmp_path):
+    """What it left in its root, such as links in the place of folders that are mounted, is followed by nobody."""
+    (tmp_path / 'of-the-host').touch()
+    i = serve(world, f'''
+import os, shutil, sys
+print("in /usr/local:", sorted(os.listdir("/usr/local")), flush=True)
+if not os.path.lexists("/opt/ml/been-here"):
+    open("/opt/ml/been-here", "w").close()
+    shutil.rmtree("/.local")
+    os.symlink("{tmp_path}", "/.local")
+    sys.exit(7)
+''' + SERVER).start()
+    i.until(lambda r: r.get('healthy'), 60)
+    i.until(lambda r: 'serving' in world.server.lines(i.name))
+    seen = [line for line in world.server.lines(i.name) if line.startswith('in /usr/local')]
+    assert len(seen) == 2 and seen[0] == seen[1]
+
+
+def test_a_model_that_is_brought_again_goes_through_no_link(world, tmp_path):
+    world.server.objects['b/m.tar.gz'] = archive(('m.txt', b'the model', {}))
+    i = serve(world, f'''
+import os, shutil, sys
+if not os.path.islink("/opt/ml/model") and not os.path.exists("/opt/ml/model/m.txt"): sys.exit("no model")
+if not os.path.islink("/opt/ml/model"):
+    shutil.rmtree("/opt/ml/model")
+    os.symlink("{tmp_path}", "/opt/ml/model")
+    sys.exit(7)
+''' + SERVER, models=[{'s3_uri': 's3://b/m.tar.gz', 'compressed': True, 'path': '/opt/ml/model'}]).start()
+    i.until(lambda r: r.get('_deaths'))
+    i.kill()
+    assert not os.listdir(tmp_path)
+    i.start()
+    i.until(lambda r: r.get('healthy') or r.get('_deaths') > 2)
+    assert not os.listdir(tmp_path)
