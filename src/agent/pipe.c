@@ -36,10 +36,8 @@ static int make_fifo(int folder, const char *name, struct err *err)
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISFIFO(st.st_mode))
         return 0;
     unlinkat(folder, name, 0);
-    if (mkfifoat(folder, name, 0666) < 0)
-        return fail_errno(err, errno, "make the pipe %s", name);
-    fchmodat(folder, name, 0666, 0);
-    return 0;
+    /* For everybody to read. Its mode is as it is made: a chmod would follow the link that the job puts there. */
+    return mkfifoat(folder, name, 0644) < 0 ? fail_errno(err, errno, "make the pipe %s", name) : 0;
 }
 
 /* Waits for who reads. What the job has put into its place is not opened. */
