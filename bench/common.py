@@ -32,7 +32,6 @@ class Server(conftest.Server):
         except BaseException:
             self.stop()
             raise
-        self.role = f"arn:aws:iam::{self.account()}:role/SagebrushExecutionRole"
         os.environ.update({k: v for k, v in self.env.items() if k.startswith("AWS_")})
         self.client("s3").create_bucket(Bucket="bench")
         return self
@@ -41,10 +40,8 @@ class Server(conftest.Server):
         self.stop()
 
     def client(self, service):
-        import boto3
-
         if service not in self.clients:
-            self.clients[service] = boto3.session.Session().client(service)
+            self.clients[service] = super().client(service)
         return self.clients[service]
 
 

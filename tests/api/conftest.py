@@ -1,4 +1,4 @@
-"""A real server for the tests of this folder, and unchanged clients that find it by `sagebrush env`.
+"""A real server for the tests of this folder, and unchanged clients that find it by `sagebrush env`; jobs.py has the jobs.
 
 The server is the one of $SAGEBRUSH_BUILD (default: build/ of this tree). Each test session has a data directory of its own
 below $TMPDIR and a free port; set SAGEBRUSH_KEEP=1 to keep the directory, with the logs, after the run.
@@ -50,6 +50,7 @@ class Server:
         self.options = list(options)
         self.before = list(before)  # a command that becomes the server
         self.process = None
+        self.session = None
         self.log_path = log or self.data / "up.log"
         self.log = open(self.log_path, "ab")
 
@@ -81,6 +82,27 @@ class Server:
     def account(self):
         return json.loads((self.data / "config").read_text())["account"]
 
+    @property
+    def role(self):
+        """The one that every server has."""
+        return f"arn:aws:iam::{self.account()}:role/SagebrushExecutionRole"
+
+    def client(self, service, **more):
+        """Of boto3, whatever this process finds in its environment."""
+        import boto3
+
+        session = boto3.session.Session(self.env["AWS_ACCESS_KEY_ID"], self.env["AWS_SECRET_ACCESS_KEY"],
+                                        region_name=self.env["AWS_DEFAULT_REGION"])
+        return session.client(service, endpoint_url=f"http://127.0.0.1:{self.port}", **more)
+
+    def command(self, *words, **more):
+        return subprocess.run([SAGEBRUSH, *words, "--data", self.data], capture_output=True, text=True, **more)
+
+    def cost(self, by="name"):
+        """The lines of `sagebrush cost`, by their names."""
+        told = self.command("cost", "--by", by, "--json", check=True).stdout
+        return {line["name"]: line for line in json.loads(told)["lines"]}
+
     def pid(self, name):
         """Of 'up', 'control' or 'serve'; None while it is not there."""
         try:
@@ -88,13 +110,16 @@ class Server:
         except (OSError, ValueError, IndexError):
             return None
 
+    def kill_control(self):
+        """And wait for the next one."""
+        before = self.pid("control")
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: self.pid("control") not in (None, before), 60, "another control plane")
+        wait_for(self.healthy, 60, "its health")
+
     def end_instances(self):
         """What runs goes on without a server; here nothing may be left behind."""
-        import boto3
-
-        session = boto3.session.Session(self.env["AWS_ACCESS_KEY_ID"], self.env["AWS_SECRET_ACCESS_KEY"],
-                                        region_name=self.env["AWS_DEFAULT_REGION"])
-        sm = session.client("sagemaker", endpoint_url=f"http://127.0.0.1:{self.port}")
+        sm = self.client("sagemaker")
         for page in sm.get_paginator("list_endpoints").paginate():
             for endpoint in page["Endpoints"]:
                 if endpoint["EndpointStatus"] != "Deleting":
@@ -147,7 +172,7 @@ def ended(aws, job, seconds=120):
     def check():
         d = sm.describe_training_job(TrainingJobName=job)
         return d if d["TrainingJobStatus"] not in ("InProgress", "Stopping") else None
-    return wait_for(check, seconds, f"the end of {job}", 0.2)
+    return wait_for(check, seconds, f"the end of {job}", 0.05)
 
 
 def log_lines(logs, job, kind="Training"):
@@ -169,7 +194,7 @@ def model_files(aws, done):
 
 
 def drill_spot(server, job):
-    return subprocess.run([SAGEBRUSH, "drill", "spot", job, "--data", server.data], capture_output=True, text=True)
+    return server.command("drill", "spot", job)
 
 
 @pytest.fixture(scope="session")
@@ -181,10 +206,10 @@ def server():
 
 
 def enter(server, monkeypatch):
-    """The environment of the server and nothing else."""
+    """The environment of the server and nothing else. boto3's session of it is made once: each has to read AWS's models."""
     import boto3
+    import botocore.loaders
 
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # of another server, whose keys it has
     for name in list(os.environ):
         if name.startswith(("AWS_", "SAGEMAKER_")):
             monkeypatch.delenv(name)
@@ -192,18 +217,16 @@ def enter(server, monkeypatch):
         if name.startswith(("AWS_", "SAGEMAKER_")):
             monkeypatch.setenv(name, value)
     # This Python started before the server: what PYTHONPATH would have done at its start is done now.
-    import botocore.loaders
     monkeypatch.setattr(botocore.loaders.Loader, "CUSTOMER_DATA_PATH", server.env["AWS_DATA_PATH"])
+    server.session = server.session or boto3.session.Session()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", server.session)
+    return server.session
 
 
 @pytest.fixture
 def aws(server, monkeypatch):
     """boto3.client, with the environment of the server and nothing else set."""
-    import boto3
-
-    enter(server, monkeypatch)
-    session = boto3.session.Session()
-    return session.client
+    return enter(server, monkeypatch).client
 
 
 @pytest.fixture
@@ -213,9 +236,8 @@ def unique():
 
 
 @pytest.fixture
-def role(aws):
-    """The role that every server has."""
-    return aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+def role(server):
+    return server.role
 
 
 @pytest.fixture
@@ -226,12 +248,34 @@ def bucket(aws, unique):
 
 
 @pytest.fixture
-def session(aws, monkeypatch):
-    """The SDK as it is, but for the 10 and 30 seconds that it sleeps between two looks."""
+def jobs(aws, role, bucket):
+    from jobs import Jobs
+
+    return Jobs(aws, role, bucket)
+
+
+def impatient(monkeypatch):
+    """The SageMaker SDK sleeps a fiftieth of the 10 seconds between two looks, and takes them for 10: of a job whose log it
+    shows it asks only every 30 seconds whether it has ended."""
     import types
 
     import sagemaker
 
-    impatient = types.SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.5))})
-    monkeypatch.setattr(sagemaker.session, "time", impatient)
+    skipped = 0
+
+    def sleep(seconds):
+        nonlocal skipped
+        time.sleep(seconds / 50)
+        skipped += seconds - seconds / 50
+
+    clock = types.SimpleNamespace(**{**vars(time), "sleep": sleep, "time": lambda: time.time() + skipped})
+    monkeypatch.setattr(sagemaker.session, "time", clock)
+
+
+@pytest.fixture
+def session(aws, monkeypatch):
+    """The SDK as it is, but impatient."""
+    import sagemaker
+
+    impatient(monkeypatch)
     return sagemaker.Session()

@@ -20,10 +20,6 @@ def client(server, name, **keys):
                         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"])
 
 
-def sagebrush(server, *words, check=True, **more):
-    return subprocess.run([SAGEBRUSH, *words, "--data", server.data], capture_output=True, text=True, check=check, **more)
-
-
 @pytest.fixture(scope="module")
 def quiet():
     """A server of its own that runs nothing."""
@@ -50,14 +46,14 @@ def test_everything_answered_before_is_in_the_backup(quiet, unique):
     writer = threading.Thread(target=go_on_writing)
     writer.start()
     try:
-        sagebrush(quiet, "backup", place / "one")
+        quiet.command("backup", place / "one", check=True)
     finally:
         over.set()
         writer.join()
     restored = Server(runtime="sim")
     try:
         restored.data = place / "data"
-        said = sagebrush(restored, "restore", place / "one").stdout
+        said = restored.command("restore", place / "one", check=True).stdout
         assert "is restored" in said
         restored.start()
         s3 = client(restored, "s3")
@@ -74,7 +70,7 @@ def test_everything_answered_before_is_in_the_backup(quiet, unique):
 
 
 def test_what_is_no_backup_is_not_restored(quiet, tmp_path):
-    assert "is there already" in sagebrush(quiet, "backup", tmp_path, check=False).stderr
+    assert "is there already" in quiet.command("backup", tmp_path).stderr
     (tmp_path / "half").mkdir()
     failed = subprocess.run([SAGEBRUSH, "restore", tmp_path / "half", "--data", tmp_path / "new"], capture_output=True,
                             text=True)
@@ -83,20 +79,20 @@ def test_what_is_no_backup_is_not_restored(quiet, tmp_path):
 
 
 def test_keys_from_the_command_line(quiet, unique):
-    made = dict(line.split("=", 1) for line in sagebrush(quiet, "keys", "create", "--user", unique).stdout.split("\n")
+    made = dict(line.split("=", 1) for line in quiet.command("keys", "create", "--user", unique, check=True).stdout.split("\n")
                 if "=" in line)
     assert client(quiet, "sts", **made).get_caller_identity()["Arn"].endswith(f":user/{unique}")
     with pytest.raises(botocore.exceptions.ClientError) as refused:
         client(quiet, "sagemaker", **made).list_models()
     assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
-    assert made["AWS_ACCESS_KEY_ID"] in sagebrush(quiet, "keys", "list").stdout
+    assert made["AWS_ACCESS_KEY_ID"] in quiet.command("keys", "list", check=True).stdout
 
-    sagebrush(quiet, "keys", "import", "AKIABROUGHTALONG0001", input="a-secret-of-our-own-choice\n")
+    quiet.command("keys", "import", "AKIABROUGHTALONG0001", input="a-secret-of-our-own-choice\n", check=True)
     brought = {"AWS_ACCESS_KEY_ID": "AKIABROUGHTALONG0001", "AWS_SECRET_ACCESS_KEY": "a-secret-of-our-own-choice"}
     assert client(quiet, "sagemaker", **brought).list_models()["Models"] == []
 
     for key in (made, brought):
-        sagebrush(quiet, "keys", "revoke", key["AWS_ACCESS_KEY_ID"])
+        quiet.command("keys", "revoke", key["AWS_ACCESS_KEY_ID"], check=True)
         with pytest.raises(botocore.exceptions.ClientError):
             client(quiet, "sts", **key).get_caller_identity()
-    assert sagebrush(quiet, "keys", "revoke", "AKIANOBODYSKEY000001", check=False).returncode == 1
+    assert quiet.command("keys", "revoke", "AKIANOBODYSKEY000001").returncode == 1

@@ -7,31 +7,20 @@ import urllib.request
 
 import pytest
 
-from conftest import wait_for
+from conftest import ended, wait_for
+from jobs import PYTHON as SKLEARN, request
 
 XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
-SKLEARN = "sagemaker-scikit-learn:1.2-1-cpu-py3"
 NOBODY = "111122223333.dkr.ecr.us-east-1.amazonaws.com/nobody/has-this:1"
 
 
 @pytest.fixture
 def fails(aws, role, bucket, unique):
     """The FailureReason of a job."""
-    def run(image=SKLEARN, role=role, **more):
-        sm = aws("sagemaker")
-        algorithm = {"TrainingImage": image, "TrainingInputMode": "File"}
-        if "command" in more:
-            algorithm |= {"ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [more.pop("command")]}
-        sm.create_training_job(
-            TrainingJobName=unique, RoleArn=role, AlgorithmSpecification=algorithm,
-            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            StoppingCondition={"MaxRuntimeInSeconds": 600}, **more)
-
-        def ended():
-            job = sm.describe_training_job(TrainingJobName=unique)
-            return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
-        job = wait_for(ended, 120, "the end of the job", 0.1)
+    def run(image=SKLEARN, role=role, command=None, **more):
+        aws("sagemaker").create_training_job(
+            **request(unique, role, bucket, command, AlgorithmSpecification={"TrainingImage": image}, **more))
+        job = ended(aws, unique)
         assert job["TrainingJobStatus"] == "Failed"
         assert job["SecondaryStatusTransitions"][-1]["StatusMessage"] == job["FailureReason"]
         return job["FailureReason"]
@@ -122,10 +111,8 @@ def refused(aws, role, bucket, unique, image=XGBOOST, type="ml.m5.large", count=
     """What CreateTrainingJob says."""
     sm = aws("sagemaker")
     with pytest.raises(sm.exceptions.ClientError) as e:
-        sm.create_training_job(
-            TrainingJobName=unique, RoleArn=role, AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
-            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"}, StoppingCondition={"MaxRuntimeInSeconds": 600},
-            ResourceConfig={"InstanceType": type, "InstanceCount": count, "VolumeSizeInGB": 1})
+        sm.create_training_job(**request(unique, role, bucket, AlgorithmSpecification={"TrainingImage": image},
+                                         ResourceConfig={"InstanceType": type, "InstanceCount": count}))
     assert e.value.response["Error"]["Code"] == "ValidationException"
     return e.value.response["Error"]["Message"]
 

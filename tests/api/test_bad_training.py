@@ -3,40 +3,23 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import tarfile
 
 import pytest
 
-from conftest import SAGEBRUSH, ended, wait_for
+from conftest import drill_spot, ended, wait_for
 
-IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
 SPOT = {"EnableManagedSpotTraining": True}
 
 
 @pytest.fixture
-def training(aws, role, bucket, unique):
+def training(jobs, unique):
     """Creates a job that runs a shell's command."""
-    def create(command="true", **more):
-        request = dict(
-            TrainingJobName=unique, RoleArn=role,
-            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File",
-                                    "ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [command]},
-            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            StoppingCondition={"MaxRuntimeInSeconds": 600})
-        for member, value in more.items():
-            request[member] = {**request[member], **value} if isinstance(value, dict) and member in request else value
-        return aws("sagemaker").create_training_job(**request)
-    return create
+    return lambda command="true", **more: jobs.create(unique, command, **more)
 
 
 def channel(bucket, key, kind):
     return [{"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": f"s3://{bucket}/{key}"}}}]
-
-
-def described(aws, name):
-    return aws("sagemaker").describe_training_job(TrainingJobName=name)
 
 
 def in_container(server, folder, name, seconds=60):
@@ -50,26 +33,25 @@ def in_container(server, folder, name, seconds=60):
 
 @pytest.mark.parametrize("change, words", [
     (SPOT, "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"),
-    (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 599}},
+    (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 3599}},
      "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"),
-    ({"StoppingCondition": {"MaxWaitTimeInSeconds": 700}},
+    ({"StoppingCondition": {"MaxWaitTimeInSeconds": 3700}},
      "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"),
     ({"StoppingCondition": {"MaxRuntimeInSeconds": 28 * 86400 + 1}}, "Invalid MaxRuntimeInSeconds"),
     ({"ResourceConfig": {"InstancePreferences": [{"InstanceType": "ml.m5.large", "InstanceCount": 1}]}}, "InstancePreferences"),
-    (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 700}, "ResourceConfig": {"KeepAlivePeriodInSeconds": 60}},
+    (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 3700}, "ResourceConfig": {"KeepAlivePeriodInSeconds": 60}},
      "KeepAlivePeriodInSeconds cannot be used with EnableManagedSpotTraining"),
     ({"ResourceConfig": {"InstanceCount": 100000}}, "ResourceLimitExceeded"),
     ({"ResourceConfig": {"InstanceType": "ml.m5.lage"}}, "ml.m5.lage"),
     ({"OutputDataConfig": {"S3OutputPath": "file:///etc"}}, "s3OutputPath"),
     ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints/../../../etc"}}, "localPath"),
 ])
-def test_what_contradicts_itself_is_refused(aws, training, unique, change, words):
-    client = aws("sagemaker")
-    with pytest.raises(client.exceptions.ClientError) as e:
+def test_what_contradicts_itself_is_refused(jobs, training, unique, change, words):
+    with pytest.raises(jobs.sm.exceptions.ClientError) as e:
         training(**change)
     assert words in str(e.value)
-    with pytest.raises(client.exceptions.ClientError):
-        described(aws, unique)
+    with pytest.raises(jobs.sm.exceptions.ClientError, match="not found"):
+        jobs.describe(unique)
 
 
 def test_a_bucket_that_goes_while_the_job_runs(server, aws, training, bucket, unique):
@@ -99,14 +81,14 @@ def test_a_manifest_of_what_is_not_there(aws, training, bucket, unique, lines, w
     assert "ClientError" in job["FailureReason"] and words in job["FailureReason"], job["FailureReason"]
 
 
-def test_a_notice_while_the_model_is_uploaded(server, aws, training, bucket, unique):
+def test_a_notice_while_the_model_is_uploaded(server, aws, jobs, training, bucket, unique):
     body = os.urandom(1 << 20)
     aws("s3").put_object(Bucket=bucket, Key="train/seed", Body=body)
     training("for i in $(seq 100); do cat /opt/ml/input/data/train/seed; done > /opt/ml/model/all",
              InputDataConfig=channel(bucket, "train/", "S3Prefix"), **SPOT,
-             CheckpointConfig={"S3Uri": f"s3://{bucket}/checkpoints"}, StoppingCondition={"MaxWaitTimeInSeconds": 1200})
-    wait_for(lambda: described(aws, unique)["SecondaryStatus"] in ("Uploading", "Completed"), 120, "the upload", 0.005)
-    drill = subprocess.run([SAGEBRUSH, "drill", "spot", unique, "--data", server.data], capture_output=True, text=True)
+             CheckpointConfig={"S3Uri": f"s3://{bucket}/checkpoints"}, StoppingCondition={"MaxWaitTimeInSeconds": 7200})
+    wait_for(lambda: jobs.describe(unique)["SecondaryStatus"] in ("Uploading", "Completed"), 120, "the upload", 0.005)
+    drill = drill_spot(server, unique)
     job = ended(aws, unique)
     assert job["TrainingJobStatus"] == "Completed", (job.get("FailureReason"), drill.stderr)
     key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix(f"s3://{bucket}/")

@@ -59,19 +59,12 @@ def test_events_of_ones_own(bus, unique):
     assert wait_for(lambda: len(m := bus.messages()) == 2 and m, 60, "both events") == ['"ann did well"', '"cat did well"']
 
 
-def test_a_job_tells_each_of_its_states(aws, bus, unique):
-    sm, role = aws("sagemaker"), aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
-    aws("s3").create_bucket(Bucket=unique)
+def test_a_job_tells_each_of_its_states(bus, jobs, unique):
     bus.rule({"source": ["aws.sagemaker"], "detail-type": ["SageMaker Training Job State Change"],
               "detail": {"TrainingJobName": [unique]}})
-    sm.create_training_job(
-        TrainingJobName=unique, RoleArn=role, Tags=[{"Key": "team", "Value": "red"}],
-        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-        OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
-        StoppingCondition={"MaxRuntimeInSeconds": 600})
-    wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["TrainingJobStatus"] == "Failed", 60, "the failure")
-    job = sm.describe_training_job(TrainingJobName=unique)
+    jobs.create(unique, AlgorithmSpecification={"TrainingImage": IMAGE}, Tags=[{"Key": "team", "Value": "red"}])
+    job = jobs.ended(unique)
+    assert job["TrainingJobStatus"] == "Failed"
     transitions = [t["Status"] for t in job["SecondaryStatusTransitions"]]
     told = wait_for(lambda: len(t := bus.told()) >= len(transitions) and t, 60, "an event of each state")
 
@@ -118,14 +111,12 @@ def test_what_is_refused(bus, unique):
 
 def test_what_was_answered_is_told_once(tmp_path, monkeypatch, unique):
     """The control plane is killed again and again while events come in."""
-    import boto3
     from botocore.config import Config
 
     server = Server(runtime="sim")
     server.start()
     try:
-        enter(server, monkeypatch)
-        aws = boto3.session.Session().client
+        aws = enter(server, monkeypatch).client
         bus = Bus(aws, unique)
         bus.rule({"source": [unique]}, InputPath="$.id")
         events = aws("events", config=Config(retries={"total_max_attempts": 1}))
@@ -161,10 +152,7 @@ def quick():
 
 
 def test_endpoints_and_processing_jobs(quick, monkeypatch, unique):
-    import boto3
-
-    enter(quick, monkeypatch)
-    aws = boto3.session.Session().client
+    aws = enter(quick, monkeypatch).client
     sm, role = aws("sagemaker"), aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
     bus = Bus(aws, unique)
     bus.rule({"detail-type": ["SageMaker Endpoint State Change", "SageMaker Processing Job State Change"]})

@@ -1,14 +1,12 @@
 """A server with a fleet file: two small nodes, jobs of several instances, quotas, priorities, and spot that makes way."""
 import json
 import math
-import os
-import re
-import signal
 import subprocess
 
 import pytest
 
-from conftest import SAGEBRUSH, log_lines, server_of_fleet, wait_for
+from conftest import SAGEBRUSH, server_of_fleet, wait_for
+from jobs import Jobs, request
 
 FLEET = """
 [[nodes]]
@@ -50,54 +48,24 @@ def server(tmp_path_factory):
     yield from server_of_fleet(tmp_path_factory.mktemp("fleet"), FLEET)
 
 
-class Jobs:
-    def __init__(self, aws, role, bucket):
-        self.sm, self.logs, self.role, self.bucket = aws("sagemaker"), aws("logs"), role, bucket
-
+class Fleet(Jobs):
     def create(self, name, type="box.one", count=1, script=HOLD, spot=False, tags=(), runtime_s=3600):
-        more = {}
-        if spot:
-            more = dict(EnableManagedSpotTraining=True, CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}"})
-        self.sm.create_training_job(
-            TrainingJobName=name, RoleArn=self.role,
-            AlgorithmSpecification={"TrainingImage": "sagemaker-base-python", "TrainingInputMode": "File",
-                                    "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [script]},
-            ResourceConfig={"InstanceType": type, "InstanceCount": count, "VolumeSizeInGB": 1},
-            OutputDataConfig={"S3OutputPath": f"s3://{self.bucket}/out"},
-            StoppingCondition={"MaxRuntimeInSeconds": runtime_s, **({"MaxWaitTimeInSeconds": 7200} if spot else {})},
-            Tags=[{"Key": k, "Value": v} for k, v in tags], **more)
-
-    def describe(self, name):
-        return self.sm.describe_training_job(TrainingJobName=name)
-
-    def lines(self, name):
-        return [line for text in log_lines(self.logs, name).values() for line in text]
+        more = dict(EnableManagedSpotTraining=True, CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}"}) if spot else {}
+        super().create(name, script=script, ResourceConfig={"InstanceType": type, "InstanceCount": count},
+                       StoppingCondition={"MaxRuntimeInSeconds": runtime_s, **({"MaxWaitTimeInSeconds": 7200} if spot else {})},
+                       Tags=[{"Key": k, "Value": v} for k, v in tags], **more)
 
     def holds(self, name, instances=1):
         wait_for(lambda: self.lines(name).count("holds") == instances, 60, f"{name}'s first line", 0.1)
 
-    def waits(self, name, words):
-        """And says so, or did when it was told to go on."""
-        def why():
-            return [t["StatusMessage"] for t in self.describe(name)["SecondaryStatusTransitions"] if t["Status"] == "Pending"]
-
-        wait_for(lambda: any(re.search(words, message) for message in why()), 60, f"{name} waits: {words}", 0.05)
-
-    def end(self, *names):
-        for name in names:
-            self.sm.stop_training_job(TrainingJobName=name)
-        for name in names:
-            wait_for(lambda: self.describe(name)["TrainingJobStatus"] == "Stopped", 60, f"the end of {name}", 0.05)
-
 
 @pytest.fixture
 def jobs(aws, role, bucket):
-    return Jobs(aws, role, bucket)
+    return Fleet(aws, role, bucket)
 
 
 def nodes(server):
-    done = subprocess.run([SAGEBRUSH, "status", "--json", "--data", server.data], capture_output=True, text=True, check=True)
-    return {n["name"]: n for n in json.loads(done.stdout)["server"]["nodes"]}
+    return {n["name"]: n for n in json.loads(server.command("status", "--json", check=True).stdout)["server"]["nodes"]}
 
 
 def test_a_job_of_two_waits_for_both_and_says_why(server, jobs, unique):
@@ -113,7 +81,7 @@ def test_a_job_of_two_waits_for_both_and_says_why(server, jobs, unique):
     jobs.end(one)
     jobs.holds(two, 2)
     assert {n["instances"] for n in nodes(server).values()} == {1}
-    shown = subprocess.run([SAGEBRUSH, "status", "--data", server.data], capture_output=True, text=True).stdout
+    shown = server.command("status").stdout
     assert "small-1, 1 instance, 1 of 1 cores" in shown and "2 running, 1 waiting" in shown
     jobs.end(two)
     jobs.holds(three)
@@ -132,14 +100,10 @@ def test_limits_are_the_types(server, jobs, unique):
 
 def test_groups_get_what_their_types_need(server, jobs, unique):
     """algo-1 is of the first group, and all of them start together."""
-    jobs.sm.create_training_job(
-        TrainingJobName=unique, RoleArn=jobs.role,
-        AlgorithmSpecification={"TrainingImage": "sagemaker-base-python", "TrainingInputMode": "File",
-                                "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [HOLD]},
-        ResourceConfig={"VolumeSizeInGB": 1, "InstanceGroups": [
+    jobs.sm.create_training_job(**{**request(unique, jobs.role, jobs.bucket, script=HOLD), "ResourceConfig": {
+        "VolumeSizeInGB": 1, "InstanceGroups": [
             {"InstanceGroupName": "a", "InstanceType": "box.half", "InstanceCount": 1},
-            {"InstanceGroupName": "b", "InstanceType": "box.one", "InstanceCount": 1}]},
-        OutputDataConfig={"S3OutputPath": f"s3://{jobs.bucket}/out"}, StoppingCondition={"MaxRuntimeInSeconds": 3600})
+            {"InstanceGroupName": "b", "InstanceType": "box.one", "InstanceCount": 1}]}})
     jobs.holds(unique, 2)
     orders = [json.loads(p.read_text()) for p in (server.data / "agents").glob("*/order.json")]
     mine = {o["host_name"]: o for o in orders if o["job_name"] == unique}
@@ -154,13 +118,10 @@ def test_own_types_cost_what_the_file_says(server, jobs, unique):
     script = "import time; time.sleep(2)"
     jobs.create(firm, type="box.half", script=script)
     jobs.create(spot, type="box.half", script=script, spot=True)
-    ends = {name: wait_for(lambda: (d := jobs.describe(name))["TrainingJobStatus"] != "InProgress" and d, 90, f"{name}'s end")
-            for name in (firm, spot)}
-    assert [d["TrainingJobStatus"] for d in ends.values()] == ["Completed"] * 2
-    done = subprocess.run([SAGEBRUSH, "cost", "--json", "--data", server.data], capture_output=True, text=True, check=True)
-    lines = {line["name"]: line for line in json.loads(done.stdout)["lines"]}
+    ends = {name: jobs.completed(name) for name in (firm, spot)}
+    lines = server.cost()
     for name, usd_hour in ((firm, 0.05), (spot, 0.02)):
-        assert lines[name]["usd"] == pytest.approx(lines[name]["used_ms"] / 3.6e6 * usd_hour, rel=1e-6), done.stdout
+        assert lines[name]["usd"] == pytest.approx(lines[name]["used_ms"] / 3.6e6 * usd_hour, rel=1e-6), lines
     assert ends[firm]["BillableTimeInSeconds"] == ends[firm]["TrainingTimeInSeconds"]
     assert ends[spot]["BillableTimeInSeconds"] == math.ceil(0.4 * ends[spot]["TrainingTimeInSeconds"])
 
@@ -208,31 +169,24 @@ def test_spot_makes_way_and_goes_on(server, jobs, unique):
     jobs.create(spot, count=2, spot=True, script=SAVES)
     jobs.holds(spot, 2)
     # The control plane is killed before it is asked, while the notice runs, and while the spot job waits.
-    kill_control(server)
+    server.kill_control()
     jobs.create(firm)
     jobs.waits(firm, "spot instances are leaving for this job")
-    kill_control(server)
+    server.kill_control()
     jobs.holds(firm)
+
     def told():
         last = jobs.describe(spot)["SecondaryStatusTransitions"][-1]
         return last["Status"] == "Interrupted" and last["StatusMessage"]
 
     wait_for(lambda: "Waiting for 2 box.one (spot): room for 1 now" in (told() or ""), 60, "the spot job waits")
     assert "its spot capacity was taken back (work on demand needs its place)" in told()
-    kill_control(server)
+    server.kill_control()
     jobs.end(firm)
-    d = wait_for(lambda: (d := jobs.describe(spot))["TrainingJobStatus"] != "InProgress" and d, 90, "the spot job's end")
-    assert d["TrainingJobStatus"] == "Completed", d.get("FailureReason")
+    d = jobs.completed(spot)
     assert jobs.lines(spot).count("goes on") == 2
     assert [t["Status"] for t in d["SecondaryStatusTransitions"]].count("Interrupted") == 1
     wait_for(lambda: all(n["instances"] == 0 for n in nodes(server).values()), 60, "empty nodes")
-
-
-def kill_control(server):
-    before = server.pid("control")
-    os.kill(before, signal.SIGKILL)
-    wait_for(lambda: server.pid("control") not in (None, before), 60, "another control plane")
-    wait_for(server.healthy, 60, "health")
 
 
 def test_a_wrong_file_is_refused_with_its_line(tmp_path):

@@ -6,17 +6,15 @@ import re
 import signal
 import sys
 
-import boto3
 import botocore.exceptions
 import pytest
 from botocore.config import Config
 
 from conftest import Server, wait_for
+from jobs import PYTHON, Jobs
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "torture"))
 from small_disk import SmallDisk  # noqa: E402
-
-IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +38,13 @@ def small(disk):
 
 @pytest.fixture
 def client(small):
-    def make(service):
-        return boto3.client(service, region_name="us-east-1", endpoint_url=small.env["AWS_ENDPOINT_URL"],
-                            aws_access_key_id=small.env["AWS_ACCESS_KEY_ID"],
-                            aws_secret_access_key=small.env["AWS_SECRET_ACCESS_KEY"],
-                            config=Config(retries={"total_max_attempts": 1}))
-    return make
+    """What a full disk answers is not tried again."""
+    return lambda service: small.client(service, config=Config(retries={"total_max_attempts": 1}))
+
+
+@pytest.fixture
+def jobs(small, client, bucket):
+    return Jobs(client, small.role, bucket)
 
 
 @pytest.fixture
@@ -63,26 +62,8 @@ def refused(what):
     assert re.search("disk", e.value.response["Error"]["Message"]), e.value.response
 
 
-def training(name, role, bucket, command):
-    return dict(
-        TrainingJobName=name, RoleArn=role,
-        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File",
-                                "ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [command]},
-        OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        StoppingCondition={"MaxRuntimeInSeconds": 3600})
-
-
-def ended(sm, name):
-    def check():
-        job = sm.describe_training_job(TrainingJobName=name)
-        return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
-    return wait_for(check, 120, f"the end of {name}", 0.1)
-
-
 def test_writes_are_refused_and_nothing_is_lost(disk, small, client, bucket, unique):
     sm, s3 = client("sagemaker"), client("s3")
-    role = client("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
     control = small.pid("control")
     body = os.urandom(5 << 20)
     s3.put_object(Bucket=bucket, Key="before", Body=body)
@@ -92,8 +73,8 @@ def test_writes_are_refused_and_nothing_is_lost(disk, small, client, bucket, uni
     made = []
 
     def model():
-        sm.create_model(ModelName=f"{unique}-{len(made)}", ExecutionRoleArn=role,
-                        PrimaryContainer={"Image": IMAGE, "Environment": {"X": "x" * 1000}})
+        sm.create_model(ModelName=f"{unique}-{len(made)}", ExecutionRoleArn=small.role,
+                        PrimaryContainer={"Image": PYTHON, "Environment": {"X": "x" * 1000}})
         made.append(f"{unique}-{len(made)}")
 
     disk.fill()
@@ -113,20 +94,18 @@ def test_writes_are_refused_and_nothing_is_lost(disk, small, client, bucket, uni
 
 
 @pytest.mark.parametrize("wait_s", [0, 2])
-def test_a_job_that_fills_it_says_so(disk, small, client, bucket, unique, wait_s):
-    sm, s3 = client("sagemaker"), client("s3")
-    role = client("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+def test_a_job_that_fills_it_says_so(disk, jobs, client, bucket, unique, wait_s):
+    s3 = client("s3")
     body = os.urandom(100000)
     s3.put_object(Bucket=bucket, Key="before", Body=body)
-    sm.create_training_job(**training(unique, role, bucket, f"sleep {wait_s}; dd if=/dev/zero of=/opt/ml/model/all bs=64k; "
-                                      "sleep 600"))
-    job = ended(sm, unique)
+    jobs.create(unique, f"sleep {wait_s}; dd if=/dev/zero of=/opt/ml/model/all bs=64k; sleep 600")
+    job = jobs.ended(unique)
     assert job["TrainingJobStatus"] == "Failed"
     assert "the disk of the server is full" in job["FailureReason"], job["FailureReason"]
     assert s3.get_object(Bucket=bucket, Key="before")["Body"].read() == body
     wait_for(lambda: disk.free() > 64 << 20, 60, "its room given back", 0.1)
-    sm.create_training_job(**training(unique + "-next", role, bucket, "echo x > /opt/ml/model/x"))
-    assert ended(sm, unique + "-next")["TrainingJobStatus"] == "Completed"
+    jobs.create(unique + "-next", "echo x > /opt/ml/model/x")
+    jobs.completed(unique + "-next")
 
 
 def test_everything_starts_on_a_full_disk(disk, small, client, bucket, unique):
@@ -143,13 +122,12 @@ def test_everything_starts_on_a_full_disk(disk, small, client, bucket, unique):
     s3.put_object(Bucket=bucket, Key="after", Body=b"x")
 
 
-def test_checkpoints_wait_for_room(disk, small, client, bucket, unique):
-    sm, s3 = client("sagemaker"), client("s3")
-    role = client("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
+def test_checkpoints_wait_for_room(disk, small, jobs, client, bucket, unique):
+    s3 = client("s3")
     here = "/opt/ml/checkpoints"
-    request = training(unique, role, bucket, f"echo one > {here}/1; until [ -e {here}/go ]; do sleep 0.1; done; "
-                       f"until dd if=/dev/zero of={here}/2 bs=64k count=16; do sleep 0.1; done")
-    sm.create_training_job(**request, CheckpointConfig={"S3Uri": f"s3://{bucket}/{unique}", "LocalPath": here})
+    jobs.create(unique, f"echo one > {here}/1; until [ -e {here}/go ]; do sleep 0.1; done; "
+                f"until dd if=/dev/zero of={here}/2 bs=64k count=16; do sleep 0.1; done",
+                CheckpointConfig={"S3Uri": f"s3://{bucket}/{unique}", "LocalPath": here})
 
     def kept():
         return {o["Key"].rpartition("/")[2]: o["Size"] for o in s3.list_objects_v2(Bucket=bucket, Prefix=unique + "/").get(
@@ -162,5 +140,5 @@ def test_checkpoints_wait_for_room(disk, small, client, bucket, unique):
     wait_for((folder / "ml" / "checkpoints" / "2").exists, 60, "the second checkpoint's begin")
     assert kept()["1"] == 4
     disk.make_room()
-    assert ended(sm, unique)["TrainingJobStatus"] == "Completed"
+    jobs.completed(unique)
     assert kept() == {"1": 4, "go": 0, "2": 1 << 20}

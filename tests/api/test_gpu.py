@@ -1,17 +1,15 @@
 """GPUs of a fake driver (tests/fake/nvml.c) through the whole server: who gets which, who waits, what a restart keeps."""
-import json
 import os
 import pathlib
 import re
 import shutil
-import signal
-import subprocess
 import tempfile
 import urllib.request
 
 import pytest
 
-from conftest import BUILD, SAGEBRUSH, Server, log_lines, wait_for
+from conftest import BUILD, Server, wait_for
+from jobs import Jobs, request, transition
 
 # SIGTERM ends a Python program that does not look at it.
 HOLD = "import glob, time; print('sees', *sorted(glob.glob('/dev/nvidia[0-9]*')), flush=True); time.sleep(3600)"
@@ -54,54 +52,33 @@ def machine():
     m.stop()
 
 
-class Jobs:
-    def __init__(self, machine):
-        import boto3
-
-        session = boto3.session.Session(machine.env["AWS_ACCESS_KEY_ID"], machine.env["AWS_SECRET_ACCESS_KEY"],
-                                        region_name=machine.env["AWS_DEFAULT_REGION"])
-        self.client = lambda name: session.client(name, endpoint_url=f"http://127.0.0.1:{machine.port}")
-        self.machine, self.sm, self.logs = machine, self.client("sagemaker"), self.client("logs")
-        self.client("s3").create_bucket(
-            Bucket="gpus", CreateBucketConfiguration={"LocationConstraint": session.region_name})
-
-    def create(self, name, type="ml.g5.xlarge", count=1, script=HOLD, groups=None, **more):
-        instances = {"InstanceType": type, "InstanceCount": count} if not groups else {"InstanceGroups": [
-            {"InstanceGroupName": t[3:], "InstanceType": t, "InstanceCount": n} for t, n in groups.items()]}
-        self.sm.create_training_job(
-            TrainingJobName=name, RoleArn=f"arn:aws:iam::{self.machine.account()}:role/SagebrushExecutionRole",
-            AlgorithmSpecification={"TrainingImage": "pytorch-training:1.13", "TrainingInputMode": "File",
-                                    "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [script]},
-            ResourceConfig={**instances, "VolumeSizeInGB": 1},
-            OutputDataConfig={"S3OutputPath": "s3://gpus/out"}, StoppingCondition={"MaxRuntimeInSeconds": 3600}, **more)
-
-    def describe(self, name):
-        return self.sm.describe_training_job(TrainingJobName=name)
-
-    def lines(self, name):
-        return [line for text in log_lines(self.logs, name).values() for line in text]
+class GpuJobs(Jobs):
+    def create(self, name, type="ml.g5.xlarge", count=1, groups=None, **more):
+        made = request(name, self.role, self.bucket, script=HOLD, **more)
+        made["ResourceConfig"] = {"VolumeSizeInGB": 1, **(
+            {"InstanceGroups": [{"InstanceGroupName": t[3:], "InstanceType": t, "InstanceCount": n} for t, n in groups.items()]}
+            if groups else {"InstanceType": type, "InstanceCount": count})}
+        self.sm.create_training_job(**made)
 
     def sees(self, name, instances=1):
         lines = wait_for(lambda: (seen := [x for x in self.lines(name) if x.startswith("sees")]) and
                          len(seen) == instances and seen, 60, f"{name}'s first line", 0.1)
         return sorted(line[5:] for line in lines)
 
-    def waits(self, name):
-        d = wait_for(lambda: (d := self.describe(name))["SecondaryStatus"] == "Pending" and d, 60, f"{name} waits", 0.05)
-        return d["SecondaryStatusTransitions"][-1]["StatusMessage"]
 
-    def end(self, name):
-        self.sm.stop_training_job(TrainingJobName=name)
-        wait_for(lambda: self.describe(name)["TrainingJobStatus"] == "Stopped", 60, f"the end of {name}", 0.05)
+@pytest.fixture
+def jobs(machine):
+    s3 = machine.client("s3")
+    s3.create_bucket(Bucket="gpus", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    return GpuJobs(machine.client, machine.role, "gpus")
 
 
-def test_each_job_has_its_own(machine):
-    jobs = Jobs(machine)
+def test_each_job_has_its_own(machine, jobs):
     jobs.create("one")
     jobs.create("two")
     assert sorted(jobs.sees("one") + jobs.sees("two")) == ["/dev/nvidia0", "/dev/nvidia1"]
     jobs.create("three")
-    assert jobs.waits("three").startswith("Waiting for 1 ml.g5.xlarge: room for 0 now, 0 jobs are before this one")
+    jobs.waits("three", "^Waiting for 1 ml.g5.xlarge: room for 0 now, 0 jobs are before this one")
     jobs.create("cpu", type="ml.m5.large")  # is not kept waiting by who waits for GPUs
     assert jobs.sees("cpu") == [""]
     with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded, match="An instance has 8 GPUs, and this machine has 2"):
@@ -110,32 +87,23 @@ def test_each_job_has_its_own(machine):
         jobs.create("crowd", count=3)
 
     # The control plane dies: who runs keeps its own, and the next does not get it.
-    before = machine.pid("control")
-    os.kill(before, signal.SIGKILL)
-    wait_for(lambda: machine.pid("control") not in (None, before), 60, "another control plane")
-    wait_for(machine.healthy, 60, "health")
+    machine.kill_control()
     jobs.create("four")
-    assert "room for 0 now, 1 job is before this one" in jobs.waits("four")
+    jobs.waits("four", "room for 0 now, 1 job is before this one")
     assert jobs.describe("three")["SecondaryStatus"] == "Pending"
     jobs.end("four")
     free = jobs.sees("two")
     jobs.end("two")
     assert jobs.sees("three") == free
     assert jobs.describe("one")["TrainingJobStatus"] == "InProgress"
-    for name in ("one", "three", "cpu"):
-        jobs.end(name)
+    jobs.end("one", "three", "cpu")
 
     jobs.create("both", count=2)
     assert jobs.sees("both", 2) == ["/dev/nvidia0", "/dev/nvidia1"]
     jobs.end("both")
 
 
-def gpu(machine, *words):
-    return subprocess.run([SAGEBRUSH, "gpu", *words, "--data", machine.data], capture_output=True, text=True)
-
-
-def test_a_job_whose_gpu_breaks_starts_again_on_another(machine):
-    jobs = Jobs(machine)
+def test_a_job_whose_gpu_breaks_starts_again_on_another(machine, jobs):
     jobs.create("one", RetryStrategy={"MaximumRetryAttempts": 1})
     assert jobs.sees("one") == ["/dev/nvidia0"]
     text = urllib.request.urlopen(f"http://127.0.0.1:{machine.port}/_sagebrush/metrics", timeout=10).read().decode()
@@ -143,28 +111,24 @@ def test_a_job_whose_gpu_breaks_starts_again_on_another(machine):
                      r'Hostname="[^"]+",DCGM_FI_DRIVER_VERSION="550.54.15"} 50$', text, re.M), text
     machine.say("xid 0 79")
     assert jobs.sees("one", 2) == ["/dev/nvidia0", "/dev/nvidia1"]
-    transitions = jobs.describe("one")["SecondaryStatusTransitions"]
-    again = next(t for t in transitions if t["Status"] == "Restarting")
+    again = transition(jobs.describe("one"), "Restarting")
     assert "instance unhealthy: GPU 0 reported XID 79 (the GPU has fallen off the bus)" in again["StatusMessage"]
     # What the broken GPU ended is not billed.
-    cost = subprocess.run([SAGEBRUSH, "cost", "--json", "--data", machine.data], capture_output=True, text=True).stdout
-    assert next(x["waived_ms"] for x in json.loads(cost)["lines"] if x["name"] == "one") > 0
+    assert machine.cost()["one"]["waived_ms"] > 0
 
     jobs.create("two")
-    assert jobs.waits("two").startswith("Waiting for 1 ml.g5.xlarge: room for 0 now, 0 jobs are before this one")
-    listed = gpu(machine, "list").stdout
+    jobs.waits("two", "^Waiting for 1 ml.g5.xlarge: room for 0 now, 0 jobs are before this one")
+    listed = machine.command("gpu", "list").stdout
     assert "cordoned" in listed and "GPU 0 reported XID 79" in listed
-    assert "GPU 1 was not cordoned" in gpu(machine, "uncordon", "1").stdout
-    done = gpu(machine, "uncordon", "0")
+    assert "GPU 1 was not cordoned" in machine.command("gpu", "uncordon", "1").stdout
+    done = machine.command("gpu", "uncordon", "0")
     assert done.returncode == 0, done.stderr
     assert jobs.sees("two") == ["/dev/nvidia0"]
-    for name in ("one", "two"):
-        jobs.end(name)
+    jobs.end("one", "two")
 
 
-def test_a_gpu_that_is_not_fit_is_found_before_the_job(machine):
+def test_a_gpu_that_is_not_fit_is_found_before_the_job(machine, jobs):
     machine.say("set 0 ecc_uncorrected 2", "set 0 temperature 60")
-    jobs = Jobs(machine)
     jobs.create("one", InfraCheckConfig={"EnableInfraCheck": True})
     assert jobs.sees("one") == ["/dev/nvidia1"]  # what has seen the other never ran
     transitions = jobs.describe("one")["SecondaryStatusTransitions"]
@@ -172,12 +136,11 @@ def test_a_gpu_that_is_not_fit_is_found_before_the_job(machine):
     assert again["Status"] == "Starting"
     assert again["StatusMessage"] == ("Launched instance was unhealthy, replacing it! check of the GPU failed: GPU 0: 2 "
                                       "uncorrected ECC errors")
-    assert "cordoned" in gpu(machine, "list").stdout
+    assert "cordoned" in machine.command("gpu", "list").stdout
     jobs.end("one")
 
 
-def test_groups_with_and_without(machine):
-    jobs = Jobs(machine)
+def test_groups_with_and_without(machine, jobs):
     with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded, match="'ml.g4dn.xlarge for training job usage' is 1"):
         jobs.create("crowd", groups={"ml.g5.xlarge": 1, "ml.g4dn.xlarge": 2})
     jobs.create("mixed", groups={"ml.m5.large": 1, "ml.g5.xlarge": 1})
@@ -185,5 +148,4 @@ def test_groups_with_and_without(machine):
     assert seen[0] == "" and seen[1] in ("/dev/nvidia0", "/dev/nvidia1")
     jobs.create("other")  # the other GPU is free
     assert jobs.sees("other") == [{"/dev/nvidia0": "/dev/nvidia1", "/dev/nvidia1": "/dev/nvidia0"}[seen[1]]]
-    for name in ("mixed", "other"):
-        jobs.end(name)
+    jobs.end("mixed", "other")

@@ -1,12 +1,12 @@
 """Heterogeneous clusters: InstanceGroups of the SDK, channels of some groups only, each instance paid by its own type."""
 import json
 import pathlib
-import subprocess
 
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import SAGEBRUSH, wait_for
+from conftest import wait_for
+from jobs import request
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.pytorch  # noqa: E402
@@ -66,15 +66,8 @@ def test_groups(server, aws, session, unique):
     assert len(files["algo-1"]["fed"]) == 2 and files["algo-3"]["own"] == ["0", "1", "2", "3"]
     assert sorted(f for t in files.values() for f in t["split"]) == ["0", "1", "2", "3"]
 
-    cost = subprocess.run([SAGEBRUSH, "cost", "--by", "type", "--json", "--data", server.data], capture_output=True, text=True)
-    lines = {line["name"]: line for line in json.loads(cost.stdout)["lines"]}
-    assert lines["ml.c5.xlarge"]["instances"] >= 2 and lines["ml.c5.xlarge"]["usd"] > 0, cost.stdout
-
-
-def request(role, bucket, name, resources, **more):
-    return dict(TrainingJobName=name, RoleArn=role, OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
-                AlgorithmSpecification={"TrainingImage": "pytorch-training:2.1", "TrainingInputMode": "File"},
-                ResourceConfig={"VolumeSizeInGB": 1, **resources}, StoppingCondition={"MaxRuntimeInSeconds": 60}, **more)
+    line = server.cost("type")["ml.c5.xlarge"]
+    assert line["instances"] >= 2 and line["usd"] > 0, line
 
 
 GROUP = {"InstanceGroupName": "a", "InstanceType": "ml.m5.large", "InstanceCount": 1}
@@ -95,4 +88,5 @@ GROUP = {"InstanceGroupName": "a", "InstanceType": "ml.m5.large", "InstanceCount
 ])
 def test_what_is_refused(aws, role, bucket, unique, resources, more, words):
     with pytest.raises(ClientError, match=words):
-        aws("sagemaker").create_training_job(**request(role, bucket, unique, resources, **more))
+        aws("sagemaker").create_training_job(**{**request(unique, role, bucket, "true", **more),
+                                                "ResourceConfig": {"VolumeSizeInGB": 1, **resources}})

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from conftest import SAGEBRUSH, log_lines, server_of_fleet, wait_for
+from conftest import server_of_fleet, wait_for
+from jobs import Jobs, over, request, transition
 
 # A node for each instance.
 FLEET = """
@@ -45,58 +46,33 @@ def server(tmp_path_factory):
     yield from server_of_fleet(tmp_path_factory.mktemp("fleet"), FLEET)
 
 
-def command(server, *words):
-    return subprocess.run([SAGEBRUSH, *words, "--data", server.data], capture_output=True, text=True)
-
-
 def nodes(server):
-    return {n["name"]: n for n in json.loads(command(server, "nodes", "--json").stdout)["nodes"]}
+    return {n["name"]: n for n in json.loads(server.command("nodes", "--json").stdout)["nodes"]}
 
 
-class Jobs:
-    def __init__(self, aws, role, bucket):
-        self.sm, self.log, self.s3, self.role, self.bucket = aws("sagemaker"), aws("logs"), aws("s3"), role, bucket
+class Steps(Jobs):
+    """Jobs on small instances, with checkpoints."""
 
     def create(self, name, script, count=1, environment=None, **more):
-        """The API takes no argument of this length: the script comes in parts, as variables."""
-        parts = [script[i:i + 500] for i in range(0, len(script), 500)]
-        self.sm.create_training_job(
-            TrainingJobName=name, RoleArn=self.role,
-            AlgorithmSpecification={"TrainingImage": "pytorch-training:1.13", "TrainingInputMode": "File",
-                                    "ContainerEntrypoint": ["python3", "-c"], "ContainerArguments": [
-                                        f"import os; exec(''.join(os.environ[f'PART_{{i}}'] for i in range({len(parts)})))"]},
-            ResourceConfig={"InstanceType": "ml.t3.medium", "InstanceCount": count, "VolumeSizeInGB": 1},
-            OutputDataConfig={"S3OutputPath": f"s3://{self.bucket}/out"},
-            CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}/checkpoints"},
-            StoppingCondition={"MaxRuntimeInSeconds": 3600}, Environment={
-                **(environment or {}), **{f"PART_{i}": part for i, part in enumerate(parts)}}, **more)
+        made = request(name, self.role, self.bucket, script=script, **more,
+                       CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}/checkpoints"},
+                       ResourceConfig={"InstanceType": "ml.t3.medium", "InstanceCount": count})
+        self.sm.create_training_job(**over(made, {"Environment": environment or {}}))
 
-    def describe(self, name):
-        return self.sm.describe_training_job(TrainingJobName=name)
-
-    def lines(self, name, kind="Training"):
-        return log_lines(self.log, name, kind)
-
-    def wait_for_line(self, name, words, times, kind="Training"):
+    def saved(self, name, count):
+        """Every host has its tenth step in S3."""
         def check():
-            found = [x for stream in self.lines(name, kind).values() for x in stream if words in x]
-            return found if len(found) >= times else None
-        return wait_for(check, 120, f"'{words}' of {name}", 0.1)
-
-    def saved(self, name, host):
-        try:
-            return self.s3.get_object(Bucket=self.bucket, Key=f"{name}/checkpoints/{host}")["Body"].read()
-        except self.s3.exceptions.NoSuchKey:
-            return None
-
-    def end(self, name):
-        return wait_for(lambda: (d := self.describe(name))["TrainingJobStatus"] not in ("InProgress", "Stopping") and d, 180,
-                        f"the end of {name}", 0.1)
+            try:
+                return all(self.s3.get_object(Bucket=self.bucket, Key=f"{name}/checkpoints/algo-{i}")["Body"].read() == b"10"
+                           for i in range(1, count + 1))
+            except self.s3.exceptions.NoSuchKey:
+                return False
+        wait_for(check, 60, "the checkpoints of all hosts", 0.1)
 
 
 @pytest.fixture
 def jobs(aws, role, bucket):
-    return Jobs(aws, role, bucket)
+    return Steps(aws, role, bucket)
 
 
 def agents_of(server, job):
@@ -153,7 +129,7 @@ def told(aws, unique):
 
 def address_of(jobs, job, host):
     return re.search(r"begins at step 0 on (\S+)", "\n".join(
-        line for stream, lines in jobs.lines(job).items() if f"/{host}-" in stream for line in lines)).group(1)
+        line for stream, lines in jobs.streams(job).items() if f"/{host}-" in stream for line in lines)).group(1)
 
 
 def kill_node_of(server, jobs, job, host):
@@ -167,35 +143,34 @@ def kill_node_of(server, jobs, job, host):
 
 def test_a_node_dies(server, jobs, told, unique):
     jobs.create(unique, STEPS, count=3, RetryStrategy={"MaximumRetryAttempts": 1}, InfraCheckConfig={"EnableInfraCheck": True})
-    jobs.wait_for_line(unique, "waits at step 10", 3)
+    jobs.says(unique, "waits at step 10", 3)
     # What is lost with the node is what was not in S3 yet.
-    wait_for(lambda: all(jobs.saved(unique, f"algo-{i}") == b"10" for i in (1, 2, 3)), 60, "the checkpoints of all hosts", 0.1)
+    jobs.saved(unique, 3)
     begun = jobs.describe(unique)
     bad = kill_node_of(server, jobs, unique, "algo-2")
     died = time.monotonic()
-    jobs.wait_for_line(unique, "begins at step 10", 3)
+    jobs.says(unique, "begins at step 10", 3)
     print(f"a node died: all of its job ran again after {time.monotonic() - died:.1f} s")
     assert bad not in {json.loads((a / "order.json").read_text())["node"] for a in agents_of(server, unique).values()
                        if (a / "order.json").exists() and a.name.endswith("-1")}
-    done = jobs.end(unique)
-    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
-    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    done = jobs.completed(unique)
+    again = transition(done, "Restarting")
     assert "algo-2: the container was lost" in again["StatusMessage"]
     assert ".." not in again["StatusMessage"] and "Start the job again" not in again["StatusMessage"]
 
     # The attempt that the node ended costs nothing.
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
     assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
-    cost = next(x for x in json.loads(command(server, "cost", "--json").stdout)["lines"] if x["name"] == unique)
+    cost = server.cost()[unique]
     assert cost["waived_ms"] >= 1000 * int(failed_s)  # of three instances, none of which began and ended with the attempt
     assert cost["usd"] == pytest.approx((cost["used_ms"] - cost["waived_ms"]) / 3.6e6 * USD_HOUR, rel=1e-6)
     assert cost["instances"] == 3  # of two attempts each
 
     # Before each attempt the instances were looked at, and added up a vector together.
-    checks = jobs.wait_for_line(unique, "sagebrush: check of the network between the instances passed", 6)
+    checks = jobs.says(unique, "sagebrush: check of the network between the instances passed", 6)
     assert all("all-reduce of 4 MiB over 3 instances: the sum is right" in x for x in checks), checks
     for what in ("file system", "memory errors", "cgroups", "clock", "memory", "disk", "GPU"):
-        assert len(jobs.wait_for_line(unique, f"sagebrush: check of the {what} passed", 6)) == 6
+        assert len(jobs.says(unique, f"sagebrush: check of the {what} passed", 6)) == 6
     passed = told("Infrastructure Check Passed")[0]["checks"]
     assert passed.keys() == {"algo-1", "algo-2", "algo-3"} and all(c["passed"] and c["evidence"] for c in passed["algo-3"])
     assert told("Instance Unhealthy")[0]["host"] == "algo-2"
@@ -203,54 +178,50 @@ def test_a_node_dies(server, jobs, told, unique):
 
     # The node is remembered for it, also by the next control plane, until its time is over or somebody returns it.
     assert nodes(server)[bad]["state"] == "cordoned" and nodes(server)[bad]["back_ms"] > 0
-    before = server.pid("control")
-    os.kill(before, signal.SIGKILL)
-    wait_for(lambda: server.pid("control") not in (None, before), 60, "another control plane")
-    wait_for(server.healthy, 60, "health")
+    server.kill_control()
     assert nodes(server)[bad]["state"] == "cordoned"
     assert [x.keys() for x in nodes(server)[bad]["failures"]] == [{"at_ms", "agent", "job", "check", "why"}]
-    listed = command(server, "nodes").stdout
+    listed = server.command("nodes").stdout
     assert f"under {unique} (container): the container was lost" in listed, listed
-    assert command(server, "nodes", "return", bad).returncode == 0
+    assert server.command("nodes", "return", bad).returncode == 0
     assert nodes(server)[bad]["state"] == "in use"
     assert told("Node Returned")[0]["node"] == bad
 
 
 def test_an_instance_loses_its_network(server, jobs, unique):
     jobs.create(unique, STEPS, count=2, RetryStrategy={"MaximumRetryAttempts": 1}, environment={"SAGEBRUSH_HANG_AFTER": "60s"})
-    jobs.wait_for_line(unique, "waits at step 10", 2)
-    wait_for(lambda: all(jobs.saved(unique, f"algo-{i}") == b"10" for i in (1, 2)), 60, "the checkpoints of both hosts", 0.1)
+    jobs.says(unique, "waits at step 10", 2)
+    jobs.saved(unique, 2)
     subprocess.run(["ip", "link", "delete", device_of(address_of(jobs, unique, "algo-1"))], check=True)
-    done = jobs.end(unique)
-    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
-    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    done = jobs.completed(unique)
+    again = transition(done, "Restarting")
     assert "algo-1: its network interface is gone" in again["StatusMessage"]
-    assert jobs.wait_for_line(unique, "sagebrush: this instance cannot go on: its network interface is gone", 1)
+    assert jobs.says(unique, "sagebrush: this instance cannot go on: its network interface is gone", 1)
     for name in nodes(server):
-        command(server, "nodes", "return", name)
+        server.command("nodes", "return", name)
 
 
 def test_instances_that_encrypt_are_checked_through_the_tunnel(jobs, unique):
     jobs.create(unique, "print('runs')", count=2, EnableInterContainerTrafficEncryption=True,
                 InfraCheckConfig={"EnableInfraCheck": True})
-    assert jobs.end(unique)["TrainingJobStatus"] == "Completed"
-    assert jobs.wait_for_line(unique, "sagebrush: check of the network between the instances passed", 2)
-    for line in jobs.wait_for_line(unique, "sagebrush: check of the clock", 2):
+    jobs.completed(unique)
+    assert jobs.says(unique, "sagebrush: check of the network between the instances passed", 2)
+    for line in jobs.says(unique, "sagebrush: check of the clock", 2):
         assert "passed: the server's clock is" in line
 
 
 def test_a_node_by_hand(server, told):
     """What is said twice is done, and told, once."""
     for said in ("gets nothing new", "is cordoned already"):
-        assert f"small-4 {said}" in command(server, "nodes", "cordon", "small-4", "a fan is loud").stdout
+        assert f"small-4 {said}" in server.command("nodes", "cordon", "small-4", "a fan is loud").stdout
         assert nodes(server)["small-4"]["cordoned"] == "a fan is loud"
     for said in ("is in use again", "was not cordoned"):
-        assert f"small-4 {said}" in command(server, "nodes", "return", "small-4").stdout
-    command(server, "nodes", "cordon", "small-3")  # its event comes after all that were told before
-    assert command(server, "nodes", "return", "small-3").returncode == 0
+        assert f"small-4 {said}" in server.command("nodes", "return", "small-4").stdout
+    server.command("nodes", "cordon", "small-3")  # its event comes after all that were told before
+    assert server.command("nodes", "return", "small-3").returncode == 0
     wait_for(lambda: [e["node"] for e in told("Node Returned")][-1] == "small-3", 60, "the last event", 0.1)
     assert [e["node"] for e in told("Node Cordoned")] == [e["node"] for e in told("Node Returned")] == ["small-4", "small-3"]
-    refused = command(server, "nodes", "return", "small-5")
+    refused = server.command("nodes", "return", "small-5")
     assert refused.returncode != 0 and "there is no node small-5" in refused.stderr
 
 
@@ -261,23 +232,22 @@ def test_a_processing_job_whose_node_dies_fails_and_says_why(server, aws, jobs, 
             "ImageUri": "sagemaker-base-python",
             "ContainerEntrypoint": ["python3", "-c", "import time; print('begins', flush=True); time.sleep(3600)"]},
         ProcessingResources={"ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 2, "VolumeSizeInGB": 1}})
-    jobs.wait_for_line(unique, "begins", 2, "Processing")
+    jobs.says(unique, "begins", 2, "Processing")
     kill_node(agents_of(server, unique)["algo-1"])
     done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] != "InProgress" and d,
                     180, "its end", 0.1)
     assert done["ProcessingJobStatus"] == "Failed", done
     assert done["FailureReason"].startswith("InternalServerError: instance unhealthy: algo-1: the container was lost")
-    cost = next(x for x in json.loads(command(server, "cost", "--json").stdout)["lines"] if x["name"] == unique)
+    cost = server.cost()[unique]
     assert cost["usd"] == 0 and cost["waived_ms"] == cost["used_ms"]
     for name in nodes(server):
-        command(server, "nodes", "return", name)
+        server.command("nodes", "return", name)
 
 
 def test_a_job_that_hangs_starts_again(jobs, told, unique):
     jobs.create(unique, STEPS, environment={"SAGEBRUSH_HANG_AFTER": "2s"}, RetryStrategy={"MaximumRetryAttempts": 1})
-    done = jobs.end(unique)
-    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
-    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    done = jobs.completed(unique)
+    again = transition(done, "Restarting")
     assert "the job hung" in again["StatusMessage"] and "algo-1: no line of its log after" in again["StatusMessage"]
     assert "no line of its log after" in told("Job Hung")[0]["why"]
     # A program that waits for itself is the user's: its time is billed.
@@ -286,7 +256,7 @@ def test_a_job_that_hangs_starts_again(jobs, told, unique):
 
 def test_a_job_that_hangs_without_a_retry_fails(jobs, unique):
     jobs.create(unique, "import time; print('begins', flush=True); time.sleep(3600)", environment={"SAGEBRUSH_HANG_AFTER": "2"})
-    done = jobs.end(unique)
+    done = jobs.ended(unique)
     assert done["TrainingJobStatus"] == "Failed"
     assert done["FailureReason"].startswith("InternalServerError: the job hung: for "), done["FailureReason"]
 
@@ -294,14 +264,14 @@ def test_a_job_that_hangs_without_a_retry_fails(jobs, unique):
 def test_a_job_that_works_in_silence_does_not_hang(jobs, unique):
     jobs.create(unique, "import time\nend = time.time() + 6\nwhile time.time() < end: pass",
                 environment={"SAGEBRUSH_HANG_AFTER": "2s"})
-    assert jobs.end(unique)["TrainingJobStatus"] == "Completed"
+    jobs.completed(unique)
 
 
 def test_one_instance_that_waits_for_the_other_does_not_hang(jobs, unique):
     jobs.create(unique, "import socket, time\nend = time.time() + 6\n"
                         "while time.time() < end: time.sleep(6 if socket.gethostname() == 'algo-2' else 0)",
                 count=2, environment={"SAGEBRUSH_HANG_AFTER": "2s"})
-    assert jobs.end(unique)["TrainingJobStatus"] == "Completed"
+    jobs.completed(unique)
 
 
 def test_a_duration_that_is_none(jobs, unique):

@@ -3,12 +3,10 @@ import hashlib
 import json
 import os
 import pathlib
-import time
 
-import boto3
 import pytest
 
-from conftest import Server, enter
+from conftest import Server, enter, impatient
 
 sagemaker = pytest.importorskip("sagemaker")
 from sagemaker.inputs import FileSystemInput, ShuffleConfig, TrainingInput  # noqa: E402
@@ -144,8 +142,8 @@ def test_a_file_system(tmp_path, monkeypatch, capsys):
     server = Server(options=("--config", tmp_path / "settings"))
     try:
         server.start()
-        enter(server, monkeypatch)
-        fit(sagemaker.Session(boto3.session.Session()), FileSystemInput("fs-0123abcd", "EFS", "/in"))
+        impatient(monkeypatch)
+        fit(sagemaker.Session(enter(server, monkeypatch)), FileSystemInput("fs-0123abcd", "EFS", "/in"))
         assert epochs(capsys.readouterr().out)[0] == f"epoch 0 files a.txt bytes 4 hash {digest('here')}"
     finally:
         server.stop()

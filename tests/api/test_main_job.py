@@ -4,12 +4,12 @@ import io
 import json
 import re
 import tarfile
-import time
 
 import botocore.exceptions
 import pytest
 
-from conftest import wait_for
+from conftest import ended, wait_for
+from jobs import request as plain_request
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 
@@ -24,24 +24,11 @@ def data(rows=200):
 
 
 def training(name, role, bucket, **changes):
-    request = dict(
-        TrainingJobName=name, RoleArn=role,
-        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-        HyperParameters={"objective": "binary:logistic", "num_round": "10", "eval_metric": "logloss"},
-        InputDataConfig=[{"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": {
-            "S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/train/", "S3DataDistributionType": "FullyReplicated"}}}],
-        OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
-        StoppingCondition={"MaxRuntimeInSeconds": 600})
-    request.update(changes)
-    return request
-
-
-def ended(sm, name):
-    def check():
-        job = sm.describe_training_job(TrainingJobName=name)
-        return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
-    return wait_for(check, 120, f"the end of {name}", 0.1)
+    """Of the built-in XGBoost."""
+    plain = plain_request(name, role, bucket, AlgorithmSpecification={"TrainingImage": IMAGE}, InputDataConfig=[
+        {"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": {
+            "S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/train/", "S3DataDistributionType": "FullyReplicated"}}}])
+    return {**plain, "HyperParameters": {"objective": "binary:logistic", "num_round": "10", "eval_metric": "logloss"}, **changes}
 
 
 @pytest.fixture
@@ -49,7 +36,7 @@ def trained(aws, role, bucket, unique):
     aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
     sm = aws("sagemaker")
     sm.create_training_job(**training(unique, role, bucket))
-    return ended(sm, unique)
+    return ended(aws, unique)
 
 
 def test_train_deploy_invoke(aws, role, bucket, unique, trained):
@@ -108,7 +95,7 @@ def test_the_algorithm_brings_its_metrics(aws, role, bucket, unique):
     shown = {m["Name"]: m["Regex"] for m in sm.describe_training_job(TrainingJobName=unique)["AlgorithmSpecification"][
         "MetricDefinitions"]}
     assert shown["mine"] == r"train-logloss:(\S+)" and shown["validation:auc"].startswith(r".*\[[0-9]+\].*#011validation-auc:")
-    final = {m["MetricName"]: m["Value"] for m in ended(sm, unique)["FinalMetricDataList"]}
+    final = {m["MetricName"]: m["Value"] for m in ended(aws, unique)["FinalMetricDataList"]}
     assert final.keys() == {"mine", "train:logloss"} and final["mine"] == final["train:logloss"]
     seen = aws("cloudwatch").list_metrics(Namespace="/aws/sagemaker/TrainingJobs",
                                           Dimensions=[{"Name": "TrainingJobName", "Value": unique}])["Metrics"]
@@ -155,7 +142,7 @@ def test_a_bad_hyperparameter_is_the_failure_reason(aws, role, bucket, unique):
     aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
     sm = aws("sagemaker")
     sm.create_training_job(**training(unique, role, bucket, HyperParameters={"num_round": "-3"}))
-    job = ended(sm, unique)
+    job = ended(aws, unique)
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("ClientError: Hyperparameter num_round"), job["FailureReason"]
     assert job["FailureReason"].endswith(", exit code: 1")
@@ -166,7 +153,7 @@ def test_a_missing_image_is_named(aws, role, bucket, unique):
     sm = aws("sagemaker")
     sm.create_training_job(**training(unique, role, bucket, AlgorithmSpecification={
         "TrainingImage": "nobody/has-this:1", "TrainingInputMode": "File"}))
-    job = ended(sm, unique)
+    job = ended(aws, unique)
     assert job["TrainingJobStatus"] == "Failed"
     assert "has-this" in job["FailureReason"]
 
@@ -174,7 +161,7 @@ def test_a_missing_image_is_named(aws, role, bucket, unique):
 def test_missing_data_is_named(aws, role, bucket, unique):
     sm = aws("sagemaker")
     sm.create_training_job(**training(unique, role, bucket))
-    job = ended(sm, unique)
+    job = ended(aws, unique)
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("ClientError: Data download failed: No S3 objects found under S3 URL "
                                            f'"s3://{bucket}/train/" given in input data source. Please ensure')
@@ -184,7 +171,7 @@ def test_a_missing_output_bucket_is_told_before_the_training(aws, role, bucket, 
     aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
     sm = aws("sagemaker")
     sm.create_training_job(**training(unique, role, bucket, OutputDataConfig={"S3OutputPath": f"s3://{bucket}-not/out"}))
-    job = ended(sm, unique)
+    job = ended(aws, unique)
     assert job["FailureReason"] == (
         f'ClientError: The bucket "{bucket}-not" of OutputDataConfig.S3OutputPath does not exist in region {sm.meta.region_name}. '
         "Create it, or name another.")
@@ -199,7 +186,7 @@ def test_a_role_that_may_not_write_is_told_before_the_training(aws, role, bucket
         "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}]}))
     aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
     sm.create_training_job(**training(unique, reader, bucket))
-    job = ended(sm, unique)
+    job = ended(aws, unique)
     assert job["FailureReason"] == (
         f'ClientError: The role "{reader}" may not write below s3://{bucket}/out/{unique}, which '
         f"OutputDataConfig.S3OutputPath names. Allow it s3:PutObject on arn:aws:s3:::{bucket}/*.")
@@ -243,10 +230,9 @@ def test_a_volume_that_is_full_ends_the_job(aws, role, bucket, unique):
     sm = aws("sagemaker")
     request = training(unique, role, bucket)
     del request["InputDataConfig"]
-    request["ResourceConfig"]["VolumeSizeInGB"] = 1
     request["AlgorithmSpecification"]["ContainerEntrypoint"] = ["/bin/sh", "-c", write]
     sm.create_training_job(**request)
-    job = ended(sm, unique)
+    job = ended(aws, unique)
     assert job["TrainingJobStatus"] == "Failed"
     assert re.match(r"ClientError: No space left on device: the instance holds 1\.[01]\d GiB, and its volume 1 GiB\. "
                     r"Raise VolumeSizeInGB", job["FailureReason"]), job["FailureReason"]
@@ -258,7 +244,7 @@ def test_a_model_of_holes_is_measured_with_them(aws, role, bucket, unique):
     del request["InputDataConfig"]
     request["AlgorithmSpecification"]["ContainerEntrypoint"] = ["/usr/bin/truncate", "-s", "200G", "/opt/ml/model/a"]
     sm.create_training_job(**request)
-    assert "the files in /opt/ml/model have 200.00 GiB, with the holes in them" in ended(sm, unique)["FailureReason"]
+    assert "the files in /opt/ml/model have 200.00 GiB, with the holes in them" in ended(aws, unique)["FailureReason"]
 
 
 def test_stop(aws, role, bucket, unique):
@@ -269,7 +255,7 @@ def test_stop(aws, role, bucket, unique):
     wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["SecondaryStatus"] == "Training", 60, "the training", 0.1)
     sm.stop_training_job(TrainingJobName=unique)
     assert sm.describe_training_job(TrainingJobName=unique)["TrainingJobStatus"] in ("Stopping", "Stopped")
-    assert ended(sm, unique)["TrainingJobStatus"] == "Stopped"
+    assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
 
 
 def test_names_are_unique(aws, role, bucket, unique, trained):
@@ -299,7 +285,7 @@ def test_how_long_a_job_may_run_is_told_also_when_it_was_not_asked(aws, role, bu
     sm = aws("sagemaker")
     sm.create_training_job(**request)
     assert sm.describe_training_job(TrainingJobName=unique)["StoppingCondition"] == {"MaxRuntimeInSeconds": 86400}
-    ended(sm, unique)
+    ended(aws, unique)
 
 
 def test_a_job_has_no_ipv6_and_no_word_about_its_address(aws, role, bucket, unique):
@@ -326,7 +312,7 @@ print("ipv6:", open("/proc/net/if_inet6").read().strip() or "none")
         sm.create_training_job(**training(unique, role, bucket, HyperParameters={}, AlgorithmSpecification={
             "TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File",
             "ContainerEntrypoint": ["/usr/bin/python3", "/opt/ml/input/data/train/p.py"]}))
-        assert ended(sm, unique)["TrainingJobStatus"] == "Completed"
+        assert ended(aws, unique)["TrainingJobStatus"] == "Completed"
         logs, group = aws("logs"), "/aws/sagemaker/TrainingJobs"
 
         def lines():
@@ -357,7 +343,7 @@ def test_the_source_archive_reaches_an_isolated_job(aws, role, bucket, unique):
             AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"})
         del request["InputDataConfig"]
         sm.create_training_job(**request)
-        found = ended(sm, name)
+        found = ended(aws, name)
         assert found["TrainingJobStatus"] == status and reason in found.get("FailureReason", ""), found
 
 

@@ -2,32 +2,20 @@
 import shutil
 import subprocess
 
-import boto3
-
 from conftest import Server, wait_for
-
-IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
-SLEEP = {"TrainingImage": IMAGE, "TrainingInputMode": "File", "ContainerEntrypoint": ["sleep", "1000"]}
+from jobs import Jobs
 
 
 def test_they_are_ended_and_the_known_ones_go_on(unique):
     server = Server()
     server.start()
     try:
-        keys = dict(region_name="us-east-1", endpoint_url=server.env["AWS_ENDPOINT_URL"],
-                    aws_access_key_id=server.env["AWS_ACCESS_KEY_ID"],
-                    aws_secret_access_key=server.env["AWS_SECRET_ACCESS_KEY"])
-        sm = boto3.client("sagemaker", **keys)
-        role = boto3.client("iam", **keys).get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
-        boto3.client("s3", **keys).create_bucket(Bucket=unique)
+        jobs = Jobs(server.client, server.role, unique)
+        jobs.s3.create_bucket(Bucket=unique)
 
         def train(name):
-            sm.create_training_job(
-                TrainingJobName=name, RoleArn=role, AlgorithmSpecification=SLEEP,
-                OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
-                ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-                StoppingCondition={"MaxRuntimeInSeconds": 3600})
-            wait_for(lambda: sm.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training", 60, name)
+            jobs.create(name, "sleep 1000")
+            jobs.reaches(name, "Training")
 
         def containers():
             return {p.name for p in (server.data / "run" / "runc").glob("*")}
@@ -46,8 +34,8 @@ def test_they_are_ended_and_the_known_ones_go_on(unique):
         server.start()
         wait_for(lambda: containers() == known, 60, "the end of the container that nobody owns")
         wait_for(lambda: {p.name for p in (server.data / "agents").glob("[!.]*")} == known, 60, "the end of its folder")
-        assert sm.describe_training_job(TrainingJobName="known")["SecondaryStatus"] == "Training"
-        assert [j["TrainingJobName"] for j in sm.list_training_jobs()["TrainingJobSummaries"]] == ["known"]
+        assert jobs.describe("known")["SecondaryStatus"] == "Training"
+        assert [j["TrainingJobName"] for j in jobs.sm.list_training_jobs()["TrainingJobSummaries"]] == ["known"]
         assert runs(server, known), "the known one still runs"
     finally:
         server.stop()

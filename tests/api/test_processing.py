@@ -285,24 +285,6 @@ sagemaker = pytest.importorskip("sagemaker")
 from sagemaker.processing import FrameworkProcessor, ProcessingInput, ProcessingOutput, ScriptProcessor  # noqa: E402
 
 
-@pytest.fixture
-def session(aws, monkeypatch):
-    """The SDK as it is, but for the 10 seconds that it sleeps between two looks, and takes for 10 after half of one."""
-    import time
-    import types
-
-    skipped = 0
-
-    def sleep(seconds):
-        nonlocal skipped
-        time.sleep(min(seconds, 0.5))
-        skipped += max(seconds - 0.5, 0)
-
-    impatient = types.SimpleNamespace(**{**vars(time), "sleep": sleep, "time": lambda: time.time() + skipped})
-    monkeypatch.setattr(sagemaker.session, "time", impatient)
-    return sagemaker.Session()
-
-
 def common(session):
     return dict(role=sagemaker.get_execution_role(session), instance_count=1, instance_type="ml.m5.large",
                 sagemaker_session=session)

@@ -3,7 +3,6 @@ from pathlib import Path
 
 from conftest import wait_for
 
-IMAGE = "sagemaker-scikit-learn:1.2-1-cpu-py3"
 JOBS = 6
 
 
@@ -21,20 +20,12 @@ def zombies(parent):
     return names
 
 
-def test_no_agent_stays_behind_its_job(server, aws, bucket, role, unique):
-    sm = aws("sagemaker")
-    jobs = [f"{unique}-{i}" for i in range(JOBS)]
-    for name in jobs:
-        sm.create_training_job(
-            TrainingJobName=name, RoleArn=role,
-            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File",
-                                    "ContainerEntrypoint": ["true"]},
-            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            StoppingCondition={"MaxRuntimeInSeconds": 3600})
-    for name in jobs:
-        wait_for(lambda: sm.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed", 120, name,
-                 0.2)
+def test_no_agent_stays_behind_its_job(server, jobs, unique):
+    names = [f"{unique}-{i}" for i in range(JOBS)]
+    for name in names:
+        jobs.create(name, "true")
+    for name in names:
+        jobs.completed(name)
     wait_for(lambda: not any(path.name.startswith(unique) for path in (server.data / "agents").glob("*")), 60,
              "the end of the jobs' folders", 0.2)
     wait_for(lambda: not zombies(server.pid("control")), 60, "the reaping of every agent", 0.2)

@@ -1,7 +1,6 @@
 """The SageMaker Python SDK v2, unchanged: estimators, script mode, predictors; nothing here says that it is not AWS."""
 import io
 import pathlib
-import sys
 
 import numpy
 import pytest

@@ -1,13 +1,12 @@
 """Jobs on a Slurm cluster: three fake nodes on this machine, the real slurmctld and slurmd of Debian."""
 import json
 import pathlib
-import subprocess
 import time
 
 import pytest
 
 import slurm_cluster
-from conftest import SAGEBRUSH, Server, drill_spot, ended, log_lines, model_files, wait_for
+from conftest import Server, drill_spot, ended, log_lines, model_files, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.pytorch  # noqa: E402
@@ -149,7 +148,7 @@ def test_what_slurm_cannot_give_or_not_yet(cluster, server, aws, unique):
                          "--wrap=sleep 600").strip()
     fit(later)
     wait_for(lambda: "Slurm job" in describe(aws, later)["SecondaryStatusTransitions"][-1]["StatusMessage"], 60, "Pending")
-    text = subprocess.run([SAGEBRUSH, "status", "--data", server.data], capture_output=True, text=True, check=True).stdout
+    text = server.command("status", check=True).stdout
     assert "1 running or left to Slurm (squeue says which wait)" in text, text
     aws("sagemaker").stop_training_job(TrainingJobName=later)
     done = ended(aws, later)

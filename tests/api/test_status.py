@@ -10,22 +10,14 @@ from conftest import SAGEBRUSH, free_port, wait_for
 
 
 def status(server, *more):
-    return subprocess.run([SAGEBRUSH, "status", "--data", server.data, *more], check=True, capture_output=True, text=True).stdout
+    return server.command("status", *more, check=True).stdout
 
 
-def test_what_there_is_is_counted(server, aws, unique):
+def test_what_there_is_is_counted(server, jobs, role, unique):
     before = json.loads(status(server, "--json"))["server"]["resources"]
-    sm, s3 = aws("sagemaker"), aws("s3")
-    role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
-    s3.create_bucket(Bucket=unique)
-    sm.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"})
-    sm.create_training_job(
-        TrainingJobName=unique, RoleArn=role, OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
-        AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1", "TrainingInputMode": "File",
-                                "ContainerEntrypoint": ["/bin/false"]},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        StoppingCondition={"MaxRuntimeInSeconds": 600})
-    wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["TrainingJobStatus"] == "Failed", 60, "its end", 0.1)
+    jobs.sm.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"})
+    jobs.create(unique, "false")
+    assert jobs.ended(unique)["TrainingJobStatus"] == "Failed"
     found = json.loads(status(server, "--json"))
     told = found["server"]
     # A job of a test before may have ended meanwhile.
@@ -39,45 +31,23 @@ def test_what_there_is_is_counted(server, aws, unique):
     assert all(" 0 " not in line for line in text.splitlines() if line.startswith(("training", "endpoint")))
 
 
-def test_what_was_used_is_priced(server, aws, unique):
-    sm, s3 = aws("sagemaker"), aws("s3")
-    s3.create_bucket(Bucket=unique)
-    sm.create_training_job(
-        TrainingJobName=unique, RoleArn=aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"],
-        OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
-        AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1", "TrainingInputMode": "File",
-                                "ContainerEntrypoint": ["/bin/true"]},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1},
-        StoppingCondition={"MaxRuntimeInSeconds": 600})
-    job = wait_for(lambda: (j := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] != "InProgress" and j,
-                   60, "its end", 0.1)
-    assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
-
-    def cost(*more):
-        return subprocess.run([SAGEBRUSH, "cost", "--data", server.data, *more], capture_output=True, text=True)
-
-    line = next(x for x in json.loads(cost("--json").stdout)["lines"] if x["name"] == unique)
+def test_what_was_used_is_priced(server, jobs, unique):
+    jobs.create(unique, "true", ResourceConfig={"InstanceCount": 2})
+    job, line = jobs.completed(unique), server.cost()[unique]
     assert line["instances"] == 2 and not line["running"] and not line["spot"]
     # Each instance for itself, by the machine's clock; the job from the first to the last.
     assert line["used_ms"] <= 2 * 1000 * job["TrainingTimeInSeconds"]
     assert abs(line["usd"] - line["used_ms"] / 3600e3 * 0.115) < 1e-9, "ml.m5.large is 0.115 USD an hour in us-east-1"
-    assert unique in cost().stdout and "total" in cost().stdout
-    assert any(x["name"] == "ml.m5.large" for x in json.loads(cost("--by", "type", "--json").stdout)["lines"])
-    assert "--by is name, type, role or work" in cost("--by", "moon").stderr
+    shown = server.command("cost").stdout
+    assert unique in shown and "total" in shown
+    assert "ml.m5.large" in server.cost("type")
+    assert "--by is name, type, role or work" in server.command("cost", "--by", "moon").stderr
 
 
-def test_a_mistyped_image_is_answered_with_the_one_that_was_meant(aws, unique):
-    sm, s3 = aws("sagemaker"), aws("s3")
-    s3.create_bucket(Bucket=unique)
-    sm.create_training_job(
-        TrainingJobName=unique, RoleArn=aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"],
-        OutputDataConfig={"S3OutputPath": f"s3://{unique}/out"},
-        AlgorithmSpecification={"TrainingImage": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgbost:1.7-1",
-                                "TrainingInputMode": "File"},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        StoppingCondition={"MaxRuntimeInSeconds": 600})
-    job = wait_for(lambda: (j := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] == "Failed" and j, 60,
-                   "its end", 0.1)
+def test_a_mistyped_image_is_answered_with_the_one_that_was_meant(jobs, unique):
+    jobs.create(unique, AlgorithmSpecification={
+        "TrainingImage": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgbost:1.7-1"})
+    job = jobs.ended(unique)
     assert "did you mean sagemaker-xgboost:1.7-1?" in job["FailureReason"], job["FailureReason"]
     assert "`sagebrush images`" in job["FailureReason"] and not re.search(r"[.:;,][.:;,]", job["FailureReason"])
 

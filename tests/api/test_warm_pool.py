@@ -1,13 +1,11 @@
 """Managed warm pools: what the SDK's keep_alive_period_in_seconds keeps, who gets it, when it ends and what it costs."""
-import json
 import os
 import pathlib
 import signal
-import subprocess
 
 import pytest
 
-from conftest import SAGEBRUSH, log_lines, wait_for
+from conftest import wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.sklearn  # noqa: E402
@@ -51,10 +49,6 @@ def pool(aws):
     return wait
 
 
-def log_of(aws, job):
-    return [line for text in log_lines(aws("logs"), job).values() for line in text]
-
-
 def standing_by(server):
     """The folders of agents that wait for an order, once their containers do."""
     def look():
@@ -87,15 +81,9 @@ def kill(pid):
     wait_for(lambda: not runs(pid), 60, f"the end of {pid}")
 
 
-def cost(server, by):
-    out = subprocess.run([SAGEBRUSH, "cost", "--data", server.data, "--by", by, "--json"], check=True,
-                         capture_output=True, text=True).stdout
-    return {line["name"]: line for line in json.loads(out)["lines"]}
-
-
-def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, unique, fit, pool):
+def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, unique, fit, pool, jobs):
     sm = aws("sagemaker")
-    before_ms = cost(server, "work").get("warm pool", {}).get("used_ms", 0)  # of other tests' pools
+    before_ms = server.cost("work").get("warm pool", {}).get("used_ms", 0)  # of other tests' pools
     first = fit(unique + "-1", environment={"SECRET": unique + "-1"}).latest_training_job.describe()
     assert first["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
     assert pool(unique + "-1", "Available").keys() >= {"Status", "ResourceRetainedBillableTimeInSeconds"}
@@ -110,10 +98,10 @@ def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, uniq
     standing_by(server)
     fit(unique + "-2", hyperparameters={"rounds": 2}, environment={"SECRET": unique + "-2"})
     # Of the job before there is what it put into the cache, and nothing else.
-    assert {"left behind: []", "in the cache: [] with {}"} <= {*log_of(aws, unique + "-1")}
-    assert {"left behind: []", f"in the cache: ['mark-{unique}-1'] with " '{"rounds":2}'} <= {*log_of(aws, unique + "-2")}
+    assert {"left behind: []", "in the cache: [] with {}"} <= {*jobs.lines(unique + "-1")}
+    assert {"left behind: []", f"in the cache: ['mark-{unique}-1'] with " '{"rounds":2}'} <= {*jobs.lines(unique + "-2")}
     for name in unique + "-1", unique + "-2":
-        assert f"told to its processes: ['SECRET={name}']" in log_of(aws, name)
+        assert f"told to its processes: ['SECRET={name}']" in jobs.lines(name)
     reused = pool(unique + "-1", "Reused")
     assert reused["ReusedByJob"] == unique + "-2" and reused["ResourceRetainedBillableTimeInSeconds"] >= 1
     assert pool(unique + "-2", "Available")
@@ -123,7 +111,7 @@ def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, uniq
     session.update_training_job(unique + "-2", resource_config={"KeepAlivePeriodInSeconds": 0})
     ended = pool(unique + "-2", "Terminated")
     seconds = reused["ResourceRetainedBillableTimeInSeconds"] + ended["ResourceRetainedBillableTimeInSeconds"]
-    line = cost(server, "work")["warm pool"]
+    line = server.cost("work")["warm pool"]
     assert line["usd"] > 0 and not line["running"]
     assert seconds - 2 <= (line["used_ms"] - before_ms) / 1000 <= seconds + 0.001
     with pytest.raises(sm.exceptions.ClientError, match="its warm pool is Terminated"):
@@ -131,32 +119,20 @@ def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, uniq
 
 
 @pytest.fixture
-def shell(aws, unique, role, bucket):
-    """Starts a job of a line for the shell; image and more as they are given."""
-    sm = aws("sagemaker")
-
+def shell(jobs):
+    """Starts a job of a line for the shell; what it returns waits for its end."""
     def start(name, line, keep=0, image="sagemaker-base-python", instances=1, **more):
         kept = {"KeepAlivePeriodInSeconds": keep} if keep else {}
-        sm.create_training_job(
-            TrainingJobName=name, RoleArn=role, StoppingCondition={"MaxRuntimeInSeconds": 600},
-            AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File",
-                                    "ContainerEntrypoint": ["/bin/sh", "-c", line]},
-            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": instances, "VolumeSizeInGB": 1, **kept}, **more)
-
-        def ended():
-            job = sm.describe_training_job(TrainingJobName=name)
-            return job if job["TrainingJobStatus"] != "InProgress" else None
-
-        return lambda: wait_for(ended, 60, f"the end of {name}")
+        jobs.create(name, line, AlgorithmSpecification={"TrainingImage": image},
+                    ResourceConfig={"InstanceCount": instances, **kept}, **more)
+        return lambda: jobs.completed(name)
 
     return start
 
 
 @pytest.mark.parametrize("killed", ["nobody", "agent", "container", "both"])
-def test_what_stands_by_may_die(server, aws, unique, shell, pool, killed):
-    first = shell(unique + "-1", "echo first", keep=600)()
-    assert first["TrainingJobStatus"] == "Completed", first.get("FailureReason")
+def test_what_stands_by_may_die(server, jobs, unique, shell, pool, killed):
+    shell(unique + "-1", "echo first", keep=600)()
     pool(unique + "-1", "Available")
     folder, = standing_by(server)
     waiting = wait_for(lambda: holder(folder / "box" / "waiting"), 60, "an init that waits")
@@ -170,20 +146,19 @@ def test_what_stands_by_may_die(server, aws, unique, shell, pool, killed):
     assert (folder / "box" / "command").exists() == (killed in ("nobody", "agent"))
     wait_for(lambda: (folder / "root" / "tmp").exists() or None, 60, "its root")
     (folder / "root" / "tmp" / "go").touch()
-    assert ended()["TrainingJobStatus"] == "Completed"
-    assert log_of(aws, unique + "-2") == [f"{unique}-2 second"]
+    ended()
+    assert jobs.lines(unique + "-2") == [f"{unique}-2 second"]
     assert pool(unique + "-1", "Reused")["ReusedByJob"] == unique + "-2"
     wait_for(lambda: not folder.exists(), 60, "the end of its folder")
 
 
-def test_another_image_starts_a_container_of_its_own(server, aws, unique, shell, pool):
+def test_another_image_starts_a_container_of_its_own(server, jobs, unique, shell, pool):
     shell(unique + "-1", "echo first", keep=600)()
     pool(unique + "-1", "Available")
     standing_by(server)
     # The pool is taken all the same: by AWS's rules the image need not be the same.
-    done = shell(unique + "-2", 'echo "$SAGEBRUSH_IMAGE"', image="sagemaker-scikit-learn:1.2-1-cpu-py3")()
-    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
-    assert log_of(aws, unique + "-2") == ["sagemaker-scikit-learn:1.2-1-cpu-py3"]
+    shell(unique + "-2", 'echo "$SAGEBRUSH_IMAGE"', image="sagemaker-scikit-learn:1.2-1-cpu-py3")()
+    assert jobs.lines(unique + "-2") == ["sagemaker-scikit-learn:1.2-1-cpu-py3"]
     assert pool(unique + "-1", "Reused")
 
 
@@ -202,27 +177,25 @@ time.sleep(1)
 """
 
 
-def test_instances_that_are_kept_meet_again(server, aws, unique, shell, pool):
+def test_instances_that_are_kept_meet_again(server, jobs, unique, shell, pool):
     for name, keep in ((unique + "-1", 600), (unique + "-2", 0)):
-        done = shell(name, 'exec python3 -c "$CODE"', keep=keep, instances=2, Environment={"CODE": MEET})()
-        assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
-        assert sorted(log_of(aws, name)) == ["algo-1 meets algo-2", "algo-2 meets algo-1"]
+        shell(name, 'exec python3 -c "$CODE"', keep=keep, instances=2, Environment={"CODE": MEET})()
+        assert sorted(jobs.lines(name)) == ["algo-1 meets algo-2", "algo-2 meets algo-1"]
         if keep:
             pool(name, "Available")
             wait_for(lambda: len(standing_by(server)) == 2, 60, "both containers that wait")
     assert pool(unique + "-1", "Reused")["ReusedByJob"] == unique + "-2"
 
 
-def test_a_job_that_needs_more_than_is_there_gets_it(server, aws, unique, shell, pool, bucket):
+def test_a_job_that_needs_more_than_is_there_gets_it(server, aws, unique, shell, pool, bucket, jobs):
     aws("s3").put_object(Bucket=bucket, Key="in/x", Body=b"read from s3")
     shell(unique + "-1", "true", keep=600)()
     pool(unique + "-1", "Available")
     standing_by(server)
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/in/"}}
-    done = shell(unique + "-2", "cat /opt/ml/input/data/fast/x", InputDataConfig=[
+    shell(unique + "-2", "cat /opt/ml/input/data/fast/x", InputDataConfig=[
         {"ChannelName": "fast", "DataSource": source, "InputMode": "FastFile"}])()
-    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
-    assert log_of(aws, unique + "-2") == ["read from s3"]
+    assert jobs.lines(unique + "-2") == ["read from s3"]
     assert pool(unique + "-1", "Reused")
 
 
@@ -245,9 +218,7 @@ def test_a_pool_ends_when_its_period_does(server, fit, unique, pool):
 def test_a_control_plane_that_is_killed_forgets_no_pool(server, aws, unique, fit, pool):
     fit(unique + "-1")
     assert pool(unique + "-1", "Available")
-    before = server.pid("control")
-    os.kill(before, signal.SIGKILL)
-    wait_for(lambda: server.pid("control") not in (None, before), 60, "another sagebrushd")
+    server.kill_control()
     fit(unique + "-2", keep=None)
     assert pool(unique + "-1", "Reused")["ReusedByJob"] == unique + "-2"
     assert pool(unique + "-2", "Terminated")
