@@ -251,7 +251,9 @@ def bucket(aws, unique):
 def jobs(aws, role, bucket):
     from jobs import Jobs
 
-    return Jobs(aws, role, bucket)
+    made = Jobs(aws, role, bucket)
+    yield made
+    made.close()
 
 
 def impatient(monkeypatch):

@@ -44,11 +44,23 @@ class Jobs:
     """Jobs of one server. 'client' makes clients as boto3.client does."""
 
     def __init__(self, client, role, bucket):
-        self.client, self.role, self.bucket = client, role, bucket
+        self.client, self.role, self.bucket, self.names = client, role, bucket, []
         self.sm, self.logs, self.s3 = client("sagemaker"), client("logs"), client("s3")
 
     def create(self, name, command=None, script=None, **changes):
-        self.sm.create_training_job(**request(name, self.role, self.bucket, command, script, **changes))
+        self.submit(request(name, self.role, self.bucket, command, script, **changes))
+
+    def submit(self, made):
+        self.sm.create_training_job(**made)
+        self.names.append(made["TrainingJobName"])
+
+    def close(self):
+        """What a test leaves behind, because it failed or because it is done, is in no other's way."""
+        left = [name for name in self.names if self.describe(name)["TrainingJobStatus"] == "InProgress"]
+        for name in left:
+            self.sm.stop_training_job(TrainingJobName=name)
+        for name in left:
+            self.ended(name)
 
     def describe(self, name):
         return self.sm.describe_training_job(TrainingJobName=name)

@@ -61,7 +61,9 @@ class Fleet(Jobs):
 
 @pytest.fixture
 def jobs(aws, role, bucket):
-    return Fleet(aws, role, bucket)
+    made = Fleet(aws, role, bucket)
+    yield made
+    made.close()
 
 
 def nodes(server):
@@ -82,7 +84,8 @@ def test_a_job_of_two_waits_for_both_and_says_why(server, jobs, unique):
     jobs.holds(two, 2)
     assert {n["instances"] for n in nodes(server).values()} == {1}
     shown = server.command("status").stdout
-    assert "small-1, 1 instance, 1 of 1 cores" in shown and "2 running, 1 waiting" in shown
+    assert "small-1, 1 instance, 1 of 1 cores" in shown, shown
+    assert "instances          2 running" in shown and "waiting            1 job or instance" in shown, shown
     jobs.end(two)
     jobs.holds(three)
     jobs.end(three)
@@ -100,7 +103,7 @@ def test_limits_are_the_types(server, jobs, unique):
 
 def test_groups_get_what_their_types_need(server, jobs, unique):
     """algo-1 is of the first group, and all of them start together."""
-    jobs.sm.create_training_job(**{**request(unique, jobs.role, jobs.bucket, script=HOLD), "ResourceConfig": {
+    jobs.submit({**request(unique, jobs.role, jobs.bucket, script=HOLD), "ResourceConfig": {
         "VolumeSizeInGB": 1, "InstanceGroups": [
             {"InstanceGroupName": "a", "InstanceType": "box.half", "InstanceCount": 1},
             {"InstanceGroupName": "b", "InstanceType": "box.one", "InstanceCount": 1}]}})

@@ -44,7 +44,9 @@ def client(small):
 
 @pytest.fixture
 def jobs(small, client, bucket):
-    return Jobs(client, small.role, bucket)
+    made = Jobs(client, small.role, bucket)
+    yield made
+    made.close()
 
 
 @pytest.fixture

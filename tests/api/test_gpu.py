@@ -58,7 +58,7 @@ class GpuJobs(Jobs):
         made["ResourceConfig"] = {"VolumeSizeInGB": 1, **(
             {"InstanceGroups": [{"InstanceGroupName": t[3:], "InstanceType": t, "InstanceCount": n} for t, n in groups.items()]}
             if groups else {"InstanceType": type, "InstanceCount": count})}
-        self.sm.create_training_job(**made)
+        self.submit(made)
 
     def sees(self, name, instances=1):
         lines = wait_for(lambda: (seen := [x for x in self.lines(name) if x.startswith("sees")]) and
@@ -70,7 +70,9 @@ class GpuJobs(Jobs):
 def jobs(machine):
     s3 = machine.client("s3")
     s3.create_bucket(Bucket="gpus", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
-    return GpuJobs(machine.client, machine.role, "gpus")
+    made = GpuJobs(machine.client, machine.role, "gpus")
+    yield made
+    made.close()
 
 
 def test_each_job_has_its_own(machine, jobs):

@@ -57,7 +57,7 @@ class Steps(Jobs):
         made = request(name, self.role, self.bucket, script=script, **more,
                        CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}/checkpoints"},
                        ResourceConfig={"InstanceType": "ml.t3.medium", "InstanceCount": count})
-        self.sm.create_training_job(**over(made, {"Environment": environment or {}}))
+        self.submit(over(made, {"Environment": environment or {}}))
 
     def saved(self, name, count):
         """Every host has its tenth step in S3."""
@@ -72,7 +72,9 @@ class Steps(Jobs):
 
 @pytest.fixture
 def jobs(aws, role, bucket):
-    return Steps(aws, role, bucket)
+    made = Steps(aws, role, bucket)
+    yield made
+    made.close()
 
 
 def agents_of(server, job):
