@@ -22,7 +22,7 @@ enum { ANSWER_MAX_BYTES = 64 << 20 };
 struct reading {
     int status;
     struct buf body;
-    bool ended;
+    bool ended, too_long;
 };
 
 static void read_head(void *owner, const struct http_head *head)
@@ -36,7 +36,8 @@ static void read_body(void *owner, const char *data, size_t size)
 {
     struct reading *r = owner;
 
-    if (r->body.size + size <= ANSWER_MAX_BYTES)
+    r->too_long |= r->body.size + size > ANSWER_MAX_BYTES;
+    if (!r->too_long)
         buf_append(&r->body, data, size);
 }
 
@@ -148,6 +149,9 @@ static int call(struct arena *a, int fd, const char *method, const char *target,
     buf_append_str(&request, text);
     result =
         converse(fd, (struct str) { request.data, request.size }, &r, clock_boot_ms(clock_system()) + limit_ms, err);
+    if (result == 0 && r.too_long)
+        result = fail(err, ERR_LIMIT, "the server's answer to %s %s has more than %d bytes", method, target,
+                      ANSWER_MAX_BYTES);
     if (result == 0) {
         struct str answer = { arena_strndup(a, r.body.data ? r.body.data : "", r.body.size), r.body.size };
 

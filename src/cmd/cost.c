@@ -146,54 +146,105 @@ static void print_json(struct arena *a, const struct line *lines, size_t count, 
     command_print_json(d);
 }
 
+struct bill {
+    struct arena *arena;
+    const char *attribute;
+    int64_t from_ms;
+    struct line *lines, total;
+    size_t count, room;
+    struct map *seen; /* a line's key -> its number, from 1 on */
+    struct map *instances, *open;
+};
+
+static struct line *line_of(struct bill *b, const char *key)
+{
+    size_t number = (size_t)map_get(b->seen, str_of(key));
+
+    if (number)
+        return &b->lines[number - 1];
+    if (b->count == b->room) {
+        struct line *more = arena_array_of(b->arena, struct line, b->room * 2 + 64);
+
+        if (b->count)
+            memcpy(more, b->lines, sizeof *more * b->count);
+        b->lines = more;
+        b->room = b->room * 2 + 64;
+    }
+    b->lines[b->count++] = (struct line){ .name = arena_strdup(b->arena, last_part(key)) };
+    map_set(b->seen, str_of(key), (void *)b->count);
+    return &b->lines[b->count - 1];
+}
+
+static void add_page(struct bill *b, struct arena *a, const struct doc *intervals)
+{
+    for (uint32_t i = 0; i < intervals->count; i++) {
+        const struct doc *interval = intervals->items[i];
+        const char *key = doc_text(interval, b->attribute), *uid = doc_text(interval, "uid");
+
+        /* It was open on the first page, and has ended since. */
+        if (map_get(b->open, str_of(uid)))
+            continue;
+        if (doc_bool(interval, "open", false))
+            map_set(b->open, str_of(uid), b);
+        add(line_of(b, key), interval, b->from_ms, is_new(a, b->instances, key, interval));
+        add(&b->total, interval, b->from_ms, is_new(a, b->instances, "", interval));
+    }
+}
+
+static int add_all(struct bill *b, const char *data, struct err *err)
+{
+    const char *query = arena_printf(b->arena, "from_ms=%lld", (long long)b->from_ms);
+
+    while (query) {
+        _cleanup_arena_ struct arena *a = arena_new(); /* of a page: all of them may be a million */
+        const struct doc *answer;
+
+        if (client_admin(a, data, "GET", arena_printf(a, "/_sagebrush/admin/v1/usage?%s", query), NULL, &answer,
+                         err) < 0)
+            return -1;
+        if (!doc_get(answer, "intervals") || doc_get(answer, "intervals")->type != DOC_LIST)
+            return fail(err, ERR_INTERNAL, "the server's answer has no intervals");
+        add_page(b, a, doc_get(answer, "intervals"));
+        query = doc_has(answer, "after_ms")
+                    ? arena_printf(b->arena, "after_ms=%lld", (long long)doc_int(answer, "after_ms", 0)) : NULL;
+    }
+    return 0;
+}
+
 static int run(struct arena *a, char **words, int count, struct err *err)
 {
-    const char *data, *attribute = NULL, *title = NULL;
-    const struct doc *answer, *intervals;
-    struct line *lines, total = { .name = "" };
-    struct map *seen, *instances;
-    size_t used = 0;
-    int64_t from_ms;
+    struct bill b = { .arena = a, .total = { .name = "" } };
+    const char *data, *title = NULL;
+    int r;
 
     (void)words, (void)count;
     for (size_t i = 0; i < sizeof groupings / sizeof *groupings; i++)
         if (strcmp(by, groupings[i].word) == 0) {
-            attribute = groupings[i].attribute;
+            b.attribute = groupings[i].attribute;
             title = groupings[i].title;
         }
-    if (!attribute)
+    if (!b.attribute)
         return fail(err, ERR_INVALID, "--by is name, type, role or work, not \"%s\"", by);
     if (days < 1)
         return fail(err, ERR_INVALID, "--days is 1 or more");
-    from_ms = clock_wall_ms(clock_system()) - days * DAY_MS;
-    if (settings_data_folder(a, command_data, &data, err) < 0 ||
-        client_admin(a, data, "GET", arena_printf(a, "/_sagebrush/admin/v1/usage?from_ms=%lld", (long long)from_ms),
-                     NULL, &answer, err) < 0)
+    if (settings_data_folder(a, command_data, &data, err) < 0)
         return -1;
-    intervals = doc_get(answer, "intervals");
-    lines = arena_array_of(a, struct line, doc_count(answer, "intervals") + 1);
-    seen = map_new();
-    instances = map_new();
-    for (size_t i = 0; i < doc_count(answer, "intervals"); i++) {
-        const struct doc *interval = intervals->items[i];
-        const char *key = doc_text(interval, attribute);
-        struct line *l = map_get(seen, str_of(key));
-
-        if (!l) {
-            l = &lines[used++];
-            *l = (struct line){ .name = last_part(key) };
-            map_set(seen, str_of(key), l);
-        }
-        add(l, interval, from_ms, is_new(a, instances, key, interval));
-        add(&total, interval, from_ms, is_new(a, instances, "", interval));
-    }
-    map_free(seen);
-    map_free(instances);
-    qsort(lines, used, sizeof *lines, dearest_first);
+    b.from_ms = clock_wall_ms(clock_system()) - days * DAY_MS;
+    b.seen = map_new();
+    b.instances = map_new();
+    b.open = map_new();
+    r = add_all(&b, data, err);
+    map_free(b.seen);
+    map_free(b.instances);
+    map_free(b.open);
+    if (r < 0)
+        return -1;
+    if (b.count)
+        qsort(b.lines, b.count, sizeof *b.lines, dearest_first);
     if (as_json)
-        print_json(a, lines, used, &total);
+        print_json(a, b.lines, b.count, &b.total);
     else
-        print_text(title, lines, used, &total);
+        print_text(title, b.lines, b.count, &b.total);
     return 0;
 }
 

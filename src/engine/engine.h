@@ -88,8 +88,13 @@ int usage_length(struct engine *, const char *uid, int64_t *ret_ms, struct err *
  * open one ends now. */
 int usage_scan(struct arena *, struct engine *, int64_t from_ms, int64_t to_ms, struct doc **ret, struct err *err);
 
+/* The same up to now, in pages: a million of them are neither one answer nor one turn. *ret_after_ms: where the next
+ * page begins, INT64_MAX for none. The first one has all that are open; what of them ends meanwhile comes again. */
+int usage_page(struct arena *, struct engine *, int64_t from_ms, bool first, int64_t *ret_after_ms, struct doc **ret,
+               struct err *err);
+
 /* Those that ended after 'after_ms', in the order of their ends: {from_ms, to_ms, attributes {}}, as long as 'visit'
- * runs; -1 of it ends the walk. */
+ * returns 0; -1 of it fails the walk, 1 ends it. */
 int usage_each_closed(struct engine *, int64_t after_ms,
                       int (*visit)(void *context, const char *uid, const struct doc *interval, struct err *),
                       void *context, struct err *err);

@@ -14,9 +14,13 @@
 #include "engine/impl.h"
 #include "store/store.h"
 
-enum { JUMP_MS = 500 }; /* less is the drift of a clock that is kept right */
+enum {
+    JUMP_MS = 500, /* less is the drift of a clock that is kept right */
+    PAGE = 1000,
+};
 
-/* By uid; open ones once more for the scan; closed ones by their end. */
+/* By uid; open ones once more for the scan; closed ones once more by their end, whole, for they are many and read in
+ * that order. An older version left the value empty. */
 static const char table[] = "core_usage", open_table[] = "core_usage_open", end_table[] = "core_usage_by_end",
                   era_table[] = "core_usage_eras";
 
@@ -151,20 +155,41 @@ static int64_t end_boot_ms(const struct engine *e, int64_t wall_ms, int64_t star
     return start_ms;
 }
 
+static int parse(struct arena *a, const char *uid, struct str text, struct doc **ret, struct err *err)
+{
+    if (json_parse(a, text, ret, err) < 0)
+        return fail(err, ERR_INTERNAL, "the usage of %s cannot be read: %s", uid, err->text);
+    return 0;
+}
+
 static int load(struct arena *a, struct engine *e, const char *uid, struct doc **ret, struct err *err)
 {
     struct str text;
 
     if (store_get(a, e->world.store, table, str_of(uid), &text, err) < 0)
         return -1;
-    if (json_parse(a, text, ret, err) < 0)
-        return fail(err, ERR_INTERNAL, "the usage of %s cannot be read: %s", uid, err->text);
-    return 0;
+    return parse(a, uid, text, ret, err);
+}
+
+static struct str end_key(struct arena *a, int64_t to_ms, const char *uid)
+{
+    size_t size = 8 + strlen(uid);
+    char *key = arena_alloc(a, size + 1);
+
+    store_key_int64(key, to_ms);
+    memcpy(key + 8, uid, size - 8);
+    return (struct str){ key, size };
 }
 
 static int save(struct arena *a, struct engine *e, const char *uid, const struct doc *interval, struct err *err)
 {
-    return store_put(e->world.store, table, str_of(uid), str_of(json_text(a, interval)), err);
+    struct str text = str_of(json_text(a, interval));
+
+    if (store_put(e->world.store, table, str_of(uid), text, err) < 0)
+        return -1;
+    if (!doc_has(interval, "to_ms"))
+        return 0;
+    return store_put(e->world.store, end_table, end_key(a, doc_int(interval, "to_ms", 0), uid), text, err);
 }
 
 int usage_open(struct engine *e, const char *uid, int64_t at_ms, const struct doc *attributes, struct err *err)
@@ -197,31 +222,19 @@ static int64_t end_of(const struct engine *e, const struct doc *interval, int64_
     return from_ms + (length_ms > 0 ? length_ms : 0);
 }
 
-static struct str end_key(struct arena *a, int64_t to_ms, const char *uid)
-{
-    size_t size = 8 + strlen(uid);
-    char *key = arena_alloc(a, size + 1);
-
-    store_key_int64(key, to_ms);
-    memcpy(key + 8, uid, size - 8);
-    return (struct str){ key, size };
-}
-
 int usage_close(struct engine *e, const char *uid, int64_t at_ms, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct doc *interval;
-    int64_t to_ms;
 
     if (load(a, e, uid, &interval, err) < 0)
         return err->kind == ERR_NOT_FOUND ? 0 : -1; /* it never ran: nobody pays */
     if (doc_has(interval, "to_ms"))
         return 0;
-    to_ms = end_of(e, interval, at_ms);
-    doc_set_integer(a, interval, "to_ms", to_ms);
-    if (save(a, e, uid, interval, err) < 0 || store_remove(e->world.store, open_table, str_of(uid), err) < 0)
+    doc_set_integer(a, interval, "to_ms", end_of(e, interval, at_ms));
+    if (save(a, e, uid, interval, err) < 0)
         return -1;
-    return store_put(e->world.store, end_table, end_key(a, to_ms, uid), STR(""), err);
+    return store_remove(e->world.store, open_table, str_of(uid), err);
 }
 
 int usage_waive(struct engine *e, const char *uid, const char *why, struct err *err)
@@ -274,14 +287,16 @@ static void append(struct arena *a, struct doc *list, const char *uid, const str
 }
 
 /* The key is the end, and the uid. */
-static int visit_closed(struct arena *a, struct engine *e, struct str key,
+static int visit_closed(struct arena *a, struct engine *e, const struct pair *pair,
                         int (*visit)(void *context, const char *uid, const struct doc *interval, struct err *),
                         void *context, struct err *err)
 {
-    const char *uid = str_dup(a, (struct str){ key.data + 8, key.size - 8 });
+    const char *uid = str_dup(a, (struct str){ pair->key.data + 8, pair->key.size - 8 });
     struct doc *interval;
 
-    return load(a, e, uid, &interval, err) < 0 ? -1 : visit(context, uid, interval, err);
+    if ((pair->value.size ? parse(a, uid, pair->value, &interval, err) : load(a, e, uid, &interval, err)) < 0)
+        return -1;
+    return visit(context, uid, interval, err);
 }
 
 int usage_each_closed(struct engine *e, int64_t after_ms,
@@ -300,9 +315,12 @@ int usage_each_closed(struct engine *e, int64_t after_ms,
 
         if (store_scan(a, e->world.store, end_table, &range, &pairs, &count, err) < 0)
             return -1;
-        for (int i = 0; i < count; i++)
-            if (visit_closed(a, e, pairs[i].key, visit, context, err) < 0)
-                return -1;
+        for (int i = 0; i < count; i++) {
+            int r = visit_closed(a, e, &pairs[i], visit, context, err);
+
+            if (r)
+                return r < 0 ? -1 : 0;
+        }
         buf_clear(&next);
         if (count) /* the key after the last one */
             buf_append(&next, pairs[count - 1].key.data, pairs[count - 1].key.size + 1);
@@ -359,5 +377,41 @@ int usage_scan(struct arena *a, struct engine *e, int64_t from_ms, int64_t to_ms
     if (usage_each_closed(e, from_ms, append_closed, &scan, err) < 0 || scan_open(a, e, from_ms, to_ms, list, err) < 0)
         return -1;
     *ret = list;
+    return 0;
+}
+
+struct page {
+    struct arena *arena;
+    struct doc *list;
+    int count;
+    int64_t last_ms;
+    bool more;
+};
+
+/* Those that ended in the same millisecond stay together: the next page begins after it. */
+static int append_to_page(void *context, const char *uid, const struct doc *interval, struct err *err)
+{
+    struct page *p = context;
+    int64_t to_ms = doc_int(interval, "to_ms", 0);
+
+    p->more = p->count >= PAGE && to_ms > p->last_ms;
+    if (p->more)
+        return 1;
+    append(p->arena, p->list, uid, interval, to_ms, false);
+    p->count++;
+    p->last_ms = to_ms;
+    return 0;
+}
+
+int usage_page(struct arena *a, struct engine *e, int64_t from_ms, bool first, int64_t *ret_after_ms, struct doc **ret,
+               struct err *err)
+{
+    struct page p = { .arena = a, .list = doc_list(a) };
+
+    if ((first && scan_open(a, e, from_ms, INT64_MAX, p.list, err) < 0) ||
+        usage_each_closed(e, from_ms, append_to_page, &p, err) < 0)
+        return -1;
+    *ret_after_ms = p.more ? p.last_ms : INT64_MAX;
+    *ret = p.list;
     return 0;
 }

@@ -630,9 +630,11 @@ static void list_sql(struct buf *sql, const struct row_filter *f, bool after)
     const char *column = orders[f->order].column;
     const char *more = f->descending ? "<" : ">", *way = f->descending ? " DESC" : "";
     const char *index = f->parent_uid && *f->parent_uid       ? "resource_parent"
-                        : !f->kind || !f->account || !f->region ? NULL
-                        : f->state && f->order == ROWS_BY_CREATED ? "resource_state_created"
-                                                                  : orders[f->order].index;
+                        : !f->kind                            ? NULL
+                        : f->account && f->region &&
+                                !(f->state && f->order == ROWS_BY_CREATED) ? orders[f->order].index
+                        : f->state                            ? "resource_state_created"
+                                                              : NULL;
     const struct {
         bool given;
         const char *text;

@@ -246,8 +246,14 @@ def usage(world):
             self.sock.connect(str(world.server.data / "run" / "admin.sock"))
 
     admin = Admin("localhost", timeout=60)
-    admin.request("GET", "/_sagebrush/admin/v1/usage")
-    return json.loads(admin.getresponse().read())["intervals"]
+    intervals, query = [], ""
+    while True:
+        admin.request("GET", "/_sagebrush/admin/v1/usage" + query)
+        page = json.loads(admin.getresponse().read())
+        intervals += page["intervals"]
+        if "after_ms" not in page:
+            return intervals
+        query = f"?after_ms={page['after_ms']}"
 
 
 def interrupt_all(world, jobs, pace_s, told):

@@ -240,13 +240,21 @@ static int backup_done(struct request *q, struct err *err)
     return 0;
 }
 
+/* ?from_ms=N, and then ?after_ms=N, which each page says of the next. */
 static int usage(struct request *q, struct err *err)
 {
+    bool first = !doc_has(q->query, "after_ms");
+    const char *from = doc_text_or(q->query, first ? "from_ms" : "after_ms", "0");
     struct doc *intervals;
+    int64_t after_ms;
 
-    if (usage_scan(q->arena, q->admin->options.engine, doc_int(q->query, "from_ms", 0), INT64_MAX, &intervals, err) < 0)
+    if (!str_to_int64(str_of(from), &after_ms))
+        return fail(err, ERR_INVALID, "\"%s\" is no time in milliseconds", from);
+    if (usage_page(q->arena, q->admin->options.engine, after_ms, first, &after_ms, &intervals, err) < 0)
         return -1;
     doc_set(q->arena, q->output, "intervals", intervals);
+    if (after_ms != INT64_MAX)
+        doc_set_integer(q->arena, q->output, "after_ms", after_ms);
     return 0;
 }
 

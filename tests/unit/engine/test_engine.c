@@ -709,6 +709,50 @@ static void usage_opens_and_closes_once(void **state)
     assert_int_equal(list->count, 0);
 }
 
+static void usage_comes_in_pages(void **state)
+{
+    int64_t start = f.clock.wall_ms, after_ms = start - 1;
+    int closed = 0, open = 0, pages = 0;
+
+    (void)state;
+    later(10000);
+    for (int i = 0; i < 2500; i++) {
+        const char *uid = arena_printf(f.arena, "u%04d", i);
+
+        assert_int_equal(usage_open(f.engine, uid, start, NULL, &f.err), 0);
+        /* Three end at a time, and a page with two of them has the third. */
+        if (i != 7)
+            assert_int_equal(usage_close(f.engine, uid, start + 1 + i / 3, &f.err), 0);
+    }
+    for (bool first = true; after_ms != INT64_MAX; first = false, pages++) {
+        struct doc *list;
+
+        assert_int_equal(usage_page(f.arena, f.engine, after_ms, first, &after_ms, &list, &f.err), 0);
+        for (uint32_t i = 0; i < list->count; i++)
+            ++*(doc_bool(list->items[i], "open", false) ? &open : &closed);
+        assert_true(list->count <= 1003);
+    }
+    assert_int_equal(pages, 3);
+    assert_int_equal(open, 1);
+    assert_int_equal(closed, 2499);
+}
+
+/* What an older version wrote names only who ended when. */
+static void an_older_record_of_an_end_is_read(void **state)
+{
+    int64_t start = f.clock.wall_ms;
+    char key[9] = "";
+
+    (void)state;
+    later(10000);
+    assert_int_equal(usage_open(f.engine, "u", start, NULL, &f.err), 0);
+    assert_int_equal(usage_close(f.engine, "u", start + 9000, &f.err), 0);
+    store_key_int64(key, start + 9000);
+    key[8] = 'u';
+    assert_int_equal(store_put(f.store, "core_usage_by_end", (struct str){ key, 9 }, STR(""), &f.err), 0);
+    assert_int_equal(used_ms("u"), 9000);
+}
+
 static void what_is_waived_stays_and_says_why(void **state)
 {
     struct doc *list;
@@ -785,6 +829,8 @@ int main(void)
         with_engine(a_clock_that_goes_back_stops_nobody),
         with_engine(rows_go_when_they_say_so),
         with_engine(usage_opens_and_closes_once),
+        with_engine(usage_comes_in_pages),
+        with_engine(an_older_record_of_an_end_is_read),
         with_engine(what_is_waived_stays_and_says_why),
         with_engine(jumps_bill_nobody),
         with_engine(jumps_while_nobody_looked_bill_nobody),
