@@ -78,7 +78,8 @@ static int connect_unix(const char *path, struct err *err)
             return fail(err, ERR_UNAVAILABLE,
                         is_supervised(path)
                             ? "the server is starting (nobody listens on %s yet); try again in a moment"
-                            : "no server is running (nobody listens on %s); start it with `sagebrush up`",
+                            : "no server is running (nobody listens on %s); start it with `sagebrush up`, or "
+                              "name another data directory with --data DIR",
                         path);
         if (errno == EACCES)
             return fail(err, ERR_DENIED, "%s belongs to another user; run this as the user who started the server",

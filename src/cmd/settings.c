@@ -13,10 +13,11 @@
 #include "base/clock.h"
 #include "base/crc.h"
 #include "base/fd.h"
+#include "base/nearest.h"
 #include "base/str.h"
 #include "doc/json.h"
 
-enum { FILE_MAX_BYTES = 1 << 20 };
+enum { FILE_MAX_BYTES = 1 << 20, SETTINGS_MOST = 64 };
 
 const struct setting setting_table[] = {
     { "bind", "127.0.0.1",
@@ -195,6 +196,20 @@ static bool slurm_set(struct arena *a, struct settings *s, const char *key, cons
     return true;
 }
 
+static int refuse_key(const char *key, struct err *err)
+{
+    const char *names[SETTINGS_MOST], *nearest;
+    size_t count = 0;
+
+    for (; setting_table[count].key; count++) {
+        assert(count < SETTINGS_MOST);
+        names[count] = setting_table[count].key;
+    }
+    nearest = text_nearest_of(key, names, count);
+    return fail(err, ERR_INVALID, "there is no setting %s%s%s%s; `sagebrush up --help` lists them", key,
+                nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "");
+}
+
 int settings_set(struct arena *a, struct settings *s, const char *key, const char *value, struct err *err)
 {
     const struct setting *row = setting_table;
@@ -203,7 +218,7 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
     while (row->key && strcmp(row->key, key) != 0)
         row++;
     if (!row->key)
-        return fail(err, ERR_INVALID, "there is no setting %s; `sagebrush up --help` lists them", key);
+        return refuse_key(key, err);
     if (strcmp(key, "bind") == 0) {
         good = is_address(value);
         s->address = good ? arena_strdup(a, value) : s->address;
@@ -277,7 +292,7 @@ int settings_read_file(struct arena *a, const char *path, struct settings *into,
     int number = 0;
 
     if (file_read(a, path, FILE_MAX_BYTES, &rest, err) < 0)
-        return -1;
+        return fail(err, err->kind, "the configuration file cannot be read: %s", err->text);
     while (rest.size) {
         struct str line, key, value;
         struct err why = { 0 };
@@ -307,7 +322,9 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
     struct str text;
 
     if (!path_exists(path))
-        return fail(err, ERR_NOT_FOUND, "%s is no data directory of Sagebrush yet: `sagebrush up` makes one",
+        return fail(err, ERR_NOT_FOUND,
+                    "%s is no data directory of Sagebrush yet: `sagebrush up` makes one; --data DIR or SAGEBRUSH_DATA "
+                    "names another",
                     data_folder);
     if (file_read(a, path, FILE_MAX_BYTES, &text, err) < 0 || json_parse(a, text, &d, err) < 0)
         return -1;

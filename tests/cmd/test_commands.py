@@ -145,7 +145,7 @@ def test_wrong_words_are_told(place):
                         (['keys', 'forget'], 'usage: sagebrush keys'), (['up', 'now'], 'usage: sagebrush up')]:
         done = subprocess.run([SAGEBRUSH, *words], capture_output=True, text=True)
         assert done.returncode == 2 and text in done.stderr, (words, done.stderr)
-    assert 'is no data directory' in place.run('env', check=False).stderr
+    assert 'is no data directory' in (said := place.run('env', check=False).stderr) and 'SAGEBRUSH_DATA' in said
 
 
 def test_configuration_file(place):
@@ -160,6 +160,10 @@ def test_configuration_file(place):
     place.run('down')
     file.write_text('region = eu-central-1\nport\n')
     assert 'line 2' in place.up('--config', str(file), check=False).stderr
+    file.write_text('prot = 8443\n')
+    assert 'there is no setting prot (did you mean port?);' in place.up('--config', str(file), check=False).stderr
+    gone = place.up('--config', '/no/such.conf', check=False).stderr
+    assert 'the configuration file cannot be read: open /no/such.conf: No such file or directory' in gone
     assert 'belongs to account 111122223333' in place.up('--account', '999999999999', check=False).stderr
 
 
