@@ -353,7 +353,7 @@ def test_a_job_that_has_had_its_time_stops_as_one_that_is_stopped(aws, role, buc
     del request["InputDataConfig"]
     request["AlgorithmSpecification"]["ContainerEntrypoint"] = ["/bin/sleep", "600"]
     sm.create_training_job(**request)
-    job = ended(sm, unique)
+    job = ended(aws, unique)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert [(t["Status"], t["StatusMessage"]) for t in job["SecondaryStatusTransitions"]][-2:] == [
         ("Stopping", "Stopping the training job"),
