@@ -278,15 +278,25 @@ static bool any_taken(void)
     return found;
 }
 
-static int pool_reserve(struct arena *a, const char *owner, int *ret_index, struct err *err)
+/* After a reservation, so that nobody who leaves takes the table along. */
+static int need_rules(struct err *err)
 {
+    _cleanup_arena_ struct arena *a = arena_new();
+    _cleanup_fd_ int lock = -1;
+
+    if (pool_lock(&lock, err) < 0)
+        return -1;
+    return has_rules(a) ? 0 : make_rules(err);
+}
+
+static int pool_reserve(const char *owner, int *ret_index, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
     _cleanup_fd_ int lock = -1;
     uint32_t hash = 2166136261u;
     int others;
 
     if (pool_lock(&lock, err) < 0)
-        return -1;
-    if (!has_rules(a) && make_rules(err) < 0)
         return -1;
     *ret_index = pool_find(owner, &others);
     if (*ret_index >= 0)
@@ -555,20 +565,17 @@ static const char *namespace_path(struct arena *a, const char *run_folder, const
     return arena_printf(a, "%s/netns/%s", run_folder, name);
 }
 
-int network_setup(struct arena *a, const char *run_folder, const char *name, enum network_mode mode,
-                  struct network *ret, struct err *err)
+/* 'index' is of no meaning for NETWORK_NONE. */
+static int set_up_namespace(struct arena *a, const char *run_folder, const char *name, enum network_mode mode,
+                            int index, struct network *ret, struct err *err)
 {
-    const char *owner = arena_printf(a, "%s/%s", run_folder, name);
     _cleanup_fd_ int here = -1;
     struct network n = { .namespace_path = namespace_path(a, run_folder, name), .address = "", .gateway = "" };
     struct setup in = { .out = mode == NETWORK_OUT, .peers = mode == NETWORK_PEERS };
-    int index;
 
     if (folder_make(arena_printf(a, "%s/netns", run_folder), 0700, err) < 0)
         return -1;
     if (mode != NETWORK_NONE) {
-        if (pool_reserve(a, owner, &index, err) < 0)
-            return -1;
         here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
         if (here < 0)
             return fail_errno(err, errno, "open our network namespace");
@@ -589,13 +596,55 @@ int network_setup(struct arena *a, const char *run_folder, const char *name, enu
     return 0;
 }
 
+struct rules_errand {
+    struct err err;
+    int result;
+};
+
+static void *rules_thread(void *data)
+{
+    struct rules_errand *e = data;
+
+    e->result = need_rules(&e->err);
+    return NULL;
+}
+
+/* nft takes as long for the table as all the rest takes: the two go at once, and nothing runs in there before both are
+ * over. */
+int network_setup(struct arena *a, const char *run_folder, const char *name, enum network_mode mode,
+                  struct network *ret, struct err *err)
+{
+    struct rules_errand made = { .result = -1 };
+    struct network n;
+    pthread_t thread;
+    int index, r;
+
+    if (mode == NETWORK_NONE)
+        return set_up_namespace(a, run_folder, name, mode, 0, ret, err);
+    if (pool_reserve(arena_printf(a, "%s/%s", run_folder, name), &index, err) < 0)
+        return -1;
+    r = pthread_create(&thread, NULL, rules_thread, &made);
+    if (r)
+        return fail_errno(err, r, "start a thread");
+    r = set_up_namespace(a, run_folder, name, mode, index, &n, err);
+    pthread_join(thread, NULL);
+    if (r < 0)
+        return -1;
+    if (made.result < 0) {
+        *err = made.err;
+        return -1;
+    }
+    *ret = n;
+    return 0;
+}
+
 int network_meet(struct arena *a, const char *run_folder, const char *const *peers, int count,
                  struct network *ret_peers, struct err *err)
 {
     int index;
 
     for (int i = 0; i < count; i++) {
-        if (pool_reserve(a, arena_printf(a, "%s/%s", run_folder, peers[i]), &index, err) < 0)
+        if (pool_reserve(arena_printf(a, "%s/%s", run_folder, peers[i]), &index, err) < 0)
             return -1;
         ret_peers[i] = (struct network){ .namespace_path = namespace_path(a, run_folder, peers[i]),
                                          .address = dotted(a, address_of(index)),
