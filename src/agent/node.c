@@ -54,6 +54,7 @@ struct node {
     int signals;
     int64_t began_ms, talk_ms; /* when it is time to talk again */
     bool lent;                 /* the name is ours */
+    bool away;                 /* the server did not answer the last time */
 
     pid_t agent; /* 0: it does not run */
     int64_t agent_ms, agent_wait_ms;
@@ -259,7 +260,7 @@ static bool time_to_talk(struct node *n, struct arena *a)
 {
     struct stat st;
 
-    return now_ms() >= n->talk_ms || (n->lent && report_to_tell(n, a, &st));
+    return now_ms() >= n->talk_ms || (n->lent && !n->away && report_to_tell(n, a, &st));
 }
 
 /* 1: it is over. */
@@ -279,18 +280,22 @@ static int turn(struct node *n, struct arena *a, struct err *err)
     case ANSWER_WAIT:
         break;
     case ANSWER_LENT:
+        if (n->away)
+            log_info("node.answered", "name=%s", n->place.name);
+        n->away = false;
         n->talk_ms = now_ms() + TALK_MS;
         return 0;
     case ANSWER_AWAY:
         if (why.kind == ERR_CONFLICT) /* a signal came in between */
             return 0;
-        log_warning("node.no_answer", "name=%s why=%s", n->place.name, log_quote(a, why.text));
+        if (!n->away)
+            log_warning("node.no_answer", "name=%s why=%s", n->place.name, log_quote(a, why.text));
+        n->away = true;
         if (!n->lent && now_ms() > n->began_ms + REACH_MS)
             return fail(err, ERR_UNAVAILABLE, "the server was not reached from here: %s", why.text);
         break;
     }
     n->talk_ms = now_ms() + 2 * TALK_MS;
-    usleep(LOOK_MS * 1000);
     return 0;
 }
 

@@ -1,14 +1,19 @@
 """Jobs on a Slurm cluster whose nodes are another machine: it shares a part of the data directory with the server's, and
 reaches the server by the network (slurm_cluster.Machine). The server's own boot id is made to look like another's."""
 import contextlib
+import hashlib
+import io
 import json
 import os
 import pathlib
+import re
 import ssl
 import subprocess
+import tarfile
 import urllib.error
 import urllib.request
 import uuid
+import zlib
 
 import pytest
 
@@ -113,6 +118,10 @@ def nothing_is_left(cluster, server, scratch):
 
 
 def test_a_job(cluster, server, scratch, aws, unique):
+    # What a node that was switched off has left.
+    [root] = list(scratch.glob("*")) or [scratch / f"{zlib.crc32(str(server.data).encode()):08x}"]
+    (root / "agents" / "left-0" / "ml").mkdir(parents=True)
+    (root / "agents" / "left-0.node").touch()
     fit(unique, hyperparameters={"steps": 3, "stops": ""})
     done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
@@ -228,6 +237,52 @@ def test_several_instances_are_refused(cluster, server, aws, unique):
     done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Failed"
     assert "several instances on a node that is another machine" in done["FailureReason"], done["FailureReason"]
+
+
+def image_of(program, path):
+    """An OCI archive with one program of this machine and its libraries."""
+    def add(tar, name, data):
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(data), 0o755
+        tar.addfile(info, io.BytesIO(data))
+
+    def blob(data):
+        blobs[hashlib.sha256(data).hexdigest()] = data
+        return {"digest": "sha256:" + hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+    blobs, layer = {}, io.BytesIO()
+    libraries = re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", program], capture_output=True, text=True).stdout)
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for file in [program, *libraries]:
+            add(tar, file.lstrip("/"), pathlib.Path(file).read_bytes())
+    oci = "application/vnd.oci.image."
+    layers = [{"mediaType": oci + "layer.v1.tar", **blob(layer.getvalue())}]
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {
+        "type": "layers", "diff_ids": [layers[0]["digest"]]}}).encode()
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": oci + "manifest.v1+json", "layers": layers,
+                           "config": {"mediaType": oci + "config.v1+json", **blob(config)}}).encode()
+    index = {"schemaVersion": 2, "manifests": [{"mediaType": oci + "manifest.v1+json", **blob(manifest)}]}
+    with tarfile.open(path, "w") as tar:
+        add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+        add(tar, "index.json", json.dumps(index).encode())
+        for name, data in blobs.items():
+            add(tar, f"blobs/sha256/{name}", data)
+
+
+def test_an_image_of_ones_own(cluster, server, scratch, aws, unique):
+    """It is read where the server has it, and unpacked on the node's own disk."""
+    image_of("/bin/sh", server.data / "images" / "archives" / "sh.tar")
+    sm = aws("sagemaker")
+    sm.create_processing_job(
+        ProcessingJobName=unique, RoleArn=sagemaker.get_execution_role(sagemaker.Session()),
+        AppSpecification={"ImageUri": "oci-archive:sh.tar", "ContainerEntrypoint": [
+            "/bin/sh", "-c", "echo of a layer; echo of a layer > /opt/ml/output/message; exec >/opt/ml/x"]},
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
+    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] !=
+                    "InProgress" and d, 120, "the end of the job", 0.2)
+    assert done["ProcessingJobStatus"] == "Completed", done
+    assert done["ExitMessage"].strip() == "of a layer"
+    assert list(scratch.glob("*/images/layers/*")) and not (server.data / "images" / "layers").exists()
 
 
 def ask(server, path, bearer, body):
