@@ -64,7 +64,8 @@ def server(cluster, scratch, tmp_path_factory):
     boot_id.write_text(f"{uuid.uuid4()}\n")
     s = Server(runtime="slurm", options=["--config", conf],
                before=["unshare", "--mount", "sh", "-c",
-                       f'mount --bind {boot_id} /proc/sys/kernel/random/boot_id && exec "$@"', "sh"])
+                       f'mount --bind {boot_id} /proc/sys/kernel/random/boot_id && '
+                       'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh"])  # nor has it the other's cgroups
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(cluster.conf))
         s.start()
@@ -74,6 +75,20 @@ def server(cluster, scratch, tmp_path_factory):
         yield s
     finally:
         s.stop()
+        end_all(scratch)
+
+
+def end_all(scratch):
+    """A test that failed leaves nothing that runs, nor its cgroups."""
+    for lock in [p for name in ("*.keep", "*.node", "*/agent.pid", "*/box/lock") for p in scratch.glob(f"*/agents/{name}")]:
+        pid = holder(lock)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+    for agent in scratch.glob("*/agents/*/"):
+        for group in pathlib.Path("/sys/fs/cgroup").glob(f"*/sagebrush-{agent.name}"):
+            with contextlib.suppress(OSError):
+                group.rmdir()
 
 
 def places(scratch):
