@@ -219,21 +219,49 @@ static int64_t written_ms(const struct logs *l)
     return touched_ms < now_ms ? touched_ms : now_ms;
 }
 
+/* How many of the 'most' bytes from the offset on somebody has written, after the offset was moved to the first of
+ * them; *ret_cut: what comes then nobody has. The output is a file, which a job can make as long as it likes without
+ * writing into it: that would be read, and told to the server, for ever. */
+static size_t find_written(struct logs *l, size_t most, bool *ret_cut)
+{
+    off_t data, hole;
+    struct stat st;
+
+    /* The size first: what is written meanwhile is no end of a hole. */
+    if (fstat(l->output, &st) < 0 || st.st_size <= l->offset)
+        return 0;
+    data = lseek(l->output, l->offset, SEEK_DATA);
+    if (data < 0 && errno != ENXIO)
+        return most; /* a file system that does not tell */
+    l->offset = data < 0 ? st.st_size : data;
+    hole = data < 0 ? data : lseek(l->output, data, SEEK_HOLE);
+    *ret_cut = hole >= 0 && hole < st.st_size && (size_t)(hole - data) <= most;
+    return *ret_cut ? (size_t)(hole - data) : most;
+}
+
+static bool open_output(struct logs *l, struct arena *a)
+{
+    if (l->output < 0)
+        l->output =
+            open(arena_printf(a, "%s/" FOLDER_OUTPUT, l->options.folder), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return l->output >= 0;
+}
+
 /* The lines between 'offset' and 'pending', or as many as are there; false: none. */
 static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
 {
-    size_t most = l->pending > l->offset && l->pending - l->offset <= BATCH_BYTES ? (size_t)(l->pending - l->offset)
-                                                                                  : BATCH_BYTES;
-    bool again = l->pending > l->offset;
+    bool cut = false, again;
+    size_t most;
     int64_t at_ms;
     struct str text = { block, 0 }, line;
     ssize_t n;
 
-    if (l->output < 0)
-        l->output =
-            open(arena_printf(b->arena, "%s/" FOLDER_OUTPUT, l->options.folder), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (l->output < 0)
+    if (!open_output(l, b->arena))
         return false;
+    most = find_written(l, BATCH_BYTES, &cut);
+    again = l->pending > l->offset;
+    if (again && (size_t)(l->pending - l->offset) < most)
+        most = (size_t)(l->pending - l->offset);
     do
         n = pread(l->output, block, most, l->offset);
     while (n < 0 && errno == EINTR);
@@ -244,7 +272,7 @@ static bool read_batch(struct logs *l, char *block, bool ended, struct batch *b)
     b->from = b->to = l->offset;
     /* What was about to be sent ends where a line ended then; what stands at the end of the block only ends with the
      * output. */
-    while (b->events->count < BATCH_LINES && line_next(&text, again || (ended && (size_t)n < most), &line)) {
+    while (b->events->count < BATCH_LINES && line_next(&text, again || cut || (ended && (size_t)n < most), &line)) {
         take_line(l, b, line, b->to, at_ms);
         b->to = l->offset + (text.data - block);
     }

@@ -359,3 +359,18 @@ time.sleep(600)
     job.until(lambda r: len(os.listdir(f'/proc/{agent}/fd')) > 500)  # it has taken as many as it takes
     job.stop(1)
     assert job.ended()['outcome'] == 'Stopped', job.log()
+
+
+def test_what_nobody_wrote_is_not_in_the_log(world):
+    """A job can make its output terabytes long, which takes no room and would be sent for days."""
+    job = world.train('''
+import os, time
+for i in range(3):
+    print("line", i, flush=True)
+    time.sleep(0.2)
+    os.ftruncate(1, (i + 1) << 40)
+''').start()
+    assert job.ended(60)['outcome'] == 'Completed', job.log()
+    lines = world.server.lines(job.name)
+    assert [line for line in lines if line.strip('#0')] == ['line 0', 'line 1', 'line 2']
+    assert sum(map(len, lines)) < 1 << 17
