@@ -652,6 +652,23 @@ static void a_clock_that_goes_back_stops_nobody(void **state)
     assert_int_equal(reconcile(10), 1);
 }
 
+/* Who waits may go by other tags now. */
+static void tags_that_change_are_looked_at(void **state)
+{
+    static const char arn[] = "\"ResourceArn\":\"arn:aws:sagemaker:eu-west-1:111122223333:training-job/a\"";
+
+    (void)state;
+    answers("CreateTrainingJob", job_input("a", ""));
+    assert_int_equal(reconcile(10), 1);
+    assert_int_equal(reconcile(10), 0);
+    answers("AddTags", arena_printf(f.arena, "{%s,\"Tags\":[{\"Key\":\"a\",\"Value\":\"b\"}]}", arn));
+    assert_int_equal(reconcile(10), 1);
+    answers("ListTags", arena_printf(f.arena, "{%s}", arn));
+    assert_int_equal(reconcile(10), 0);
+    answers("DeleteTags", arena_printf(f.arena, "{%s,\"TagKeys\":[\"a\"]}", arn));
+    assert_int_equal(reconcile(10), 1);
+}
+
 static void rows_go_when_they_say_so(void **state)
 {
     (void)state;
@@ -828,6 +845,7 @@ int main(void)
         with_engine(a_lost_turn_comes_again),
         with_engine(a_clock_that_goes_back_stops_nobody),
         with_engine(rows_go_when_they_say_so),
+        with_engine(tags_that_change_are_looked_at),
         with_engine(usage_opens_and_closes_once),
         with_engine(usage_comes_in_pages),
         with_engine(an_older_record_of_an_end_is_read),
