@@ -478,12 +478,13 @@ int allocation_change_node(struct engine *e, const char *node, enum node_change 
     static bool (*const changes[])(struct scheduler *, const char *node, int64_t now_ms) = {
         [NODE_CORDON] = scheduler_cordon, [NODE_RETURN] = scheduler_return,
     };
+    _cleanup_arena_ struct arena *a = arena_new();
     static const char *const names[] = { [NODE_CORDON] = "cordoned", [NODE_RETURN] = "returned" };
     struct allocations *all = allocations_of(e);
 
     if (!changes[change](all->scheduler, node, allocations_now_ms(all)))
         return fail(err, ERR_NOT_FOUND, "there is no node %s; sagebrush status shows those of the fleet", node);
-    log_warning("fleet.node", "node=%s is=%s why=\"%s\"", node, names[change], why);
+    log_warning("fleet.node", "node=%s is=%s why=%s", node, names[change], log_quote(a, why));
     return 0;
 }
 

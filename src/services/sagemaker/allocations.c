@@ -130,6 +130,7 @@ static int row_is_there(struct arena *a, struct store *store, const char *uid, b
  * counts. */
 static void settle_kept(struct allocations *all, struct stand *stand, const struct allocation_record *record)
 {
+    _cleanup_arena_ struct arena *a = arena_new();
     int64_t now_ms = allocations_now_ms(all);
     struct err err;
 
@@ -138,7 +139,7 @@ static void settle_kept(struct allocations *all, struct stand *stand, const stru
     scheduler_release(all->scheduler, stand->inherits, now_ms);
     scheduler_release(all->scheduler, stand->key, now_ms);
     if (scheduler_restore(all->scheduler, &record->work, record->placed, record->count, now_ms, &err) < 0)
-        log_warning("fleet.outside", "key=%s why=\"%s\"", stand->key, err.text);
+        log_warning("fleet.outside", "key=%s why=%s", stand->key, log_quote(a, err.text));
 }
 
 static void settle(struct engine *e, struct allocations *all, struct stand *stand)
