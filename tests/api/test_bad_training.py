@@ -44,6 +44,11 @@ def in_container(server, folder, name, seconds=60):
     ({"ResourceConfig": {"InstanceCount": 100000}}, "ResourceLimitExceeded"),
     ({"ResourceConfig": {"InstanceType": "ml.m5.lage"}}, "ml.m5.lage"),
     ({"OutputDataConfig": {"S3OutputPath": "file:///etc"}}, "s3OutputPath"),
+    ({"CheckpointConfig": {"S3Uri": "https://b/c"}}, "CheckpointConfig.S3Uri must be an S3 URI: https://b/c"),
+    ({"TensorBoardOutputConfig": {"S3OutputPath": "https://b/c"}}, "TensorBoardOutputConfig.S3OutputPath must be an S3 URI"),
+    ({"TensorBoardOutputConfig": {"S3OutputPath": "s3://b/c", "LocalPath": "/logs"}}, "tensorBoardOutputConfig.localPath"),
+    ({"InputDataConfig": [{"ChannelName": "x", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "https://b/c"}}}]},
+     "Channel x: S3Uri must be an S3 URI: https://b/c"),
     ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints/../../../etc"}}, "localPath"),
 ])
 def test_what_contradicts_itself_is_refused(jobs, training, unique, change, words):

@@ -53,6 +53,9 @@ static int check_s3(struct arena *a, const struct doc *c, const char *name, cons
     size_t attributes = doc_count(c, "DataSource.S3DataSource.AttributeNames");
     bool lines = strcmp(type, "AugmentedManifestFile") == 0;
 
+    if (!text_starts(doc_text(c, "DataSource.S3DataSource.S3Uri"), "s3://"))
+        return refuse(err, name, arena_printf(a, "S3Uri must be an S3 URI: %s",
+                                              doc_text(c, "DataSource.S3DataSource.S3Uri")));
     if (strcmp(type, "S3Prefix") != 0 && strcmp(type, "ManifestFile") != 0 && !lines)
         return refuse(err, name, arena_printf(a, "S3DataType %s is not here yet: use S3Prefix, ManifestFile or "
                                                  "AugmentedManifestFile.", type));

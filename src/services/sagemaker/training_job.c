@@ -103,6 +103,13 @@ static int check_stopping(const struct training_spec *s, struct err *err)
     return 0;
 }
 
+/* The API's pattern lets https:// pass, too. */
+static int check_uri(const char *member, const char *uri, struct err *err)
+{
+    return text_starts(uri, "s3://") ? 0 : fail_code(err, ERR_INVALID, "ValidationException",
+                                                     "%s must be an S3 URI: %s", member, uri);
+}
+
 /* In script mode the image is only where the script runs. */
 static bool has_script(const struct training_spec *s)
 {
@@ -130,8 +137,11 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
                          "type gives more cores.");
     if (check_stopping(s, err) < 0)
         return -1;
-    if (!text_starts(s->output_uri, "s3://"))
-        return fail_code(err, ERR_INVALID, "ValidationException", "S3OutputPath must be an S3 URI: %s", s->output_uri);
+    if (check_uri("OutputDataConfig.S3OutputPath", s->output_uri, err) < 0 ||
+        (*s->checkpoint_uri && check_uri("CheckpointConfig.S3Uri", s->checkpoint_uri, err) < 0) ||
+        (*s->tensorboard_uri &&
+         check_uri("TensorBoardOutputConfig.S3OutputPath", s->tensorboard_uri, err) < 0))
+        return -1;
     if (warm_pool_check(c->input, s, err) < 0 || hang_check(s->environment, err) < 0 ||
         check_metrics(s, err) < 0 ||
         local_path_check_checkpoints(s->checkpoint_path, err) < 0 ||
