@@ -22,6 +22,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SAGEBRUSH_BUILD", ROOT / "build")).resolve()
 SAGEBRUSH = BUILD / "src" / "cmd" / "sagebrush"
+needs_tun = pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="no /dev/net/tun, which encryption needs")
 
 
 def free_port():

@@ -105,7 +105,7 @@ class Cluster:
             f"SlurmctldLogFile={self.folder}/slurmctld.log", f"SlurmdLogFile={self.folder}/slurmd.%n.log",
             "ProctrackType=proctrack/linuxproc", "TaskPlugin=task/none", "SelectType=select/cons_tres",
             "SelectTypeParameters=CR_Core_Memory", "SlurmdParameters=config_overrides", "MpiDefault=none",
-            "PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE", "SlurmdTimeout=10", "KillWait=30",
+            "PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE", "SlurmdTimeout=120", "KillWait=30",
             "SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,preempt_send_user_signal",
             "AccountingStorageType=accounting_storage/none", "JobCompType=jobcomp/none", "ReturnToService=2",
             "EnforcePartLimits=ALL", *more,

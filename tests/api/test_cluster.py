@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from conftest import ended, log_lines, model_files, wait_for
+from conftest import ended, log_lines, model_files, needs_tun, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.pytorch  # noqa: E402
@@ -94,7 +94,7 @@ class Wire:
 
 
 @pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
-@pytest.mark.parametrize("encrypted", [False, True], ids=["clear", "encrypted"])
+@pytest.mark.parametrize("encrypted", [False, pytest.param(True, marks=needs_tun)], ids=["clear", "encrypted"])
 def test_nobody_reads_along(server, aws, unique, encrypted, isolated):
     session = sagemaker.Session()
     word = hashlib.sha256(unique.encode()).hexdigest()
@@ -112,6 +112,7 @@ def test_nobody_reads_along(server, aws, unique, encrypted, isolated):
     assert sent > 20 if encrypted else sent == 0
 
 
+@needs_tun
 def test_the_check_of_the_network_goes_through_the_tunnel(aws, unique):
     """Before the containers start, and so before anything of theirs could have opened it."""
     session = sagemaker.Session()
@@ -126,6 +127,7 @@ def test_the_check_of_the_network_goes_through_the_tunnel(aws, unique):
         assert any("check of the network between the instances passed" in line for line in text), text
 
 
+@needs_tun
 @pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
 def test_instances_that_stand_by_get_a_tunnel_of_their_next_job(aws, unique, isolated):
     sm, session = aws("sagemaker"), sagemaker.Session()
@@ -160,6 +162,7 @@ def pid_in(path):
     return int(subprocess.check_output(["fuser", path], text=True, stderr=subprocess.DEVNULL))
 
 
+@needs_tun
 def test_a_tunnel_outlives_its_agent_and_not_its_keys(server, aws, unique):
     session = sagemaker.Session()
     estimator(session, 2, {"talks": "on"}, encrypt_inter_container_traffic=True, max_retry_attempts=1).fit(

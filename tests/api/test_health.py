@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import server_of_fleet, wait_for
+from conftest import needs_tun, server_of_fleet, wait_for
 from jobs import Jobs, over, request, transition
 
 # A node for each instance.
@@ -203,6 +203,7 @@ def test_an_instance_loses_its_network(server, jobs, unique):
         server.command("nodes", "return", name)
 
 
+@needs_tun
 def test_instances_that_encrypt_are_checked_through_the_tunnel(jobs, unique):
     jobs.create(unique, "print('runs')", count=2, EnableInterContainerTrafficEncryption=True,
                 InfraCheckConfig={"EnableInfraCheck": True})

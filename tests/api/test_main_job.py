@@ -134,7 +134,7 @@ def test_logs_are_there(aws, unique, trained):
                   for s in streams]
         text = [e["message"] for one in events for e in one]
         return text if any("train-logloss" in m for m in text) else None
-    text = wait_for(messages, 20, "the log line")
+    text = wait_for(messages, 60, "the log line")
     assert any("This is libxgboost 1." in m and m.endswith(", in the place of sagemaker-xgboost:1.7-1.") for m in text)
 
 
@@ -320,7 +320,7 @@ print("ipv6:", open("/proc/net/if_inet6").read().strip() or "none")
             text = [e["message"] for s in streams for e in logs.get_log_events(
                 logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]]
             return text if any(t.startswith("ipv6:") for t in text) else None
-        text = wait_for(lines, 20, "the log")
+        text = wait_for(lines, 60, "the log")
         assert any(t.startswith("kept: True") for t in text) and "ipv6: none" in text, text
     finally:
         iam.delete_role_policy(RoleName="SagebrushExecutionRole", PolicyName=unique)

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from conftest import log_lines, wait_for
+from conftest import log_lines, needs_tun, wait_for
 
 SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -198,6 +198,7 @@ print(me["hosts"])
     assert sorted(j.lines()) == ["['algo-1', 'algo-2']", "b'hello'"]
 
 
+@needs_tun
 def test_two_instances_with_encryption(job):
     """What they send each other goes through the tunnel; tests/api/test_cluster.py listens to it."""
     j = job("""

@@ -143,7 +143,7 @@ def test_a_job(cluster, server, scratch, aws, unique):
     assert "Downloading" in statuses(done) and "Training" in statuses(done) and statuses(done)[-1] == "Completed"
     assert said(aws, unique, "begins at step 0") and said(aws, unique, "ends at step 3")
     assert "weights.json" in model_files(aws, done) and done["BillableTimeInSeconds"] > 0
-    wait_for(lambda: cluster.of_job(done["TrainingJobArn"]) == ["COMPLETED"], 30, "the end of the Slurm job")
+    wait_for(lambda: cluster.of_job(done["TrainingJobArn"]) == ["COMPLETED"], 60, "the end of the Slurm job")
 
 
 def test_an_interrupted_job(cluster, server, scratch, aws, unique):
@@ -193,10 +193,10 @@ def test_the_server_and_the_agent_are_killed(cluster, server, scratch, aws, uniq
     agent = int((folder(scratch) / "agent.pid").read_text())
     os.kill(control, 9)
     os.kill(agent, 9)
-    wait_for(lambda: server.pid("control") not in (None, control), 30, "the control plane")
-    wait_for(lambda: int((folder(scratch) / "agent.pid").read_text() or agent) != agent, 30, "the next agent")
+    wait_for(lambda: server.pid("control") not in (None, control), 60, "the control plane")
+    wait_for(lambda: int((folder(scratch) / "agent.pid").read_text() or agent) != agent, 60, "the next agent")
     assert init and init_of(scratch) == init
-    wait_for(lambda: drill_spot(server, unique).returncode == 0, 30, "the drill", 0.5)
+    wait_for(lambda: drill_spot(server, unique).returncode == 0, 60, "the drill", 0.5)
     done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     text = [line for lines_ in lines(aws, unique).values() for line in lines_ if "begins at" in line]

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from conftest import drill_spot, ended, log_lines, model_files, wait_for
+from conftest import drill_spot, ended, log_lines, model_files, needs_tun, wait_for
 from test_cluster import lines
 
 sagemaker = pytest.importorskip("sagemaker")
@@ -67,7 +67,8 @@ DISTRIBUTIONS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["torch_distributed", "pytorchddp", pytest.param("mpi", marks=needs_mpi)])
+@pytest.mark.parametrize("kind", ["torch_distributed", pytest.param("pytorchddp", marks=needs_tun),
+                                  pytest.param("mpi", marks=needs_mpi)])
 def test_gradients_are_averaged(aws, unique, tmp_path, kind):
     changes, size = DISTRIBUTIONS[kind]
     run(unique, "train_ddp.py", metric_definitions=[{"Name": "loss", "Regex": " loss=([0-9.]+)"}], **changes)
