@@ -76,6 +76,18 @@ exec "$@"
         return ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--mount", "sh", "-c", self.script, "sh",
                 *command]
 
+    @contextlib.contextmanager
+    def cut(self, port):
+        """From here nothing reaches that port any more; Slurm's are open."""
+        nft = ["nsenter", f"--net=/run/netns/{self.name}", "/usr/sbin/nft", "-f", "-"]
+        rule = ("table inet cut {\n chain out {\n type filter hook output priority 0;\n"
+                f" tcp dport {port} drop\n }}\n}}\n")
+        subprocess.run(nft, check=True, text=True, input=rule)
+        try:
+            yield
+        finally:
+            subprocess.run(nft, check=True, text=True, input="delete table inet cut\n")
+
     def stop(self):
         for command in (f"ip netns del {self.name}", f"ip link del {self.name}"):
             subprocess.run(command.split(), check=False, capture_output=True)

@@ -10,6 +10,7 @@ import re
 import ssl
 import subprocess
 import tarfile
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -25,19 +26,9 @@ sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.pytorch  # noqa: E402
 
 
-def missing():
-    why = slurm_cluster.missing()
-    if why or os.access("/run/netns", os.W_OK):
-        return why
-    try:
-        return None if not os.makedirs("/run/netns", exist_ok=True) else None
-    except OSError as e:
-        return f"no network namespaces can be made here: {e}"
-
-
 @pytest.fixture(scope="module")
 def cluster():
-    why = missing()
+    why = slurm_cluster.missing()
     if why:
         pytest.skip(why)
     machine = slurm_cluster.Machine()
@@ -214,6 +205,25 @@ def failing(cluster):
     finally:
         cluster.start_node(node)
         cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
+
+
+def test_the_server_is_out_of_reach(cluster, server, scratch, aws, unique):
+    """The job goes on, and what it had to say comes when there is somebody to hear it."""
+    bucket = sagemaker.Session().default_bucket()
+    fit(unique, checkpoint_s3_uri=f"s3://{bucket}/{unique}/checkpoints", hyperparameters={"steps": 20, "stops": "7"})
+    wait_for(lambda: said(aws, unique, "waits at step 7"), 120, "step 7", 0.2)
+    init = init_of(scratch)
+    with cluster.machine.cut(server.port):
+        # From 30 s on the agent's connections are closed as well: too long for each run of this test.
+        time.sleep(float(os.environ.get("SAGEBRUSH_AWAY_S", "3")))
+        assert init_of(scratch) == init
+        os.kill(init, 15)  # the script saves, and ends
+        wait_for(lambda: init_of(scratch) is None, 30, "the end of the container")
+        assert describe(aws, unique)["TrainingJobStatus"] == "InProgress"
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    state = aws("s3").get_object(Bucket=bucket, Key=f"{unique}/checkpoints/state.json")["Body"].read()
+    assert json.loads(state)["stopped"] == [7]
 
 
 def test_everything_is_killed(cluster, server, scratch, aws, unique):
