@@ -13,6 +13,7 @@
 #include "agent/fuse.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "run/mount.h"
 
 enum { THREADS = 8 };
 
@@ -94,21 +95,15 @@ static void widen_read_ahead(void *data)
 {
     struct fastfile *f = data;
     _cleanup_arena_ struct arena *a = arena_new();
-    struct str text, line;
-    struct err err;
+    _cleanup_fd_ int fd = -1;
+    const char *device;
+    struct err ignored;
 
-    if (file_read(a, "/proc/self/mountinfo", 1 << 24, &text, &err) < 0)
+    if (!mount_find(a, f->folder, &device))
         return;
-    while (str_cut(text, '\n', &line, &text)) {
-        char device[32], at[4096];
-        _cleanup_fd_ int fd = -1;
-
-        if (sscanf(str_dup(a, line), "%*d %*d %31s %*s %4095s", device, at) != 2 || strcmp(at, f->folder) != 0)
-            continue;
-        fd = open(arena_printf(a, "/sys/class/bdi/%s/read_ahead_kb", device), O_WRONLY | O_CLOEXEC);
-        if (fd >= 0)
-            fd_write_all(fd, "4096", 4, &err);
-    }
+    fd = open(arena_printf(a, "/sys/class/bdi/%s/read_ahead_kb", device), O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        fd_write_all(fd, "4096", 4, &ignored);
 }
 
 static void *serve_thread(void *data)

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "run/exitrecord.h"
 #include "run/folder.h"
+#include "run/mount.h"
 
 enum { MOUNTS_MAX = 20, HIGH_FD = 100 };
 
@@ -46,20 +47,6 @@ static const char *lock_of(struct arena *a, const char *folder)
 }
 
 /* --- The mounts --- */
-
-static bool is_mounted(struct arena *a, const char *at)
-{
-    struct str text, line;
-    struct err err;
-
-    /* Asking the mount itself would wait for who answers for it. */
-    if (file_read(a, "/proc/self/mountinfo", 1 << 24, &text, &err) < 0)
-        return false;
-    while (str_cut(text, '\n', &line, &text))
-        if (strstr(str_dup(a, line), arena_printf(a, " %s ", at)))
-            return true;
-    return false;
-}
 
 /* A copy of the descriptor that the running one serves. */
 static int borrow(pid_t pid, int fd)
@@ -97,6 +84,7 @@ static int take_mounts(struct feeder *f, pid_t running, bool started, struct err
 {
     for (int i = 0; i < f->count; i++) {
         struct mounted *m = &f->mounts[i];
+        const char *device;
 
         if (running)
             m->fd = borrow(running, FEEDER_FD + i);
@@ -104,7 +92,7 @@ static int take_mounts(struct feeder *f, pid_t running, bool started, struct err
             continue;
         if (started && write_failed(f, err) < 0)
             return -1;
-        if (is_mounted(f->arena, m->at) && umount2(m->at, MNT_DETACH) < 0)
+        if (mount_find(f->arena, m->at, &device) && umount2(m->at, MNT_DETACH) < 0)
             return fail_errno(err, errno, "unmount %s", m->at);
         if (mount_one(f, m, err) < 0)
             return -1;

@@ -90,10 +90,47 @@ static char *unescape(struct arena *a, struct str s)
     return text;
 }
 
+/* A line of mountinfo. */
+struct mounted {
+    const char *device, *point; /* "0:52", "/var/lib" */
+    const char *whole;
+};
+
+static bool next_mounted(struct arena *a, struct str *text, struct mounted *ret)
+{
+    struct str line, rest, fields[5];
+
+    if (!str_cut(*text, '\n', &line, text))
+        return false;
+    rest = line;
+    for (int i = 0; i < 5; i++)
+        if (!str_cut(rest, ' ', &fields[i], &rest))
+            fields[i] = (struct str){ 0 };
+    *ret = (struct mounted){ str_dup(a, fields[2]), unescape(a, fields[4]), unescape(a, line) };
+    return true;
+}
+
+bool mount_find(struct arena *a, const char *path, const char **ret_device)
+{
+    struct str text;
+    struct mounted m;
+    struct err ignored;
+
+    if (file_read(a, "/proc/self/mountinfo", MOUNTINFO_LIMIT, &text, &ignored) < 0)
+        return false;
+    while (next_mounted(a, &text, &m))
+        if (strcmp(m.point, path) == 0) {
+            *ret_device = m.device;
+            return true;
+        }
+    return false;
+}
+
 int mount_clear(struct arena *a, const char *folder, struct err *err)
 {
     char real[4096];
-    struct str text, line;
+    struct str text;
+    struct mounted m;
     const char **points, *upper;
     int count = 0, room = 0;
     size_t size;
@@ -111,22 +148,10 @@ int mount_clear(struct arena *a, const char *folder, struct err *err)
     for (size_t i = 0; i < text.size; i++)
         room += text.data[i] == '\n';
     points = arena_array_of(a, const char *, (size_t)room + 1);
-    while (text.size) {
-        struct str field = { 0 }, whole;
-
-        if (!str_cut(text, '\n', &line, &text)) {
-            line = text;
-            text.size = 0;
-        }
-        whole = line;
-        for (int i = 0; i < 5; i++)
-            if (!str_cut(line, ' ', &field, &line))
-                break;
-        char *point = unescape(a, field);
-        if (count <= room && ((strncmp(point, real, size) == 0 && (point[size] == '/' || point[size] == '\0')) ||
-                              memmem(whole.data, whole.size, upper, strlen(upper))))
-            points[count++] = point;
-    }
+    while (next_mounted(a, &text, &m))
+        if ((strncmp(m.point, real, size) == 0 && (m.point[size] == '/' || m.point[size] == '\0')) ||
+            strstr(m.whole, upper))
+            points[count++] = m.point;
     /* Later mounts stand later, and may stand on earlier ones. */
     for (int i = count - 1; i >= 0; i--)
         if (umount2(points[i], MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)

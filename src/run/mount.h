@@ -13,6 +13,10 @@ int mount_overlay(const char *const *layers, int count, const char *upper, const
 
 bool mount_is_point(const char *path); /* something is mounted exactly there */
 
+/* The same, and on which device ("0:52"), without a word with the mount itself: who answers for it may be gone. The
+ * path as the kernel has it: absolute, without links. */
+bool mount_find(struct arena *, const char *path, const char **ret_device);
+
 /* Unmounts everything at or below the folder, and overlays whose upper folder is in it, the latest first. Nothing
  * there is fine. */
 int mount_clear(struct arena *, const char *folder, struct err *err);
