@@ -35,6 +35,9 @@ struct amount {
 /* Of the disk, for the server itself; on a small disk a twentieth. */
 static const struct amount floor_left = { 256 << 20, 1 << 16 };
 
+/* Who holds so little more than when there was room has not filled the disk: it writes its log. */
+static const struct amount notable = { 4 << 20, 256 };
+
 struct volume {
     struct volume_options o;
     pthread_t thread;
@@ -42,6 +45,7 @@ struct volume {
     dev_t device;
     int64_t counted_ms, took_ms; /* when last counted, and how long it took */
     struct amount disk_used;     /* what the disk held then */
+    struct amount roomy;         /* what the instance held when the disk last had room; nothing, if it never had */
 
     pthread_mutex_t lock; /* what follows */
     struct amount used;
@@ -165,19 +169,28 @@ static void count(struct volume *v)
     pthread_mutex_unlock(&v->lock);
 }
 
-/* Of several instances on a full disk, those that still fill it. A file system that makes room for files as they come
- * tells of none. */
-static bool fills(int64_t used, int64_t before, int64_t left, int64_t all, int64_t floor)
+/* A file system that makes room for files as they come tells of none. */
+static bool is_tight(int64_t left, int64_t all, int64_t floor)
 {
-    return used > before && left < floor && left < all / 20;
+    return left < floor && left < all / 20;
 }
 
+/* Of several instances on a full disk, those that still fill it. */
 static void blame(struct volume *v, struct amount before, struct amount left, struct amount all)
 {
+    bool full = is_tight(left.bytes, all.bytes, floor_left.bytes);
+    bool crowded = is_tight(left.files, all.files, floor_left.files);
+
     pthread_mutex_lock(&v->lock);
-    if (v->state == ROOM && fills(v->used.bytes, before.bytes, left.bytes, all.bytes, floor_left.bytes))
+    if (!full)
+        v->roomy.bytes = v->used.bytes;
+    if (!crowded)
+        v->roomy.files = v->used.files;
+    if (before.bytes < 0 || v->state != ROOM)
+        full = crowded = false;
+    if (full && v->used.bytes > before.bytes && v->used.bytes > v->roomy.bytes + notable.bytes)
         v->state = DISK_FULL;
-    if (v->state == ROOM && fills(v->used.files, before.files, left.files, all.files, floor_left.files))
+    else if (crowded && v->used.files > before.files && v->used.files > v->roomy.files + notable.files)
         v->state = DISK_CROWDED;
     pthread_mutex_unlock(&v->lock);
 }
@@ -202,8 +215,7 @@ static void look(struct volume *v)
         return;
     v->disk_used = taken;
     count(v);
-    if (!first)
-        blame(v, before, left, all);
+    blame(v, before, left, all);
 }
 
 static void *run(void *data)

@@ -69,6 +69,20 @@ except OSError:
     assert job.leftovers() == []
 
 
+@pytest.mark.parametrize('small', ['size=200m'], indirect=True)
+def test_who_only_writes_its_log_does_not_fill_the_disk(small):
+    """Another one did; the log may grow by a little all the time."""
+    with open(f'{small.data}/another', 'wb') as f:
+        f.write(bytes(193 << 20))
+    job = small.train('''
+import time
+log = open("/opt/ml/model/log", "w", buffering=1)
+for i in range(30): log.write("x" * 20000); time.sleep(0.1)
+''').start()
+    r = job.ended(60)
+    assert r['outcome'] == 'Completed', r
+
+
 def test_folders_within_folders_without_end_are_removed(world):
     job = world.train('''
 import os
