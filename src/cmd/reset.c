@@ -14,6 +14,7 @@
 #include "cmd/process.h"
 #include "cmd/settings.h"
 #include "run/box.h"
+#include "run/mount.h"
 
 enum { END_MS = 30000 };
 
@@ -76,15 +77,14 @@ static int kill_agent(struct arena *a, const char *folder, struct err *err)
 
 /* Ends what the server left running and clears away its mounts, cgroups and networks: a folder that holds a mount
  * cannot be removed. Not by way of the runtime: an agent would first want to deliver logs and models to a server. */
-static int end_work(struct arena *a, const char *data, const struct settings *s, struct err *err)
+static int end_work(struct arena *a, const char *data, const char *run_folder, const struct settings *s,
+                    struct err *err)
 {
-    const char *agents = arena_printf(a, "%s/agents", data), *run_folder;
+    const char *agents = arena_printf(a, "%s/agents", data);
     struct dirent *entry;
     DIR *folder;
     int count = 0;
 
-    if (settings_run_folder(a, data, &run_folder, err) < 0)
-        return -1;
     folder = opendir(agents);
     if (!folder)
         return errno == ENOENT ? 0 : fail_errno(err, errno, "read %s", agents);
@@ -113,10 +113,14 @@ static int run(struct arena *a, char **words, int count, struct err *err)
 {
     _cleanup_fd_ int lock = -1;
     struct settings s;
-    const char *data;
+    const char *data, *run_folder;
 
     if (settings_data_folder(a, command_data, &data, err) < 0 || settings_read(a, data, &s, err) < 0 ||
-        confirm(data, err) < 0 || folder_lock(a, data, &lock, err) < 0 || end_work(a, data, &s, err) < 0)
+        settings_run_folder(a, data, &run_folder, err) < 0 || confirm(data, err) < 0 ||
+        folder_lock(a, data, &lock, err) < 0 || end_work(a, data, run_folder, &s, err) < 0)
+        return -1;
+    /* With what the data plane counted for endpoints that are no more, and networks whose agents have no folder. */
+    if (mount_clear(a, run_folder, err) < 0 || tree_remove(run_folder, err) < 0)
         return -1;
     for (const char *const *part = removed; *part; part++)
         if (tree_remove(arena_printf(a, "%s/%s", data, *part), err) < 0)

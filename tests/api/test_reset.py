@@ -29,11 +29,13 @@ def test_reset_ends_what_runs(unique):
         server.process.terminate()
         server.process.wait(60)
         assert any(b"sagebrush-agent" in f for f in of(server) if isinstance(f, bytes)), "the job goes on without a server"
+        run = (server.data / "run").resolve(strict=True)
         done = server.command("reset", "--yes")
         assert done.returncode == 0, done.stderr
         assert "1 job or endpoint instance removed" in done.stdout
         wait_for(lambda: not of(server), 60, "the end of everything")
         assert not (server.data / "agents").exists()
+        assert not run.exists(), "sockets, networks, what the data plane counted"
         server.start()
         assert server.client("s3").list_buckets()["Buckets"] == []
     finally:

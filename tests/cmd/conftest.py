@@ -97,4 +97,5 @@ def place():
     p = Place(pathlib.Path(tempfile.mkdtemp(prefix='sagebrush-cmd-')))
     yield p
     p.run('down', check=False)
+    p.run('reset', '--yes', check=False)  # its folder of sockets in /run
     shutil.rmtree(p.folder, ignore_errors=True)
