@@ -50,10 +50,7 @@ static void print(const struct doc *variables)
     bool fish = strcmp(format, "fish") == 0;
 
     if (strcmp(format, "json") == 0) {
-        _cleanup_buf_ struct buf text = { 0 };
-
-        json_print_pretty(&text, variables);
-        printf("%s\n", text.data);
+        command_print_json(variables);
         return;
     }
     for (uint32_t i = 0; i < variables->count; i++) {
@@ -115,6 +112,8 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     doc_set_string(a, variables, "AWS_EC2_METADATA_DISABLED", "true");
     doc_set_string(a, variables, "SAGEMAKER_USER_CONFIG_OVERRIDE", arena_printf(a, "%s/client/sagemaker.yaml", data));
     doc_set_string(a, variables, "PYTHONPATH", arena_printf(a, "%s/client/python", data));
+    /* For the commands that follow in this shell. */
+    doc_set_string(a, variables, "SAGEBRUSH_DATA", data);
     print(variables);
     return 0;
 }
@@ -134,7 +133,8 @@ const struct command env_command = {
         "an endpoints.json names this server for every service and region. The SageMaker SDK asks the same file "
         "where STS is (the folder in PYTHONPATH makes it look there), and then uses TLS: AWS_CA_BUNDLE holds the "
         "system's certificate authorities and the server's "
-        "own. SAGEMAKER_USER_CONFIG_OVERRIDE keeps that SDK from sending usage data.\n"
+        "own. SAGEMAKER_USER_CONFIG_OVERRIDE keeps that SDK from sending usage data. SAGEBRUSH_DATA is where this "
+        "shell's `sagebrush` looks without --data.\n"
         "\n"
         "The output holds a secret key that may do everything: other users get keys of their own by `sagebrush keys`.",
     .options = options,

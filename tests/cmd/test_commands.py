@@ -18,6 +18,7 @@ def test_env_is_taken_by_a_shell(place):
     assert shell(place, text, 'echo "[$AWS_PROFILE$AWS_SESSION_TOKEN]"').strip() == '[]'
     key = json.loads((place.data / 'secrets/root-key.json').read_text())
     assert shell(place, text, 'printf %s "$AWS_SECRET_ACCESS_KEY"') == key['secret_access_key']
+    assert shell(place, text, 'printf %s "$SAGEBRUSH_DATA"') == str(place.data)
     as_json = json.loads(place.run('env', '--format', 'json').stdout)
     assert as_json['AWS_ACCESS_KEY_ID'] == key['access_key_id'] and as_json['AWS_REGION'] == 'us-east-1'
     assert f"set -gx AWS_REGION 'us-east-1'\n" in place.run('env', '--format=fish').stdout
