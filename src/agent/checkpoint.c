@@ -93,17 +93,20 @@ static int take_file(void *context, int folder, const char *name, const char *pa
         l->candidates = more;
         l->room = l->room * 2 + 64;
     }
-    l->candidates[l->count++] = (struct candidate){ path, st->st_ctim };
+    l->candidates[l->count++] = (struct candidate){ path, st->st_ctim, st->st_size };
     return 0;
 }
 
+/* Of one tick of the kernel's clock the larger first: what only names another file, the latest, is small. */
 static int by_time(const void *a, const void *b)
 {
-    const struct timespec *x = &((const struct candidate *)a)->changed, *y = &((const struct candidate *)b)->changed;
+    const struct candidate *x = a, *y = b;
 
-    if (x->tv_sec != y->tv_sec)
-        return x->tv_sec < y->tv_sec ? -1 : 1;
-    return x->tv_nsec < y->tv_nsec ? -1 : x->tv_nsec > y->tv_nsec;
+    if (x->changed.tv_sec != y->changed.tv_sec)
+        return x->changed.tv_sec < y->changed.tv_sec ? -1 : 1;
+    if (x->changed.tv_nsec != y->changed.tv_nsec)
+        return x->changed.tv_nsec < y->changed.tv_nsec ? -1 : 1;
+    return x->size_bytes > y->size_bytes ? -1 : x->size_bytes < y->size_bytes;
 }
 
 /* Only what the kernel says is gone is gone: a folder that could not be read says nothing. */

@@ -15,6 +15,7 @@
 struct candidate {
     const char *path;
     struct timespec changed;
+    off_t size_bytes;
 };
 
 struct look {

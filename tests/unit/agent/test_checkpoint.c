@@ -462,6 +462,23 @@ static void objects_come_in_the_order_of_their_files(void **state)
     assert_int_equal(fake.carrying_most, 4);
 }
 
+/* However soon after it is written: the kernel's clock dates both alike. */
+static void what_names_another_file_comes_after_it(void **state)
+{
+    struct timespec one, two;
+    int64_t again_ms;
+
+    do {
+        write_text("latest", "step-7");
+        write_text("step-7", "x");
+        assert_int_equal(truncate(at("step-7"), 100), 0);
+        one = changed(at("latest"));
+        two = changed(at("step-7"));
+    } while (one.tv_sec != two.tv_sec || one.tv_nsec != two.tv_nsec);
+    assert_int_equal(look(CHECKPOINT_ENDED, &again_ms), 0);
+    assert_string_equal(fake.order, " step-7 latest");
+}
+
 /* What is put last of the first four gives the others time. */
 static void slow_to_become(const char *path)
 {
@@ -777,6 +794,7 @@ int main(void)
         TEST(an_end_is_an_end),
         TEST(a_folder_that_is_gone_says_nothing),
         TEST(objects_come_in_the_order_of_their_files),
+        TEST(what_names_another_file_comes_after_it),
         TEST(small_files_go_together_but_for_the_last),
         TEST(nothing_becomes_an_object_after_one_that_did_not),
         TEST(a_file_that_is_refused_holds_up_no_other),
