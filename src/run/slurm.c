@@ -290,11 +290,14 @@ static struct verdict of_job(struct arena *a, const struct agents_look *l, const
 /* What was asked to end has ended as it was asked to, however it came about. */
 static struct verdict as_asked(const struct agents_look *l, struct verdict v)
 {
-    bool asked = doc_count(l->stop, "") > 0;
+    bool asked = doc_count(l->stop, "") > 0, taken = doc_is(l->stop, "reason", STOP_TAKEN_BACK);
 
     if (!asked || !(v.outcome || v.submit))
         return v;
-    v.outcome = doc_is(l->stop, "reason", STOP_TAKEN_BACK) ? "Interrupted" : "Stopped";
+    /* When a node fails, Slurm ends what runs on the others as if it took them back. The one that failed is the cause. */
+    if (taken && v.unhealthy)
+        return v;
+    v.outcome = taken ? "Interrupted" : "Stopped";
     v.reason = "";
     v.submit = false;
     return v;

@@ -1,11 +1,13 @@
 """Jobs on a Slurm cluster: three fake nodes on this machine, the real slurmctld and slurmd of Debian."""
 import json
 import pathlib
+import signal
 import time
 
 import pytest
 
 import slurm_cluster
+import test_health
 from conftest import Server, drill_spot, ended, log_lines, model_files, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
@@ -171,6 +173,44 @@ def test_a_node_that_fails(cluster, server, aws, unique):
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     assert [t["StatusMessage"] for t in done["SecondaryStatusTransitions"] if "NODE_FAIL" in t["StatusMessage"]]
     assert said(aws, unique, "begins at step 5") and json.loads(model_files(aws, done)["weights.json"])["step"] == 20
+
+
+def processes_on(node, agents):
+    """Of our agent and its container, and of Slurm above it."""
+    for agent in agents:
+        pid = int((agent / "agent.pid").read_text())
+        if f"SLURMD_NODENAME={node}" not in pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0"):
+            continue
+        found = test_health.processes_of(agent)
+        while not pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("slurmstepd"):
+            pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            found.append(pid)
+        return found
+    raise AssertionError(f"nothing of ours runs on {node}")
+
+
+def test_a_node_of_three_instances_dies(cluster, server, aws, role, bucket, unique):
+    jobs = test_health.Steps(aws, role, bucket)
+    jobs.create(unique, test_health.STEPS, count=3, RetryStrategy={"MaximumRetryAttempts": 1})
+    jobs.says(unique, "waits at step 10", 3)
+    jobs.saved(unique, 3)
+    begun = jobs.describe(unique)
+    on_it = processes_on("n2", test_health.agents_of(server, unique).values())
+    cluster.kill("n2")
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # at once: none is left to tell of another
+        test_health.signal_all(on_it, number)
+    died = time.monotonic()
+    cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    wait_for(lambda: "Restarting" in statuses(jobs.describe(unique)), 120, "the restart", 0.2)
+    cluster.start_node("n2")  # the cluster has no other
+    cluster.run("scontrol", "update", "nodename=n2", "state=resume")
+    jobs.says(unique, "begins at step 10", 3)
+    print(f"a node died: all of its job ran again after {time.monotonic() - died:.1f} s")
+    done = jobs.completed(unique)
+    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    assert "NODE_FAIL" in again["StatusMessage"], again
+    failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
+    assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
 
 
 def test_a_controller_that_forgets(cluster, server, aws, unique):
