@@ -294,7 +294,7 @@ static struct verdict as_asked(const struct agents_look *l, struct verdict v)
 
     if (!asked || !(v.outcome || v.submit))
         return v;
-    /* When a node fails, Slurm ends what runs on the others as if it took them back. The one that failed is the cause. */
+    /* When a node fails, Slurm ends what runs on the others as if it took them back. It is the cause. */
     if (taken && v.unhealthy)
         return v;
     v.outcome = taken ? "Interrupted" : "Stopped";

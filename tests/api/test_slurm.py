@@ -196,11 +196,12 @@ def test_a_node_of_three_instances_dies(cluster, server, aws, role, bucket, uniq
     jobs.saved(unique, 3)
     begun = jobs.describe(unique)
     on_it = processes_on("n2", test_health.agents_of(server, unique).values())
+    # As a power failure would: nobody hears of it, not even srun that a connection ends, until Slurm says so.
+    test_health.signal_all(on_it, signal.SIGSTOP)
     cluster.kill("n2")
-    for number in (signal.SIGSTOP, signal.SIGKILL):  # at once: none is left to tell of another
-        test_health.signal_all(on_it, number)
     died = time.monotonic()
     cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    test_health.signal_all(on_it, signal.SIGKILL)
     wait_for(lambda: "Restarting" in statuses(jobs.describe(unique)), 120, "the restart", 0.2)
     cluster.start_node("n2")  # the cluster has no other
     cluster.run("scontrol", "update", "nodename=n2", "state=resume")
