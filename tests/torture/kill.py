@@ -15,8 +15,8 @@ import threading
 import time
 
 from endpoints import Endpoint, train_models
-from jobs import Job
 from killer import Killer
+from training import Job
 from world import World
 
 

@@ -26,7 +26,7 @@ import time
 import botocore.exceptions
 
 import spot_train
-from jobs import GROUP, IMAGE
+from training import GROUP, IMAGE
 from killer import Killer
 from world import World, read_json, wait_for
 from conftest import SAGEBRUSH  # isort: skip: the world knows where it is
