@@ -26,8 +26,8 @@ import time
 import botocore.exceptions
 
 import spot_train
-from training import GROUP, IMAGE
 from killer import Killer
+from training import GROUP, IMAGE
 from world import World, read_json, wait_for
 from conftest import SAGEBRUSH  # isort: skip: the world knows where it is
 
