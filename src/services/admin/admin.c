@@ -425,12 +425,16 @@ static struct doc *query_doc(struct arena *a, struct str query)
     return map;
 }
 
+static struct str token_of(const struct request *q)
+{
+    return http_value(q->x->head, "authorization");
+}
+
 static int admit(struct request *q, struct err *err)
 {
     if (q->handler->open != TO_NODES)
         return 0;
-    return lending_admit(q->admin->lending, q->arena, http_value(q->x->head, "authorization"),
-                         q->handler->run == node_work, &q->order, err);
+    return lending_admit(q->admin->lending, q->arena, token_of(q), q->handler->run == node_work, &q->order, err);
 }
 
 static void run(struct request *q)
@@ -451,22 +455,24 @@ static void run(struct request *q)
     list_append(&q->admin->held, &q->link);
 }
 
+static void refuse(struct request *q)
+{
+    q->failed = true;
+    list_append(&q->admin->held, &q->link);
+}
+
 static void body_ready(struct http_exchange *x, struct str body)
 {
     struct request *q = x->data;
 
     if (!body.data && body.size) {
-        q->failed = true;
         fail(&q->err, ERR_LIMIT, "the body is larger than %d bytes", BODY_MAX_BYTES);
-        list_append(&q->admin->held, &q->link);
-        return;
+        refuse(q);
+    } else if (body.size && json_parse(q->arena, body, &q->body, &q->err) < 0) {
+        refuse(q);
+    } else {
+        run(q);
     }
-    if (body.size && json_parse(q->arena, body, &q->body, &q->err) < 0) {
-        q->failed = true;
-        list_append(&q->admin->held, &q->link);
-        return;
-    }
-    run(q);
 }
 
 static void closed(struct http_exchange *x, bool complete)
@@ -507,7 +513,14 @@ static void handle(struct admin *admin, struct http_exchange *x, bool public)
     q->query = query_doc(x->arena, http_query(x->head));
     x->data = q;
     x->closed = closed;
-    http_read_all(x, BODY_MAX_BYTES, body_ready);
+    /* A stranger's body is not kept. Whoever passes here is looked at again when the body has come, which takes as long
+     * as the node pleases: its loan, or its job, may have ended meanwhile. */
+    if (q->handler->open == TO_NODES && lending_look(admin->lending, q->arena, token_of(q), &q->err) < 0)
+        refuse(q);
+    else if (str_is(x->head->method, "GET"))
+        run(q);
+    else
+        http_read_all(x, BODY_MAX_BYTES, body_ready);
 }
 
 void admin_handle(struct http_exchange *x, void *admin)

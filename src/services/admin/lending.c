@@ -134,6 +134,14 @@ static int lend(struct lending *l, struct arena *a, const struct claim *c, struc
     return 0;
 }
 
+int lending_look(struct lending *l, struct arena *a, struct str authorization, struct err *err)
+{
+    const struct doc *order;
+    struct claim c = { 0 };
+
+    return read_claim(a, authorization, &c, err) < 0 ? -1 : check_token(l, a, &c, &order, err);
+}
+
 int lending_admit(struct lending *l, struct arena *a, struct str authorization, bool asks,
                   const struct doc **ret_order, struct err *err)
 {

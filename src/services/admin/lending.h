@@ -24,6 +24,9 @@ void lending_free(struct lending *); /* NULL is fine */
 int lending_admit(struct lending *, struct arena *, struct str authorization, bool asks, const struct doc **ret_order,
                   struct err *err);
 
+/* Could lending_admit() say yes? From the head alone, and without any effect: whose body is not worth reading. */
+int lending_look(struct lending *, struct arena *, struct str authorization, struct err *err);
+
 /* Takes the report, if there is one in 'told', and answers what its agent is to find in its folder. */
 int lending_exchange(struct lending *, struct arena *, const struct doc *order, const struct doc *told,
                      struct doc *answer, struct err *err);

@@ -84,6 +84,13 @@ static int admit(struct fixture *f, const char *bearer, bool asks)
     return lending_admit(f->lending, f->arena, str_of(bearer), asks, &order, &err) == 0 ? 0 : (int)err.kind;
 }
 
+static int look(struct fixture *f, const char *bearer)
+{
+    struct err err = { 0 };
+
+    return lending_look(f->lending, f->arena, str_of(bearer), &err) == 0 ? 0 : (int)err.kind;
+}
+
 static void who_has_no_token_is_nobody(void **state)
 {
     static const char *const bad[] = { "", "Basic a-0:x:secret", "Bearer a-0", "Bearer a-0:x", "Bearer a-0:x:",
@@ -92,9 +99,14 @@ static void who_has_no_token_is_nobody(void **state)
                                        "Bearer a-0:a place:secret" };
     struct fixture *f = *state;
 
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(look(f, bad[i]), ERR_DENIED);
         assert_int_equal(admit(f, bad[i], true), ERR_DENIED);
+    }
+    assert_int_equal(look(f, "Bearer b-0:x:secret"), ERR_NOT_FOUND);
     assert_int_equal(admit(f, "Bearer b-0:x:secret", true), ERR_NOT_FOUND);
+    /* Who looks lends nothing. */
+    assert_int_equal(look(f, "Bearer a-0:x:secret"), 0);
     assert_false(path_exists(arena_printf(f->arena, "%s/place.json", f->folder)));
 }
 
