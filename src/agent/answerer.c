@@ -6,6 +6,8 @@
 
 #include "base/fd.h"
 #include "base/list.h"
+#include "net/listener.h"
+#include "net/stream.h"
 
 enum { ASKERS_MOST = 64 };
 

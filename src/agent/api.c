@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "doc/json.h"
 #include "net/http.h"
+#include "net/listener.h"
+#include "net/stream.h"
 
 enum {
     QUEUE_HIGH = 1 << 20,

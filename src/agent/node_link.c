@@ -8,7 +8,9 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "net/listener.h"
 #include "net/loop.h"
+#include "net/stream.h"
 #include "net/tls.h"
 
 enum { QUEUE_HIGH = 1 << 20, LOOK_MS = 1000 };

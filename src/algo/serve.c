@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "net/http_server.h"
+#include "net/listener.h"
 #include "net/loop.h"
 
 #define DEFAULT_PAYLOAD_BYTES 6291456

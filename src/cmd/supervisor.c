@@ -27,6 +27,7 @@
 #include "base/program.h"
 #include "cmd/client.h"
 #include "cmd/process.h"
+#include "net/listener.h"
 #include "net/loop.h"
 
 enum { SOCKET_FD = 3, GRACE_MS = 30000, STEADY_MS = 60000, DELAY_MAX_MS = 30000, READY_MS = 120000,

@@ -15,6 +15,8 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "net/listener.h"
+#include "net/stream.h"
 #include "net/tls.h"
 
 enum {

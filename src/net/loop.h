@@ -1,7 +1,8 @@
 /* loop.h - the event loop: one thread that waits for timers, sockets, signals, children and folders.
  *
  * Everything here belongs to the thread that runs the loop, except loop_post(). A callback never runs inside the call
- * that asked for it. Times are boot time in milliseconds (base/clock.h), as loop_now_ms() tells them. */
+ * that asked for it. Times are boot time in milliseconds (base/clock.h), as loop_now_ms() tells them. Sockets are in
+ * net/stream.h and net/listener.h. */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
@@ -73,53 +74,5 @@ struct loop_watch;
 int loop_watch_new(struct loop *, const char *folder, void (*changed)(void *data, const char *name), void *data,
                    struct loop_watch **ret, struct err *err);
 void loop_watch_free(struct loop_watch *); /* NULL is fine; no call after it */
-
-/* A listening socket, TCP or Unix. 'accepted' takes over the stream: stream_start() or stream_close(). */
-struct stream;
-struct loop_listener;
-
-int loop_listen_fd(struct loop *, int fd, void (*accepted)(void *data, struct stream *), void *data,
-                   struct loop_listener **ret, struct err *err); /* inherited, listening; duplicated */
-int loop_listen_tcp(struct loop *, const char *address, int port, void (*accepted)(void *data, struct stream *),
-                    void *data, struct loop_listener **ret, struct err *err); /* port 0: any free one */
-int loop_listen_unix(struct loop *, const char *path, mode_t mode, void (*accepted)(void *data, struct stream *),
-                     void *data, struct loop_listener **ret, struct err *err); /* replaces a socket nobody listens on */
-int loop_listener_port(const struct loop_listener *);
-void loop_listener_pause(struct loop_listener *, bool paused); /* connections wait in the kernel meanwhile */
-void loop_listener_free(struct loop_listener *); /* NULL is fine */
-
-/* Listening sockets to hand to children. Not on a loop. */
-int listen_tcp(const char *address, int port, int *ret_fd, int *ret_port, struct err *err);
-
-/* A connected socket. The owner is told what comes in, and when all that was written is with the kernel. */
-struct stream_events {
-    void (*connected)(void *owner, int errno_value); /* of stream_connect_*() only; 0: it is */
-    void (*received)(void *owner, const char *data, size_t size); /* the bytes are lent until it returns */
-    void (*ended)(void *owner, int errno_value); /* 0: the other side sends no more; nothing is received after it */
-    void (*drained)(void *owner); /* the queue became empty, once for each time it was not */
-    void (*failed)(void *owner, int errno_value); /* writing failed: nothing more can be sent */
-};
-
-int stream_connect_tcp(struct loop *, const char *address, int port, const struct stream_events *, void *owner,
-                       struct stream **ret, struct err *err); /* a numeric address: names are not looked up */
-int stream_connect_unix(struct loop *, const char *path, const struct stream_events *, void *owner,
-                        struct stream **ret, struct err *err);
-void stream_start(struct stream *, const struct stream_events *, void *owner); /* the (new) owner; reads */
-void stream_read(struct stream *, bool on); /* back-pressure: off leaves the bytes in the kernel */
-
-/* Sends now what the kernel takes, keeps a copy of the rest. Returns the bytes that are queued. */
-size_t stream_write(struct stream *, const struct str *parts, int count);
-size_t stream_queued(const struct stream *);
-void stream_finish(struct stream *); /* sends the queue, then says that no more will come; reading goes on */
-void stream_close(struct stream *);  /* at once, what is queued is dropped; no call after it. NULL is fine */
-
-/* TCP: what came is acknowledged now, not in 40 ms: for a peer that writes head and body apart and holds the second
- * back (Nagle) until it knows of the first. */
-void stream_acknowledge(struct stream *);
-
-bool stream_is_unix(const struct stream *);
-const char *stream_peer(struct stream *); /* the other side's address: "127.0.0.1", "::1", "" of a Unix socket */
-bool stream_peer_is_loopback(struct stream *);
-int stream_peer_port(struct stream *);
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "net/listener.h"
 #include "net/tls.h"
 #include "serve/worker.h"
 

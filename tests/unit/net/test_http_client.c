@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include "net/http_client.h"
+#include "net/listener.h"
 
 #define SEND(fd, literal) raw_send(loop, fd, literal, sizeof(literal) - 1)
 

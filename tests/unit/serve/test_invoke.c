@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "doc/json.h"
+#include "net/listener.h"
 #include "serve/worker.h"
 #include "sign/token.h"
 
