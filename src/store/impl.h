@@ -27,6 +27,39 @@ struct saved { /* what a save of a row needs to know of the one before */
     int64_t generation, revision;
 };
 
+struct row_class {
+    int (*saved)(struct arena *, struct store *, const char *uid, struct saved *ret, struct err *);
+    int (*insert)(struct store *, const struct row *, struct err *);
+    int (*update)(struct store *, const struct row *, bool want, struct err *); /* all but want is always written */
+    int (*delete)(struct store *, const char *uid, struct err *);
+    int (*by_uid)(struct arena *, struct store *, const char *uid, struct row *ret, struct err *);
+    int (*by_arn)(struct arena *, struct store *, const char *arn_key, struct row *ret, struct err *);
+    int (*by_name)(struct arena *, struct store *, const char *account, const char *region, const char *kind,
+                   const char *name, const char *parent_uid /* NULL: any */, struct row *ret, struct err *);
+    int (*list)(struct arena *, struct store *, const struct row_filter *, const struct place *, struct row **ret,
+                int *ret_count, struct err *); /* up to limit + 1 rows */
+    int (*due)(struct arena *, struct store *, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
+               struct err *);
+    int64_t (*next_due)(struct store *);
+    int (*states)(struct arena *, struct store *, struct state_count **ret, int *ret_count, struct err *);
+};
+
+struct event_class {
+    int (*add)(struct store *, const struct event *, struct err *); /* gives the sequence itself */
+    int (*scan)(struct arena *, struct store *, int64_t after_sequence, int limit, struct event **ret,
+                int *ret_count, struct err *);
+    int (*trim)(struct store *, int64_t through_sequence, struct err *);
+};
+
+struct table_class {
+    int (*put)(struct store *, const char *table, struct str key, struct str value, struct err *);
+    int (*get)(struct arena *, struct store *, const char *table, struct str key, struct str *ret, struct err *);
+    int (*remove)(struct store *, const char *table, struct str key, struct err *);
+    int (*scan)(struct arena *, struct store *, const char *table, const struct range *, struct pair **ret,
+                int *ret_count, struct err *);
+    int (*remove_range)(struct store *, const char *table, const struct range *, struct err *);
+};
+
 /* A write that fails with ERR_UNAVAILABLE loses the turn: 'rollback' is then called, once. 'begin' may be lazy. */
 struct store_class {
     void (*free)(struct store *);
@@ -34,34 +67,11 @@ struct store_class {
     int (*drop)(struct store *, struct err *);
     void (*rollback)(struct store *);
     int (*commit)(struct store *, struct err *);
-
-    int (*row_saved)(struct arena *, struct store *, const char *uid, struct saved *ret, struct err *);
-    int (*row_insert)(struct store *, const struct row *, struct err *);
-    int (*row_update)(struct store *, const struct row *, bool want, struct err *); /* all but want is always written */
-    int (*row_delete)(struct store *, const char *uid, struct err *);
-    int (*row_by_uid)(struct arena *, struct store *, const char *uid, struct row *ret, struct err *);
-    int (*row_by_arn)(struct arena *, struct store *, const char *arn_key, struct row *ret, struct err *);
-    int (*row_by_name)(struct arena *, struct store *, const char *account, const char *region, const char *kind,
-                       const char *name, const char *parent_uid /* NULL: any */, struct row *ret, struct err *);
-    int (*row_list)(struct arena *, struct store *, const struct row_filter *, const struct place *, struct row **ret,
-                    int *ret_count, struct err *); /* up to limit + 1 rows */
-    int (*row_due)(struct arena *, struct store *, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
-                   struct err *);
-    int64_t (*row_next_due)(struct store *);
-    int (*row_states)(struct arena *, struct store *, struct state_count **ret, int *ret_count, struct err *);
-
-    int (*event_add)(struct store *, const struct event *, struct err *); /* gives the sequence itself */
-    int (*event_scan)(struct arena *, struct store *, int64_t after_sequence, int limit, struct event **ret,
-                      int *ret_count, struct err *);
-    int (*event_trim)(struct store *, int64_t through_sequence, struct err *);
-
-    int (*put)(struct store *, const char *table, struct str key, struct str value, struct err *);
-    int (*get)(struct arena *, struct store *, const char *table, struct str key, struct str *ret, struct err *);
-    int (*remove)(struct store *, const char *table, struct str key, struct err *);
-    int (*scan)(struct arena *, struct store *, const char *table, const struct range *, struct pair **ret,
-                int *ret_count, struct err *);
-    int (*remove_range)(struct store *, const char *table, const struct range *, struct err *);
     int (*backup)(struct store *, const char *folder, struct err *);
+
+    const struct row_class *rows;
+    const struct event_class *events;
+    const struct table_class *tables;
 };
 
 /* row.c: documents as they are saved. Text is JSON; what JSON does not have (bytes, NaN) is a map of one member whose

@@ -95,7 +95,7 @@ static int add_event(struct store *s, const char *uid, const struct saved *of, c
         .state_before = before, .state_after = after,
     };
 
-    return wrote(s, s->class->event_add(s, &e, err), err);
+    return wrote(s, s->class->events->add(s, &e, err), err);
 }
 
 static const char *given(const char *text)
@@ -109,18 +109,18 @@ static int insert_conflict(struct arena *a, struct store *s, const struct row *r
     struct row other;
     struct saved saved;
 
-    if (s->class->row_saved(a, s, r->uid, &saved, err) == 0)
+    if (s->class->rows->saved(a, s, r->uid, &saved, err) == 0)
         return fail(err, ERR_CONFLICT, "there is a row with the uid %s", r->uid);
     if (err->kind != ERR_NOT_FOUND)
         return -1;
     if (*given(r->arn)) {
-        if (s->class->row_by_arn(a, s, text_lower(a, r->arn), &other, err) == 0)
+        if (s->class->rows->by_arn(a, s, text_lower(a, r->arn), &other, err) == 0)
             return fail(err, ERR_CONFLICT, "there is a row with the ARN %s", r->arn);
         if (err->kind != ERR_NOT_FOUND)
             return -1;
     }
-    if (s->class->row_by_name(a, s, given(r->account), given(r->region), r->kind, given(r->name), given(r->parent_uid),
-                              &other, err) == 0)
+    if (s->class->rows->by_name(a, s, given(r->account), given(r->region), r->kind, given(r->name),
+                                given(r->parent_uid), &other, err) == 0)
         return fail(err, ERR_CONFLICT, "there is a %s with the name %s", r->kind, r->name);
     return err->kind == ERR_NOT_FOUND ? 0 : -1;
 }
@@ -156,7 +156,7 @@ int store_row_insert(struct store *s, const struct row *r, struct err *err)
     row.want = r->want ? r->want : doc_map(a);
     row.status = r->status ? r->status : doc_map(a);
     s->dirty = true;
-    if (wrote(s, s->class->row_insert(s, &row, err), err) < 0)
+    if (wrote(s, s->class->rows->insert(s, &row, err), err) < 0)
         return -1;
     return add_event(s, row.uid, &about, "created", "", row.state, row.created_ms, err);
 }
@@ -171,7 +171,7 @@ static int save(struct store *s, struct row *r, bool want, struct err *err)
         return -1;
     if (s->lost)
         return lost(s, err);
-    if (s->class->row_saved(a, s, r->uid, &saved, err) < 0)
+    if (s->class->rows->saved(a, s, r->uid, &saved, err) < 0)
         return -1;
     if (saved.revision != r->revision)
         return fail(err, ERR_CONFLICT, "%s %s was changed meanwhile", saved.kind, saved.name);
@@ -179,7 +179,7 @@ static int save(struct store *s, struct row *r, bool want, struct err *err)
     row.generation = saved.generation + (want ? 1 : 0);
     row.revision = saved.revision + 1;
     s->dirty = true;
-    if (wrote(s, s->class->row_update(s, &row, want, err), err) < 0)
+    if (wrote(s, s->class->rows->update(s, &row, want, err), err) < 0)
         return -1;
     if ((want || strcmp(saved.state, given(r->state)) != 0) &&
         add_event(s, r->uid, &saved, want ? "wanted" : "state", saved.state, given(r->state), r->modified_ms, err) < 0)
@@ -206,10 +206,10 @@ int store_row_delete(struct store *s, const char *uid, int64_t at_ms, struct err
 
     if (s->lost)
         return lost(s, err);
-    if (s->class->row_saved(a, s, uid, &saved, err) < 0)
+    if (s->class->rows->saved(a, s, uid, &saved, err) < 0)
         return -1;
     s->dirty = true;
-    if (wrote(s, s->class->row_delete(s, uid, err), err) < 0)
+    if (wrote(s, s->class->rows->delete(s, uid, err), err) < 0)
         return -1;
     return add_event(s, uid, &saved, "deleted", saved.state, "", at_ms, err);
 }
@@ -221,7 +221,7 @@ int store_row_note(struct store *s, const char *uid, const char *what, int64_t a
 
     if (s->lost)
         return lost(s, err);
-    if (s->class->row_saved(a, s, uid, &saved, err) < 0)
+    if (s->class->rows->saved(a, s, uid, &saved, err) < 0)
         return -1;
     s->dirty = true;
     return add_event(s, uid, &saved, what, saved.state, saved.state, at_ms, err);
@@ -229,18 +229,18 @@ int store_row_note(struct store *s, const char *uid, const char *what, int64_t a
 
 int store_row_by_uid(struct arena *a, struct store *s, const char *uid, struct row *ret, struct err *err)
 {
-    return s->class->row_by_uid(a, s, uid, ret, err);
+    return s->class->rows->by_uid(a, s, uid, ret, err);
 }
 
 int store_row_by_arn(struct arena *a, struct store *s, const char *arn, struct row *ret, struct err *err)
 {
-    return s->class->row_by_arn(a, s, text_lower(a, arn), ret, err);
+    return s->class->rows->by_arn(a, s, text_lower(a, arn), ret, err);
 }
 
 int store_row_by_name(struct arena *a, struct store *s, const char *account, const char *region, const char *kind,
                       const char *name, struct row *ret, struct err *err)
 {
-    return s->class->row_by_name(a, s, account, region, kind, name, NULL, ret, err);
+    return s->class->rows->by_name(a, s, account, region, kind, name, NULL, ret, err);
 }
 
 int store_row_list(struct arena *a, struct store *s, const struct row_filter *f, struct row **ret, int *ret_count,
@@ -251,7 +251,7 @@ int store_row_list(struct arena *a, struct store *s, const struct row_filter *f,
     int count;
 
     assert(f->limit > 0);
-    if (place_of_token(a, f, &place, err) < 0 || s->class->row_list(a, s, f, &place, &rows, &count, err) < 0)
+    if (place_of_token(a, f, &place, err) < 0 || s->class->rows->list(a, s, f, &place, &rows, &count, err) < 0)
         return -1;
     *ret_after = NULL;
     if (count > f->limit) {
@@ -266,23 +266,23 @@ int store_row_list(struct arena *a, struct store *s, const struct row_filter *f,
 int store_row_due(struct arena *a, struct store *s, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
                   struct err *err)
 {
-    return s->class->row_due(a, s, now_ms, limit, ret_uids, ret_count, err);
+    return s->class->rows->due(a, s, now_ms, limit, ret_uids, ret_count, err);
 }
 
 int64_t store_row_next_due(struct store *s)
 {
-    return s->class->row_next_due(s);
+    return s->class->rows->next_due(s);
 }
 
 int store_row_states(struct arena *a, struct store *s, struct state_count **ret, int *ret_count, struct err *err)
 {
-    return s->class->row_states(a, s, ret, ret_count, err);
+    return s->class->rows->states(a, s, ret, ret_count, err);
 }
 
 int store_event_scan(struct arena *a, struct store *s, int64_t after_sequence, int limit, struct event **ret,
                      int *ret_count, struct err *err)
 {
-    return s->class->event_scan(a, s, after_sequence, limit, ret, ret_count, err);
+    return s->class->events->scan(a, s, after_sequence, limit, ret, ret_count, err);
 }
 
 int store_event_trim(struct store *s, int64_t through_sequence, struct err *err)
@@ -290,7 +290,7 @@ int store_event_trim(struct store *s, int64_t through_sequence, struct err *err)
     if (s->lost)
         return lost(s, err);
     s->dirty = true;
-    return wrote(s, s->class->event_trim(s, through_sequence, err), err);
+    return wrote(s, s->class->events->trim(s, through_sequence, err), err);
 }
 
 static void check_table(const char *table)
@@ -309,13 +309,13 @@ int store_put(struct store *s, const char *table, struct str key, struct str val
     if (s->lost)
         return lost(s, err);
     s->dirty = true;
-    return wrote(s, s->class->put(s, table, key, value, err), err);
+    return wrote(s, s->class->tables->put(s, table, key, value, err), err);
 }
 
 int store_get(struct arena *a, struct store *s, const char *table, struct str key, struct str *ret, struct err *err)
 {
     check_table(table);
-    return s->class->get(a, s, table, key, ret, err);
+    return s->class->tables->get(a, s, table, key, ret, err);
 }
 
 int store_remove(struct store *s, const char *table, struct str key, struct err *err)
@@ -324,7 +324,7 @@ int store_remove(struct store *s, const char *table, struct str key, struct err 
     if (s->lost)
         return lost(s, err);
     s->dirty = true;
-    return wrote(s, s->class->remove(s, table, key, err), err);
+    return wrote(s, s->class->tables->remove(s, table, key, err), err);
 }
 
 int store_scan(struct arena *a, struct store *s, const char *table, const struct range *r, struct pair **ret,
@@ -335,7 +335,7 @@ int store_scan(struct arena *a, struct store *s, const char *table, const struct
     check_table(table);
     if (range.limit <= 0)
         range.limit = 1000;
-    return s->class->scan(a, s, table, &range, ret, ret_count, err);
+    return s->class->tables->scan(a, s, table, &range, ret, ret_count, err);
 }
 
 int store_remove_range(struct store *s, const char *table, const struct range *r, struct err *err)
@@ -344,7 +344,7 @@ int store_remove_range(struct store *s, const char *table, const struct range *r
     if (s->lost)
         return lost(s, err);
     s->dirty = true;
-    return wrote(s, s->class->remove_range(s, table, r, err), err);
+    return wrote(s, s->class->tables->remove_range(s, table, r, err), err);
 }
 
 struct str store_after_prefix(struct arena *a, struct str prefix)
