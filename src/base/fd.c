@@ -194,7 +194,13 @@ struct removal {
     int top;
     dev_t device; /* 0: not known yet */
     unsigned moved;
+    const atomic_bool *stop; /* NULL: nobody stops it */
 };
+
+static bool stopped(const struct removal *r)
+{
+    return r->stop && *r->stop;
+}
 
 static DIR *enter(struct removal *r, int parent, const char *name, struct err *err)
 {
@@ -240,7 +246,7 @@ static int empty(struct removal *r, DIR *folder, int depth, struct err *err)
     struct dirent *entry;
     int result = 0;
 
-    while (result == 0 && (entry = readdir(folder)) != NULL)
+    while (result == 0 && !stopped(r) && (entry = readdir(folder)) != NULL)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             result = remove_at(r, dirfd(folder), entry->d_name, depth, err);
     return result;
@@ -276,12 +282,14 @@ static int remove_at(struct removal *r, int parent, const char *name, int depth,
         return -1;
     result = empty(r, folder, depth + 1, err);
     closedir(folder);
-    return result < 0 ? -1 : remove_empty(parent, name, err);
+    if (result < 0 || stopped(r))
+        return result;
+    return remove_empty(parent, name, err);
 }
 
-int tree_remove(const char *path, struct err *err)
+int tree_remove_until(const char *path, const atomic_bool *stop, struct err *err)
 {
-    struct removal r = { 0 };
+    struct removal r = { .stop = stop };
     unsigned moved;
     DIR *folder;
     int result;
@@ -296,7 +304,14 @@ int tree_remove(const char *path, struct err *err)
         moved = r.moved;
         rewinddir(folder);
         result = empty(&r, folder, 1, err);
-    } while (result == 0 && r.moved != moved);
+    } while (result == 0 && r.moved != moved && !stopped(&r));
     closedir(folder);
-    return result < 0 ? -1 : remove_empty(AT_FDCWD, path, err);
+    if (result < 0 || stopped(&r))
+        return result;
+    return remove_empty(AT_FDCWD, path, err);
+}
+
+int tree_remove(const char *path, struct err *err)
+{
+    return tree_remove_until(path, NULL, err);
 }

@@ -2,6 +2,7 @@
 #ifndef BASE_FD_H
 #define BASE_FD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -37,5 +38,7 @@ int folder_sync(const char *path, struct err *err);
 /* Removes a file or a whole tree, of any depth, without following links and without crossing into another file system.
  * Not there is fine. */
 int tree_remove(const char *path, struct err *err);
+/* The same until *stop becomes true: then it returns 0, and the rest stands. */
+int tree_remove_until(const char *path, const atomic_bool *stop, struct err *err);
 
 #endif

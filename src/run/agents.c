@@ -23,6 +23,7 @@
 #include "base/str.h"
 #include "run/box.h"
 #include "run/folder.h"
+#include "run/removal.h"
 
 enum { NAME_LIMIT = 100, RESTART_LEAST_MS = 100, RESTART_MOST_MS = 30000 };
 
@@ -42,6 +43,7 @@ struct agents {
     struct runtime_config config;
     struct arena *arena; /* the configuration's strings */
     struct list children;
+    struct removal *removal;
 };
 
 static struct agents *agents_of(struct runtime *rt)
@@ -398,8 +400,7 @@ static int agents_forget(struct runtime *rt, const char *name, struct err *err)
 {
     struct agents *g = agents_of(rt);
     _cleanup_arena_ struct arena *a = arena_new();
-    const char *folder = folder_of(a, g, name),
-               *gone = arena_printf(a, "%s/agents/.gone-%s", g->config.data_folder, name);
+    const char *folder = folder_of(a, g, name);
     struct box box = box_of(a, g, name);
     const struct doc *report;
     struct exit_record record;
@@ -421,17 +422,14 @@ static int agents_forget(struct runtime *rt, const char *name, struct err *err)
             return -1;
         if (box_remove(a, &box, err) < 0)
             return -1;
-        /* The name is free at once, however long the rest takes. */
-        if (tree_remove(gone, err) < 0)
+        if (removal_take(g->removal, name, err) < 0)
             return -1;
-        if (rename(folder, gone) < 0 && errno != ENOENT)
-            return fail_errno(err, errno, "remove %s", folder);
     } else if (!box.process && network_remove(a, box.run_folder, name, err) < 0) {
         return -1; /* its peers had reserved its address, and it never came */
     }
     reap(g);
     child_forget(child_find(g, name));
-    return tree_remove(gone, err);
+    return 0;
 }
 
 static int agents_list(struct runtime *rt, struct arena *arena, const char *const **ret_names, int *ret_count,
@@ -506,24 +504,9 @@ static void agents_free(struct runtime *rt)
 
     list_each(node, &g->children)
         child_free(list_entry(node, struct child, link));
+    removal_free(g->removal);
     arena_free(g->arena);
     free(g);
-}
-
-/* What a forget that was cut short has left. */
-static int remove_gone(struct arena *a, const char *path, struct err *err)
-{
-    DIR *folder = opendir(path);
-    struct dirent *entry;
-    int r = 0;
-
-    if (!folder)
-        return fail_errno(err, errno, "read %s", path);
-    while (r == 0 && (entry = readdir(folder)) != NULL)
-        if (text_starts(entry->d_name, ".gone-"))
-            r = tree_remove(arena_printf(a, "%s/%s", path, entry->d_name), err);
-    closedir(folder);
-    return r;
 }
 
 #define DATA_LINK "data-directory"
@@ -605,8 +588,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
     }
     if (folder_make(agents, 0700, err) < 0 ||
         folder_make(arena_printf(a, "%s/images/archives", config->data_folder), 0700, err) < 0 ||
-        folder_make(config->run_folder, 0755, err) < 0 || note_data(a, config, err) < 0 ||
-        remove_gone(a, agents, err) < 0) {
+        folder_make(config->run_folder, 0755, err) < 0 || note_data(a, config, err) < 0) {
         arena_free(a);
         return -1;
     }
@@ -637,6 +619,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
                                     : arena_printf(a, "%s/images/archives", config->data_folder);
     g->config.checkpoint_bytes_per_s = config->checkpoint_bytes_per_s;
     list_init(&g->children);
+    g->removal = removal_new(agents);
     *ret = &g->base;
     return 0;
 }
