@@ -288,6 +288,8 @@ static void *run(void *data)
     abandon_parts(&store);
     while (!is_set(s->finish) && look_and_wait(s, &failed_ms))
         ;
+    /* Nobody is left who would come first. */
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 0);
     s->err = (struct err){ .kind = ERR_CONFLICT, .text = "cancelled" };
     if (!is_set(s->stop)) {
         s->err = (struct err){ 0 };

@@ -33,7 +33,7 @@ enum upload_digest {
 };
 
 struct upload {
-    unsigned measured; /* the digests below that are filled in, MD5 always among them */
+    unsigned measured; /* the digests below that are filled in; MD5 is, unless the client needs none */
     enum upload_digest checksum;  /* the one to keep with the object: the client's choice, else CRC64NVME */
     bool checksum_stated;         /* the client sent its value, and it was right */
     const char *blob_uid;

@@ -160,12 +160,15 @@ int integrity_headers(struct integrity *in, const struct doc *headers, unsigned 
     const char *algorithm = header(headers, "x-amz-sdk-checksum-algorithm");
     const char *trailer = header(headers, "x-amz-trailer");
     const char *size = header(headers, "x-amz-decoded-content-length");
+    const char *etag = header(headers, "x-sagebrush-any-etag");
 
     if (md5) {
         if (!decode(md5, in->md5, sizeof in->md5))
             return fail_code(err, ERR_INVALID, "InvalidDigest", "The Content-MD5 you specified was invalid.");
         in->md5_stated = true;
     }
+    if (etag && !md5)
+        in->measured.measured &= ~(unsigned)UPLOAD_MD5;
     if (payload && strlen(payload) == 2 * SHA256_SIZE && hex_decode(in->payload, str_of(payload)))
         in->payload_stated = true;
     if (!size)
@@ -221,7 +224,8 @@ void integrity_update(struct integrity *in, const void *data, size_t size)
     struct upload *m = &in->measured;
 
     m->size_bytes += (int64_t)size;
-    digest_update(&in->md5_state, data, size);
+    if (m->measured & UPLOAD_MD5)
+        digest_update(&in->md5_state, data, size);
     if (m->measured & UPLOAD_SHA1)
         digest_update(&in->sha1_state, data, size);
     if (m->measured & UPLOAD_SHA256)
@@ -242,7 +246,8 @@ int integrity_finish(struct integrity *in, struct err *err)
     if (in->stated_size >= 0 && m->size_bytes != in->stated_size)
         return fail_code(err, ERR_INVALID, "IncompleteBody",
                          "You did not provide the number of bytes specified by the Content-Length HTTP header.");
-    digest_finish(&in->md5_state, m->md5);
+    if (m->measured & UPLOAD_MD5)
+        digest_finish(&in->md5_state, m->md5);
     if (m->measured & UPLOAD_SHA1)
         digest_finish(&in->sha1_state, m->sha1);
     if (m->measured & UPLOAD_SHA256)

@@ -318,6 +318,22 @@ def test_copies(s3, bucket):
 MB = 1024 * 1024
 
 
+def test_an_upload_that_needs_no_md5_has_another_etag(s3, bucket):
+    s3.meta.events.register("before-call.s3", lambda params, **_: params["headers"].update({"x-sagebrush-any-etag": "1"}))
+    bodies = [b"a" * 5 * MB, b"b"]
+    key = dict(Bucket=bucket, Key="m")
+    key["UploadId"] = s3.create_multipart_upload(**key)["UploadId"]
+    etags = [s3.upload_part(**key, PartNumber=n, Body=b)["ETag"] for n, b in enumerate(bodies, 1)]
+    assert [p["ETag"] for p in s3.list_parts(**key)["Parts"]] == etags and len(set(etags)) == 2
+    assert etags[0] != f'"{hashlib.md5(bodies[0]).hexdigest()}"'
+    parts = [{"PartNumber": n, "ETag": e} for n, e in enumerate(etags, 1)]
+    assert s3.complete_multipart_upload(**key, MultipartUpload={"Parts": parts})["ETag"].endswith('-2"')
+    whole = s3.put_object(Bucket=bucket, Key="w", Body=b"b")["ETag"]
+    got = s3.get_object(Bucket=bucket, Key="w", IfMatch=whole)
+    assert got["Body"].read() == b"b" and whole not in (etags[1], f'"{hashlib.md5(b"b").hexdigest()}"')
+    assert s3.get_object(Bucket=bucket, Key="m")["Body"].read() == b"".join(bodies)
+
+
 def test_multipart(s3, bucket):
     parts = [os.urandom(5 * MB), os.urandom(5 * MB), b"end"]
     upload = s3.create_multipart_upload(Bucket=bucket, Key="m", ContentType="text/x", Metadata={"a": "b"}, ChecksumAlgorithm="SHA256")

@@ -198,7 +198,7 @@ int upload_part(struct call *c, struct err *err)
     struct doc *record = doc_map(c->arena), *checksum;
     struct multipart m;
     int64_t number = 0;
-    char *etag = object_etag(c->arena, u->md5);
+    char *etag = object_etag_of_upload(c->arena, u);
 
     if (open_multipart(c, "s3:PutObject", &m, err) < 0 || check_number(c, &number, err) < 0)
         return -1;
@@ -251,24 +251,6 @@ static int check_copied(int64_t size, struct err *err)
                                "%" PRId64, copy_most_bytes);
 }
 
-/* The MD5 of a range of bytes that are not read is not known. Clients only compare a part's ETag with itself, so
- * it is derived from what cannot change: which bytes of which blobs. */
-static const char *etag_of_pieces(struct arena *a, const struct piece *pieces, int count)
-{
-    unsigned char sum[MD5_SIZE];
-    struct digest d;
-
-    digest_start(&d, DIGEST_MD5);
-    for (int i = 0; i < count; i++) {
-        const char *text = arena_printf(a, "%s %" PRId64 " %" PRId64 "\n", pieces[i].blob_uid, pieces[i].offset,
-                                        pieces[i].size_bytes);
-
-        digest_update(&d, text, strlen(text));
-    }
-    digest_finish(&d, sum);
-    return object_etag(a, sum);
-}
-
 int upload_part_copy(struct call *c, struct err *err)
 {
     struct doc *record = doc_map(c->arena), *result = doc_map(c->arena);
@@ -302,7 +284,7 @@ int upload_part_copy(struct call *c, struct err *err)
         err->http_status = 501;
         return -1;
     }
-    etag = whole ? doc_text(s.version.record, "ETag") : etag_of_pieces(c->arena, pieces, count);
+    etag = whole ? doc_text(s.version.record, "ETag") : object_etag_of_pieces(c->arena, pieces, count);
     doc_set_string(c->arena, record, "ETag", etag);
     doc_set_integer(c->arena, record, "Size", size);
     doc_set(c->arena, record, "Checksum", (struct doc *)checksum);

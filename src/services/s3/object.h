@@ -13,7 +13,10 @@ struct doc *object_checksum(struct arena *, const char *algorithm, const void *v
 struct doc *object_checksum_of_upload(struct arena *, const struct upload *);
 void object_tell_checksum(struct arena *, const struct doc *checksum, struct doc *into); /* NULL: nothing */
 
-char *object_etag(struct arena *, const unsigned char md5[static 16]); /* bare */
+/* ETags are bare. Of pieces: what is no MD5, and names these bytes of these blobs. */
+char *object_etag(struct arena *, const unsigned char md5[static 16]);
+char *object_etag_of_pieces(struct arena *, const struct piece *, int count);
+char *object_etag_of_upload(struct arena *, const struct upload *);
 
 /* May the caller tag what it writes? Asked when it sends tags. */
 int object_check_tagging(struct call *, const struct bucket *, const struct doc *record, struct err *err);

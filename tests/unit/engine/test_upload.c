@@ -191,6 +191,11 @@ static void what_is_stated_must_be_true(void **state)
         { "content-md5=XrY7u+Ae7tCTyyK7j1rNww==\n", "", NULL },
         { "content-md5=AAAAAAAAAAAAAAAAAAAAAA==\n", "", "BadDigest" },
         { "content-md5=nonsense\n", "", "InvalidDigest" },
+        /* Who needs no MD5 and states one is held against it. */
+        { "x-sagebrush-any-etag=1\n", "", NULL },
+        { "x-sagebrush-any-etag=1\ncontent-md5=XrY7u+Ae7tCTyyK7j1rNww==\n", "", NULL },
+        { "x-sagebrush-any-etag=1\ncontent-md5=AAAAAAAAAAAAAAAAAAAAAA==\n", "", "BadDigest" },
+        { "x-sagebrush-any-etag=1\nx-amz-checksum-crc32=DUoRhA==\n", "", "BadDigest" },
         { "content-length=12\n", "", "IncompleteBody" },
         { "content-length=10\n", "", "IncompleteBody" },
         { "x-amz-checksum-crc32=DUoRhQ==\n", "", NULL },
