@@ -20,6 +20,7 @@ static const struct doc_field fields[] = {
     DOC_TEXT(struct order, archives_folder, "archives_folder"),
     DOC_TEXT(struct order, api_socket, "api_socket"),
     DOC_TEXT(struct order, admin_socket, "admin_socket"),
+    DOC_TEXT(struct order, token, "remote.token"),
     DOC_TEXT(struct order, bearer, "bearer"),
     DOC_TEXT(struct order, log_group, "log_group"),
     DOC_TEXT(struct order, log_stream, "log_stream"),
@@ -43,6 +44,7 @@ static const struct doc_field fields[] = {
     DOC_DOC(struct order, environment, "environment"),
     DOC_DOC(struct order, hosts, "hosts"),
     DOC_DOC(struct order, peers, "peers"),
+    DOC_TEXT(struct order, mesh_server, "mesh.server"),
     DOC_TEXT(struct order, group, "group"),
     DOC_DOC(struct order, instance_groups, "instance_groups"),
     DOC_TEXT(struct order, tunnel_secret, "tunnel.secret"),
@@ -81,6 +83,19 @@ bool order_processes(const struct order *o)
 bool order_ends(const struct order *o)
 {
     return order_trains(o) || order_processes(o);
+}
+
+bool order_spans_machines(const struct order *o)
+{
+    return *o->mesh_server != '\0';
+}
+
+int order_number(const struct order *o, const char *host)
+{
+    for (size_t i = 0; i < list_count(o->hosts); i++)
+        if (strcmp(doc_value_text(o->hosts->items[i]), host) == 0)
+            return (int)i + 1;
+    return 0;
 }
 
 const char *order_reason_file(const struct order *o)
@@ -183,6 +198,8 @@ int order_read(const struct doc *d, struct order *ret, struct err *err)
     name = doc_get(d, "host_name");
     if (name && (!*o.host_name || strpbrk(o.host_name, " \t\n/")))
         return fail(err, ERR_INVALID, "the order's host name is none");
+    if (order_spans_machines(&o) && (!o.peers || !*o.tunnel_secret || !order_number(&o, o.host_name)))
+        return fail(err, ERR_INVALID, "the order's instances cannot reach each other: it lacks its peers or a secret");
     *ret = o;
     return 0;
 }

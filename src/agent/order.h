@@ -13,6 +13,7 @@ struct order {
     const struct doc *doc;
     const char *name, *uid, *work, *image, *host_name, *instance_type, *region, *account, *runtime, *data_folder,
         *run_folder, *archives_folder, *api_socket, *admin_socket, *log_group, *log_stream;
+    const char *token; /* of a job that may be on other machines: it is this agent; see bearer */
     const char *bearer; /* of a node that is another machine: the Authorization of what goes to admin_socket; else "" */
     bool isolated, spot;
     bool infra_check;      /* the instance is looked at thoroughly before its container starts */
@@ -34,6 +35,7 @@ struct order {
     const struct doc *instance_groups; /* [{name, instance_type, hosts}] */
     const char *tunnel_secret; /* what they send each other is sealed with it, in base64; "": it is not */
     const struct doc *peers; /* host name -> agent, its own too; NULL: it is alone */
+    const char *mesh_server; /* where the server is, of a job whose instances may be on different machines; else "" */
     /* process: job_name, job_arn and channels, too */
     const struct doc *outputs, *job_config;
     /* serve */
@@ -47,6 +49,12 @@ int order_read(const struct doc *, struct order *ret, struct err *err);
 bool order_trains(const struct order *);
 bool order_processes(const struct order *);
 bool order_ends(const struct order *); /* both of these: its container runs once, to its end */
+
+/* Its instances may be on different machines: they reach each other by nothing but the tunnel. */
+bool order_spans_machines(const struct order *);
+
+/* The place of a host among the job's, from 1, as all its instances count; 0: it is none of them. */
+int order_number(const struct order *, const char *host);
 
 /* Where below /opt/ml/output the command says why it ends. */
 const char *order_reason_file(const struct order *);

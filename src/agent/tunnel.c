@@ -35,15 +35,6 @@ bool tunnel_wanted(const struct order *o)
     return o->peers && *o->tunnel_secret;
 }
 
-/* Its place among the job's hosts, from 1, as all of them count. */
-static int number_of(const struct order *o, const char *host)
-{
-    for (size_t i = 0; i < list_count(o->hosts); i++)
-        if (strcmp(doc_value_text(o->hosts->items[i]), host) == 0)
-            return (int)i + 1;
-    return 0;
-}
-
 static const char *peer_text(struct arena *a, int number, const struct network *n)
 {
     return arena_printf(a, "%d:%s:%s", number, n->address, n->gateway);
@@ -53,7 +44,7 @@ static const char *const *arguments_of(struct arena *a, const struct tunnel_opti
 {
     const struct order *o = options->order;
     const char **arguments = arena_array_of(a, const char *, list_count(o->hosts) + 1);
-    int own = number_of(o, o->host_name), peer = 0, last = 0;
+    int own = order_number(o, o->host_name), peer = 0, last = 0;
 
     arguments[last++] = peer_text(a, own, options->network);
     for (int number = 1; number <= (int)list_count(o->hosts); number++)
@@ -80,7 +71,7 @@ static int start(struct tunnel *t, const struct tunnel_options *options, struct 
     _cleanup_fd_ int device = -1, s = -1;
     int fds[2];
 
-    if (list_count(options->order->hosts) > ESP_HOSTS_MOST || !number_of(options->order, options->order->host_name))
+    if (list_count(options->order->hosts) > ESP_HOSTS_MOST || !order_number(options->order, options->order->host_name))
         return fail(err, ERR_INVALID, "the order's hosts cannot have a tunnel");
     if (tunnel_device_open(options->network, options->peers, options->count, &device, &s, err) < 0 ||
         move_up(&device, err) < 0 || move_up(&s, err) < 0)

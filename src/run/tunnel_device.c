@@ -23,6 +23,11 @@ struct opening {
     int count, device;
 };
 
+const char *tunnel_address(struct arena *a, int number)
+{
+    return arena_printf(a, "10.214.%d.%d", number >> 8, number & 255);
+}
+
 int tunnel_device_check(struct err *err)
 {
     if (access(DEVICE, R_OK | W_OK) == 0)

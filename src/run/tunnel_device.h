@@ -14,6 +14,10 @@ enum {
     TUNNEL_MTU = 65470,  /* with ESP's head and tail and that of UDP: the largest IPv4 packet */
 };
 
+/* Of an instance, counted from 1, of a job whose instances may be on different machines. Containers of two machines
+ * have the same addresses, so the tunnel has some of its own: the same in every job, each of which sees its own. */
+const char *tunnel_address(struct arena *, int number);
+
 /* Can this machine have one at all? ERR_INVALID, for the user: no. */
 int tunnel_device_check(struct err *err);
 

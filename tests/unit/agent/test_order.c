@@ -3,6 +3,7 @@
 #include "agent/ml.h"
 #include "agent/order.h"
 #include "doc/json.h"
+#include "run/tunnel_device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -124,6 +125,33 @@ static void the_request_wins_in_the_environment(void **state)
     assert_non_null(strstr(text, "|TRAINING_JOB_NAME=j|"));
 }
 
+#define CREW "\"work\":\"train\",\"hosts\":[\"algo-1\",\"algo-2\"],\"peers\":{\"algo-1\":\"a-0\",\"algo-2\":\"b-0\"}"
+
+static void instances_on_different_machines_have_a_tunnel(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    static const char *const bad[] = {
+        "{" BASE CREW ",\"mesh\":{\"server\":\"10.0.0.1\"}}",
+        "{" BASE CREW ",\"mesh\":{\"server\":\"10.0.0.1\"},\"tunnel\":{\"secret\":\"s\"},\"host_name\":\"algo-3\"}",
+        "{" BASE "\"work\":\"train\",\"mesh\":{\"server\":\"10.0.0.1\"},\"tunnel\":{\"secret\":\"s\"}}",
+    };
+    struct order o;
+    struct err err = { 0 };
+
+    assert_int_equal(order_read(parse(a, "{" BASE CREW "}"), &o, &err), 0);
+    assert_false(order_spans_machines(&o));
+    assert_int_equal(order_read(parse(a, "{" BASE CREW ",\"mesh\":{\"server\":\"10.0.0.1\"},\"tunnel\":{\"secret\":"
+                                         "\"s\"},\"host_name\":\"algo-2\",\"remote\":{\"token\":\"t\"}}"), &o, &err), 0);
+    assert_true(order_spans_machines(&o));
+    assert_string_equal(o.token, "t");
+    assert_int_equal(order_number(&o, "algo-2"), 2);
+    assert_int_equal(order_number(&o, "algo-3"), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(order_read(parse(a, bad[i]), &o, &err), -1);
+    assert_string_equal(tunnel_address(a, 1), "10.214.0.1");
+    assert_string_equal(tunnel_address(a, 4095), "10.214.15.255");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +159,7 @@ int main(void)
         cmocka_unit_test(bad_orders_are_refused),
         cmocka_unit_test(commands_follow_the_contract),
         cmocka_unit_test(the_request_wins_in_the_environment),
+        cmocka_unit_test(instances_on_different_machines_have_a_tunnel),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
