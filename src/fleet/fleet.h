@@ -132,6 +132,9 @@ struct fleet fleet_of_slots(struct arena *, const char *node, int64_t slots, int
 /* 'name' of the file is for the errors, which name the line and what to do. */
 int fleet_read(struct arena *, const char *name, struct str text, struct fleet *ret, struct err *err);
 
+struct instance_type;
+struct fleet_type fleet_catalogue_type(const struct fleet *, const struct instance_type *); /* at the region's prices */
+
 /* False: neither the file nor the catalogue knows the type. */
 bool fleet_type(const struct fleet *, const char *name, struct fleet_type *ret);
 
