@@ -2,7 +2,7 @@
  *
  * The agents are tasks of srun's also when there is only one: what Slurm takes back with a GraceTime, it tells the
  * steps of a job, not its script. Each has a shell around it, which starts an agent that was killed again, where its
- * container still runs; the shells live through the SIGTERM that is the agents' notice. */
+ * container still runs; the shells live through the SIGTERM that is the agents' notice, and pass it on. */
 #include "run/slurm_batch.h"
 
 #include <inttypes.h>
@@ -17,11 +17,26 @@ enum {
     MIB = 1 << 20,
 };
 
+/* proctrack/cgroup tells nobody but this shell of a SIGTERM, others tell the agent too: hearing it twice is harmless.
+ * What interrupts a wait says nothing of the agent's end. */
 static const char task[] =
-    "trap : TERM USR1\n"
+    "trap '[ -z \"$agent\" ] || kill \"$agent\" 2>/dev/null' TERM\n"
+    "trap : USR1\n"
     "shift \"$SLURM_PROCID\"\n"
+    "agent=\n"
     "tries=0\n"
-    "until \"$SAGEBRUSH_AGENT\" \"$1\" </dev/null >>\"$1/agent.log\" 2>&1; do\n"
+    "run() {\n"
+    "    \"$SAGEBRUSH_AGENT\" \"$1\" </dev/null >>\"$1/agent.log\" 2>&1 &\n"
+    "    agent=$!\n"
+    "    while\n"
+    "        wait \"$agent\"\n"
+    "        code=$?\n"
+    "        kill -0 \"$agent\" 2>/dev/null\n"
+    "    do :; done\n"
+    "    agent=\n"
+    "    return $code\n"
+    "}\n"
+    "until run \"$1\"; do\n"
     "    tries=$((tries + 1))\n"
     "    [ -e \"$1/order.json\" ] || exit 0\n" /* the server has its last report, and has forgotten it */
     "    [ $tries -lt 5 ] || exit 1\n"
