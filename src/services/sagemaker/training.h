@@ -27,6 +27,8 @@ const char *training_tensorboard_prefix(struct arena *, const struct training_sp
 
 /* The newest transition; closes the one before. A transition always has a message: clients read it without looking. */
 void training_enter(struct arena *, struct doc *status, const char *secondary, const char *message, int64_t at_ms);
+/* One that nobody asked to stop goes the way of those who were; one that does already is left alone. */
+void training_begin_to_stop(struct arena *, struct resource *, int64_t at_ms);
 
 int training_instances(const struct resource *);
 struct wish training_wish(const struct resource *); /* of its present attempt */

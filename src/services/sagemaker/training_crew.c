@@ -29,17 +29,6 @@ static bool has_reached(const struct mate *m, int phase)
     return mate_has_ended(m);
 }
 
-/* A job that has had its time stops as one that was asked to. */
-static void take_overrun(struct arena *a, struct resource *r, const struct crew *crew)
-{
-    int64_t at_ms = crew_overran_ms(crew);
-
-    if (!at_ms || strcmp(get_state(r), "InProgress") != 0)
-        return;
-    set_state(r, "Stopping");
-    training_enter(a, r->status, "Stopping", "Stopping the training job", at_ms);
-}
-
 /* The secondary status goes on when the last instance does, and shows Stopping throughout once the job stops. */
 void crew_take_phases(struct arena *a, struct resource *r, const struct crew *crew)
 {
@@ -49,8 +38,8 @@ void crew_take_phases(struct arena *a, struct resource *r, const struct crew *cr
         const char *message = phases[taken].message;
         int64_t at_ms = 0;
 
-        if (taken > TRAINING)
-            take_overrun(a, r, crew);
+        if (taken > TRAINING && crew_overran_ms(crew))
+            training_begin_to_stop(a, r, crew_overran_ms(crew));
         for (int i = 0; i < crew->count; i++) {
             const struct doc *entry = mate_phase(&crew->mates[i], phases[taken].name);
 

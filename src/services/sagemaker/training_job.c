@@ -178,6 +178,19 @@ void training_enter(struct arena *a, struct doc *status, const char *secondary, 
     doc_set_string(a, status, "SecondaryStatus", secondary);
 }
 
+static void enter_stopping(struct arena *a, struct resource *r, int64_t at_ms)
+{
+    training_enter(a, r->status, "Stopping", "Stopping the training job", at_ms);
+}
+
+void training_begin_to_stop(struct arena *a, struct resource *r, int64_t at_ms)
+{
+    if (strcmp(get_state(r), "InProgress") != 0)
+        return;
+    set_state(r, "Stopping");
+    enter_stopping(a, r, at_ms);
+}
+
 static int create(struct call *c, struct resource *r, struct err *err)
 {
     struct training_spec s = training_spec_of(c->input);
@@ -263,7 +276,7 @@ static int stop(struct call *c, struct resource *r, struct err *err)
     if (job_stop(c, r, "training job", &news, err) < 0)
         return -1;
     if (news)
-        training_enter(c->arena, r->status, "Stopping", "Stopping the training job", c->now_ms);
+        enter_stopping(c->arena, r, c->now_ms);
     return 0;
 }
 

@@ -204,10 +204,9 @@ static int start_missing(struct pass *p, const struct resource *r, const struct 
     return 0;
 }
 
-/* Nobody asked for it; the job goes the same way as if somebody had. */
 static int give_up(struct pass *p, struct resource *r, const char *secondary, const char *message, struct err *err)
 {
-    training_enter(p->arena, r->status, "Stopping", "Stopping the training job", p->now_ms);
+    training_begin_to_stop(p->arena, r, p->now_ms);
     return end(p, r, "Stopped", secondary, message, p->now_ms, err);
 }
 
@@ -294,6 +293,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return crew_stop(p, crew, CREW_GRACE_S, "StopTrainingJob", err);
     if (waited) {
         doc_set_integer(p->arena, r->status, "_Waited", 1);
+        training_begin_to_stop(p->arena, r, p->now_ms);
         return crew_stop(p, crew, CREW_GRACE_S, "MaxWaitTimeInSeconds", err);
     }
     if (taken_back)

@@ -180,6 +180,37 @@ static void what_is_not_live_is_for_simulations(void **state)
     assert_int_equal(w.stops, 0);
 }
 
+static int stoppings_of(const char *job)
+{
+    const struct doc *steps = doc_get(describe(job), "SecondaryStatusTransitions");
+    int count = 0;
+
+    for (uint32_t i = 0; i < steps->count; i++)
+        count += doc_is(steps->items[i], "Status", "Stopping");
+    return count;
+}
+
+static void what_has_waited_and_run_long_enough_shows_that_it_stops(void **state)
+{
+    int64_t over_ms = HOUR + 72000 * SECOND_MS;
+
+    begin("j", true);
+    go_to(over_ms - 1);
+    assert_int_equal(w.stops, 0);
+    is_at("j", "Training", "");
+    go_to(over_ms);
+    assert_true(w.stops > 0);
+    is_at("j", "Stopping", "Stopping the training job");
+    assert_true(doc_is(describe("j"), "TrainingJobStatus", "Stopping"));
+    die();
+    go_to(over_ms + MINUTE_MS);
+    is_at("j", "Stopping", "");
+    ends_as_told();
+    is_at("j", "MaxWaitTimeExceeded", "Training job exceeded MaxWaitTimeInSeconds");
+    assert_true(doc_is(describe("j"), "TrainingJobStatus", "Stopped"));
+    assert_int_equal(stoppings_of("j"), 1);
+}
+
 static int64_t drawn_ms(const char *job, int64_t attempt)
 {
     return spot_lifetime_ms(4, spot_unit(w.fleet.seed, row_of(job).uid, attempt));
@@ -260,6 +291,7 @@ int main(void)
         PRICED(nothing_begins_while_it_is_dear),
         PRICED(work_on_demand_is_never_asked),
         cmocka_unit_test_setup_teardown(what_is_not_live_is_for_simulations, begin_still, jobs_end),
+        cmocka_unit_test_setup_teardown(what_has_waited_and_run_long_enough_shows_that_it_stops, begin_still, jobs_end),
         cmocka_unit_test_setup_teardown(what_a_drill_takes_goes_to_who_waits, begin_on_two, jobs_end),
         cmocka_unit_test_setup_teardown(chance_is_drawn_once_for_each_attempt, begin_by_chance, jobs_end),
     };
