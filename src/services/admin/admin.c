@@ -15,6 +15,7 @@
 #include "fleet/gpu_bank.h"
 #include "services/admin/gpu_metrics.h"
 #include "services/admin/lending.h"
+#include "services/admin/rendezvous.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
@@ -39,6 +40,7 @@ struct handler {
     const char *method, *path; /* a path that ends with '/' takes a name after it */
     enum { INSIDE, TO_NODES, TO_ALL } open; /* on the public port */
     int (*run)(struct request *, struct err *err);
+    enum lending_to to; /* of what is open to nodes */
 };
 
 struct request {
@@ -377,6 +379,13 @@ static int node_work(struct request *q, struct err *err)
     return 0;
 }
 
+static int node_peers(struct request *q, struct err *err)
+{
+    const struct platform *platform = engine_context(q->admin->options.engine);
+
+    return rendezvous(q->arena, platform->data_folder, q->order, q->body, q->output, err);
+}
+
 static const struct handler handlers[] = {
     { "GET", "/_sagebrush/health", TO_ALL, health },
     { "GET", "/_sagebrush/metrics", TO_ALL, metrics },
@@ -398,7 +407,8 @@ static const struct handler handlers[] = {
     { "POST", "/_sagebrush/node/v1/poke", TO_NODES, poke },
     { "POST", "/_sagebrush/node/v1/logs", TO_NODES, agent_logs },
     { "POST", "/_sagebrush/node/v1/metrics", TO_NODES, agent_metrics },
-    { "POST", "/_sagebrush/node/v1/work", TO_NODES, node_work },
+    { "POST", "/_sagebrush/node/v1/work", TO_NODES, node_work, LENDING_ASKER },
+    { "POST", "/_sagebrush/node/v1/peers", TO_NODES, node_peers, LENDING_HERE },
     {},
 };
 
@@ -434,7 +444,7 @@ static int admit(struct request *q, struct err *err)
 {
     if (q->handler->open != TO_NODES)
         return 0;
-    return lending_admit(q->admin->lending, q->arena, token_of(q), q->handler->run == node_work, &q->order, err);
+    return lending_admit(q->admin->lending, q->arena, token_of(q), q->handler->to, &q->order, err);
 }
 
 static void run(struct request *q)

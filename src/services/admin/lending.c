@@ -142,7 +142,7 @@ int lending_look(struct lending *l, struct arena *a, struct str authorization, s
     return read_claim(a, authorization, &c, err) < 0 ? -1 : check_token(l, a, &c, &order, err);
 }
 
-int lending_admit(struct lending *l, struct arena *a, struct str authorization, bool asks,
+int lending_admit(struct lending *l, struct arena *a, struct str authorization, enum lending_to to,
                   const struct doc **ret_order, struct err *err)
 {
     struct claim c = { 0 };
@@ -161,7 +161,9 @@ int lending_admit(struct lending *l, struct arena *a, struct str authorization, 
         h->heard_ms = clock_boot_ms(l->clock);
         return 0;
     }
-    if (!asks || (h && clock_boot_ms(l->clock) < h->heard_ms + LENDING_MS))
+    if (!h && to == LENDING_HERE)
+        return 0;
+    if (to != LENDING_ASKER || (h && clock_boot_ms(l->clock) < h->heard_ms + LENDING_MS))
         return fail(err, ERR_CONFLICT, "another place works as %s", c.name);
     return lend(l, a, &c, err);
 }

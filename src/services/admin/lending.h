@@ -19,10 +19,17 @@ struct lending;
 struct lending *lending_new(struct clock *, const char *data_folder);
 void lending_free(struct lending *); /* NULL is fine */
 
-/* Whose header this is: "Bearer NAME:PLACE:TOKEN". 'asks': it wants the name. ERR_DENIED: not of that order;
- * ERR_NOT_FOUND: there is nothing to be done under that name any more; ERR_CONFLICT: another place has it. */
-int lending_admit(struct lending *, struct arena *, struct str authorization, bool asks, const struct doc **ret_order,
-                  struct err *err);
+/* Who is admitted. */
+enum lending_to {
+    LENDING_HOLDER, /* who has the name */
+    LENDING_ASKER,  /* or asks for it */
+    LENDING_HERE,   /* or, as long as it was lent to nobody, its agent on our own machine */
+};
+
+/* Whose header this is: "Bearer NAME:PLACE:TOKEN". ERR_DENIED: not of that order; ERR_NOT_FOUND: there is nothing to be
+ * done under that name any more; ERR_CONFLICT: another place has it. */
+int lending_admit(struct lending *, struct arena *, struct str authorization, enum lending_to,
+                  const struct doc **ret_order, struct err *err);
 
 /* Could lending_admit() say yes? From the head alone, and without any effect: whose body is not worth reading. */
 int lending_look(struct lending *, struct arena *, struct str authorization, struct err *err);

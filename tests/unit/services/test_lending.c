@@ -76,12 +76,17 @@ static int teardown(void **state)
 }
 
 /* What is said to it: ERR_NONE where it may. */
-static int admit(struct fixture *f, const char *bearer, bool asks)
+static int admit_to(struct fixture *f, const char *bearer, enum lending_to to)
 {
     const struct doc *order;
     struct err err = { 0 };
 
-    return lending_admit(f->lending, f->arena, str_of(bearer), asks, &order, &err) == 0 ? 0 : (int)err.kind;
+    return lending_admit(f->lending, f->arena, str_of(bearer), to, &order, &err) == 0 ? 0 : (int)err.kind;
+}
+
+static int admit(struct fixture *f, const char *bearer, bool asks)
+{
+    return admit_to(f, bearer, asks ? LENDING_ASKER : LENDING_HOLDER);
 }
 
 static int look(struct fixture *f, const char *bearer)
@@ -132,6 +137,19 @@ static void a_name_is_lent_to_one_place(void **state)
     assert_int_equal(admit(f, "Bearer a-0:x:secret", true), ERR_CONFLICT);
 }
 
+static void the_own_machine_needs_no_loan(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(admit_to(f, "Bearer a-0:here:secreT", LENDING_HERE), ERR_DENIED);
+    assert_int_equal(admit_to(f, "Bearer a-0:here:secret", LENDING_HERE), 0);
+    assert_false(path_exists(arena_printf(f->arena, "%s/place.json", f->folder)));
+    /* Nor does it keep another machine from it, which then is the only one. */
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", true), 0);
+    assert_int_equal(admit_to(f, "Bearer a-0:here:secret", LENDING_HERE), ERR_CONFLICT);
+    assert_int_equal(admit_to(f, "Bearer a-0:x:secret", LENDING_HERE), 0);
+}
+
 static void a_server_that_starts_knows_who_had_it(void **state)
 {
     struct fixture *f = *state;
@@ -152,7 +170,7 @@ static void what_passes(void **state)
     const struct doc *order, *report;
     struct err err;
 
-    assert_int_equal(lending_admit(f->lending, a, STR("Bearer a-0:x:secret"), true, &order, &err), 0);
+    assert_int_equal(lending_admit(f->lending, a, STR("Bearer a-0:x:secret"), LENDING_ASKER, &order, &err), 0);
     doc_set(a, told, "report", phase(a, "Training"));
     assert_int_equal(lending_exchange(f->lending, a, order, told, answer, &err), 0);
     assert_int_equal(answer->count, 0);
@@ -180,7 +198,7 @@ static void a_node_speaks_for_its_own_job(void **state)
     const struct doc *order;
     struct err err;
 
-    assert_int_equal(lending_admit(f->lending, a, STR("Bearer a-0:x:secret"), true, &order, &err), 0);
+    assert_int_equal(lending_admit(f->lending, a, STR("Bearer a-0:x:secret"), LENDING_ASKER, &order, &err), 0);
     doc_set_string(a, logs, "account", "1");
     doc_set_string(a, logs, "region", "r");
     doc_set_string(a, logs, "group", "g");
@@ -213,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_has_no_token_is_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(a_name_is_lent_to_one_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_own_machine_needs_no_loan, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_that_starts_knows_who_had_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_passes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_node_speaks_for_its_own_job, setup, teardown),
