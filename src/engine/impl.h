@@ -34,6 +34,15 @@ struct engine {
     int64_t orphans_boot_ms; /* when they are looked for next */
 };
 
+/* authorize.c */
+int authorize_call(struct call *, const struct op *, struct err *err); /* the operation's own question */
+
+/* reconcile.c */
+void reconcile_new(struct engine *);
+void reconcile_free(struct engine *);
+int reconcile_begin(struct engine *, struct err *err); /* after a start: looks at all that was on its way or waits */
+void reconcile_committed(struct engine *, const struct err *failed); /* the turn ended; NULL: it was saved */
+
 /* verbs.c */
 int verb_run(struct call *, const struct op *, struct err *err);
 
