@@ -4,6 +4,10 @@
 
 #include "aws/wire.h"
 
+/* wire.c: what every answer has, an error too. */
+void wire_put_ids(struct arena *, const struct wire_match *, const char *request_id, struct wire_response *);
+const char *wire_content_type(const struct wire_match *);
+
 /* protocol_json.c: bodies of JSON and CBOR, which differ in how they are written down, not in what they hold. */
 
 /* Makes a parsed document canonical in place: unknown and null members go, numbers become what the shape wants, base64
