@@ -95,6 +95,16 @@ static bool one(const char **at, const char *end, char c)
     return true;
 }
 
+/* Not timegm: it looks for the time zone each time. A year from its March on ends with the leap day; 400 years before
+ * the year 0 everything is positive. */
+static int64_t seconds_of(const struct tm *tm)
+{
+    int64_t year = 400 + tm->tm_year + 1900 - (tm->tm_mon < 2), month = (tm->tm_mon + 10) % 12;
+    int64_t day = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + tm->tm_mday - 1;
+
+    return ((day - 146097 - 719468) * 24 + tm->tm_hour) * 3600 + tm->tm_min * 60 + tm->tm_sec;
+}
+
 static bool join(struct tm tm, int ms, int offset_minutes, int64_t *ret)
 {
     static const int longest[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
@@ -102,7 +112,7 @@ static bool join(struct tm tm, int ms, int offset_minutes, int64_t *ret)
     if (tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 || tm.tm_mday > longest[tm.tm_mon] || tm.tm_hour > 24 ||
         tm.tm_min > 59 || tm.tm_sec > 60)
         return false;
-    *ret = ((int64_t)timegm(&tm) - offset_minutes * 60) * 1000 + ms;
+    *ret = (seconds_of(&tm) - offset_minutes * 60) * 1000 + ms;
     return true;
 }
 

@@ -7,26 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-struct str str_of(const char *text)
-{
-    return (struct str){ text ? text : "", text ? strlen(text) : 0 };
-}
-
-bool str_eq(struct str a, struct str b)
-{
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
-bool str_is(struct str s, const char *text)
-{
-    return str_eq(s, str_of(text));
-}
-
-bool str_is_nocase(struct str s, const char *text)
-{
-    return s.size == strlen(text) && (s.size == 0 || strncasecmp(s.data, text, s.size) == 0);
-}
-
 bool str_starts(struct str s, const char *prefix)
 {
     size_t n = strlen(prefix);
@@ -129,13 +109,14 @@ bool str_to_double(struct str s, double *ret)
 
 void hex_encode(char *ret, const void *data, size_t size)
 {
+    static const char digits[16] __attribute__((nonstring)) = "0123456789abcdef";
     const unsigned char *p = data;
 
     for (size_t i = 0; i < size; i++) {
-        *ret++ = "0123456789abcdef"[p[i] >> 4];
-        *ret++ = "0123456789abcdef"[p[i] & 15];
+        ret[2 * i] = digits[p[i] >> 4];
+        ret[2 * i + 1] = digits[p[i] & 15];
     }
-    *ret = '\0';
+    ret[2 * size] = '\0';
 }
 
 static int hex_digit(char c)
@@ -223,16 +204,24 @@ bool base64_decode(struct arena *a, struct str s, struct str *ret)
     return true;
 }
 
+static bool is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.' || c == '~';
+}
+
 void uri_encode(struct buf *b, struct str s, bool slash_kept)
 {
-    for (size_t i = 0; i < s.size; i++) {
-        unsigned char c = (unsigned char)s.data[i];
-        char escape[4] = { '%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15] };
+    for (size_t i = 0, kept = 0; i < s.size; i += kept + 1, kept = 0) {
+        unsigned char c;
 
-        if ((c < 128 && isalnum(c)) || (c && strchr("-_.~", c)) || (c == '/' && slash_kept))
-            buf_append_char(b, (char)c);
-        else
-            buf_append(b, escape, 3);
+        while (i + kept < s.size && (is_unreserved(s.data[i + kept]) || (s.data[i + kept] == '/' && slash_kept)))
+            kept++;
+        buf_append(b, s.data + i, kept);
+        if (i + kept == s.size)
+            return;
+        c = (unsigned char)s.data[i + kept];
+        buf_append(b, (char[]){ '%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15] }, 3);
     }
 }
 

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -18,10 +20,27 @@ struct str {
 #define STR_FMT      "%.*s"
 #define STR_ARG(s)   (int)(s).size, (s).data
 
-struct str str_of(const char *text); /* NULL gives an empty one */
-bool str_eq(struct str, struct str);
-bool str_is(struct str, const char *text);
-bool str_is_nocase(struct str, const char *text); /* ASCII */
+/* Here so that a literal's size is known to the compiler: most comparisons are over when the sizes were compared. */
+static inline struct str str_of(const char *text) /* NULL gives an empty one */
+{
+    return (struct str){ text ? text : "", text ? strlen(text) : 0 };
+}
+
+static inline bool str_eq(struct str a, struct str b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static inline bool str_is(struct str s, const char *text)
+{
+    return str_eq(s, (struct str){ text, strlen(text) });
+}
+
+static inline bool str_is_nocase(struct str s, const char *text) /* ASCII */
+{
+    return s.size == strlen(text) && (s.size == 0 || strncasecmp(s.data, text, s.size) == 0);
+}
+
 bool str_starts(struct str, const char *prefix);
 bool str_ends(struct str, const char *suffix);
 struct str str_trim(struct str);                 /* spaces, tabs, CR, LF at both ends */

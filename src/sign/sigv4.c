@@ -24,25 +24,24 @@ enum { SKEW_MS = 15 * 60 * 1000, CACHE_SLOTS = 256, SECRET_MAX = 128, SCOPE_MAX 
 
 /* --- Errors --- */
 
-enum sigv4_family sigv4_family(const char *service)
+static enum sigv4_family family_of(struct str service)
 {
-    static const char *const query[] = { "iam", "sts", "ec2", "sns", "monitoring", "autoscaling", "cloudformation",
-                                         "elasticloadbalancing", "rds", "ses" };
+    static const struct str query[] = { { "iam", 3 },        { "sts", 3 },         { "ec2", 3 },
+                                        { "sns", 3 },        { "monitoring", 10 }, { "autoscaling", 11 },
+                                        { "cloudformation", 14 }, { "elasticloadbalancing", 20 }, { "rds", 3 },
+                                        { "ses", 3 } };
 
-    if (strcmp(service, "s3") == 0 || strcmp(service, "s3express") == 0)
+    if (str_is(service, "s3") || str_is(service, "s3express"))
         return SIGV4_S3;
     for (size_t i = 0; i < sizeof query / sizeof *query; i++)
-        if (strcmp(service, query[i]) == 0)
+        if (str_eq(service, query[i]))
             return SIGV4_QUERY;
     return SIGV4_JSON;
 }
 
-static enum sigv4_family family_of_claim(const struct sigv4_claim *c)
+enum sigv4_family sigv4_family(const char *service)
 {
-    char service[64];
-
-    snprintf(service, sizeof service, STR_FMT, STR_ARG(c->service));
-    return sigv4_family(service);
+    return family_of(str_of(service));
 }
 
 static int refuse(struct err *err, int http_status, const char *code, const char *format, ...)
@@ -518,7 +517,7 @@ int sigv4_parse(struct arena *a, const struct sigv4_request *r, const char *serv
     }
     /* From here on the scope itself says which service's words to use, where the caller could not. */
     if (!*service)
-        family = family_of_claim(&c);
+        family = family_of(c.service);
     if (check_scope(&c, terminator, service, family, err) < 0 || parse_date(a, r, &c, family, err) < 0 ||
         check_signed_headers(r, &c, family, err) < 0 || parse_payload(a, r, &c, family, err) < 0)
         return -1;
@@ -898,7 +897,7 @@ int sigv4_verify(struct sigv4_cache *cache, const struct sigv4_request *r, const
                  struct str secret, const unsigned char *body_sha256, int64_t now_ms, struct sigv4_seed *ret_seed,
                  struct err *err)
 {
-    enum sigv4_family family = family_of_claim(c);
+    enum sigv4_family family = family_of(c->service);
     const unsigned char *key;
     char scope[SCOPE_MAX], calculated[65], body_hex[65];
     struct canon canon = { r, c->signed_headers, c->payload_text, family == SIGV4_S3, c->presigned, false };
@@ -935,7 +934,7 @@ int sigv4_verify(struct sigv4_cache *cache, const struct sigv4_request *r, const
 
 int sigv4_check_body(const struct sigv4_claim *c, const unsigned char body_sha256[static 32], struct err *err)
 {
-    enum sigv4_family family = family_of_claim(c);
+    enum sigv4_family family = family_of(c->service);
 
     if (c->payload != SIGV4_HASH || secret_equal(c->body_sha256, body_sha256, SHA256_SIZE))
         return 0;

@@ -41,6 +41,22 @@ static void read(void **state)
     assert_false(time_parse_http(STR("Thu, 29 Fox 2024 12:00:00 GMT"), &t));
 }
 
+/* From year 0 to 9999, Februaries of all kinds. */
+static void read_back(void **state)
+{
+    const int64_t week_ms = INT64_C(7) * 86400000 + 1000;
+    int64_t t;
+
+    for (int64_t at = INT64_C(-62167219200000); at < INT64_C(253402300800000); at += week_ms) {
+        _cleanup_arena_ struct arena *a = arena_new();
+
+        assert_true(time_parse_iso8601(str_of(time_iso8601(a, at, false)), &t));
+        assert_int_equal(t, at);
+    }
+    assert_true(time_parse_iso8601(STR("2023-02-29"), &t));
+    assert_int_equal(t, INT64_C(1677628800000)); /* the next day, as ever */
+}
+
 static void durations(void **state)
 {
     static const struct {
@@ -76,7 +92,7 @@ static void durations_for_people(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(written), cmocka_unit_test(read),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(written), cmocka_unit_test(read), cmocka_unit_test(read_back),
                                         cmocka_unit_test(durations), cmocka_unit_test(durations_for_people) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
