@@ -54,18 +54,33 @@ static int refuse_type(const struct nodes *n, const struct shape *shape, struct 
                 shape->labels, needs, unfit_why(a, n, shape), unfit_remedy(a, n, shape));
 }
 
-static int check_fit(const struct nodes *n, const struct shape *shape, const struct work_group *g, struct err *err)
+static const char *labels_of(const struct work *w)
 {
+    return w->labels ? w->labels : "";
+}
+
+/* What a group needs, as far as the empty fleet has it. */
+static int group_shape(struct nodes *n, const struct work *w, const struct work_group *g, int *ret, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = NULL;
+    struct shape none;
+    int64_t most;
+
     if (g->count < 1)
         return fail(err, ERR_INVALID, "A group of instances has at least one; %" PRId64 " of %s were asked for",
                     g->count, g->type);
-    if (shape->most == 0)
-        return refuse_type(n, shape, err);
-    if (g->count > shape->most)
+    if (nodes_shape(n, g->type, w->spot, labels_of(w), ret, err) < 0)
+        return -1;
+    if (*ret < 0) {
+        a = arena_new();
+        return nodes_measure(n, a, g->type, w->spot, labels_of(w), &none, err) < 0 ? -1 : refuse_type(n, &none, err);
+    }
+    most = n->shapes[*ret].most;
+    if (g->count > most)
         return fail(err, ERR_INVALID,
                     "The fleet can hold at most %" PRId64 " instances of %s at one time, and %" PRId64
                     " were asked for. Ask for fewer, or add nodes to the fleet file",
-                    shape->most, g->type, g->count);
+                    most, g->type, g->count);
     return 0;
 }
 
@@ -98,7 +113,7 @@ static int check_together(struct scheduler *s, const struct work *w, struct err 
     bool fits;
 
     for (int g = 0; g < w->group_count; g++) {
-        nodes_shape(empty.nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &demand.groups[g].shape, err);
+        nodes_shape(empty.nodes, w->groups[g].type, w->spot, labels_of(w), &demand.groups[g].shape, err);
         demand.groups[g].count = w->groups[g].count;
         trial.instances += w->groups[g].count;
     }
@@ -122,15 +137,10 @@ int job_new(struct scheduler *s, const struct work *w, struct job **ret, struct 
 
     assert(w->group_count >= 1 && w->group_count <= GROUPS_MOST && strlen(w->uid) < sizeof j->uid);
     for (int g = 0; g < w->group_count; g++) {
-        const struct shape *shape;
-
-        if (nodes_shape(s->nodes, w->groups[g].type, w->spot, w->labels ? w->labels : "", &groups[g].shape, err) < 0)
-            return -1;
-        shape = &s->nodes->shapes[groups[g].shape];
-        if (check_fit(s->nodes, shape, &w->groups[g], err) < 0)
+        if (group_shape(s->nodes, w, &w->groups[g], &groups[g].shape, err) < 0)
             return -1;
         groups[g].count = w->groups[g].count;
-        fleet_part += (double)groups[g].count / (double)shape->most;
+        fleet_part += (double)groups[g].count / (double)s->nodes->shapes[groups[g].shape].most;
     }
     if (w->group_count > 1 && check_together(s, w, err) < 0)
         return -1;
@@ -188,9 +198,14 @@ static int take_quotas(struct scheduler *s, const struct work *w, struct err *er
 static bool is_as(struct scheduler *s, const struct job *j, const struct work *w)
 {
     const struct owner *owner = share_owner(s->share, w->owner);
+    bool same = j->owner == owner && j->priority == w->priority + owner->priority;
+    struct err ignored;
+    int shape;
 
-    return j->owner == owner && j->priority == w->priority + owner->priority &&
-           strcmp(s->nodes->shapes[j->demand->groups[0].shape].labels, w->labels ? w->labels : "") == 0;
+    for (int g = 0; same && g < w->group_count; g++)
+        same = nodes_shape(s->nodes, w->groups[g].type, w->spot, labels_of(w), &shape, &ignored) == 0 &&
+               j->demand->groups[g].shape == shape;
+    return same;
 }
 
 int scheduler_submit(struct scheduler *s, const struct work *w, struct err *err)

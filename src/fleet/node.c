@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WORDS_MOST = 4096 };
+
 static void *grown(void *array, size_t count, size_t size)
 {
     void *more = realloc(array, (count ? count : 1) * size);
@@ -228,18 +230,26 @@ struct shelf *nodes_best(const struct nodes *n, enum side side, int shape)
     return best;
 }
 
-static void shape_measure(struct nodes *n, struct shape *s)
+int nodes_measure(const struct nodes *n, struct arena *a, const char *type, bool spot, const char *labels,
+                  struct shape *ret, struct err *err)
 {
-    s->fits = arena_array_of(n->arena, bool, (size_t)n->kind_count);
+    struct shape s = { .spot = spot, .labels = labels, .fits = arena_array_of(a, bool, (size_t)n->kind_count) };
+
+    if (!fleet_type(n->fleet, type, &s.type))
+        return fail(err, ERR_INVALID,
+                    "Neither the catalogue nor the fleet file knows the instance type %s; add it as [[types]]", type);
+    s.usd_hour = spot && s.type.spot_usd_hour >= 0 ? s.type.spot_usd_hour : s.type.usd_hour;
     for (int i = 0; i < n->kind_count; i++) {
         const struct kind *kind = &n->kinds[i];
 
-        s->fits[i] = kind_fit(n, kind, s) == FIT_WELL;
-        if (s->fits[i]) {
-            s->most += capacity_times(&kind->has, &s->type.needs) * kind->count;
-            s->pools |= (uint32_t)1 << kind->pool;
+        s.fits[i] = kind_fit(n, kind, &s) == FIT_WELL;
+        if (s.fits[i]) {
+            s.most += capacity_times(&kind->has, &s.type.needs) * kind->count;
+            s.pools |= (uint32_t)1 << kind->pool;
         }
     }
+    *ret = s;
+    return 0;
 }
 
 static void shapes_grow(struct nodes *n)
@@ -258,41 +268,84 @@ static void shapes_grow(struct nodes *n)
     }
 }
 
-int nodes_shape(struct nodes *n, const char *type, bool spot, const char *labels, int *ret, struct err *err)
+/* Its number, from now on. */
+static int shape_keep(struct nodes *n, const struct shape *measured)
 {
-    _cleanup_buf_ struct buf key = { 0 };
-    struct shape s = { .spot = spot };
-    void *known;
+    struct shape s = *measured;
+    int number = n->shape_count;
 
-    buf_printf(&key, "%s|%d|%s", type, spot, labels);
-    known = map_get(n->shape_by_key, (struct str){ key.data, key.size });
-    if (known) {
-        *ret = (int)((uintptr_t)known - 1);
-        return 0;
-    }
-    if (!fleet_type(n->fleet, type, &s.type))
-        return fail(err, ERR_INVALID,
-                    "Neither the catalogue nor the fleet file knows the instance type %s; add it as [[types]]", type);
     s.type.name = arena_strdup(n->arena, s.type.name);
-    s.labels = arena_strdup(n->arena, labels);
-    s.usd_hour = spot && s.type.spot_usd_hour >= 0 ? s.type.spot_usd_hour : s.type.usd_hour;
-    shape_measure(n, &s);
+    s.labels = NULL;
+    s.fits = arena_array_of(n->arena, bool, (size_t)n->kind_count);
+    memcpy(s.fits, measured->fits, (size_t)n->kind_count * sizeof *s.fits);
     shapes_grow(n);
-    *ret = n->shape_count;
     n->shapes[n->shape_count++] = s;
     for (int side = 0; side < SIDES; side++) {
         struct shelves *shelves = &n->shelves[side];
 
-        shelves->slots[*ret] = 0;
+        shelves->slots[number] = 0;
         for (size_t i = 0; i < shelves->count; i++) {
             struct shelf *shelf = shelves->all[i];
 
-            shelf->slots[*ret] =
+            shelf->slots[number] =
                 s.fits[shelf->key.kind] ? (int32_t)capacity_times(&shelf->key.room, &s.type.needs) : 0;
-            shelves->slots[*ret] += shelf->count * shelf->slots[*ret];
+            shelves->slots[number] += shelf->count * shelf->slots[number];
         }
     }
-    map_set(n->shape_by_key, (struct str){ key.data, key.size }, (void *)((uintptr_t)*ret + 1));
+    return number;
+}
+
+/* What maps hold: 0 is none. */
+static void *as_value(int number)
+{
+    return (void *)((uintptr_t)number + 1);
+}
+
+static int shape_find(struct nodes *n, const struct shape *s)
+{
+    _cleanup_buf_ struct buf key = { 0 };
+    const void *known;
+    int number;
+
+    buf_printf(&key, "%s|%d|", s->type.name, s->spot);
+    buf_append(&key, s->fits, (size_t)n->kind_count * sizeof *s->fits);
+    known = map_get(n->shape_by_fit, (struct str){ key.data, key.size });
+    if (known)
+        return (int)((uintptr_t)known - 1);
+    number = shape_keep(n, s);
+    map_set(n->shape_by_fit, (struct str){ key.data, key.size }, as_value(number));
+    return number;
+}
+
+/* By what words it was asked for; of those only so many are kept, they are people's. */
+static void shape_note(struct nodes *n, struct str words, int number)
+{
+    if (map_count(n->shape_by_words) >= WORDS_MOST) {
+        map_free(n->shape_by_words);
+        n->shape_by_words = map_new();
+    }
+    map_set(n->shape_by_words, words, as_value(number));
+}
+
+int nodes_shape(struct nodes *n, const char *type, bool spot, const char *labels, int *ret, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = NULL;
+    _cleanup_buf_ struct buf words = { 0 };
+    const void *known;
+    struct shape s;
+
+    buf_printf(&words, "%s|%d|%s", type, spot, labels);
+    known = map_get(n->shape_by_words, (struct str){ words.data, words.size });
+    if (known) {
+        *ret = (int)((uintptr_t)known - 1);
+        return 0;
+    }
+    a = arena_new();
+    if (nodes_measure(n, a, type, spot, labels, &s, err) < 0)
+        return -1;
+    *ret = s.most ? shape_find(n, &s) : -1;
+    if (s.most)
+        shape_note(n, (struct str){ words.data, words.size }, *ret);
     return 0;
 }
 
@@ -350,7 +403,8 @@ struct nodes *nodes_new(const struct fleet *fleet)
     n->fleet = fleet;
     n->arena = arena_new();
     n->by_name = map_new();
-    n->shape_by_key = map_new();
+    n->shape_by_fit = map_new();
+    n->shape_by_words = map_new();
     n->all = arena_array_of(n->arena, struct node, (size_t)fleet->node_count);
     n->kinds = arena_array_of(n->arena, struct kind, (size_t)fleet->node_group_count);
     n->shape_capacity = 16;
@@ -382,7 +436,8 @@ void nodes_free(struct nodes *n)
     }
     free(n->shapes);
     map_free(n->by_name);
-    map_free(n->shape_by_key);
+    map_free(n->shape_by_fit);
+    map_free(n->shape_by_words);
     arena_free(n->arena);
     free(n);
 }

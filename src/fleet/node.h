@@ -48,7 +48,7 @@ struct kind {
 
 struct shape {
     struct fleet_type type;
-    const char *labels; /* that a node must have */
+    const char *labels; /* that a node must have; NULL in nodes.shapes, where others may have led to the same */
     bool spot;
     bool *fits; /* by kind */
     int64_t most; /* instances that the whole fleet has room for when it is empty */
@@ -79,7 +79,7 @@ struct nodes {
     struct arena *arena;
     struct node *all;
     int64_t count;
-    struct map *by_name, *shape_by_key;
+    struct map *by_name, *shape_by_fit, *shape_by_words;
     struct kind *kinds;
     int kind_count;
     struct shape *shapes;
@@ -93,7 +93,12 @@ void nodes_free(struct nodes *);               /* NULL is fine */
 
 struct node *nodes_find(const struct nodes *, const char *name); /* NULL: there is none */
 
-/* The number of the shape. ERR_INVALID: nobody knows the type. */
+/* What instances of that type are to these nodes, in the arena; ERR_INVALID: nobody knows the type. */
+int nodes_measure(const struct nodes *, struct arena *, const char *type, bool spot, const char *labels,
+                  struct shape *ret, struct err *err);
+
+/* The number of the shape, the same for all labels that let it stand on the same nodes; -1: no node can ever hold it.
+ * So there are no more than the types and the nodes of the fleet make, whatever people ask for. */
 int nodes_shape(struct nodes *, const char *type, bool spot, const char *labels, int *ret, struct err *err);
 
 /* How near nodes of the kind come to holding an instance of the shape when they are empty. */

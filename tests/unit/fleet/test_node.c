@@ -76,6 +76,31 @@ static void room_is_counted_over_all_nodes(void **state)
     assert_int_equal(nodes_slots(p->nodes, LEFT, shape(p, "ml.m5.xlarge", false, "")), 3 * 4 + 16 + 4);
 }
 
+/* Whatever people ask for, and ask again: what can be had is few. */
+static void there_are_no_more_shapes_than_the_nodes_make(void **state)
+{
+    struct place *p = *state;
+    int any = shape(p, "ml.m5.large", false, ""), there = shape(p, "ml.m5.large", false, "rack=a");
+
+    assert_int_not_equal(any, there);
+    assert_int_equal(shape(p, "ml.m5.large", false, "rack=a,zone=z"), there);
+    assert_int_equal(shape(p, "ml.m5.large", false, "rack=a,rack=a"), there);
+    assert_int_not_equal(shape(p, "ml.m5.large", true, "rack=a"), there);
+    assert_int_not_equal(shape(p, "ml.m5.xlarge", false, "rack=a"), there);
+    assert_int_equal(p->nodes->shape_count, 4);
+    for (int i = 0; i < 10000; i++) {
+        const char *again = "rack=a";
+
+        assert_int_equal(shape(p, "ml.m5.large", false, arena_printf(p->arena, "rack=%d", i)), -1);
+        for (int more = i % 500; more > 0; more--)
+            again = arena_printf(p->arena, "%s,zone=z", again);
+        if (i < 500)
+            assert_int_equal(shape(p, "ml.m5.large", false, again), there);
+    }
+    assert_int_equal(p->nodes->shape_count, 4);
+    assert_int_equal(shape(p, "ml.m5.large", false, ""), any);
+}
+
 static void gpus_labels_and_pools_choose_the_nodes(void **state)
 {
     struct place *p = *state;
@@ -84,11 +109,11 @@ static void gpus_labels_and_pools_choose_the_nodes(void **state)
     /* The picky pool has other GPUs, and says by name that they will do. */
     assert_int_equal(nodes_slots(p->nodes, LEFT, p3), 4 + 1);
     assert_int_equal(nodes_slots(p->nodes, LEFT, p38), 1);
-    assert_int_equal(nodes_slots(p->nodes, LEFT, shape(p, "ml.p4d.24xlarge", false, "")), 0);
+    assert_int_equal(shape(p, "ml.p4d.24xlarge", false, ""), -1);
     assert_int_equal(nodes_slots(p->nodes, LEFT, shape(p, "ml.m5.large", false, "rack=a")), 32);
     assert_int_equal(nodes_slots(p->nodes, LEFT, shape(p, "ml.m5.large", false, "rack=a,zone=z")), 32);
-    assert_int_equal(nodes_slots(p->nodes, LEFT, shape(p, "ml.m5.large", false, "rack=a,zone=y")), 0);
-    assert_int_equal(nodes_slots(p->nodes, LEFT, shape(p, "ml.m5.large", false, "rack")), 0);
+    assert_int_equal(shape(p, "ml.m5.large", false, "rack=a,zone=y"), -1);
+    assert_int_equal(shape(p, "ml.m5.large", false, "rack"), -1);
 }
 
 static const struct node *best(struct place *p, int s)
@@ -134,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(room_is_counted_over_all_nodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(there_are_no_more_shapes_than_the_nodes_make, setup, teardown),
         cmocka_unit_test_setup_teardown(gpus_labels_and_pools_choose_the_nodes, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_node_has_least_left_and_no_idle_gpus, setup, teardown),
         cmocka_unit_test_setup_teardown(gpus_are_given_by_index, setup, teardown),
