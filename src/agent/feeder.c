@@ -21,7 +21,7 @@
 #include "run/folder.h"
 #include "run/mount.h"
 
-enum { MOUNTS_MAX = 20, HIGH_FD = 100 };
+enum { MOUNTS_MAX = 20, HIGH_FD = 100, LOOK_MS = 500 };
 
 struct mounted {
     const char *channel, *at;
@@ -34,6 +34,11 @@ struct feeder {
     struct mounted mounts[MOUNTS_MAX];
     int count;
     pid_t child; /* to be waited for; 0: it is another one's */
+
+    struct loop *loop; /* NULL: nobody watches */
+    struct loop_timer timer;
+    void (*failed)(void *data);
+    void *data;
 };
 
 bool feeder_wanted(const struct order *o)
@@ -143,15 +148,17 @@ void feeder_free(struct feeder *f)
 {
     if (!f)
         return;
+    if (f->loop)
+        loop_timer_stop(f->loop, &f->timer);
     for (int i = 0; i < f->count; i++)
         fd_cleanup(&f->mounts[i].fd);
     arena_free(f->arena);
     free(f);
 }
 
-void feeder_check(struct feeder *f)
+/* Starts another when it has died. */
+static void keep_alive(struct feeder *f, struct arena *a)
 {
-    _cleanup_arena_ struct arena *a = arena_new();
     struct err err = { 0 };
     pid_t running;
 
@@ -162,6 +169,27 @@ void feeder_check(struct feeder *f)
     log_warning("feeder.died", "folder=%s", f->folder);
     if (start(f, &err) < 0)
         log_error("feeder.not_started", "why=%s", log_quote(a, err.text));
+}
+
+static void due(struct loop_timer *timer)
+{
+    struct feeder *f = list_entry(timer, struct feeder, timer);
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    keep_alive(f, a);
+    if (*feeder_failed(a, f->folder))
+        f->failed(f->data);
+    else
+        loop_timer_set(f->loop, timer, loop_now_ms(f->loop) + LOOK_MS);
+}
+
+void feeder_watch(struct feeder *f, struct loop *loop, void (*failed)(void *data), void *data)
+{
+    f->loop = loop;
+    f->failed = failed;
+    f->data = data;
+    f->timer.run = due;
+    loop_timer_set(loop, &f->timer, loop_now_ms(loop) + LOOK_MS);
 }
 
 const char *feeder_failed(struct arena *a, const char *folder)

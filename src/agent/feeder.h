@@ -7,6 +7,7 @@
 #define AGENT_FEEDER_H
 
 #include "agent/channel.h"
+#include "net/loop.h"
 
 #define FEEDER_LOCK   "data.pid"    /* locked as long as it lives */
 #define FEEDER_FAILED "data.failed" /* why the input cannot go on, for FailureReason */
@@ -23,8 +24,8 @@ bool feeder_wanted(const struct order *);
 int feeder_new(const struct order *, const char *folder, bool started, struct feeder **ret, struct err *err);
 void feeder_free(struct feeder *); /* it goes on; NULL is fine */
 
-/* Now and then: starts another when it has died. */
-void feeder_check(struct feeder *);
+/* From now on another is started when it has died, and 'failed' is called, on the loop, when the input cannot go on. */
+void feeder_watch(struct feeder *, struct loop *, void (*failed)(void *data), void *data);
 
 /* Why the job cannot go on; "" when it can. */
 const char *feeder_failed(struct arena *, const char *folder);

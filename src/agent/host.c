@@ -33,10 +33,7 @@
 #include "run/gpu_monitor.h"
 #include "run/runtime.h"
 
-enum {
-    FEEDER_MS = 500,
-    RESERVE_BYTES = 256 << 10,
-};
+enum { RESERVE_BYTES = 256 << 10 };
 
 struct host {
     struct world world;
@@ -63,7 +60,6 @@ struct host {
     struct pinger *pinger;
 
     struct feeder *feeder; /* of pipes and FastFile channels, from the container's start on */
-    struct loop_timer feeder_timer;
     struct volume *volume; /* while a training container runs */
     struct meter *meter;   /* while a container runs */
     struct gpu_monitor *gpus; /* of those it was given, while the container runs; NULL: none */
@@ -224,25 +220,11 @@ static void box_changed(void *data, const char *name)
     tell(data);
 }
 
-/* Is it alive, and can it go on? */
-static void feeder_due(struct loop_timer *timer)
-{
-    struct host *h = (struct host *)(void *)((char *)timer - offsetof(struct host, feeder_timer));
-    _cleanup_arena_ struct arena *a = arena_new();
-
-    feeder_check(h->feeder);
-    if (*feeder_failed(a, h->folder))
-        tell(h);
-    else
-        loop_timer_set(h->loop, timer, loop_now_ms(h->loop) + FEEDER_MS);
-}
-
 static int start_feeder(struct host *h, bool started, struct err *err)
 {
     if (feeder_new(h->order, h->folder, started, &h->feeder, err) < 0)
         return -1;
-    h->feeder_timer.run = feeder_due;
-    loop_timer_set(h->loop, &h->feeder_timer, loop_now_ms(h->loop) + FEEDER_MS);
+    feeder_watch(h->feeder, h->loop, tell, h);
     return 0;
 }
 
@@ -445,7 +427,6 @@ static bool host_save(struct world *w, struct report *r, bool durable)
         infra_report(&h->infra, a, r);
     report = report_next(r);
     result = folder_write(a, h->folder, FOLDER_REPORT, report, durable, &err);
-
     if (result < 0 && unlink(h->reserve) == 0)
         result = folder_write(a, h->folder, FOLDER_REPORT, report, durable, &err);
     if (result < 0) {
@@ -526,7 +507,6 @@ static void host_to_save(struct world *w, enum saving saving)
 
 static int end_feeder(struct host *h, struct err *err)
 {
-    loop_timer_stop(h->loop, &h->feeder_timer);
     feeder_free(h->feeder);
     h->feeder = NULL;
     return feeder_wanted(h->order) ? feeder_remove(h->folder, err) : 0;
@@ -564,44 +544,41 @@ static int host_tidy(struct world *w, struct err *err)
 
 /* --- Making and ending --- */
 
-int host_new(const struct host_options *options, struct host **ret, struct err *err)
-{
-    struct host *h = calloc(1, sizeof *h);
-    struct exit_record record;
-    int fd;
+static const struct world functions = {
+    .wall_ms = host_wall_ms,
+    .boot_ms = host_boot_ms,
+    .look = host_look,
+    .start = host_start,
+    .attach = host_attach,
+    .kill = host_kill,
+    .clear = host_clear,
+    .begin = host_begin,
+    .task = host_task,
+    .cancel = host_cancel,
+    .ping = host_ping,
+    .pinged = host_pinged,
+    .ping_words = host_ping_words,
+    .address = host_address,
+    .stop_asked = host_stop_asked,
+    .taken_back = host_taken_back,
+    .overfull = host_overfull,
+    .quiet = host_quiet,
+    .saving = host_saving,
+    .save = host_save,
+    .say = host_say,
+    .words = host_words,
+    .exit_message = host_exit_message,
+    .out_of_memory = host_out_of_memory,
+    .model_artifacts = host_model_artifacts,
+    .to_save = host_to_save,
+    .others_saved = host_others_saved,
+    .final_metrics = host_final_metrics,
+    .tidy = host_tidy,
+};
 
-    assert(h);
-    h->world = (struct world) {
-        .wall_ms = host_wall_ms,
-        .boot_ms = host_boot_ms,
-        .look = host_look,
-        .start = host_start,
-        .attach = host_attach,
-        .kill = host_kill,
-        .clear = host_clear,
-        .begin = host_begin,
-        .task = host_task,
-        .cancel = host_cancel,
-        .ping = host_ping,
-        .pinged = host_pinged,
-        .ping_words = host_ping_words,
-        .address = host_address,
-        .stop_asked = host_stop_asked,
-        .taken_back = host_taken_back,
-        .overfull = host_overfull,
-        .quiet = host_quiet,
-        .saving = host_saving,
-        .save = host_save,
-        .say = host_say,
-        .words = host_words,
-        .exit_message = host_exit_message,
-        .out_of_memory = host_out_of_memory,
-        .model_artifacts = host_model_artifacts,
-        .to_save = host_to_save,
-        .others_saved = host_others_saved,
-        .final_metrics = host_final_metrics,
-        .tidy = host_tidy,
-    };
+static void init(struct host *h, const struct host_options *options)
+{
+    h->world = functions;
     h->loop = options->loop;
     h->clock = clock_system();
     h->order = options->order;
@@ -632,24 +609,40 @@ int host_new(const struct host_options *options, struct host **ret, struct err *
     worker_init(&h->prepare);
     worker_init(&h->save);
     h->pinger = pinger_new(h->loop, tell, h);
-    /* There from the start, so that it can be watched. */
-    fd = open(arena_printf(h->arena, "%s/" FOLDER_OUTPUT, h->folder),
-              O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        fail_errno(err, errno, "create %s/" FOLDER_OUTPUT, h->folder);
-        host_free(h);
+}
+
+/* There from the start, so that it can be watched. */
+static int make_output(struct host *h, struct err *err)
+{
+    const char *path = arena_printf(h->arena, "%s/" FOLDER_OUTPUT, h->folder);
+    _cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    return fd < 0 ? fail_errno(err, errno, "create %s", path) : 0;
+}
+
+/* What is in the folder: all of it new, or left by an agent before this one. */
+static int look_around(struct host *h, bool fresh, struct err *err)
+{
+    struct exit_record record;
+
+    if (make_output(h, err) < 0)
         return -1;
-    }
-    close(fd);
     keep_room(h);
-    if (options->fresh)
+    if (fresh)
         uplink_early(&h->uplink);
-    if (box_look(h->arena, &h->box, &record, err) < 0) {
-        host_free(h);
+    if (box_look(h->arena, &h->box, &record, err) < 0)
         return -1;
-    }
-    h->used = !options->fresh || record.state != EXIT_NONE;
-    if (!h->used && make_ml(h, err) < 0) {
+    h->used = !fresh || record.state != EXIT_NONE;
+    return h->used ? 0 : make_ml(h, err);
+}
+
+int host_new(const struct host_options *options, struct host **ret, struct err *err)
+{
+    struct host *h = calloc(1, sizeof *h);
+
+    assert(h);
+    init(h, options);
+    if (look_around(h, options->fresh, err) < 0) {
         host_free(h);
         return -1;
     }
@@ -670,7 +663,6 @@ void host_free(struct host *h)
     worker_stop(&h->prepare);
     worker_stop(&h->save);
     cargo_end(&h->cargo);
-    loop_timer_stop(h->loop, &h->feeder_timer);
     feeder_free(h->feeder);
     meter_free(h->meter);
     volume_free(h->volume);

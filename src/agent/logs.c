@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "agent/lines.h"
-#include "agent/transport.h"
+#include "agent/messenger.h"
 #include "base/fd.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -64,7 +64,7 @@ struct logs {
     /* The thread's own. */
     int64_t offset, pending; /* sent; about to be sent, 0: nothing */
     int64_t given_back;      /* bytes at the front that take no more room */
-    struct transport *admin;
+    struct messenger *admin; /* NULL: nobody is told */
     int output;
 };
 
@@ -76,27 +76,35 @@ static void signal_fd(int fd)
         assert(errno == EAGAIN);
 }
 
-static void save_state(struct logs *l)
+struct doc *logs_final_metrics(struct logs *l, struct arena *a)
 {
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct doc *d = doc_map(a), *list = doc_list(a);
-    struct err err = { 0 };
+    struct doc *list = doc_list(a);
 
-    doc_set_integer(a, d, "offset", l->offset);
-    doc_set_integer(a, d, "pending", l->pending);
     pthread_mutex_lock(&l->lock);
     for (int i = 0; i < metrics_count(l->metrics); i++) {
-        struct doc *m = doc_map(a);
+        struct doc *m;
 
         if (!l->last[i].seen)
             continue;
+        m = doc_map(a);
         doc_set_string(a, m, "name", metrics_name(l->metrics, i));
         doc_set_real(a, m, "value", l->last[i].value);
         doc_set_integer(a, m, "at_ms", l->last[i].at_ms);
         doc_append(a, list, m);
     }
     pthread_mutex_unlock(&l->lock);
-    doc_set(a, d, "metrics", list);
+    return list;
+}
+
+static void save_state(struct logs *l)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *d = doc_map(a);
+    struct err err = { 0 };
+
+    doc_set_integer(a, d, "offset", l->offset);
+    doc_set_integer(a, d, "pending", l->pending);
+    doc_set(a, d, "metrics", logs_final_metrics(l, a));
     /* A full disk costs repetition after a crash, not the log. */
     if (folder_write(a, l->options.folder, STATE_FILE, d, false, &err) < 0)
         log_warning("logs.unsaved", "why=%s", log_quote(a, err.text));
@@ -120,43 +128,6 @@ static void load_state(struct logs *l)
                     (struct last){ doc_number(list->items[i], "value", 0), doc_int(list->items[i], "at_ms", 0), true };
 }
 
-/* A node that is another machine has to say who it is. */
-static const char *speaker(const struct logs *l)
-{
-    return *l->options.order->bearer ? "node" : "agent";
-}
-
-/* Until the server has taken it. -1: cancelled. A message that it refuses is dropped: it would refuse it for ever. */
-static int send_message(struct logs *l, const char *what, const char *body, struct err *err)
-{
-    char target[64];
-    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
-                                           { STR("Content-Type"), STR("application/json") },
-                                           { STR("Authorization"), str_of(l->options.order->bearer) } };
-    struct transport_request q = { .method = "POST", .target = target, .headers = headers,
-                                   .header_count = *l->options.order->bearer ? 3 : 2, .body = str_of(body) };
-
-    snprintf(target, sizeof target, "/_sagebrush/%s/v1/%s", speaker(l), what);
-    for (int failures = 1;; failures++) {
-        struct transport_answer answer = { 0 };
-        int r = transport_call(l->admin, &q, &answer, err), status = answer.status;
-
-        if (r == 0 && status / 100 == 4 && status != 429) {
-            _cleanup_arena_ struct arena *a = arena_new();
-
-            log_warning("logs.refused", "status=%d target=%s answer=%s", status, target,
-                        log_quote(a, answer.body.data ? answer.body.data : ""));
-        }
-        buf_free(&answer.body);
-        if (r == 0 && status < 500 && status != 429)
-            return 0;
-        if (r < 0 && err->kind != ERR_UNAVAILABLE)
-            return -1;
-        if (transport_pause(l->admin, failures, err) < 0)
-            return -1;
-    }
-}
-
 static struct doc *about(struct logs *l, struct arena *a)
 {
     struct doc *d = doc_map(a);
@@ -172,34 +143,37 @@ struct batch {
     int64_t from, to;
 };
 
+static struct doc *datum(struct logs *l, struct arena *a, int metric, double value, int64_t at_ms)
+{
+    struct doc *m = doc_map(a), *dimensions = doc_map(a);
+
+    doc_set_string(a, m, "name", metrics_name(l->metrics, metric));
+    doc_set_real(a, m, "value", value);
+    doc_set_string(a, m, "unit", "None");
+    doc_set_integer(a, m, "at_ms", at_ms);
+    doc_set_string(a, dimensions, "TrainingJobName", l->options.order->job_name);
+    doc_set(a, m, "dimensions", dimensions);
+    return m;
+}
+
 static void take_line(struct logs *l, struct batch *b, struct str line, int64_t offset, int64_t at_ms)
 {
     _cleanup_buf_ struct buf text = { 0 };
-    struct arena *a = b->arena;
-    struct doc *e = doc_map(a);
+    struct doc *e = doc_map(b->arena);
     struct str escaped;
 
     line_escape(&text, line);
     escaped = (struct str){ text.data ? text.data : "", text.size };
-    doc_set_integer(a, e, "offset", offset);
-    doc_set_integer(a, e, "at_ms", at_ms);
-    doc_set(a, e, "message", doc_str(a, escaped));
-    doc_append(a, b->events, e);
+    doc_set_integer(b->arena, e, "offset", offset);
+    doc_set_integer(b->arena, e, "at_ms", at_ms);
+    doc_set(b->arena, e, "message", doc_str(b->arena, escaped));
+    doc_append(b->arena, b->events, e);
     for (int i = 0; i < metrics_count(l->metrics); i++) {
-        struct doc *m, *dimensions;
         double value;
 
         if (!metrics_find(l->metrics, i, escaped, &value))
             continue;
-        m = doc_map(a);
-        dimensions = doc_map(a);
-        doc_set_string(a, m, "name", metrics_name(l->metrics, i));
-        doc_set_real(a, m, "value", value);
-        doc_set_string(a, m, "unit", "None");
-        doc_set_integer(a, m, "at_ms", at_ms);
-        doc_set_string(a, dimensions, "TrainingJobName", l->options.order->job_name);
-        doc_set(a, m, "dimensions", dimensions);
-        doc_append(a, b->data, m);
+        doc_append(b->arena, b->data, datum(l, b->arena, i, value, at_ms));
         pthread_mutex_lock(&l->lock);
         l->last[i] = (struct last){ value, at_ms, true };
         pthread_mutex_unlock(&l->lock);
@@ -293,32 +267,34 @@ static void give_back(struct logs *l)
         l->given_back = until;
 }
 
+static int tell_batch(struct logs *l, struct batch *b, struct err *err)
+{
+    const struct order *o = l->options.order;
+    struct arena *a = b->arena;
+    struct doc *d = about(l, a);
+
+    /* Only ids of metrics need the same bytes again; events carry offsets of their own. */
+    if (b->data->count)
+        save_state(l);
+    doc_set_string(a, d, "group", o->log_group);
+    doc_set_string(a, d, "stream", o->log_stream);
+    doc_set(a, d, "events", b->events);
+    if (messenger_tell(l->admin, "logs", json_text(a, d), err) < 0)
+        return -1;
+    if (!b->data->count)
+        return 0;
+    d = about(l, a);
+    doc_set_string(a, d, "namespace", "/aws/sagemaker/TrainingJobs");
+    doc_set(a, d, "data", b->data);
+    doc_set_string(a, d, "id", arena_printf(a, "%s:%lld", o->name, (long long)b->from));
+    return messenger_tell(l->admin, "metrics", json_text(a, d), err);
+}
+
 static int send_batch(struct logs *l, struct batch *b, struct err *err)
 {
-    struct arena *a = b->arena;
-    const struct order *o = l->options.order;
-    struct doc *d;
-
     l->pending = b->to;
-    if (l->admin) {
-        /* Only ids of metrics need the same bytes again; events carry offsets of their own. */
-        if (b->data->count)
-            save_state(l);
-        d = about(l, a);
-        doc_set_string(a, d, "group", o->log_group);
-        doc_set_string(a, d, "stream", o->log_stream);
-        doc_set(a, d, "events", b->events);
-        if (send_message(l, "logs", json_text(a, d), err) < 0)
-            return -1;
-        if (b->data->count) {
-            d = about(l, a);
-            doc_set_string(a, d, "namespace", "/aws/sagemaker/TrainingJobs");
-            doc_set(a, d, "data", b->data);
-            doc_set_string(a, d, "id", arena_printf(a, "%s:%lld", o->name, (long long)b->from));
-            if (send_message(l, "metrics", json_text(a, d), err) < 0)
-                return -1;
-        }
-    }
+    if (l->admin && tell_batch(l, b, err) < 0)
+        return -1;
     l->offset = b->to;
     l->pending = 0;
     save_state(l);
@@ -330,26 +306,14 @@ static int send_batch(struct logs *l, struct batch *b, struct err *err)
 
 static void send_poke(struct logs *l)
 {
-    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
-                                           { STR("Authorization"), str_of(l->options.order->bearer) } };
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct transport_request q = { .method = "POST",
-                                   .headers = headers,
-                                   .header_count = *l->options.order->bearer ? 2 : 1,
-                                   .target = arena_printf(a, "/_sagebrush/%s/v1/poke?name=%s&uid=%s", speaker(l),
-                                                          l->options.order->name, l->options.order->uid) };
-    struct transport_answer answer = { 0 };
-    struct err ignored;
     bool poke;
 
     pthread_mutex_lock(&l->lock);
     poke = l->poke;
     l->poke = false;
     pthread_mutex_unlock(&l->lock);
-    if (!poke || !l->admin)
-        return;
-    transport_call(l->admin, &q, &answer, &ignored); /* lost: costs time, never truth */
-    buf_free(&answer.body);
+    if (poke && l->admin)
+        messenger_poke(l->admin);
 }
 
 /* What was asked of us beside the output. */
@@ -369,11 +333,19 @@ static int serve_queue(struct logs *l, struct err *err)
         pthread_mutex_unlock(&l->lock);
         if (!m)
             return 0;
-        r = l->admin ? send_message(l, "metrics", m->body, err) : 0;
+        r = l->admin ? messenger_tell(l->admin, "metrics", m->body, err) : 0;
         free(m);
         if (r < 0)
             return -1;
     }
+}
+
+static bool watch_output(struct logs *l)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    return l->watch >= 0 && inotify_add_watch(l->watch, arena_printf(a, "%s/" FOLDER_OUTPUT, l->options.folder),
+                                              IN_MODIFY | IN_CLOSE_WRITE) >= 0;
 }
 
 /* Sleeps until the output has grown, something is asked, or the time is up. */
@@ -390,53 +362,63 @@ static void wait_for_work(struct logs *l, int ms)
             ;
 }
 
+/* The output has ended and the server has it: done, but for what is asked until then. */
+static void finish(struct logs *l)
+{
+    bool done;
+
+    pthread_mutex_lock(&l->lock);
+    done = l->done = list_empty(&l->queue) && !l->poke;
+    pthread_mutex_unlock(&l->lock);
+    if (done)
+        l->options.changed(l->options.data);
+}
+
+/* One pass. 0: look again at once, 1: there is nothing more to be read, -1: we were told to stop. */
+static int pass(struct logs *l, char *block)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct batch b = { .arena = a, .events = doc_list(a), .data = doc_list(a) };
+    bool ended, stop;
+    struct err err;
+
+    /* Asked before the file is read: what is written before the end is then seen. */
+    pthread_mutex_lock(&l->lock);
+    ended = l->ended;
+    stop = l->stop;
+    pthread_mutex_unlock(&l->lock);
+    if (stop || serve_queue(l, &err) < 0) {
+        /* The last report is saved just before the stop: its poke still goes. */
+        send_poke(l);
+        return -1;
+    }
+    if (read_batch(l, block, ended, &b)) {
+        if (send_batch(l, &b, &err) < 0)
+            return -1;
+        if (!ended)
+            poll(&(struct pollfd){ .fd = l->cancel, .events = POLLIN }, 1, GATHER_MS);
+        return 0;
+    }
+    if (ended)
+        finish(l);
+    return 1;
+}
+
 static void *run(void *data)
 {
     struct logs *l = data;
     char *block = malloc(BATCH_BYTES);
-    struct err err = { 0 };
     bool watched = false;
+    int more;
 
     assert(block);
-    for (;;) {
-        struct batch b = { .arena = arena_new() };
-        const char *path = arena_printf(b.arena, "%s/" FOLDER_OUTPUT, l->options.folder);
-        bool ended, stop, more;
-
-        if (l->watch >= 0 && !watched)
-            watched = inotify_add_watch(l->watch, path, IN_MODIFY | IN_CLOSE_WRITE) >= 0;
-        /* Asked before the file is read: what is written before the end is then seen. */
-        pthread_mutex_lock(&l->lock);
-        ended = l->ended;
-        stop = l->stop;
-        pthread_mutex_unlock(&l->lock);
-        if (stop || serve_queue(l, &err) < 0) {
-            /* The last report is saved just before the stop: its poke still goes. */
-            send_poke(l);
-            arena_free(b.arena);
-            break;
-        }
-        b.events = doc_list(b.arena);
-        b.data = doc_list(b.arena);
-        more = read_batch(l, block, ended, &b);
-        if (more && send_batch(l, &b, &err) < 0) {
-            arena_free(b.arena);
-            break;
-        }
-        arena_free(b.arena);
-        if (!more && ended) {
-            pthread_mutex_lock(&l->lock);
-            l->done = list_empty(&l->queue) && !l->poke;
-            ended = l->done;
-            pthread_mutex_unlock(&l->lock);
-            if (ended)
-                l->options.changed(l->options.data);
-        }
-        if (!more)
+    do {
+        if (!watched)
+            watched = watch_output(l);
+        more = pass(l, block);
+        if (more > 0)
             wait_for_work(l, watched ? -1 : UNWATCHED_MS);
-        else if (!ended)
-            poll(&(struct pollfd){ .fd = l->cancel, .events = POLLIN }, 1, GATHER_MS);
-    }
+    } while (more >= 0);
     free(block);
     return NULL;
 }
@@ -460,7 +442,7 @@ struct logs *logs_new(const struct logs_options *options)
     l->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     assert(l->wake >= 0 && l->cancel >= 0);
     if (*options->order->admin_socket)
-        l->admin = transport_new(options->order->admin_socket, l->cancel);
+        l->admin = messenger_new(options->order, l->cancel);
     load_state(l);
     r = pthread_create(&l->thread, NULL, run, l);
     assert(r == 0);
@@ -479,7 +461,7 @@ void logs_free(struct logs *l)
     pthread_join(l->thread, NULL);
     list_each(node, &l->queue)
         free(list_entry(node, struct message, link));
-    transport_free(l->admin);
+    messenger_free(l->admin);
     metrics_free(l->metrics);
     fd_cleanup(&l->wake);
     fd_cleanup(&l->cancel);
@@ -550,24 +532,4 @@ bool logs_done(struct logs *l)
     done = l->done;
     pthread_mutex_unlock(&l->lock);
     return done;
-}
-
-struct doc *logs_final_metrics(struct logs *l, struct arena *a)
-{
-    struct doc *list = doc_list(a);
-
-    pthread_mutex_lock(&l->lock);
-    for (int i = 0; i < metrics_count(l->metrics); i++) {
-        struct doc *m;
-
-        if (!l->last[i].seen)
-            continue;
-        m = doc_map(a);
-        doc_set_string(a, m, "name", metrics_name(l->metrics, i));
-        doc_set_real(a, m, "value", l->last[i].value);
-        doc_set_integer(a, m, "at_ms", l->last[i].at_ms);
-        doc_append(a, list, m);
-    }
-    pthread_mutex_unlock(&l->lock);
-    return list;
 }
