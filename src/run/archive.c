@@ -4,6 +4,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 
-enum { READ_BLOCK = 1 << 18, DEFAULT_FILES = 1000000, DEPTH_LIMIT = 128 };
+enum { READ_BLOCK = 1 << 18, DEFAULT_FILES = 1000000, DEPTH_LIMIT = 128, HOLES_MOST = 1000 };
 
 struct unpack {
     struct archive *in;
@@ -28,12 +29,18 @@ struct unpack {
     enum archive_form form;
     int64_t bytes_left, files_left;
     struct arena *arena; /* reset for each entry */
+    const struct archive_source *source; /* NULL: a descriptor or memory */
+    struct err failed;                   /* to read from it */
 };
 
 static int bad(struct unpack *u, struct err *err)
 {
     const char *why = archive_error_string(u->in);
 
+    if (u->failed.kind) {
+        *err = u->failed;
+        return -1;
+    }
     return fail(err, ERR_INVALID, "the archive cannot be read: %s", why ? why : "unknown reason");
 }
 
@@ -338,9 +345,19 @@ static int unpack_all(struct unpack *u, struct err *err)
     }
 }
 
-/* From the descriptor, or from memory when that is -1. */
-static int unpack(int fd, const void *data, size_t size, const char *folder, enum archive_form form,
-                  const struct archive_limits *limits, struct err *err)
+static int unpack_opened(struct unpack *u, int r, const char *folder, struct err *err)
+{
+    u->root = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (u->root < 0)
+        return fail_errno(err, errno, "open %s", folder);
+    u->arena = arena_new();
+    r = r < ARCHIVE_WARN ? bad(u, err) : unpack_all(u, err);
+    close(u->root);
+    arena_free(u->arena);
+    return r;
+}
+
+static struct unpack unpack_of(enum archive_form form, const struct archive_limits *limits)
 {
     struct unpack u = {
         .in = archive_read_new(),
@@ -348,24 +365,24 @@ static int unpack(int fd, const void *data, size_t size, const char *folder, enu
         .bytes_left = limits && limits->bytes ? limits->bytes : INT64_MAX,
         .files_left = limits && limits->files ? limits->files : DEFAULT_FILES,
     };
+
+    assert(u.in);
+    archive_read_support_format_tar(u.in);
+    return u;
+}
+
+/* From the descriptor, or from memory when that is -1. */
+static int unpack(int fd, const void *data, size_t size, const char *folder, enum archive_form form,
+                  const struct archive_limits *limits, struct err *err)
+{
+    struct unpack u = unpack_of(form, limits);
     int r;
 
-    if (!u.in)
-        return fail(err, ERR_INTERNAL, "no memory for an archive");
-    archive_read_support_format_tar(u.in);
     archive_read_support_filter_gzip(u.in);
     archive_read_support_filter_zstd(u.in);
-    u.root = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (u.root < 0) {
-        archive_read_free(u.in);
-        return fail_errno(err, errno, "open %s", folder);
-    }
-    u.arena = arena_new();
     r = fd >= 0 ? archive_read_open_fd(u.in, fd, READ_BLOCK) : archive_read_open_memory(u.in, data, size);
-    r = r < ARCHIVE_WARN ? bad(&u, err) : unpack_all(&u, err);
+    r = unpack_opened(&u, r, folder, err);
     archive_read_free(u.in);
-    close(u.root);
-    arena_free(u.arena);
     return r;
 }
 
@@ -394,30 +411,60 @@ int archive_unpack_memory(const void *data, size_t size, const char *folder, enu
     return unpack(-1, data, size, folder, form, limits, err);
 }
 
+static la_ssize_t read_in(struct archive *in, void *data, const void **ret)
+{
+    struct unpack *u = data;
+    struct str piece = { 0 };
+
+    if (u->source->read(u->source->data, &piece, &u->failed) < 0) {
+        archive_set_error(in, EIO, "cannot read");
+        return -1;
+    }
+    *ret = piece.data;
+    return (la_ssize_t)piece.size;
+}
+
+int archive_unpack_from(const struct archive_source *source, const char *folder, enum archive_form form,
+                        const struct archive_limits *limits, struct err *err)
+{
+    struct unpack u = unpack_of(form, limits);
+    int r;
+
+    u.source = source;
+    r = unpack_opened(&u, archive_read_open(u.in, &u, NULL, read_in, NULL), folder, err);
+    archive_read_free(u.in);
+    return r;
+}
+
 struct pack {
     struct archive *out;
     struct arena *arena;
     char *block;
     int64_t files;
-    int cancel_fd, fd;
+    int cancel_fd;
+    bool holes; /* stay holes */
+    const struct archive_sink *sink;
+    struct err failed; /* to write to it */
     bool given_up;
 };
 
 /* libarchive would go on for what the last header has promised, with zeros of any length. */
 static la_ssize_t write_out(struct archive *out, void *data, const void *block, size_t size)
 {
-    const struct pack *p = data;
-    struct err err;
+    struct pack *p = data;
 
-    if (!p->given_up && fd_write_all(p->fd, block, size, &err) == 0)
+    if (!p->given_up && p->sink->write(p->sink->data, block, size, &p->failed) == 0)
         return (la_ssize_t)size;
-    archive_set_error(out, p->given_up ? ECANCELED : errno, "cannot write");
+    archive_set_error(out, ECANCELED, "cannot write");
     return -1;
 }
 
 static int bad_pack(struct pack *p, struct err *err)
 {
-    return fail_errno(err, archive_errno(p->out) ? archive_errno(p->out) : EIO, "write the archive");
+    if (!p->failed.kind)
+        return fail_errno(err, archive_errno(p->out) ? archive_errno(p->out) : EIO, "write the archive");
+    *err = p->failed;
+    return -1;
 }
 
 static int pack_file(struct pack *p, int fd, int64_t size, struct err *err)
@@ -444,6 +491,29 @@ static int pack_file(struct pack *p, int fd, int64_t size, struct err *err)
         size -= n;
     }
     return 0;
+}
+
+/* Where the file's bytes are, unless that is in very many places. */
+static void tell_holes(struct archive_entry *e, int fd, int64_t size)
+{
+    int count = 0;
+
+    for (int64_t at = 0; at < size;) {
+        int64_t data = lseek(fd, at, SEEK_DATA), hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+
+        if ((data < 0 && errno == ENXIO) || data >= size)
+            break;
+        if (hole < 0 || ++count > HOLES_MOST) {
+            archive_entry_sparse_clear(e);
+            lseek(fd, 0, SEEK_SET);
+            return;
+        }
+        at = hole < size ? hole : size;
+        archive_entry_sparse_add_entry(e, data, at - data);
+    }
+    if (!count && size)
+        archive_entry_sparse_add_entry(e, 0, 0);
+    lseek(fd, 0, SEEK_SET);
 }
 
 static int by_name(const void *x, const void *y)
@@ -488,6 +558,8 @@ static int pack_entry(struct pack *p, int parent, const char *name, const char *
     if (S_ISLNK(st.st_mode))
         archive_entry_set_symlink(e, target);
     archive_entry_set_size(e, S_ISREG(st.st_mode) ? st.st_size : 0);
+    if (p->holes && S_ISREG(st.st_mode))
+        tell_holes(e, fd, st.st_size);
     r = archive_write_header(p->out, e);
     archive_entry_free(e);
     if (r < ARCHIVE_WARN)
@@ -540,37 +612,72 @@ static int pack_folder(struct pack *p, int fd, const char *prefix, int depth, st
     return r;
 }
 
-int archive_pack(const char *folder, const char *path, int cancel_fd, int64_t *ret_files, struct err *err)
+/* 'p' has its writer, of a format, and its sink. */
+static int pack(struct pack *p, const char *folder, struct err *err)
 {
     _cleanup_fd_ int root = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    _cleanup_fd_ int out = -1;
-    struct pack p = { .cancel_fd = cancel_fd };
     int r;
 
     if (root < 0)
         return fail_errno(err, errno, "open %s", folder);
-    out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (out < 0)
-        return fail_errno(err, errno, "create %s", path);
-    p.out = archive_write_new();
-    p.arena = arena_new();
-    p.block = malloc(READ_BLOCK);
+    p->arena = arena_new();
+    p->block = malloc(READ_BLOCK);
+    assert(p->block);
+    archive_write_set_bytes_in_last_block(p->out, 1);
+    r = archive_write_open(p->out, p, NULL, write_out, NULL) < ARCHIVE_WARN ? bad_pack(p, err)
+                                                                          : pack_folder(p, root, "", 0, err);
+    if (r == 0 && archive_write_close(p->out) < ARCHIVE_WARN)
+        r = bad_pack(p, err);
+    p->given_up = r < 0;
+    arena_free(p->arena);
+    free(p->block);
+    return r;
+}
+
+static struct pack pack_of(const struct archive_sink *sink, int cancel_fd)
+{
+    struct pack p = { .out = archive_write_new(), .cancel_fd = cancel_fd, .sink = sink };
+
+    assert(p.out);
     archive_write_set_format_pax_restricted(p.out);
+    return p;
+}
+
+static int write_to_fd(void *data, const void *bytes, size_t size, struct err *err)
+{
+    if (fd_write_all(*(int *)data, bytes, size, err) == 0)
+        return 0;
+    return fail_errno(err, errno, "write the archive");
+}
+
+int archive_pack(const char *folder, const char *path, int cancel_fd, int64_t *ret_files, struct err *err)
+{
+    _cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const struct archive_sink sink = { write_to_fd, &fd };
+    struct pack p;
+    int r;
+
+    if (fd < 0)
+        return fail_errno(err, errno, "create %s", path);
+    p = pack_of(&sink, cancel_fd);
     archive_write_add_filter_gzip(p.out);
     /* A time in the gzip header would make two packs of one tree differ. */
     archive_write_set_filter_option(p.out, "gzip", "timestamp", NULL);
     archive_write_set_filter_option(p.out, "gzip", "compression-level", "3");
-    archive_write_set_bytes_in_last_block(p.out, 1);
-    p.fd = out;
-    r = archive_write_open(p.out, &p, NULL, write_out, NULL) < ARCHIVE_WARN ? bad_pack(&p, err)
-                                                                           : pack_folder(&p, root, "", 0, err);
-    if (r == 0 && archive_write_close(p.out) < ARCHIVE_WARN)
-        r = bad_pack(&p, err);
-    p.given_up = r < 0;
+    r = pack(&p, folder, err);
     archive_write_free(p.out);
-    arena_free(p.arena);
-    free(p.block);
     if (r == 0 && ret_files)
         *ret_files = p.files;
+    return r;
+}
+
+int archive_pack_to(const char *folder, const struct archive_sink *sink, int cancel_fd, struct err *err)
+{
+    struct pack p = pack_of(sink, cancel_fd);
+    int r;
+
+    p.holes = true;
+    r = pack(&p, folder, err);
+    archive_write_free(p.out);
     return r;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 struct archive_limits {
     int64_t bytes; /* of all files together, unpacked; 0: no limit */
@@ -29,9 +30,26 @@ int archive_unpack_fd(int fd, const char *folder, enum archive_form, const struc
 int archive_unpack_memory(const void *data, size_t size, const char *folder, enum archive_form,
                           const struct archive_limits *, struct err *err);
 
+/* A plain tar that comes in pieces, the last of them empty. Where read() fails, its error is the archive's. */
+struct archive_source {
+    int (*read)(void *data, struct str *ret_piece, struct err *err);
+    void *data;
+};
+
+int archive_unpack_from(const struct archive_source *, const char *folder, enum archive_form,
+                        const struct archive_limits *, struct err *err);
+
 /* The folder's content, at the archive's root, as tar.gz: sorted by name, owner root, links that lead out left out,
  * sockets and pipes too. The same tree gives the same bytes. When 'cancel_fd' (-1: none) can be read it ends with
  * ERR_CONFLICT. *ret_files may be NULL. */
 int archive_pack(const char *folder, const char *path, int cancel_fd, int64_t *ret_files, struct err *err);
+
+/* The same as a plain tar, to a function; holes stay holes. Where write() fails, its error is the archive's. */
+struct archive_sink {
+    int (*write)(void *data, const void *bytes, size_t size, struct err *err);
+    void *data;
+};
+
+int archive_pack_to(const char *folder, const struct archive_sink *, int cancel_fd, struct err *err);
 
 #endif
