@@ -112,14 +112,16 @@ static int finish_outputs(struct cargo *c, int cancel_fd, struct err *err)
     return need_outputs(c, err) < 0 ? -1 : outputs_finish(c->outputs, cancel_fd, err);
 }
 
-static int save_results(const struct transfer *t, struct arena *a, bool with_model, const char **ret_model,
+static int save_results(const struct cargo *c, const struct transfer *t, struct arena *a, const char **ret_model,
                         struct err *err)
 {
+    bool with_model = c->saving == SAVE_MODEL;
+
     *ret_model = "";
     if (ml_check_results(a, t->ml, with_model, err) < 0)
         return -1;
     if (!handover_leads(t->order))
-        return handover_give(t->order, t->ml, with_model, err);
+        return handover_give(t, c->uplink, with_model, err);
     if (with_model && handover_take(t->order, t->ml, err) < 0)
         return -1;
     return transfer_results(t, a, with_model, ret_model, err);
@@ -143,7 +145,7 @@ int cargo_save(struct cargo *c, int cancel_fd, struct err *err)
         r = -1;
     }
     if (c->saving != SAVE_CHECKPOINTS && !(r < 0 && err->kind == ERR_CONFLICT) &&
-        save_results(&t, a, c->saving == SAVE_MODEL, &model, &why) < 0) {
+        save_results(c, &t, a, &model, &why) < 0) {
         if (r == 0)
             *err = why;
         r = -1;

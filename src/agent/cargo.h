@@ -4,6 +4,7 @@
 #define AGENT_CARGO_H
 
 #include "agent/order.h"
+#include "agent/uplink.h"
 #include "agent/world.h"
 #include "base/clock.h"
 
@@ -15,6 +16,7 @@ struct cargo {
     const char *checkpoints; /* below it */
     struct clock *clock;
     const struct box *box;
+    struct uplink *uplink;
 
     /* its own */
     enum saving saving;      /* before cargo_save() */

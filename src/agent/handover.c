@@ -8,11 +8,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/handover_line.h"
+#include "agent/handover_listener.h"
+#include "agent/handover_send.h"
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "run/folder.h"
+#include "run/network_look.h"
+#include "run/runtime.h"
+#include "run/tunnel_device.h"
 
-enum { DEPTH_MAX = 128 };
+enum {
+    DEPTH_MAX = 128,
+    PATIENCE_MS = 600000,
+    PATIENCE_FAILED_MS = 60000, /* of a job that has failed: that is what is to be told */
+};
 
 static const char *host_of(const struct order *o, size_t i)
 {
@@ -38,7 +49,7 @@ static int move(const char *from, const char *to, struct err *err)
     return fail_errno(err, errno, "move %s to %s", from, to);
 }
 
-int handover_give(const struct order *o, const char *ml, bool with_model, struct err *err)
+static int give_here(const struct order *o, const char *ml, bool with_model, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     const char *all = folder_of(a, o), *own = arena_printf(a, "%s/%s", all, o->host_name);
@@ -51,6 +62,75 @@ int handover_give(const struct order *o, const char *ml, bool with_model, struct
         return -1;
     return file_write_atomic(arena_printf(a, "%s/%s.done", all, o->host_name), "", 0, 0600, err);
 }
+
+/* --- Between machines --- */
+
+struct giving {
+    const char *folder;
+    const struct uplink *uplink;
+};
+
+static int open_socket(void *data, int *ret_fd, struct err *err)
+{
+    return network_socket(&((struct giving *)data)->uplink->network, ret_fd, err);
+}
+
+/* The leader has failed or is lost, or the job goes on elsewhere: nobody waits for what we have. */
+static bool is_taken_back(void *data)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *d;
+    struct err ignored;
+
+    return folder_read(a, ((struct giving *)data)->folder, FOLDER_STOP, &d, &ignored) == 0 &&
+           doc_is(d, "reason", STOP_TAKEN_BACK);
+}
+
+static int give_away(const struct transfer *t, struct uplink *u, bool with_model, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    unsigned char token[HANDOVER_TOKEN_SIZE];
+    struct giving giving = { t->folder, u };
+
+    if (handover_token(t->order, token, err) < 0 || uplink_connect(u, err) < 0)
+        return -1;
+    return handover_send(&(struct handover_sender){
+        .ml = t->ml, .with_model = with_model, .leader = host_of(t->order, 0),
+        .address = tunnel_address(a, 1), .port = HANDOVER_PORT,
+        .number = order_number(t->order, t->order->host_name),
+        .token = token, .clock = t->clock, .patience_ms = with_model ? PATIENCE_MS : PATIENCE_FAILED_MS,
+        .cancel_fd = t->cancel_fd, .socket = open_socket, .over = is_taken_back, .data = &giving }, err);
+}
+
+static int listen_inside(void *data, const char *address, int *ret_fd, struct err *err)
+{
+    return network_listen(&((struct uplink *)data)->network, address, HANDOVER_PORT, ret_fd, err);
+}
+
+int handover_listen(const struct order *o, struct uplink *u, struct handover_listener **ret, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char **addresses = arena_array_of(a, const char *, list_count(o->hosts));
+
+    *ret = NULL;
+    if (!order_spans_machines(o))
+        return 0;
+    if (uplink_connect(u, err) < 0)
+        return -1;
+    for (size_t i = 0; i < list_count(o->hosts); i++)
+        addresses[i] = tunnel_address(a, (int)i + 1);
+    return handover_listener_new(&(struct handover_listener_options){ .folder = folder_of(a, o), .order = o,
+                                                                      .addresses = addresses, .listen = listen_inside,
+                                                                      .data = u }, ret, err);
+}
+
+int handover_give(const struct transfer *t, struct uplink *u, bool with_model, struct err *err)
+{
+    return order_spans_machines(t->order) ? give_away(t, u, with_model, err)
+                                          : give_here(t->order, t->ml, with_model, err);
+}
+
+/* --- What the first has of it --- */
 
 bool handover_complete(const struct order *o)
 {

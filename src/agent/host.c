@@ -14,6 +14,7 @@
 #include "agent/cargo.h"
 #include "agent/feeder.h"
 #include "agent/handover.h"
+#include "agent/handover_listener.h"
 #include "agent/infra.h"
 #include "agent/last_words.h"
 #include "agent/launch.h"
@@ -57,6 +58,7 @@ struct host {
     struct api *api;
     struct logs *logs;
     struct loop_watch *watch, *handover_watch; /* of box/, of handover/ */
+    struct handover_listener *listener; /* for what the others have; NULL: they are here, or have nothing */
     struct pinger *pinger;
 
     struct feeder *feeder; /* of pipes and FastFile channels, from the container's start on */
@@ -239,6 +241,16 @@ static int watch_folder(struct host *h, const char *name, struct loop_watch **wa
     return loop_watch_new(h->loop, folder, box_changed, h, watch, err);
 }
 
+/* The first instance, from before its container's start until it has what they have. */
+static int hear_others(struct host *h, struct err *err)
+{
+    if (!order_trains(h->order) || !h->order->peers || !handover_leads(h->order))
+        return 0;
+    if (watch_folder(h, "handover", &h->handover_watch, err) < 0)
+        return -1;
+    return h->listener ? 0 : handover_listen(h->order, &h->uplink, &h->listener, err);
+}
+
 /* Before the container is made: what the driver tells of them goes into it. */
 static void watch_gpus(struct host *h)
 {
@@ -271,8 +283,7 @@ static int set_up(struct host *h, bool started, struct err *err)
         return -1;
     if (watch_folder(h, "box", &h->watch, err) < 0)
         return -1;
-    if (order_trains(h->order) && h->order->peers && handover_leads(h->order) &&
-        watch_folder(h, "handover", &h->handover_watch, err) < 0)
+    if (hear_others(h, err) < 0)
         return -1;
     watch_gpus(h);
     if (!h->feeder && feeder_wanted(h->order) && start_feeder(h, started, err) < 0)
@@ -481,9 +492,18 @@ static bool host_out_of_memory(struct world *w)
 
 static bool host_others_saved(struct world *w)
 {
-    const struct order *o = host_of(w)->order;
+    struct host *h = host_of(w);
+    struct err err = { 0 };
 
-    return !order_trains(o) || !handover_leads(o) || handover_complete(o);
+    if (!order_trains(h->order) || !handover_leads(h->order) || handover_complete(h->order))
+        return true;
+    /* Of an agent that came after one that was killed. */
+    if (hear_others(h, &err) < 0) {
+        _cleanup_arena_ struct arena *a = arena_new();
+
+        log_warning("handover.deaf", "name=%s why=%s", h->order->name, log_quote(a, err.text));
+    }
+    return false;
 }
 
 static struct doc *host_final_metrics(struct world *w, struct arena *a)
@@ -531,6 +551,8 @@ static int host_tidy(struct world *w, struct err *err)
     loop_watch_free(h->watch);
     loop_watch_free(h->handover_watch);
     h->watch = h->handover_watch = NULL;
+    handover_listener_free(h->listener);
+    h->listener = NULL;
     uplink_wait(&h->uplink);
     if (end_tunnel(h, err) < 0 || box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0 ||
         cache_keep(a, h->order, h->folder, h->ml, err) < 0)
@@ -596,7 +618,7 @@ static void init(struct host *h, const struct host_options *options)
                            .process = h->process };
     h->uplink = (struct uplink){ .order = h->order, .folder = h->folder, .process = h->process };
     h->cargo = (struct cargo){ .order = h->order, .folder = h->folder, .ml = h->ml, .clock = h->clock, .box = &h->box,
-                               .checkpoints = arena_printf(h->arena, "%s/checkpoints", h->ml) };
+                               .uplink = &h->uplink, .checkpoints = arena_printf(h->arena, "%s/checkpoints", h->ml) };
     h->infra = (struct infra){ .order = h->order, .folder = h->folder, .clock = h->clock, .uplink = &h->uplink };
     h->check = (struct worker){ .loop = h->loop, .run = check, .done = tell, .data = h };
     h->prepare = (struct worker){ .loop = h->loop, .run = prepare, .done = tell, .data = h };
@@ -668,6 +690,7 @@ void host_free(struct host *h)
     volume_free(h->volume);
     gpu_monitor_free(h->gpus);
     pinger_free(h->pinger);
+    handover_listener_free(h->listener);
     logs_free(h->logs);
     api_free(h->api);
     loop_watch_free(h->watch);
@@ -684,6 +707,8 @@ int host_abandon(struct host *h, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
 
+    handover_listener_free(h->listener);
+    h->listener = NULL;
     uplink_wait(&h->uplink);
     if (end_tunnel(h, err) < 0 || box_remove(a, &h->box, err) < 0 || end_feeder(h, err) < 0)
         return -1;

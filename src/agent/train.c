@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/cut.h"
+#include "agent/handover.h"
 #include "agent/savings.h"
 #include "agent/verdict.h"
 #include "base/log.h"
@@ -329,6 +330,15 @@ static bool is_given_up(struct train *t)
            !w->others_saved(w) && w->stop_asked(w, &grace_s) && w->taken_back(w);
 }
 
+/* It had ended well, and its leader or its job does not want what it has any more. */
+static bool is_turned_away(struct train *t, const struct err *err)
+{
+    struct world *w = t->world;
+    int64_t grace_s;
+
+    return err->kind == ERR_CONFLICT && !handover_leads(t->order) && w->stop_asked(w, &grace_s) && w->taken_back(w);
+}
+
 static void upload(struct train *t, struct arena *a, int64_t *next_ms)
 {
     struct world *w = t->world;
@@ -373,6 +383,8 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
         /* Only what had succeeded fails by this; another reason is the better one. */
         if (cut)
             cut_tell(t, a, err.text);
+        else if (!failed && is_turned_away(t, &err))
+            report_set_text(t->report, "_outcome", "Interrupted");
         else if (!failed)
             fail_upload(t, a, &err);
         break;

@@ -61,7 +61,7 @@ static int begin(void **state)
     doc_append(arena, hosts, doc_string(arena, "algo-2"));
     doc_set_string(arena, peers, "algo-1", "one");
     doc_set_string(arena, peers, "algo-2", "two");
-    first = second = (struct order){ .data_folder = base, .hosts = hosts, .peers = peers };
+    first = second = (struct order){ .data_folder = base, .hosts = hosts, .peers = peers, .mesh_server = "" };
     first.host_name = "algo-1";
     second.host_name = "algo-2";
     make("agents/one/ml/model");
@@ -85,7 +85,7 @@ static void give(void)
     struct err err = { 0 };
 
     if (ml_check_results(arena, at("agents/two/ml"), true, &err) < 0 ||
-        handover_give(&second, at("agents/two/ml"), true, &err) < 0)
+        handover_give(&(struct transfer){ .order = &second, .ml = at("agents/two/ml") }, NULL, true, &err) < 0)
         fail_msg("%s", err.text);
 }
 
