@@ -1,5 +1,5 @@
-/* tunnel.h - sagebrush-tunnel, the program that seals what the instances of a job send each other
- * (EnableInterContainerTrafficEncryption), kept beside the agent.
+/* tunnel.h - sagebrush-tunnel, the program that seals what the instances of a job send each other, kept beside the
+ * agent: for EnableInterContainerTrafficEncryption, and where the instances may be on different machines.
  *
  * It is a process of its own, so that it goes on when the agent is killed, and another agent finds it. It is started
  * once: when it dies, its counters die with it, and under the same keys others must never be begun. The device dies
@@ -11,7 +11,8 @@
 #include "net/loop.h"
 #include "run/network.h"
 
-#define TUNNEL_LOCK "tunnel.pid" /* there since it was started, locked as long as it lives */
+#define TUNNEL_LOCK   "tunnel.pid"    /* there since it was started, locked as long as it lives */
+#define TUNNEL_FAILED "tunnel.failed" /* why it ended, for FailureReason, where it knows */
 
 enum { TUNNEL_DEVICE_FD = 3, TUNNEL_SOCKET_FD = 4 };
 
@@ -21,7 +22,12 @@ struct tunnel_options {
     const struct order *order;
     const char *folder;
     const struct network *network; /* of the container */
-    const struct network *peers;   /* of the others, in the order of the job's hosts without this one */
+    const char *address;           /* of the container among the instances */
+    /* Of the others, in the order of the job's hosts without this one. */
+    const struct tunnel_peer {
+        const char *address;
+        const char *host; /* this machine's end of its network; "": it may be on another one, and will be found */
+    } *peers;
     int count;
 };
 

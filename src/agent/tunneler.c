@@ -1,7 +1,7 @@
 /* tunneler.c - sagebrush-tunnel FOLDER OWN PEER...: carries the packets between a container's tunnel device and those
  * of the other instances of its job, sealed, for as long as the folder is there and nobody ends it. OWN and PEER are
- * NUMBER:ADDRESS:HOST, of a container and of this host's end of its network. Started by the agent, with the device and
- * the socket as descriptors.
+ * NUMBER:ADDRESS:HOST, of a container and of this machine's end of its network; without a HOST the peer is found by way
+ * of the server (meeting.h). Started by the agent, with the device and the socket as descriptors.
  *
  * A thread for each direction; they share nothing but what does not change. What cannot be delivered, nobody sealed or
  * is from or to somebody else is dropped in silence, as networks do. */
@@ -12,12 +12,14 @@
 #include <netinet/ip.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent/helper.h"
+#include "agent/meeting.h"
 #include "agent/order.h"
 #include "agent/tunnel.h"
 #include "base/fd.h"
@@ -32,12 +34,15 @@ enum { BUFFER_SIZE = ESP_HEAD + UINT16_MAX + ESP_TAIL_MOST };
 struct peer {
     int number;
     struct in_addr address;
-    struct sockaddr_in host;
+    struct sockaddr_storage host; /* does not change once it is known */
+    atomic_bool known;
     struct esp_out *out;
     struct esp_in *in;
 };
 
 static struct tunneler {
+    const char *folder;
+    struct order order;
     struct in_addr own;
     struct peer *peers;
     int count;
@@ -47,7 +52,8 @@ static struct tunneler {
 static bool passes(int error)
 {
     return error == EINTR || error == ENETUNREACH || error == EHOSTUNREACH || error == ECONNREFUSED ||
-           error == ENOBUFS || error == EPERM || error == EMSGSIZE || error == EINVAL;
+           error == ENOBUFS || error == EPERM || error == EMSGSIZE || error == EINVAL || error == ENETDOWN ||
+           error == EHOSTDOWN || error == EACCES;
 }
 
 /* Without us there is no way between the instances: the agent sees it and ends the job. */
@@ -91,14 +97,14 @@ static void *carry_out(void *unused)
         if (n < 0 || !read_header(buffer + ESP_HEAD, (size_t)n, &header))
             continue;
         p = peer_at(header.ip_dst);
-        if (!p || header.ip_src.s_addr != tunnel.own.s_addr)
+        if (!p || !p->known || header.ip_src.s_addr != tunnel.own.s_addr)
             continue;
         size = esp_seal(p->out, buffer, (size_t)n);
         if (!size) {
             errno = EOVERFLOW;
             give_up("keys");
         }
-        if (sendto(TUNNEL_SOCKET_FD, buffer, size, 0, (struct sockaddr *)&p->host, sizeof p->host) < 0 &&
+        if (sendto(TUNNEL_SOCKET_FD, buffer, size, 0, (struct sockaddr *)&p->host, address_size(&p->host)) < 0 &&
             !passes(errno))
             give_up("socket");
     }
@@ -142,6 +148,51 @@ static void *carry_in(void *unused)
     return NULL;
 }
 
+/* --- Who is where --- */
+
+static void found(void *unused, const char *host, const struct sockaddr_storage *at)
+{
+    struct peer *p = peer_of(order_number(&tunnel.order, host));
+    char text[ENDPOINT_TEXT];
+
+    if (!p || p->known)
+        return;
+    p->host = *at;
+    p->known = true;
+    endpoint_print(at, text);
+    log_info("tunnel.found", "host=%s endpoint=%s", host, text);
+}
+
+static _Noreturn void leave(const struct err *err)
+{
+    static const char another[] = "InternalServerError: another agent has worked as this instance, and what one has "
+                                  "sealed no other seals with the same keys. Start the job again.";
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct err ignored;
+
+    if (err->kind == ERR_CONFLICT)
+        file_write_atomic(arena_printf(a, "%s/" TUNNEL_FAILED, tunnel.folder), another, strlen(another), 0600,
+                          &ignored);
+    log_error("tunnel.refused", "folder=%s why=%s", tunnel.folder, log_quote(a, err->text));
+    exit(1);
+}
+
+static void *meet(void *unused)
+{
+    struct sockaddr_storage own;
+    socklen_t size = sizeof own;
+    char endpoint[ENDPOINT_TEXT];
+    struct meeting m = { .order = &tunnel.order, .endpoint = endpoint, .found = found };
+    struct err err;
+
+    if (getsockname(TUNNEL_SOCKET_FD, (struct sockaddr *)&own, &size) < 0)
+        give_up("socket");
+    endpoint_print(&own, endpoint);
+    if (meeting(&m, &err) < 0)
+        leave(&err);
+    return NULL;
+}
+
 /* --- The beginning --- */
 
 /* For good: the lock is on the file before the file has its name, and the name is never given twice. Who came first has
@@ -163,20 +214,20 @@ static int claim(struct arena *a, const char *folder, struct err *err)
 static int read_peer(const char *text, struct peer *ret, struct err *err)
 {
     char address[INET_ADDRSTRLEN], host[INET_ADDRSTRLEN];
-    struct peer p = { .host = { .sin_family = AF_INET, .sin_port = htons(TUNNEL_PORT) } };
+    int found = sscanf(text, "%d:%15[0-9.]:%15[0-9.]", &ret->number, address, host);
 
-    if (sscanf(text, "%d:%15[0-9.]:%15[0-9.]", &p.number, address, host) != 3 || p.number < 1 ||
-        p.number > ESP_HOSTS_MOST || inet_pton(AF_INET, address, &p.address) != 1 ||
-        inet_pton(AF_INET, host, &p.host.sin_addr) != 1)
+    if (found < 2 || ret->number < 1 || ret->number > ESP_HOSTS_MOST ||
+        inet_pton(AF_INET, address, &ret->address) != 1 ||
+        (found > 2 && !address_read(host, TUNNEL_PORT, &ret->host)))
         return fail(err, ERR_INVALID, "\"%s\" is no peer", text);
-    *ret = p;
+    ret->known = found > 2;
     return 0;
 }
 
 /* The first is who we are. */
 static int read_peers(char **texts, int count, const unsigned char *secret, struct err *err)
 {
-    struct peer own;
+    struct peer own = { 0 };
 
     if (read_peer(texts[0], &own, err) < 0)
         return -1;
@@ -197,18 +248,18 @@ static int read_peers(char **texts, int count, const unsigned char *secret, stru
     return 0;
 }
 
-static int read_secret(struct arena *a, const char *folder, struct str *ret, struct err *err)
+static int read_order(struct arena *a, const char *folder, struct str *ret_secret, struct err *err)
 {
+    struct order *o = &tunnel.order;
     const struct doc *d;
-    struct order order;
 
     if (folder_read(a, folder, FOLDER_ORDER, &d, err) < 0)
         return -1;
     if (!d)
         return fail(err, ERR_NOT_FOUND, "%s has no order", folder);
-    if (order_read(d, &order, err) < 0)
+    if (order_read(d, o, err) < 0)
         return -1;
-    if (!base64_decode(a, str_of(order.tunnel_secret), ret) || ret->size != ESP_SECRET_SIZE)
+    if (!base64_decode(a, str_of(o->tunnel_secret), ret_secret) || ret_secret->size != ESP_SECRET_SIZE)
         return fail(err, ERR_INVALID, "the order has no secret for the tunnel");
     return 0;
 }
@@ -226,11 +277,14 @@ static int run(struct arena *a, const char *folder, char **peers, int count, str
 {
     struct str secret;
 
-    if (read_secret(a, folder, &secret, err) < 0 || claim(a, folder, err) < 0 ||
+    tunnel.folder = folder;
+    if (read_order(a, folder, &secret, err) < 0 || claim(a, folder, err) < 0 ||
         read_peers(peers, count, (const unsigned char *)secret.data, err) < 0)
         return -1;
     begin_thread(carry_out);
     begin_thread(carry_in);
+    if (order_spans_machines(&tunnel.order))
+        begin_thread(meet);
     log_info("tunnel.started", "folder=%s peers=%d", folder, tunnel.count);
     helper_stay(folder);
     return 0;

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "run/folder.h"
+#include "run/tunnel_device.h"
 
 void uplink_init(struct uplink *u)
 {
@@ -17,6 +18,8 @@ void uplink_init(struct uplink *u)
 
 static enum network_mode mode_of(const struct order *o)
 {
+    if (order_spans_machines(o))
+        return o->isolated ? NETWORK_NONE : NETWORK_SECOND;
     if (!o->isolated)
         return NETWORK_OUT;
     if (!order_ends(o))
@@ -76,31 +79,63 @@ static int free_port(struct arena *a, const char *folder, int *ret, struct err *
     return folder_write(a, folder, "port.json", d, false, err);
 }
 
-/* The other hosts of the job have their addresses from now on, whenever they come. Only those of a job without a tunnel
- * are let through to each other. */
+/* Of the container among the hosts of its job. */
+static const char *address_of(const struct uplink *u, struct arena *a)
+{
+    const struct order *o = u->order;
+
+    return order_spans_machines(o) ? tunnel_address(a, order_number(o, o->host_name)) : u->network.address;
+}
+
+/* By host name and by agent, in the order of the job's hosts. */
+static int list_peers(const struct uplink *u, const char **hosts, const char **names)
+{
+    const struct order *o = u->order;
+    int count = 0;
+
+    for (size_t i = 0; i < list_count(o->hosts); i++) {
+        hosts[count] = doc_value_text(o->hosts->items[i]);
+        names[count] = doc_text(o->peers, hosts[count]);
+        count += *names[count] && strcmp(names[count], o->name) != 0;
+    }
+    return count;
+}
+
+/* On this host they have their addresses from now on, whenever they come. Only those of a job without a tunnel are let
+ * through to each other. */
+static int meet_here(struct uplink *u, const char *const *names, int count, struct tunnel_peer *peers, struct err *err)
+{
+    const struct order *o = u->order;
+    struct network *networks = arena_array_of(u->arena, struct network, (size_t)count);
+    int r = tunnel_wanted(o) ? network_meet(u->arena, o->run_folder, names, count, networks, err)
+                             : network_join(u->arena, o->run_folder, o->name, names, count, networks, err);
+
+    for (int i = 0; r == 0 && i < count; i++)
+        peers[i] = (struct tunnel_peer){ networks[i].address, networks[i].gateway };
+    return r;
+}
+
 static int find_peers(struct uplink *u, struct err *err)
 {
     const struct order *o = u->order;
     size_t most = list_count(o->hosts);
     const char **names, **hosts, **lines;
-    struct network *peers;
-    int count = 0, r;
+    struct tunnel_peer *peers;
+    int count;
 
     if (!o->peers || u->peer_lines)
         return 0;
     names = arena_array_of(u->arena, const char *, most);
     hosts = arena_array_of(u->arena, const char *, most);
     lines = arena_array_of(u->arena, const char *, most);
-    peers = arena_array_of(u->arena, struct network, most);
-    for (size_t i = 0; i < most; i++) {
-        hosts[count] = doc_value_text(o->hosts->items[i]);
-        names[count] = doc_text(o->peers, hosts[count]);
-        count += *names[count] && strcmp(names[count], o->name) != 0;
-    }
-    r = tunnel_wanted(o) ? network_meet(u->arena, o->run_folder, names, count, peers, err)
-                         : network_join(u->arena, o->run_folder, o->name, names, count, peers, err);
-    if (r < 0)
+    peers = arena_array_of(u->arena, struct tunnel_peer, most);
+    count = list_peers(u, hosts, names);
+    if (order_spans_machines(o)) {
+        for (int i = 0; i < count; i++)
+            peers[i] = (struct tunnel_peer){ tunnel_address(u->arena, order_number(o, hosts[i])), "" };
+    } else if (meet_here(u, names, count, peers, err) < 0) {
         return -1;
+    }
     for (int i = 0; i < count; i++)
         lines[i] = arena_printf(u->arena, "%s %s", peers[i].address, hosts[i]);
     u->peers = peers;
@@ -112,7 +147,8 @@ static int find_peers(struct uplink *u, struct err *err)
 static int start_tunnel(struct uplink *u, struct err *err)
 {
     const struct tunnel_options options = { .order = u->order, .folder = u->folder, .network = &u->network,
-                                            .peers = u->peers, .count = u->peer_count };
+                                            .address = address_of(u, u->arena), .peers = u->peers,
+                                            .count = u->peer_count };
 
     return u->tunnel || !tunnel_wanted(u->order) ? 0 : tunnel_new(&options, &u->tunnel, err);
 }
@@ -150,9 +186,9 @@ int uplink_connect(struct uplink *u, struct err *err)
 const char *const *uplink_hosts(const struct uplink *u, struct arena *a)
 {
     const char **lines = arena_array_of(a, const char *, (size_t)u->peer_count + 2);
-    const char *address = u->network.address && *u->network.address ? u->network.address : "127.0.1.1";
+    const char *address = address_of(u, a);
 
-    lines[0] = arena_printf(a, "%s %s", address, u->order->host_name);
+    lines[0] = arena_printf(a, "%s %s", address && *address ? address : "127.0.1.1", u->order->host_name);
     for (int i = 0; i < u->peer_count; i++)
         lines[i + 1] = u->peer_lines[i];
     return lines;

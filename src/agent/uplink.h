@@ -18,8 +18,8 @@ struct uplink {
     struct network network; /* no address: there is none yet */
     int port;               /* where the container of an endpoint listens */
     struct arena *arena;
-    const struct network *peers; /* the other hosts of the job, in its order */
-    struct tunnel *tunnel;       /* to them; NULL: none */
+    const struct tunnel_peer *peers; /* the other hosts of the job, in its order */
+    struct tunnel *tunnel;           /* to them; NULL: none */
     const char *const *peer_lines; /* of /etc/hosts */
     int peer_count;
     bool connected;

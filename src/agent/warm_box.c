@@ -123,7 +123,8 @@ bool warm_box_ordered(const struct warm_box *w)
 const struct network *warm_box_network(const struct warm_box *w, const struct order *o)
 {
     bool same = o->isolated == w->order.isolated && !o->peers == !w->order.peers &&
-                tunnel_wanted(o) == tunnel_wanted(&w->order) && strcmp(o->work, w->order.work) == 0;
+                tunnel_wanted(o) == tunnel_wanted(&w->order) &&
+                order_spans_machines(o) == order_spans_machines(&w->order) && strcmp(o->work, w->order.work) == 0;
 
     return same && w->uplink.network.namespace_path ? &w->uplink.network : NULL;
 }

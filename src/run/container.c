@@ -12,7 +12,8 @@ static int accept_order(struct arena *a, const struct runtime_config *config, co
 {
     const struct image_places places = { config->data_folder, config->archives_folder };
 
-    if (doc_has(order, "tunnel") && tunnel_device_check(err) < 0)
+    /* Where the instances of one with a mesh will be, nobody knows yet: they look themselves. */
+    if (doc_has(order, "tunnel") && !doc_has(order, "mesh") && tunnel_device_check(err) < 0)
         return -1;
     return image_check(a, &places, doc_text(order, "image"), order_has_script(order), err);
 }

@@ -404,7 +404,8 @@ static int add_route(struct nl_sock *s, int interface, uint32_t target, int pref
 
 /* How a namespace is to look. */
 struct setup {
-    const char *host_end;  /* the other end's name; NULL: no pair */
+    const char *interface; /* of the pair's end in it; "": no pair */
+    const char *host_end;  /* the other end's name */
     int host_namespace;
     uint32_t address, gateway;
     bool out, peers;
@@ -443,7 +444,7 @@ static int add_pair(struct nl_sock *s, const struct setup *in)
     struct rtnl_link *link = rtnl_link_veth_alloc(), *peer = rtnl_link_veth_get_peer(link);
     int r;
 
-    rtnl_link_set_name(link, "eth0");
+    rtnl_link_set_name(link, in->interface);
     rtnl_link_set_name(peer, in->host_end);
     rtnl_link_set_ns_fd(peer, in->host_namespace);
     r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
@@ -483,11 +484,11 @@ static int set_up_inside(void *data, struct err *err)
         r = add_address(s, lo, 169u << 24 | 254 << 16 | 170 << 8 | 2, 32);
     if (r == 0 && in->out)
         r = add_address(s, lo, 169u << 24 | 254 << 16 | 169 << 8 | 254, 32);
-    if (r == 0 && in->host_end) {
-        eth = interface_of(s, "eth0");
+    if (r == 0 && *in->interface) {
+        eth = interface_of(s, in->interface);
         if (!eth) {
             r = add_pair(s, in);
-            eth = interface_of(s, "eth0");
+            eth = interface_of(s, in->interface);
         }
         if (r == 0)
             r = add_address(s, eth, in->address, 30);
@@ -565,13 +566,20 @@ static const char *namespace_path(struct arena *a, const char *run_folder, const
     return arena_printf(a, "%s/netns/%s", run_folder, name);
 }
 
+static const char *interface_in(enum network_mode mode)
+{
+    return mode == NETWORK_NONE ? "" : mode == NETWORK_SECOND ? "eth1" : "eth0";
+}
+
 /* 'index' is of no meaning for NETWORK_NONE. */
 static int set_up_namespace(struct arena *a, const char *run_folder, const char *name, enum network_mode mode,
                             int index, struct network *ret, struct err *err)
 {
     _cleanup_fd_ int here = -1;
-    struct network n = { .namespace_path = namespace_path(a, run_folder, name), .address = "", .gateway = "" };
-    struct setup in = { .out = mode == NETWORK_OUT, .peers = mode == NETWORK_PEERS };
+    bool out = mode == NETWORK_OUT || mode == NETWORK_SECOND;
+    struct network n = { .namespace_path = namespace_path(a, run_folder, name), .address = "", .gateway = "",
+                         .interface = interface_in(mode) };
+    struct setup in = { .interface = n.interface, .out = out, .peers = mode == NETWORK_PEERS };
 
     if (folder_make(arena_printf(a, "%s/netns", run_folder), 0700, err) < 0)
         return -1;
@@ -582,7 +590,7 @@ static int set_up_namespace(struct arena *a, const char *run_folder, const char 
         in.host_namespace = here;
         in.address = address_of(index);
         in.gateway = in.address - 1;
-        in.host_end = arena_printf(a, "%s%d", mode == NETWORK_OUT ? "sgb" : "sgi", index);
+        in.host_end = arena_printf(a, "%s%d", out ? "sgb" : "sgi", index);
         n.address = dotted(a, in.address);
         n.gateway = dotted(a, in.gateway);
     }
@@ -590,7 +598,7 @@ static int set_up_namespace(struct arena *a, const char *run_folder, const char 
         return -1;
     if (in.host_end && set_up_host_end(in.host_end, in.gateway, err) < 0)
         return -1;
-    if ((mode == NETWORK_OUT || mode == NETWORK_PEERS) && forwarding_on(err) < 0)
+    if ((out || mode == NETWORK_PEERS) && forwarding_on(err) < 0)
         return -1;
     *ret = n;
     return 0;

@@ -15,12 +15,14 @@ enum network_mode {
     NETWORK_LOCAL, /* this host can reach it, it reaches nobody: an isolated endpoint */
     NETWORK_PEERS, /* the same, but for those of network_join(): an isolated training job of several instances */
     NETWORK_OUT,   /* the outside by NAT; of other containers only those of network_join() */
+    NETWORK_SECOND, /* the outside as well, but as eth1: eth0 is left to somebody else */
 };
 
 struct network {
     const char *namespace_path; /* for config.json and network_listen */
     const char *address;        /* the container's, "" with NETWORK_NONE */
     const char *gateway;        /* this host's end, "" with NETWORK_NONE */
+    const char *interface;      /* the container's end, "" with NETWORK_NONE */
 };
 
 int network_setup(struct arena *, const char *run_folder, const char *name, enum network_mode, struct network *ret,

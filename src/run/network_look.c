@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -25,10 +26,11 @@ int network_socket(const struct network *n, int *ret_fd, struct err *err)
     return 0;
 }
 
-static const char *words_of(int fd)
+static const char *words_of(int fd, const char *interface)
 {
-    struct ifreq r = { .ifr_name = "eth0" };
+    struct ifreq r = { 0 };
 
+    snprintf(r.ifr_name, sizeof r.ifr_name, "%s", interface);
     if (ioctl(fd, SIOCGIFFLAGS, &r) < 0)
         return errno == ENODEV ? "its network interface is gone" : "its network interface does not answer";
     if (!(r.ifr_flags & IFF_UP))
@@ -46,6 +48,6 @@ bool network_stands(struct arena *a, const struct network *n, const char **ret_w
     *ret_words = "";
     if (!n->namespace_path || !*n->address)
         return true;
-    *ret_words = network_socket(n, &fd, &err) < 0 ? arena_strdup(a, err.text) : words_of(fd);
+    *ret_words = network_socket(n, &fd, &err) < 0 ? arena_strdup(a, err.text) : words_of(fd, n->interface);
     return !**ret_words;
 }

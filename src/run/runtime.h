@@ -21,6 +21,7 @@ enum runtime_state {
 
 struct runtime {
     const char *kind; /* "container", "process", "slurm", "sim" */
+    bool spans; /* the instances of one job may be on different machines: their orders need a tunnel's secret */
     int (*start)(struct runtime *, const char *name, const struct doc *order, struct err *err);
     /* NULL: it cannot. */
     int (*prepare)(struct runtime *, const char *name, const struct doc *order, const char *from, struct err *err);

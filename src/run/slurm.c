@@ -135,6 +135,9 @@ static int add_remote(struct slurm *s, struct arena *a, struct doc *order, struc
     doc_set_string(a, remote, "token", token);
     doc_set_string(a, remote, "scratch", s->settings.scratch);
     doc_set(a, order, "remote", remote);
+    /* Where Slurm will put the others nobody knows: they find each other from anywhere. */
+    if (doc_has(order, "peers"))
+        doc_set_string(a, doc_member(a, order, "mesh", DOC_MAP), "server", s->settings.server);
     return 0;
 }
 
@@ -475,6 +478,7 @@ int slurm_runtime_new(const struct runtime_config *config, const struct slurm_se
     }
     s = arena_new_of(a, struct slurm);
     *s = (struct slurm){ .base = { .kind = "slurm",
+                                   .spans = settings->server && *settings->server,
                                    .start = slurm_start,
                                    .inspect = slurm_inspect,
                                    .stop = slurm_stop,

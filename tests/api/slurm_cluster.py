@@ -41,12 +41,13 @@ def free_ports(count):
 
 class Machine:
     """Another machine, made of namespaces of this one: a network of its own, to which one pair of interfaces leads, and
-    an own view of the files in which of the server's machine only the shared folders are seen."""
+    an own view of the files in which of the server's machine only the shared folders are seen. There may be two, which
+    reach each other by way of the server's."""
 
-    def __init__(self):
-        self.name = f"sbm{os.getpid()}"
-        number = os.getpid() % 16384
-        self.server, self.address = (f"198.{18 + number // 8192}.{number // 32 % 256}.{number % 32 * 8 + i}"
+    def __init__(self, number=0):
+        self.name = f"sbm{os.getpid()}{'ab'[number]}"
+        place = os.getpid() % 16384
+        self.server, self.address = (f"198.{18 + place // 8192}.{place // 32 % 256}.{place % 32 * 8 + number * 4 + i}"
                                      for i in (1, 2))
         self.script = None
 
@@ -55,12 +56,16 @@ class Machine:
         for command in (f"ip netns add {self.name}", f"ip link add {self.name} type veth peer name {inside}",
                         f"ip link set {inside} netns {self.name}", f"ip addr add {self.server}/30 dev {self.name}",
                         f"ip link set {self.name} up", f"ip -n {self.name} addr add {self.address}/30 dev {inside}",
-                        f"ip -n {self.name} link set {inside} up", f"ip -n {self.name} link set lo up"):
+                        f"ip -n {self.name} link set {inside} up", f"ip -n {self.name} link set lo up",
+                        f"ip -n {self.name} route add default via {self.server}", "sysctl net.ipv4.ip_forward=1"):
             subprocess.run(command.split(), check=True, capture_output=True)
 
-    def share(self, data, hold):
-        """Of the server's data directory its agents and images are there, and nothing else; nor its sockets."""
+    def share(self, data, hold, scratch=None):
+        """Of the server's data directory its agents and images are there, and nothing else; nor its sockets. Its own
+        disk is hold/scratch, at the place 'scratch'; none: the one that all see there."""
+        disk = f"mkdir -p {hold}/scratch {scratch}\nmount --bind {hold}/scratch {scratch}\n" if scratch else ""
         self.script = f"""set -e
+{disk}\
 mkdir -p {hold}/agents {hold}/images
 mount --bind {data}/agents {hold}/agents
 mount --bind {data}/images {hold}/images
@@ -94,11 +99,14 @@ exec "$@"
 
 
 class Cluster:
-    def __init__(self, nodes=3, cpus=8, memory_mb=32768, more=(), machine=None):
+    def __init__(self, nodes=3, cpus=8, memory_mb=32768, more=(), machine=None, machines=()):
         self.machine = machine  # on which the nodes are, all of them; None: this one
-        controller, node_address = (machine.server, machine.address) if machine else ("127.0.0.1", "127.0.0.1")
+        machines = list(machines) or [machine] * nodes  # or that of each
+        controller = next((m.server for m in machines if m), "127.0.0.1")
+        self.here = []  # a command that becomes the slurmd of a node on this machine
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-slurm-"))
         self.names = [f"n{i + 1}" for i in range(nodes)]
+        self.machines = dict(zip(self.names, machines))
         self.conf = self.folder / "slurm.conf"
         self.processes = {}
         ports = free_ports(nodes + 1)
@@ -123,7 +131,8 @@ class Cluster:
             "EnforcePartLimits=ALL", *more,
         ]
         for name, port in zip(self.names, ports[1:]):
-            lines.append(f"NodeName={name} NodeHostname={host} NodeAddr={node_address} Port={port} CPUs={cpus} "
+            address = self.machines[name].address if self.machines[name] else controller
+            lines.append(f"NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} CPUs={cpus} "
                          f"RealMemory={memory_mb} State=UNKNOWN")
         all_nodes = ",".join(self.names)
         lines += [f"PartitionName=batch Nodes={all_nodes} Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=OFF",
@@ -146,7 +155,7 @@ class Cluster:
                               f"--seed-file={f}/munge/seed"])
         self.wait_for(lambda: (f / "munge" / "socket").exists(), "munged")
         self.start_controller()
-        if not self.machine:
+        if not any(self.machines.values()):
             self.start_nodes()
         return self
 
@@ -161,7 +170,8 @@ class Cluster:
 
     def start_node(self, name):
         command = ["/usr/sbin/slurmd", "-D", "-N", name, "-f", str(self.conf)]
-        self.spawn(name, self.machine.inside(command) if self.machine else command)
+        machine = self.machines[name]
+        self.spawn(name, machine.inside(command) if machine else [*self.here, *command])
 
     def kill(self, name):
         """As a power failure would: no chance to save anything."""

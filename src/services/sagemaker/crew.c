@@ -65,18 +65,19 @@ void crew_tell_hosts(struct arena *a, const struct resource *r, const struct cre
 }
 
 /* Derived, not kept: there is no place to read it from, and an instance that is started later gets the same. */
-struct doc *crew_tunnel(struct pass *p, const struct resource *r, int attempt)
+void crew_tell_tunnel(struct pass *p, const struct resource *r, int attempt, bool encrypted, struct doc *order)
 {
     const struct platform *platform = engine_context(p->engine);
     const char *purpose = arena_printf(p->arena, "sagebrush tunnel/%s/%d", r->row.uid, attempt);
     unsigned char secret[ESP_SECRET_SIZE];
-    struct doc *d = doc_map(p->arena);
 
+    if (!doc_has(order, "peers") || !(encrypted || p->runtime->spans))
+        return;
     hkdf_sha256(secret, sizeof secret,
                 (struct str){ (const char *)platform->session_key, sizeof platform->session_key }, STR(""),
                 str_of(purpose));
-    doc_set_string(p->arena, d, "secret", base64_encode(p->arena, secret, sizeof secret));
-    return d;
+    doc_set_string(p->arena, doc_member(p->arena, order, "tunnel", DOC_MAP), "secret",
+                   base64_encode(p->arena, secret, sizeof secret));
 }
 
 static bool is_lost(const struct mate *m)

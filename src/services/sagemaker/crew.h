@@ -30,9 +30,10 @@ const char *crew_host(struct arena *, int instance); /* "algo-1" */
  * job may talk to each other. */
 void crew_tell_hosts(struct arena *, const struct resource *, const struct crew_of *, int instance, struct doc *order);
 
-/* The order's "tunnel": what the instances of an attempt seal what they send each other with. Each attempt has its own,
- * and it is the same whenever it is asked for. */
-struct doc *crew_tunnel(struct pass *, const struct resource *, int attempt);
+/* Into the order of one of several that is to encrypt, or whose peers may be on other machines: "tunnel", what the
+ * instances of an attempt seal what they send each other with. Each attempt has its own, and it is the same whenever it
+ * is asked for. */
+void crew_tell_tunnel(struct pass *, const struct resource *, int attempt, bool encrypted, struct doc *order);
 
 /* Into the status; 'start_member' is that of the first one's start. */
 void crew_take_starts(struct arena *, struct resource *, const struct crew *, const char *start_member);

@@ -136,8 +136,7 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
     if (check_command(a, &s, err) < 0 || instance_order(a, p->engine, &common, p->now_ms, &order, err) < 0)
         return -1;
     crew_tell_hosts(a, r, &(struct crew_of){ processing_instances(r), processing_agent }, instance, order);
-    if (s.instance_count > 1 && s.encrypted)
-        doc_set(a, order, "tunnel", crew_tunnel(p, r, 0));
+    crew_tell_tunnel(p, r, 0, s.encrypted, order);
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", s.max_runtime_s);

@@ -77,8 +77,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     if (instance_order(a, p->engine, &common, p->now_ms, &order, err) < 0)
         return -1;
     crew_tell_hosts(a, r, &(struct crew_of){ training_instances(r), training_present_agent }, instance, order);
-    if (s.instance_count > 1 && s.encrypted)
-        doc_set(a, order, "tunnel", crew_tunnel(p, r, training_attempt(r)));
+    crew_tell_tunnel(p, r, training_attempt(r), s.encrypted, order);
     doc_set(a, order, "instance_groups", training_groups_told(a, &s));
     doc_set_string(a, order, "group", group.name);
     doc_set_string(a, order, "job_name", r->row.name);

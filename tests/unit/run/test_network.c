@@ -2,10 +2,12 @@
  * without. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -200,6 +202,16 @@ static int way(const struct network *n, const char *address)
     return v.errno_value;
 }
 
+/* With one peer; server "": both are here. */
+static int open_tunnel(const struct network *n, const char *address, const char *peer, const char *server, int *ret_device,
+                       int *ret_socket, struct err *err)
+{
+    const char *const peers[] = { peer, NULL };
+    const struct tunnel_device d = { .network = n, .address = address, .peers = peers, .server = server };
+
+    return tunnel_device_open(&d, ret_device, ret_socket, err);
+}
+
 /* The peers through the tunnel or not at all; the outside as ever; nobody is let through in clear text. */
 static void without_its_tunnel_a_peer_is_out_of_reach(void **state)
 {
@@ -213,7 +225,7 @@ static void without_its_tunnel_a_peer_is_out_of_reach(void **state)
     assert_int_equal(network_setup(f->arena, f->run, "a", NETWORK_OUT, &a, &err), 0);
     assert_int_equal(network_meet(f->arena, f->run, (const char *const[]){ "b" }, 1, &b, &err), 0);
     assert_int_equal(way(&a, b.address), 0); /* by the default route, as far as the rules let it */
-    if (tunnel_device_open(&a, &b, 1, &device, &s, &err) < 0)
+    if (open_tunnel(&a, a.address, b.address, "", &device, &s, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(way(&a, b.address), 0);
     assert_int_equal(way(&a, "10.213.255.250"), EHOSTUNREACH);
@@ -223,17 +235,101 @@ static void without_its_tunnel_a_peer_is_out_of_reach(void **state)
     assert_string_equal(again.address, b.address);
     assert_false(may_talk(f, a.address, b.address));
     /* Not even where there is a way to all containers. */
-    assert_int_equal(tunnel_device_open(&again, &a, 1, &other, &of_other, &err), 0);
+    assert_int_equal(open_tunnel(&again, again.address, a.address, "", &other, &of_other, &err), 0);
     assert_int_equal(way(&again, a.address), 0);
     close(other);
     close(of_other);
     assert_int_equal(way(&again, a.address), EHOSTUNREACH);
     /* Another one for the same container would be another counter. */
-    assert_int_equal(tunnel_device_open(&a, &b, 1, &none, &none, &err), -1);
+    assert_int_equal(open_tunnel(&a, a.address, b.address, "", &none, &none, &err), -1);
     close(device);
     assert_int_equal(way(&a, b.address), EHOSTUNREACH);
     assert_int_equal(way(&a, "192.0.2.1"), 0);
     close(s);
+    leave(f, "a");
+    leave(f, "b");
+}
+
+struct seen {
+    const char *name;
+    char address[INET_ADDRSTRLEN];
+    int mtu;
+};
+
+static int look_at_interface(void *data, struct err *err)
+{
+    struct seen *i = data;
+    struct ifreq address = { 0 }, mtu = { 0 };
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    strcpy(address.ifr_name, i->name);
+    strcpy(mtu.ifr_name, i->name);
+    assert_int_equal(ioctl(s, SIOCGIFADDR, &address), 0);
+    assert_int_equal(ioctl(s, SIOCGIFMTU, &mtu), 0);
+    inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)&address.ifr_addr)->sin_addr, i->address, sizeof i->address);
+    i->mtu = mtu.ifr_mtu;
+    close(s);
+    return 0;
+}
+
+/* A new network has none that is up, not even this one. */
+static void loopback_up(void)
+{
+    struct ifreq up = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(ioctl(s, SIOCSIFFLAGS, &up), 0);
+    close(s);
+}
+
+static struct seen interface_in(const struct network *n, const char *name)
+{
+    struct seen seen = { .name = name };
+    struct err err;
+
+    assert_int_equal(network_inside(n, look_at_interface, &seen, &err), 0);
+    return seen;
+}
+
+/* Of a job whose instances may be on different machines: the tunnel is eth0, with addresses of its own. */
+static void a_tunnel_to_other_machines(void **state)
+{
+    struct fixture *f = *state;
+    const char *own = tunnel_address(f->arena, 1), *peer = tunnel_address(f->arena, 2);
+    struct sockaddr_in at;
+    socklen_t size = sizeof at;
+    struct network a, b;
+    int device = -1, s = -1, of_b, socket_of_b;
+    struct err err = { 0 };
+
+    if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0)
+        skip();
+    assert_int_equal(network_setup(f->arena, f->run, "a", NETWORK_SECOND, &a, &err), 0);
+    assert_string_equal(a.interface, "eth1");
+    loopback_up();
+    if (open_tunnel(&a, own, peer, "127.0.0.1", &device, &s, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(interface_in(&a, "eth1").address, a.address);
+    assert_string_equal(interface_in(&a, "eth0").address, own);
+    assert_int_equal(interface_in(&a, "eth0").mtu, TUNNEL_MTU);
+    assert_int_equal(getsockname(s, (struct sockaddr *)&at, &size), 0);
+    assert_true(at.sin_addr.s_addr == htonl(INADDR_LOOPBACK) && at.sin_port != 0);
+    assert_int_equal(way(&a, peer), 0);
+    assert_int_equal(way(&a, "192.0.2.1"), 0);
+    /* Neither who is not of the job, nor past the tunnel to whoever has such an address. */
+    assert_int_equal(way(&a, tunnel_address(f->arena, 3)), EHOSTUNREACH);
+    assert_int_equal(way(&a, "10.214.255.250"), EHOSTUNREACH);
+    /* An isolated one has nothing else. */
+    assert_int_equal(network_setup(f->arena, f->run, "b", NETWORK_NONE, &b, &err), 0);
+    assert_int_equal(open_tunnel(&b, peer, own, "127.0.0.1", &of_b, &socket_of_b, &err), 0);
+    assert_int_equal(way(&b, own), 0);
+    assert_int_equal(way(&b, "192.0.2.1"), ENETUNREACH);
+    close(device);
+    assert_int_equal(way(&a, peer), EHOSTUNREACH);
+    assert_int_equal(way(&a, "192.0.2.1"), 0);
+    close(s);
+    close(of_b);
+    close(socket_of_b);
     leave(f, "a");
     leave(f, "b");
 }
@@ -331,6 +427,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_others_of_this_machine_have_is_left_to_them, begin, end),
         cmocka_unit_test_setup_teardown(nobody_comes_in_from_outside, begin, end),
         cmocka_unit_test_setup_teardown(without_its_tunnel_a_peer_is_out_of_reach, begin, end),
+        cmocka_unit_test_setup_teardown(a_tunnel_to_other_machines, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
