@@ -259,7 +259,8 @@ int node_place_keep(struct arena *a, const struct node_place *p, struct err *err
     _cleanup_fd_ int keeper = -1;
     int looks = 0;
 
-    /* What ends the Slurm job is not to end this: a container is in no cgroup of Slurm's either. */
+    /* What ends the Slurm job is not to end this: Slurm kills who is in the groups of its steps. A container is in a
+     * group below, which it does not look into. */
     cgroup_leave(a);
     if (lock_file(p->keeper, false, &keeper, err) < 0)
         return err->kind == ERR_CONFLICT ? 0 : -1;

@@ -213,15 +213,15 @@ static int run_container(struct arena *a, const struct box *b, struct start_fds 
     const int fds[] = { -1, f->log, f->log, f->folder, f->output, f->ready[1], f->lock };
     const char *const arguments[] = { "runc", "--root", runc_root(a, b), "run", "--detach", "--no-new-keyring",
                                       "--preserve-fds", "4", "--bundle", b->folder, b->name, NULL };
-    int code;
+    const char *devices = cgroup_leave_devices(a);
+    int r;
     pid_t pid;
 
-    if (spawn(arguments, runc_environment, fds, 7, &pid, err) < 0)
-        return -1;
-    code = wait_for(pid);
-    if (code == 0)
-        return 0;
-    return fail(err, ERR_INTERNAL, "the container cannot be started: %s", runc_words(a, b));
+    r = spawn(arguments, runc_environment, fds, 7, &pid, err);
+    if (r == 0 && wait_for(pid) != 0)
+        r = fail(err, ERR_INTERNAL, "the container cannot be started: %s", runc_words(a, b));
+    cgroup_return(a, devices);
+    return r;
 }
 
 /* Pid 1 with the command of the order. */
@@ -358,7 +358,7 @@ int box_clear(struct arena *a, const struct box *b, struct err *err)
     if (record.state == EXIT_RUNNING)
         return fail(err, ERR_CONFLICT, "the container %s still runs", b->name);
     if (!b->process &&
-        (runc_delete(a, b, err) < 0 || cgroup_remove(a, b->name, err) < 0 || remove_root(a, b, err) < 0))
+        (cgroup_remove(a, b->name, err) < 0 || runc_delete(a, b, err) < 0 || remove_root(a, b, err) < 0))
         return -1;
     return tree_remove(box_folder(a, b), err);
 }
@@ -379,7 +379,8 @@ static void kill_hard(struct arena *a, const struct box *b)
 int box_remove(struct arena *a, const struct box *b, struct err *err)
 {
     kill_hard(a, b);
-    if (!b->process && (runc_delete(a, b, err) < 0 || cgroup_remove(a, b->name, err) < 0 ||
+    /* The cgroup first: runc leaves those above it behind. */
+    if (!b->process && (cgroup_remove(a, b->name, err) < 0 || runc_delete(a, b, err) < 0 ||
                         network_remove(a, b->run_folder, b->name, err) < 0))
         return -1;
     return mount_clear(a, b->folder, err);

@@ -12,12 +12,27 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "run/cgroup_place.h"
 
 enum { FILE_LIMIT = 16 << 20 };
 
+static const char *group_of(struct arena *a, const char *name)
+{
+    return arena_printf(a, "sagebrush-%s", name);
+}
+
+/* This process's groups, if it belongs to a Slurm step; else "". */
+static struct str step_groups(struct arena *a)
+{
+    struct str text;
+    struct err ignored;
+
+    return file_read(a, "/proc/self/cgroup", FILE_LIMIT, &text, &ignored) == 0 && cgroup_in_step(text) ? text : STR("");
+}
+
 const char *cgroup_path(struct arena *a, const char *name)
 {
-    return arena_printf(a, "/sagebrush-%s", name);
+    return arena_printf(a, "%s%s", step_groups(a).size ? "" : "/", group_of(a, name));
 }
 
 /* Calls 'each' with the mount point of every hierarchy; a result other than 0 ends it. */
@@ -50,15 +65,19 @@ static int each_hierarchy(struct arena *a, int (*each)(struct arena *, const cha
 }
 
 struct find {
-    const char *name, *file, *found;
+    const char *group, *file, *found;
+    struct str own;
+    bool anywhere;
 };
 
 static int look(struct arena *a, const char *point, void *context)
 {
     struct find *f = context;
-    const char *path = arena_printf(a, "%s/sagebrush-%s/%s", point, f->name, f->file);
+    const char *folder =
+        f->anywhere ? cgroup_find_anywhere(a, point, f->own, f->group) : cgroup_find(a, point, f->own, f->group);
+    const char *path = folder ? arena_printf(a, "%s/%s", folder, f->file) : NULL;
 
-    if (!path_exists(path))
+    if (!path || !path_exists(path))
         return 0;
     f->found = path;
     return 1;
@@ -67,10 +86,14 @@ static int look(struct arena *a, const char *point, void *context)
 /* The content of the first such file in any hierarchy; false: there is none. */
 static bool read_file(struct arena *a, const char *name, const char *file, struct str *ret)
 {
-    struct find f = { .name = name, .file = file };
+    struct find f = { .group = group_of(a, name), .file = file, .own = step_groups(a) };
     struct err ignored;
 
     each_hierarchy(a, look, &f);
+    /* Another Slurm job's agent may have started it, which Slurm has killed. */
+    f.anywhere = !f.found && f.own.size;
+    if (f.anywhere)
+        each_hierarchy(a, look, &f);
     return f.found && file_read(a, f.found, FILE_LIMIT, ret, &ignored) == 0;
 }
 
@@ -150,22 +173,27 @@ size_t cgroup_processes(struct arena *a, const char *name, int64_t **ret)
 }
 
 struct removal {
-    const char *name;
+    const char *group;
+    struct str own;
     struct err *err;
 };
 
 static int remove_here(struct arena *a, const char *point, void *context)
 {
     struct removal *r = context;
-    const char *path = arena_printf(a, "%s/sagebrush-%s", point, r->name);
+    const char *path = cgroup_find_anywhere(a, point, r->own, r->group);
 
+    if (!path)
+        return 0;
     /* A killed process leaves the group when it is reaped, which is a moment later. */
     for (int i = 0; i < 100; i++) {
         struct err ignored;
         struct str text, line;
 
-        if (rmdir(path) == 0 || errno == ENOENT || errno == ENOTDIR)
+        if (rmdir(path) == 0 || errno == ENOENT || errno == ENOTDIR) {
+            cgroup_clear_step(a, point, path);
             return 0;
+        }
         if (errno != EBUSY)
             return fail_errno(r->err, errno, "remove %s", path);
         if (file_read(a, arena_printf(a, "%s/cgroup.procs", path), FILE_LIMIT, &text, &ignored) == 0)
@@ -182,7 +210,7 @@ static int remove_here(struct arena *a, const char *point, void *context)
 
 int cgroup_remove(struct arena *a, const char *name, struct err *err)
 {
-    return each_hierarchy(a, remove_here, &(struct removal){ name, err });
+    return each_hierarchy(a, remove_here, &(struct removal){ group_of(a, name), step_groups(a), err });
 }
 
 /* --- Can one be made? --- */
@@ -228,19 +256,50 @@ static int try_here(struct arena *a, const char *point, void *context)
     return 0;
 }
 
-static int leave(struct arena *a, const char *point, void *context)
+static void enter(struct arena *a, const char *folder)
 {
-    _cleanup_fd_ int fd = open(arena_printf(a, "%s/cgroup.procs", point), O_WRONLY | O_CLOEXEC);
+    _cleanup_fd_ int fd = open(arena_printf(a, "%s/cgroup.procs", folder), O_WRONLY | O_CLOEXEC);
     struct err ignored;
 
     if (fd >= 0)
         fd_write_all(fd, "0\n", 2, &ignored);
+}
+
+static int leave(struct arena *a, const char *point, void *context)
+{
+    enter(a, point);
     return 0;
 }
 
 void cgroup_leave(struct arena *a)
 {
     each_hierarchy(a, leave, NULL);
+}
+
+static int find_devices(struct arena *a, const char *point, void *context)
+{
+    const char **ret = context;
+
+    if (!path_exists(arena_printf(a, "%s/devices.allow", point)))
+        return 0;
+    *ret = point;
+    return 1;
+}
+
+const char *cgroup_leave_devices(struct arena *a)
+{
+    const char *path = cgroup_path_of(a, step_groups(a), "devices"), *point = NULL;
+
+    if (!path || !each_hierarchy(a, find_devices, &point))
+        return NULL;
+    enter(a, point);
+    return arena_printf(a, "%s%s", point, path);
+}
+
+void cgroup_return(struct arena *a, const char *folder)
+{
+    if (folder)
+        enter(a, folder);
 }
 
 int cgroup_try(struct arena *a, const char *name, struct err *err)

@@ -8,7 +8,8 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-/* The group's path for config.json. Directly below the root of each hierarchy: runc leaves parents behind. */
+/* The group's path for config.json. In a Slurm step it is relative: below the step's, so that Slurm's limits hold.
+ * Else directly below the root of each hierarchy: runc leaves parents behind. */
 const char *cgroup_path(struct arena *, const char *name);
 
 struct cgroup_usage {
@@ -28,6 +29,11 @@ int cgroup_try(struct arena *, const char *name, struct err *err);
 
 /* This process is in the root of every hierarchy from now on, as far as it may: who ends its group does not end it. */
 void cgroup_leave(struct arena *);
+
+/* Slurm may forbid a step all devices but its own; in a group below, runc cannot state the rules of a container (v1).
+ * Between these two this process is in the root of that hierarchy, and so is what it starts. NULL: it need not. */
+const char *cgroup_leave_devices(struct arena *);
+void cgroup_return(struct arena *, const char *folder);
 
 /* Kills what is left in it and removes it from every hierarchy. Not there is fine. */
 int cgroup_remove(struct arena *, const char *name, struct err *err);

@@ -1,17 +1,30 @@
 """Jobs on a Slurm cluster as most are set up: processes followed and limited by cgroups (proctrack/cgroup, task/cgroup,
 jobacct_gather/cgroup). Debian's Slurm does that with cgroup v1 here; version 2 needs a machine with nothing else."""
+import contextlib
 import json
+import os
 import pathlib
+import signal
 
 import pytest
 
 import slurm_cluster
-from conftest import Server, ended, model_files, wait_for
-from test_slurm import fit, said, statuses
+from conftest import Server, drill_spot, ended, model_files, wait_for
+from test_health import agents_of, signal_all
+from test_slurm import fit, lines, said, statuses
 
 sagemaker = pytest.importorskip("sagemaker")
 
 HIERARCHIES = [pathlib.Path("/sys/fs/cgroup") / name for name in ("freezer", "memory", "cpuset", "cpuacct", "devices")]
+
+
+def clear_groups():
+    """Slurm leaves its own behind, and a test that failed those of its jobs, whose numbers are used again."""
+    for hierarchy in HIERARCHIES:
+        for folder, _, _ in os.walk(hierarchy, topdown=False):
+            if "/slurm_n" in folder:
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +36,14 @@ def cluster():
         pytest.skip(why)
     c = slurm_cluster.Cluster(nodes=2, more=["ProctrackType=proctrack/cgroup", "TaskPlugin=task/cgroup",
                                              "JobAcctGatherType=jobacct_gather/cgroup", "JobAcctGatherFrequency=1"])
-    (c.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nConstrainCores=yes\nConstrainRAMSpace=yes\n")
+    # Not ConstrainCores: the nodes have more cores than the machine.
+    (c.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainDevices=yes\n")
+    clear_groups()
     try:
         yield c.start()
     finally:
         c.stop()
+        clear_groups()
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +70,62 @@ def test_the_notice_reaches_the_container(cluster, server, aws, unique):
     assert "Interrupted" in statuses(done)
     state = json.loads(model_files(aws, done)["weights.json"])
     assert state["step"] == 20 and state["stopped"] == [7]
+
+
+def groups(pattern):
+    return [str(p) for h in HIERARCHIES for p in h.glob(pattern)]
+
+
+def test_the_container_is_in_the_step(cluster, server, aws, unique):
+    """Slurm's limits hold for it and its accounting sees it; an agent that comes after a killed one finds it."""
+    sm = aws("sagemaker")
+    program = ("import os, time; held = os.urandom(1 << 20) * 300; o = '/opt/ml/output/'\x0a"
+               "while not os.path.exists(o + 'go'): time.sleep(0.1)\x0a"
+               "open(o + 'message', 'w').write('held')")
+    sm.create_processing_job(
+        ProcessingJobName=unique, RoleArn=sagemaker.get_execution_role(sagemaker.Session()),
+        AppSpecification={"ImageUri": "sagemaker-scikit-learn:1.2-1-cpu-py3",
+                          "ContainerEntrypoint": ["/usr/bin/python3", "-c", f"exec({program!r})"]},
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
+    job = wait_for(lambda: cluster.jobs() and cluster.jobs()[0][0], 60, "the Slurm job")
+    agent = wait_for(lambda: agents_of(server, unique), 60, "the agent").popitem()[1]
+    place = f"slurm_*/uid_0/job_{job}/step_0"
+    wait_for(lambda: groups(f"{place}/task_0/sagebrush-{agent.name}"), 60, "the container's group", 0.2)
+    assert groups(f"{place}/sagebrush-{agent.name}")  # the freezer's
+    assert not groups(f"sagebrush-{agent.name}/memory.limit_in_bytes")
+
+    def counted():
+        line = cluster.run("sstat", "--noheader", "--parsable2", "--noconvert", "--format=MaxRSS", f"--jobs={job}.0",
+                           check=False).strip()
+        return line and int(line.split(".")[0]) > 300 << 20
+    wait_for(counted, 60, "what Slurm counts", 0.5)
+    first = int((agent / "agent.pid").read_text())
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: int((agent / "agent.pid").read_text() or 0) not in (0, first), 60, "the next agent")
+    (agent / "ml" / "output" / "go").write_text("")
+    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] !=
+                    "InProgress" and d, 120, "the end of the job", 0.2)
+    assert done["ProcessingJobStatus"] == "Completed" and done["ExitMessage"] == "held", done
+    wait_for(lambda: not groups(f"slurm_*/uid_0/job_{job}"), 60, "the end of the Slurm job's groups")
+
+
+def test_slurm_kills_everything_it_knows(cluster, server, aws, unique):
+    """The container is not of it. The agent of the next Slurm job finds it, and in the end the groups of the first."""
+    checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
+    fit(unique, use_spot_instances=True, max_wait=7200, checkpoint_s3_uri=checkpoints,
+        hyperparameters={"steps": 20, "stops": "7"})
+    wait_for(lambda: said(aws, unique, "waits at step 7"), 120, "step 7", 0.2)
+    first = cluster.jobs()[0][0]
+    for procs in HIERARCHIES[0].glob(f"slurm_*/uid_0/job_{first}/step_*/cgroup.procs"):
+        signal_all([int(pid) for pid in procs.read_text().split()], signal.SIGKILL)
+    second = wait_for(lambda: (j := [i for i, _, state in cluster.jobs() if i != first and state == "RUNNING"]) and j[0],
+                      60, "the next Slurm job")
+    wait_for(lambda: groups(f"slurm_*/uid_0/job_{second}/step_0"), 60, "its agent")
+    assert groups(f"slurm_*/uid_0/job_{first}/step_0/task_0/sagebrush-*")
+    drill = drill_spot(server, unique)
+    assert drill.returncode == 0, drill.stderr
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    text = [line for lines_ in lines(aws, unique).values() for line in lines_ if "begins at" in line]
+    assert sorted(text) == ["begins at step 0", "begins at step 7"]
+    wait_for(lambda: not groups(f"slurm_*/uid_0/job_{first}"), 60, "the end of its groups")
