@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "run/mount.h"
 
 /* Of Linux 6.9; the headers of Debian 12 are older. */
 enum { NOTIFY_RESEND = 7 };
@@ -40,7 +41,7 @@ int fuse_mount(const char *folder, int *ret_fd, struct err *err)
                     "FastFile needs FUSE, and /dev/fuse cannot be opened: %s. Load the module fuse on the server, or "
                     "use File mode.", strerror(errno));
     snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
-    if (mount("sagebrush", folder, "fuse.sagebrush", MS_RDONLY | MS_NOSUID | MS_NODEV, options) < 0)
+    if (mount("sagebrush", folder, MOUNT_FUSE, MS_RDONLY | MS_NOSUID | MS_NODEV, options) < 0)
         return fail_errno(err, errno, "mount a FastFile channel at %s", folder);
     *ret_fd = fd;
     fd = -1;

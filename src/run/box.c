@@ -327,12 +327,17 @@ int box_look(struct arena *a, const struct box *b, struct exit_record *ret, stru
 int box_signal(struct arena *a, const struct box *b, enum box_signal what, struct err *err)
 {
     struct exit_record record;
+    int r;
 
     if (box_look(a, b, &record, err) < 0)
         return -1;
     if (record.state != EXIT_RUNNING)
         return 0;
-    return lock_signal(arena_printf(a, "%s/" EXIT_LOCK, box_folder(a, b)), what == BOX_KILL ? SIGUSR2 : SIGTERM, err);
+    r = lock_signal(arena_printf(a, "%s/" EXIT_LOCK, box_folder(a, b)), what == BOX_KILL ? SIGUSR2 : SIGTERM, err);
+    /* The server that the answers come from may be away. */
+    if (what == BOX_KILL)
+        mount_abort(a, b->folder);
+    return r;
 }
 
 /* The root is the container's own: it may have put links in the place of what is mounted and written there, and the

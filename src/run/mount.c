@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,14 +127,34 @@ bool mount_find(struct arena *a, const char *path, const char **ret_device)
     return false;
 }
 
+static bool is_below(const struct mounted *m, const char *folder)
+{
+    size_t size = strlen(folder);
+
+    return strncmp(m->point, folder, size) == 0 && (m->point[size] == '/' || m->point[size] == '\0');
+}
+
+void mount_abort(struct arena *a, const char *folder)
+{
+    char real[PATH_MAX];
+    struct str text;
+    struct mounted m;
+    struct err ignored;
+
+    if (!realpath(folder, real) || file_read(a, "/proc/self/mountinfo", MOUNTINFO_LIMIT, &text, &ignored) < 0)
+        return;
+    while (next_mounted(a, &text, &m))
+        if (is_below(&m, real) && strstr(m.whole, " - " MOUNT_FUSE " "))
+            umount2(m.point, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
 int mount_clear(struct arena *a, const char *folder, struct err *err)
 {
-    char real[4096];
+    char real[PATH_MAX];
     struct str text;
     struct mounted m;
     const char **points, *upper;
     int count = 0, room = 0;
-    size_t size;
 
     /* A folder that was moved away still has its overlay, wherever that is now: it names its upper folder as it was. */
     if (!realpath(folder, real)) {
@@ -142,15 +163,13 @@ int mount_clear(struct arena *a, const char *folder, struct err *err)
         snprintf(real, sizeof real, "%s", folder);
     }
     upper = arena_printf(a, "upperdir=%s/", folder);
-    size = strlen(real);
     if (file_read(a, "/proc/self/mountinfo", MOUNTINFO_LIMIT, &text, err) < 0)
         return -1;
     for (size_t i = 0; i < text.size; i++)
         room += text.data[i] == '\n';
     points = arena_array_of(a, const char *, (size_t)room + 1);
     while (next_mounted(a, &text, &m))
-        if ((strncmp(m.point, real, size) == 0 && (m.point[size] == '/' || m.point[size] == '\0')) ||
-            strstr(m.whole, upper))
+        if (is_below(&m, real) || strstr(m.whole, upper))
             points[count++] = m.point;
     /* Later mounts stand later, and may stand on earlier ones. */
     for (int i = count - 1; i >= 0; i--)

@@ -17,6 +17,13 @@ bool mount_is_point(const char *path); /* something is mounted exactly there */
  * path as the kernel has it: absolute, without links. */
 bool mount_find(struct arena *, const char *path, const char **ret_device);
 
+/* The type of file systems that a program of ours answers for. */
+#define MOUNT_FUSE "fuse.sagebrush"
+
+/* Whoever waits for an answer of a MOUNT_FUSE at or below the folder gets an error, now and from now on. Until then not
+ * even a kill ends it. */
+void mount_abort(struct arena *, const char *folder);
+
 /* Unmounts everything at or below the folder, and overlays whose upper folder is in it, the latest first. Nothing
  * there is fine. */
 int mount_clear(struct arena *, const char *folder, struct err *err);

@@ -330,6 +330,36 @@ def wait_until(condition, limit_s=60):
 
 
 @needs_fuse
+@pytest.mark.parametrize('how', ['read', 'mapped', 'random', 'direct'])
+def test_a_reader_is_killed_while_the_server_is_away(world, how):
+    world.server.objects['in/d/x'] = os.urandom(8 << 20)
+    job = world.train(f'''
+import mmap, os, threading, time
+print("ready", flush=True)
+while not os.path.exists("/opt/ml/go"): time.sleep(0.01)
+fd = os.open("/opt/ml/input/data/train/x", os.O_RDONLY | (os.O_DIRECT if "{how}" == "direct" else 0))
+if "{how}" == "random": os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+def read(at):
+    if "{how}" == "mapped": return mmap.mmap(fd, 0, prot=mmap.PROT_READ)[at]
+    os.preadv(fd, [mmap.mmap(-1, 4096)], at)
+threads = [threading.Thread(target=read, args=(i << 18,)) for i in range(30)]
+print("reading", flush=True)
+for t in threads: t.start()
+for t in threads: t.join()
+''', channels=[channel(input_mode='FastFile')]).start()
+    job.until(lambda r: world.server.lines(job.name) == ['ready'])
+    world.server.down()
+    open(f'{job.folder}/ml/go', 'w').close()
+    wait_until(lambda: 'reading' in open(f'{job.folder}/stdout').read())
+    wait_until(somebody_waits)
+    job.stop(0)
+    wait_until(lambda: os.path.exists(f'{job.folder}/box/exit.json'))
+    world.server.up()
+    assert job.ended()['outcome'] == 'Stopped', job.log()
+    assert job.leftovers() == []
+
+
+@needs_fuse
 def test_a_mount_that_nobody_holds_any_more(world):
     world.server.objects['in/d/x'] = b'x'
     job = world.train('import time; print("ready", flush=True); time.sleep(600)', channels=[channel(input_mode='FastFile')]).start()
