@@ -1,228 +1,22 @@
-/* allreduce.c - a ring, as NCCL and gloo have it: each instance sends to the next and hears the one before. In n-1
- * steps each chunk of the vector goes round and is added up, in n-1 more its sum goes round.
+/* allreduce.c - as NCCL and gloo have it: in n-1 steps each chunk of the vector goes round and is added up, in n-1 more
+ * its sum goes round.
  *
  * A word of the vector is its own number times what the instance counts for, so everybody knows each partial sum
- * without asking: one that is wrong was sent by the one before. Who only waits for somebody who waits for a third
- * blames nobody. */
+ * without asking: one that is wrong was sent by the one before. */
 #include "agent/allreduce.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/fd.h"
+enum { LAPS = 32 }; /* of a small message, for the latency */
 
-enum {
-    TOKEN_SIZE = 32,
-    LAPS = 32,        /* of a small message, for the latency */
-    KNOCK_MS = 50,    /* between two tries to reach one that is not there yet */
-    CONNECT_MS = 2000,
-};
-
-struct hello {
-    unsigned char token[TOKEN_SIZE];
-    uint32_t rank;
-};
-
-struct ring {
-    const struct allreduce_options *o;
-    int next, before; /* ranks */
-    int listener, to, from;
-    int64_t until_ms;
+struct sum {
+    struct ring *ring;
+    int rank, ranks;
     uint64_t *words, *heard;
     size_t count;
-    int blamed;
 };
-
-static int64_t left_ms(const struct ring *r)
-{
-    int64_t left = r->until_ms - clock_boot_ms(r->o->clock);
-
-    return left > 0 ? left : 0;
-}
-
-/* Waits for the descriptors, at most 'most_ms' and until the time is over. Returns how many are ready, -1: cancelled */
-static int wait_for(const struct ring *r, struct pollfd *fds, nfds_t count, int64_t most_ms, struct err *err)
-{
-    int64_t left = left_ms(r);
-    int ready;
-
-    fds[count] = (struct pollfd){ r->o->cancel_fd, POLLIN, 0 };
-    ready = poll(fds, count + 1, (int)(left < most_ms ? left : most_ms));
-    if (ready < 0 && errno != EINTR)
-        return fail_errno(err, errno, "wait for the other instances");
-    if (ready > 0 && fds[count].revents)
-        return fail(err, ERR_CONFLICT, "the collective check was ended");
-    return ready < 0 ? 0 : ready;
-}
-
-/* --- The ring is closed --- */
-
-static struct sockaddr_in address_of(const struct ring *r, int rank)
-{
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)r->o->port) };
-    int good = inet_pton(AF_INET, r->o->addresses[rank], &to.sin_addr);
-
-    assert(good == 1);
-    return to;
-}
-
-static int listen_here(struct ring *r, struct err *err)
-{
-    struct sockaddr_in at = address_of(r, r->o->rank);
-    int one = 1;
-
-    if (r->o->socket(r->o->data, &r->listener, err) < 0)
-        return -1;
-    if (setsockopt(r->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        bind(r->listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(r->listener, 4) < 0)
-        return fail_errno(err, errno, "listen on %s:%d", r->o->addresses[r->o->rank], r->o->port);
-    return 0;
-}
-
-/* One try: 1 there, 0 not there (yet), -1 nothing can be tried any more. */
-static int knock(struct ring *r, int *ret_why, struct err *err)
-{
-    struct sockaddr_in to = address_of(r, r->next);
-    socklen_t size = sizeof *ret_why;
-    struct pollfd fds[2];
-
-    fd_cleanup(&r->to);
-    if (r->o->socket(r->o->data, &r->to, err) < 0)
-        return -1;
-    *ret_why = 0;
-    if (connect(r->to, (struct sockaddr *)&to, sizeof to) == 0)
-        return 1;
-    *ret_why = errno;
-    if (errno != EINPROGRESS)
-        return 0;
-    fds[0] = (struct pollfd){ r->to, POLLOUT, 0 };
-    if (wait_for(r, fds, 1, CONNECT_MS, err) < 0)
-        return -1;
-    if (!fds[0].revents) {
-        *ret_why = ETIMEDOUT;
-        return 0;
-    }
-    if (getsockopt(r->to, SOL_SOCKET, SO_ERROR, ret_why, &size) < 0)
-        *ret_why = errno;
-    return *ret_why == 0;
-}
-
-static int reach_next(struct ring *r, struct err *err)
-{
-    struct hello hello = { .rank = (uint32_t)r->o->rank };
-    struct pollfd none[1];
-    int there, why, one = 1;
-
-    while ((there = knock(r, &why, err)) == 0) {
-        if (!left_ms(r)) {
-            r->blamed = r->next;
-            return fail_errno(err, why, "%s (%s) cannot be reached", r->o->hosts[r->next],
-                              r->o->addresses[r->next]);
-        }
-        if (wait_for(r, none, 0, KNOCK_MS, err) < 0)
-            return -1;
-    }
-    if (there < 0)
-        return -1;
-    setsockopt(r->to, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    memcpy(hello.token, r->o->token, TOKEN_SIZE);
-    if (send(r->to, &hello, sizeof hello, MSG_NOSIGNAL) == sizeof hello)
-        return 0;
-    r->blamed = r->next;
-    return fail_errno(err, errno, "%s closed the connection at once", r->o->hosts[r->next]);
-}
-
-/* Whether it is the one before that has come: whoever else knocks is turned away. */
-static int greet(struct ring *r, int fd, bool *ret_known, struct err *err)
-{
-    struct hello hello;
-    size_t got = 0;
-
-    *ret_known = false;
-    while (got < sizeof hello) {
-        struct pollfd fds[2] = { { fd, POLLIN, 0 } };
-        int ready = wait_for(r, fds, 1, CONNECT_MS, err);
-        ssize_t n;
-
-        if (ready <= 0)
-            return ready;
-        n = recv(fd, (char *)&hello + got, sizeof hello - got, 0);
-        if (n <= 0)
-            return 0;
-        got += (size_t)n;
-    }
-    *ret_known = hello.rank == (uint32_t)r->before && memcmp(hello.token, r->o->token, TOKEN_SIZE) == 0;
-    return 0;
-}
-
-static int hear_before(struct ring *r, struct err *err)
-{
-    while (left_ms(r)) {
-        struct pollfd fds[2] = { { r->listener, POLLIN, 0 } };
-        _cleanup_fd_ int fd = -1;
-        bool known;
-
-        if (wait_for(r, fds, 1, INT32_MAX, err) < 0)
-            return -1;
-        fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
-            continue;
-        if (greet(r, fd, &known, err) < 0)
-            return -1;
-        if (!known)
-            continue;
-        r->from = fd;
-        fd = -1;
-        return 0;
-    }
-    r->blamed = r->before;
-    return fail(err, ERR_INTERNAL, "%s (%s) did not come", r->o->hosts[r->before], r->o->addresses[r->before]);
-}
-
-/* --- What goes round --- */
-
-/* Both ways at once, or all would wait for each other with full buffers. */
-static int exchange(struct ring *r, const void *out, size_t out_size, void *in, size_t in_size, struct err *err)
-{
-    size_t sent = 0, got = 0;
-
-    while (sent < out_size || got < in_size) {
-        struct pollfd fds[3] = { { sent < out_size ? r->to : -1, POLLOUT, 0 },
-                                 { got < in_size ? r->from : -1, POLLIN, 0 } };
-        int ready = wait_for(r, fds, 2, INT32_MAX, err);
-        ssize_t n;
-
-        if (ready < 0)
-            return -1;
-        if (!left_ms(r))
-            return fail(err, ERR_INTERNAL, "the sum was not there after %lld s: %s",
-                        (long long)r->o->limit_ms / 1000,
-                        got < in_size ? "nothing more was heard" : "nothing more was taken");
-        if (fds[0].revents) {
-            n = send(r->to, (const char *)out + sent, out_size - sent, MSG_NOSIGNAL);
-            if (n < 0 && errno != EAGAIN && errno != EINTR)
-                return fail_errno(err, errno, "the connection to %s broke", r->o->hosts[r->next]);
-            sent += n > 0 ? (size_t)n : 0;
-        }
-        if (fds[1].revents) {
-            n = recv(r->from, (char *)in + got, in_size - got, 0);
-            if (n == 0)
-                return fail(err, ERR_INTERNAL, "%s left before the sum was there", r->o->hosts[r->before]);
-            if (n < 0 && errno != EAGAIN && errno != EINTR)
-                return fail_errno(err, errno, "the connection from %s broke", r->o->hosts[r->before]);
-            got += n > 0 ? (size_t)n : 0;
-        }
-    }
-    return 0;
-}
 
 static uint64_t word_of(size_t i)
 {
@@ -234,130 +28,122 @@ static uint64_t weight_of(int rank)
     return (uint64_t)rank + 1;
 }
 
-static int wrap(const struct ring *r, int chunk)
+static int wrap(const struct sum *s, int chunk)
 {
-    return (chunk % r->o->ranks + r->o->ranks) % r->o->ranks;
+    return (chunk % s->ranks + s->ranks) % s->ranks;
 }
 
-static size_t chunk_at(const struct ring *r, int chunk)
+static size_t chunk_at(const struct sum *s, int chunk)
 {
-    return r->count * (size_t)chunk / (size_t)r->o->ranks;
+    return s->count * (size_t)chunk / (size_t)s->ranks;
 }
 
-static size_t chunk_bytes(const struct ring *r, int chunk)
+static size_t chunk_bytes(const struct sum *s, int chunk)
 {
-    return (chunk_at(r, chunk + 1) - chunk_at(r, chunk)) * sizeof *r->words;
+    return (chunk_at(s, chunk + 1) - chunk_at(s, chunk)) * sizeof *s->words;
 }
 
-static int check_heard(struct ring *r, int chunk, uint64_t weight, struct err *err)
+static int check_heard(struct sum *s, int chunk, uint64_t weight, struct err *err)
 {
-    size_t at = chunk_at(r, chunk), count = chunk_bytes(r, chunk) / sizeof *r->words;
+    size_t at = chunk_at(s, chunk), count = chunk_bytes(s, chunk) / sizeof *s->words;
 
     for (size_t i = 0; i < count; i++) {
-        if (r->heard[i] == word_of(at + i) * weight)
+        if (s->heard[i] == word_of(at + i) * weight)
             continue;
-        r->blamed = r->before;
+        s->ring->blamed = s->ring->before;
         return fail(err, ERR_INTERNAL, "what %s sent is wrong: word %zu is %llx and should be %llx",
-                    r->o->hosts[r->before], at + i, (unsigned long long)r->heard[i],
+                    s->ring->o->hosts[s->ring->before], at + i, (unsigned long long)s->heard[i],
                     (unsigned long long)(word_of(at + i) * weight));
     }
     return 0;
 }
 
 /* One step: chunk 'mine' goes to the next, chunk 'theirs' comes, with the sum of what 'weight' says. */
-static int pass_on(struct ring *r, int mine, int theirs, uint64_t weight, struct err *err)
+static int pass_on(struct sum *s, int mine, int theirs, uint64_t weight, struct err *err)
 {
-    if (exchange(r, r->words + chunk_at(r, mine), chunk_bytes(r, mine), r->heard, chunk_bytes(r, theirs), err) < 0)
+    if (ring_exchange(s->ring, s->words + chunk_at(s, mine), chunk_bytes(s, mine), s->heard, chunk_bytes(s, theirs),
+                      err) < 0)
         return -1;
-    return check_heard(r, theirs, weight, err);
+    return check_heard(s, theirs, weight, err);
 }
 
-static int add_up(struct ring *r, struct err *err)
+static int add_up(struct sum *s, struct err *err)
 {
-    int rank = r->o->rank, ranks = r->o->ranks;
+    int rank = s->rank, ranks = s->ranks;
     uint64_t weight = 0;
 
     for (int step = 0; step < ranks - 1; step++) {
-        int theirs = wrap(r, rank - step - 1);
-        uint64_t *words = r->words + chunk_at(r, theirs);
+        int theirs = wrap(s, rank - step - 1);
+        uint64_t *words = s->words + chunk_at(s, theirs);
 
         /* It has been with the instances from 'theirs' to the one before. */
         weight += weight_of(theirs);
-        if (pass_on(r, wrap(r, rank - step), theirs, weight, err) < 0)
+        if (pass_on(s, wrap(s, rank - step), theirs, weight, err) < 0)
             return -1;
-        for (size_t i = 0; i < chunk_bytes(r, theirs) / sizeof *words; i++)
-            words[i] += r->heard[i];
+        for (size_t i = 0; i < chunk_bytes(s, theirs) / sizeof *words; i++)
+            words[i] += s->heard[i];
     }
     weight += weight_of(rank);
     for (int step = 0; step < ranks - 1; step++) {
-        int theirs = wrap(r, rank - step);
+        int theirs = wrap(s, rank - step);
 
-        if (pass_on(r, wrap(r, rank + 1 - step), theirs, weight, err) < 0)
+        if (pass_on(s, wrap(s, rank + 1 - step), theirs, weight, err) < 0)
             return -1;
-        memcpy(r->words + chunk_at(r, theirs), r->heard, chunk_bytes(r, theirs));
+        memcpy(s->words + chunk_at(s, theirs), s->heard, chunk_bytes(s, theirs));
     }
     return 0;
 }
 
-static int run_laps(struct ring *r, struct err *err)
+static int run_laps(struct sum *s, struct err *err)
 {
     uint64_t token = 0;
 
     for (int lap = 0; lap < LAPS; lap++) {
-        bool first = r->o->rank == 0;
+        bool first = s->rank == 0;
 
-        if ((!first && exchange(r, NULL, 0, &token, sizeof token, err) < 0) ||
-            exchange(r, &token, sizeof token, NULL, 0, err) < 0 ||
-            (first && exchange(r, NULL, 0, &token, sizeof token, err) < 0))
+        if ((!first && ring_exchange(s->ring, NULL, 0, &token, sizeof token, err) < 0) ||
+            ring_exchange(s->ring, &token, sizeof token, NULL, 0, err) < 0 ||
+            (first && ring_exchange(s->ring, NULL, 0, &token, sizeof token, err) < 0))
             return -1;
     }
     return 0;
 }
 
-static int measure(struct ring *r, struct allreduce_result *ret, struct err *err)
+static int measure(struct sum *s, struct allreduce_result *ret, struct err *err)
 {
-    double ranks = r->o->ranks;
-    int64_t began_ms = clock_boot_ms(r->o->clock), summed_ms, ended_ms;
+    double ranks = s->ranks;
+    struct clock *clock = s->ring->o->clock;
+    int64_t began_ms, summed_ms, ended_ms;
 
-    r->until_ms = began_ms + r->o->limit_ms;
     /* Nobody's time counts what it waited for the last to come. */
-    if (run_laps(r, err) < 0)
+    if (run_laps(s, err) < 0)
         return -1;
-    began_ms = clock_boot_ms(r->o->clock);
-    if (add_up(r, err) < 0)
+    began_ms = clock_boot_ms(clock);
+    if (add_up(s, err) < 0)
         return -1;
-    summed_ms = clock_boot_ms(r->o->clock);
-    if (run_laps(r, err) < 0)
+    summed_ms = clock_boot_ms(clock);
+    if (run_laps(s, err) < 0)
         return -1;
-    ended_ms = clock_boot_ms(r->o->clock);
+    ended_ms = clock_boot_ms(clock);
     ret->ms = ended_ms - began_ms;
-    ret->bytes_per_s = 2 * (ranks - 1) / ranks * (double)(r->count * sizeof *r->words) * 1000 /
+    ret->bytes_per_s = 2 * (ranks - 1) / ranks * (double)(s->count * sizeof *s->words) * 1000 /
                        (double)(summed_ms > began_ms ? summed_ms - began_ms : 1);
-    ret->hop_us = (ended_ms - summed_ms) * 1000 / (LAPS * r->o->ranks);
+    ret->hop_us = (ended_ms - summed_ms) * 1000 / (LAPS * s->ranks);
     return 0;
 }
 
-int allreduce(const struct allreduce_options *o, struct allreduce_result *ret, struct err *err)
+int allreduce(struct ring *r, size_t bytes, int64_t limit_ms, struct allreduce_result *ret, struct err *err)
 {
-    struct ring r = { .o = o, .next = (o->rank + 1) % o->ranks, .before = (o->rank + o->ranks - 1) % o->ranks,
-                      .listener = -1, .to = -1, .from = -1, .until_ms = clock_boot_ms(o->clock) + o->gather_ms,
-                      .count = o->bytes / sizeof *r.words, .blamed = -1 };
-    int result = -1;
+    struct sum s = { .ring = r, .rank = r->o->rank, .ranks = r->o->ranks, .count = bytes / sizeof *s.words,
+                     .words = malloc(bytes), .heard = malloc(bytes) };
+    int result;
 
-    assert(o->ranks > 1 && o->rank >= 0 && o->rank < o->ranks);
-    r.words = malloc(o->bytes);
-    r.heard = malloc(o->bytes);
-    assert(r.words && r.heard);
-    for (size_t i = 0; i < r.count; i++)
-        r.words[i] = word_of(i) * weight_of(o->rank);
-    *ret = (struct allreduce_result){ .blamed = -1 };
-    if (listen_here(&r, err) == 0 && reach_next(&r, err) == 0 && hear_before(&r, err) == 0)
-        result = measure(&r, ret, err);
-    ret->blamed = r.blamed;
-    fd_cleanup(&r.listener);
-    fd_cleanup(&r.to);
-    fd_cleanup(&r.from);
-    free(r.words);
-    free(r.heard);
+    assert(s.words && s.heard);
+    for (size_t i = 0; i < s.count; i++)
+        s.words[i] = word_of(i) * weight_of(s.rank);
+    ring_limit(r, limit_ms, "the sum");
+    result = measure(&s, ret, err);
+    free(s.words);
+    free(s.heard);
     return result;
 }

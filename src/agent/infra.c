@@ -4,16 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/allreduce.h"
+#include "agent/collective.h"
 #include "base/log.h"
 #include "run/network_look.h"
 #include "sign/digest.h"
 
 enum {
     COLLECTIVE_PORT = 7337,
-    COLLECTIVE_BYTES = 4 << 20,
     GATHER_MS = 60000, /* until the last instance has come */
-    LIMIT_MS = 30000,
 };
 
 void infra_init(struct infra *i)
@@ -111,32 +109,50 @@ static int open_socket(void *data, int *ret_fd, struct err *err)
     return network_socket(&((struct infra *)data)->uplink->network, ret_fd, err);
 }
 
-static int check_collective(struct infra *i, int cancel_fd, struct finding *f, struct err *err)
+/* Of those that were granted, as NVML tells of them: check_gpu.c has found them all. */
+static int gpus_of(struct infra *i, struct gpu **ret)
+{
+    struct gpu_monitor *m;
+    int count;
+
+    if (!order_gpus(i->order))
+        return 0;
+    m = gpu_monitor_new(&(struct gpu_monitor_options){ .only = order_gpus(i->order) });
+    count = gpu_monitor_count(m);
+    *ret = arena_array_of(i->arena, struct gpu, (size_t)count);
+    for (int n = 0; n < count; n++)
+        (*ret)[n] = *gpu_monitor_gpu(m, n);
+    gpu_monitor_free(m);
+    return count;
+}
+
+static int check_together(struct infra *i, int cancel_fd, struct finding *f, struct err *err)
 {
     unsigned char token[SHA256_SIZE];
-    struct allreduce_options o = { .clock = i->clock, .port = COLLECTIVE_PORT, .token = token,
-                                   .bytes = COLLECTIVE_BYTES, .gather_ms = GATHER_MS, .limit_ms = LIMIT_MS,
-                                   .cancel_fd = cancel_fd, .socket = open_socket, .data = i };
-    struct allreduce_result result;
+    struct collective_options o = { .ring = { .clock = i->clock, .port = COLLECTIVE_PORT, .token = token,
+                                              .gather_ms = GATHER_MS, .cancel_fd = cancel_fd, .socket = open_socket,
+                                              .data = i },
+                                    .name = i->order->name, .folder = i->folder, .library = i->order->nccl_library };
+    struct collective_result result;
     const char **hosts, **addresses;
+    struct gpu *gpus = NULL;
 
     if (uplink_connect(i->uplink, err) < 0)
         return -1;
-    o.ranks = ring_of(i, &hosts, &addresses, &o.rank);
-    o.hosts = hosts;
-    o.addresses = addresses;
+    o.ring.ranks = ring_of(i, &hosts, &addresses, &o.ring.rank);
+    o.ring.hosts = hosts;
+    o.ring.addresses = addresses;
+    o.namespace = i->uplink->network.namespace_path;
+    o.gpu_count = gpus_of(i, &gpus);
+    o.gpus = gpus;
     token_of(i->order->peers, token);
-    f->passed = allreduce(&o, &result, err) == 0;
-    if (!f->passed && err->kind == ERR_CONFLICT)
+    if (collective_check(i->arena, &o, &result, err) < 0)
         return -1;
-    if (!f->passed) {
-        f->evidence = arena_strdup(i->arena, err->text);
-        i->blames = result.blamed >= 0 ? hosts[result.blamed] : "";
-        return 0;
-    }
-    f->evidence = arena_printf(i->arena, "all-reduce of %d MiB over %d instances: the sum is right, %.2f GB/s, %lld us "
-                                         "from one to the next", COLLECTIVE_BYTES >> 20, o.ranks,
-                               result.bytes_per_s / 1e9, (long long)result.hop_us);
+    f->passed = result.passed;
+    f->evidence = result.evidence;
+    f->gpu = result.gpu;
+    f->check = result.gpu ? "GPU" : f->check;
+    i->blames = result.blames;
     return 0;
 }
 
@@ -156,7 +172,7 @@ int infra_check(struct infra *i, int cancel_fd, struct err *err)
     f = &i->findings[i->count];
     *f = (struct finding){ .check = "network between the instances" };
     began_ms = clock_boot_ms(i->clock);
-    if (check_collective(i, cancel_fd, f, err) < 0)
+    if (check_together(i, cancel_fd, f, err) < 0)
         return -1;
     f->ms = clock_boot_ms(i->clock) - began_ms;
     i->count++;

@@ -38,6 +38,7 @@ static const struct doc_field fields[] = {
     DOC_INT(struct order, gpus_absent, "limits.gpus_absent"),
     DOC_INT(struct order, disk_bytes, "limits.disk_bytes"),
     DOC_INT(struct order, checkpoint_bytes_per_s, "checkpoint_bytes_per_s"),
+    DOC_TEXT(struct order, nccl_library, "nccl_library"),
     DOC_INT(struct order, interrupted_every_s, "checkpoint.interrupted_every_s"),
     DOC_DOC(struct order, entrypoint, "entrypoint"),
     DOC_DOC(struct order, arguments, "arguments"),

@@ -17,6 +17,7 @@ struct order {
     const char *bearer; /* of a node that is another machine: the Authorization of what goes to admin_socket; else "" */
     bool isolated, spot;
     bool infra_check;      /* the instance is looked at thoroughly before its container starts */
+    const char *nccl_library; /* for that: its path; "": the loader's */
     int64_t quiet_after_s; /* without a sign of life: it is told of; 0: never */
     bool warm_pool;        /* it has a persistent cache */
     int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes, checkpoint_bytes_per_s;

@@ -342,6 +342,7 @@ static int new_runtime(struct control *c, const struct doc *config, struct runti
         .data_folder = c->platform.data_folder,
         .archives_folder = doc_text(config, "images"),
         .checkpoint_bytes_per_s = doc_int(config, "checkpoint_bytes_per_s", 0),
+        .nccl_library = doc_text(config, "nccl_library"),
         .run_folder = arena_printf(c->arena, "%s/run", c->platform.data_folder),
     };
     char *real = realpath(rc.run_folder, NULL);

@@ -74,6 +74,10 @@ const struct setting setting_table[] = {
       "A training job all of whose instances do nothing for so long - no line of their logs, no core and no GPU used - "
       "is ended, and starts again where its RetryStrategy says so. Its variable SAGEBRUSH_HANG_AFTER is stronger.",
       "a duration such as 30m or 2h, or off" },
+    { "nccl-library", "",
+      "The libnccl.so.2 by which the instances of a job with EnableInfraCheck are checked together, where they have "
+      "GPUs. Default: what the loader finds; without one they are checked over TCP alone.",
+      "the absolute path of a file" },
     { "file-systems", "",
       "The folders that stand for file systems, as ID:FOLDER, parted by commas: fs-0123abcd:/srv/data. A training job "
       "may read and write below the folder of the FileSystemId that a channel names, as root, and nowhere else.",
@@ -252,6 +256,9 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
 
         good = duration_parse(str_of(value), &ms);
         s->hang_after_s = good ? ms / 1000 : s->hang_after_s;
+    } else if (strcmp(key, "nccl-library") == 0) {
+        good = !*value || *value == '/';
+        s->nccl_library = good ? arena_strdup(a, value) : s->nccl_library;
     } else if (strcmp(key, "file-systems") == 0) {
         good = file_systems_fit(value);
         s->file_systems = good ? arena_strdup(a, value) : s->file_systems;
@@ -281,6 +288,7 @@ void settings_defaults(struct settings *s)
                              .images = "",
                              .fleet = "",
                              .file_systems = "",
+                             .nccl_library = "",
                              .disk_reserve_bytes = INT64_C(1) << 30,
                              .checkpoint_bytes_per_s = INT64_C(256) << 20,
                              .log_level = "info" };
@@ -345,6 +353,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .hang_after_s = doc_int(d, "hang_after_s", s.hang_after_s),
         .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
         .checkpoint_bytes_per_s = doc_int(d, "checkpoint_bytes_per_s", s.checkpoint_bytes_per_s),
+        .nccl_library = doc_text_or(d, "nccl_library", s.nccl_library),
         .log_level = doc_text_or(d, "log_level", s.log_level),
     };
     for (int i = 0; i < SLURM_TEXTS; i++)
@@ -373,6 +382,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_integer(a, d, "hang_after_s", s->hang_after_s);
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
     doc_set_integer(a, d, "checkpoint_bytes_per_s", s->checkpoint_bytes_per_s);
+    doc_set_string(a, d, "nccl_library", s->nccl_library);
     doc_set_string(a, d, "log_level", s->log_level);
     doc_set(a, d, "slurm", slurm);
     for (int i = 0; i < SLURM_TEXTS; i++)

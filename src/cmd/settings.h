@@ -24,6 +24,7 @@ struct settings {
     const char *file_systems; /* "fs-0123abcd:/srv/data, ..." */
     int64_t hang_after_s; /* 0: never */
     int64_t disk_reserve_bytes, checkpoint_bytes_per_s;
+    const char *nccl_library; /* its path; "": the loader's */
     const char *log_level;
 };
 

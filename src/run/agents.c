@@ -184,6 +184,7 @@ static int write_order(struct arena *a, struct agents *g, const char *name, cons
     doc_set_string(a, d, "run_folder", g->config.run_folder);
     doc_set_string(a, d, "archives_folder", g->config.archives_folder);
     doc_set_integer(a, d, "checkpoint_bytes_per_s", g->config.checkpoint_bytes_per_s);
+    doc_set_string(a, d, "nccl_library", g->config.nccl_library);
     return folder_write(a, folder_of(a, g, name), file, d, false, err);
 }
 
@@ -618,6 +619,7 @@ int agents_new(const struct runtime_config *config, const struct agents_driver *
                                     ? arena_strdup(a, config->archives_folder)
                                     : arena_printf(a, "%s/images/archives", config->data_folder);
     g->config.checkpoint_bytes_per_s = config->checkpoint_bytes_per_s;
+    g->config.nccl_library = arena_strdup(a, config->nccl_library ? config->nccl_library : "");
     list_init(&g->children);
     g->removal = removal_new(agents);
     *ret = &g->base;

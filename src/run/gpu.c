@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/library.h"
+
 enum { /* nvmlReturn_t */
     NVML_SUCCESS = 0,
     NVML_TIMEOUT = 10,
@@ -75,10 +77,7 @@ struct functions {
 
 #define FUNCTION(field, ...) { offsetof(struct functions, field), { __VA_ARGS__ } }
 
-static const struct {
-    size_t offset;
-    const char *names[2];
-} symbols[] = {
+static const struct library_symbol symbols[] = {
     FUNCTION(init, "nvmlInit_v2", "nvmlInit"),
     FUNCTION(shutdown, "nvmlShutdown"),
     FUNCTION(driver, "nvmlSystemGetDriverVersion"),
@@ -144,20 +143,10 @@ static bool load(struct gpus *g)
 {
     Dl_info info;
 
-    g->library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!g->library) {
-        snprintf(g->why, sizeof g->why, "%s", dlerror());
+    g->library = library_open("libnvidia-ml.so.1", symbols, sizeof symbols / sizeof *symbols, &g->nvml, g->why,
+                              sizeof g->why);
+    if (!g->library)
         return false;
-    }
-    for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++)
-        for (int j = 0; j < 2 && symbols[i].names[j]; j++) {
-            void *function = dlsym(g->library, symbols[i].names[j]);
-
-            if (function) {
-                memcpy((char *)&g->nvml + symbols[i].offset, &function, sizeof function);
-                break;
-            }
-        }
     if (!g->nvml.init || !g->nvml.count || !g->nvml.handle || !g->nvml.uuid) {
         snprintf(g->why, sizeof g->why, "libnvidia-ml.so.1 is not NVML, or of a driver that is too old");
         return false;

@@ -134,6 +134,7 @@ struct runtime_config {
     const char *data_folder; /* agents/ and images/ are in it */
     const char *archives_folder; /* of images as archives; NULL or "": <data>/images/archives */
     int64_t checkpoint_bytes_per_s; /* that an agent uploads while its job runs; 0: no limit */
+    const char *nccl_library; /* that instances with GPUs are checked with; NULL or "": what the loader finds */
     const char *run_folder;  /* on a file system that does not survive a reboot: /run/sagebrush/<8 hex> */
 };
 

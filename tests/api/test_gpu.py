@@ -1,48 +1,11 @@
 """GPUs of a fake driver (tests/fake/nvml.c) through the whole server: who gets which, who waits, what a restart keeps."""
-import os
-import pathlib
 import re
-import shutil
-import tempfile
 import urllib.request
 
 import pytest
 
-from conftest import BUILD, Server, wait_for
-from jobs import Jobs, request, transition
-
-# SIGTERM ends a Python program that does not look at it.
-HOLD = "import glob, time; print('sees', *sorted(glob.glob('/dev/nvidia[0-9]*')), flush=True); time.sleep(3600)"
-
-
-class Machine(Server):
-    """A server on a machine with so many GPUs."""
-
-    def __init__(self, gpus):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-gpus-"))
-        shutil.copy(BUILD / "tests" / "fake" / "libnvidia-ml.so.1", self.folder)
-        for i in range(gpus):
-            (self.folder / f"nvidia{i}").write_text("")
-        self.lines = []
-        self.say(f"gpus {gpus}")
-        self.more = {"LD_LIBRARY_PATH": str(self.folder), "FAKE_NVML": str(self.folder / "machine"),
-                     "SAGEBRUSH_GPU_DEVICES": str(self.folder)}
-        os.environ.update(self.more)
-        try:
-            super().__init__()
-            self.start()
-        finally:
-            for name in self.more:
-                del os.environ[name]
-
-    def say(self, *lines):
-        self.lines += lines
-        (self.folder / "new").write_text("\n".join(self.lines) + "\n")
-        (self.folder / "new").rename(self.folder / "machine")
-
-    def stop(self):
-        super().stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+from gpus import Machine, jobs_of
+from jobs import transition
 
 
 @pytest.fixture
@@ -52,27 +15,9 @@ def machine():
     m.stop()
 
 
-class GpuJobs(Jobs):
-    def create(self, name, type="ml.g5.xlarge", count=1, groups=None, **more):
-        made = request(name, self.role, self.bucket, script=HOLD, **more)
-        made["ResourceConfig"] = {"VolumeSizeInGB": 1, **(
-            {"InstanceGroups": [{"InstanceGroupName": t[3:], "InstanceType": t, "InstanceCount": n} for t, n in groups.items()]}
-            if groups else {"InstanceType": type, "InstanceCount": count})}
-        self.submit(made)
-
-    def sees(self, name, instances=1):
-        lines = wait_for(lambda: (seen := [x for x in self.lines(name) if x.startswith("sees")]) and
-                         len(seen) == instances and seen, 60, f"{name}'s first line", 0.1)
-        return sorted(line[5:] for line in lines)
-
-
 @pytest.fixture
 def jobs(machine):
-    s3 = machine.client("s3")
-    s3.create_bucket(Bucket="gpus", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
-    made = GpuJobs(machine.client, machine.role, "gpus")
-    yield made
-    made.close()
+    yield from jobs_of(machine)
 
 
 def test_each_job_has_its_own(machine, jobs):

@@ -23,7 +23,10 @@ static const unsigned char other_token[32] = "what a stranger has";
 static int port;
 
 struct member {
-    struct allreduce_options o;
+    struct ring_options o;
+    struct ring ring;
+    size_t bytes;
+    int64_t limit_ms;
     struct allreduce_result result;
     struct err err;
     pthread_t thread;
@@ -40,7 +43,10 @@ static void *take_part(void *data)
 {
     struct member *m = data;
 
-    m->r = allreduce(&m->o, &m->result, &m->err);
+    m->r = ring_open(&m->ring, &m->o, &m->err);
+    if (m->r == 0)
+        m->r = allreduce(&m->ring, m->bytes, m->limit_ms, &m->result, &m->err);
+    ring_close(&m->ring);
     return NULL;
 }
 
@@ -56,9 +62,9 @@ static void begin(struct member *all, int ranks)
     port = ntohs(at.sin_port);
     for (int i = 0; i < ranks; i++)
         all[i] = (struct member){ .o = { .clock = clock_system(), .rank = i, .ranks = ranks, .hosts = hosts,
-                                         .addresses = addresses, .port = port, .token = token, .bytes = 1 << 20,
-                                         .gather_ms = 20000, .limit_ms = 20000, .cancel_fd = -1,
-                                         .socket = new_socket } };
+                                         .addresses = addresses, .port = port, .token = token, .gather_ms = 20000,
+                                         .cancel_fd = -1, .socket = new_socket },
+                                  .bytes = 1 << 20, .limit_ms = 20000 };
 }
 
 /* Without the member 'absent'; -1: all. */
@@ -78,16 +84,16 @@ static void the_sum_is_right_everywhere(void **state)
         struct member all[RANKS];
 
         begin(all, ranks);
-        all[0].o.bytes = all[1].o.bytes = (1 << 20) + 8 * 3;
+        all[0].bytes = all[1].bytes = (1 << 20) + 8 * 3;
         for (int i = 0; i < ranks; i++)
-            all[i].o.bytes = all[0].o.bytes; /* not a multiple of the instances */
+            all[i].bytes = all[0].bytes; /* not a multiple of the instances */
         run(all, ranks, -1);
         for (int i = 0; i < ranks; i++) {
             if (all[i].r < 0)
                 print_error("%d of %d: %s\n", i, ranks, all[i].err.text);
             assert_int_equal(all[i].r, 0);
             assert_true(all[i].result.bytes_per_s > 0);
-            assert_int_equal(all[i].result.blamed, -1);
+            assert_int_equal(all[i].ring.blamed, -1);
         }
     }
 }
@@ -98,17 +104,17 @@ static void who_does_not_come_is_blamed_by_its_neighbours(void **state)
 
     begin(all, RANKS);
     for (int i = 0; i < RANKS; i++)
-        all[i].o.gather_ms = all[i].o.limit_ms = 2000;
+        all[i].o.gather_ms = all[i].limit_ms = 2000;
     run(all, RANKS, 2);
     assert_int_equal(all[1].r, -1);
-    assert_int_equal(all[1].result.blamed, 2);
+    assert_int_equal(all[1].ring.blamed, 2);
     assert_non_null(strstr(all[1].err.text, "algo-3 (127.0.0.3) cannot be reached"));
     assert_int_equal(all[3].r, -1);
-    assert_int_equal(all[3].result.blamed, 2);
+    assert_int_equal(all[3].ring.blamed, 2);
     assert_non_null(strstr(all[3].err.text, "algo-3 (127.0.0.3) did not come"));
     /* It has both neighbours, and cannot tell which of them waits for whom. */
     assert_int_equal(all[0].r, -1);
-    assert_int_equal(all[0].result.blamed, -1);
+    assert_int_equal(all[0].ring.blamed, -1);
 }
 
 /* A ring of two, where the other one is this thread and says what it likes. */
@@ -121,7 +127,7 @@ static void wrong_words_are_the_senders(void **state)
     int listener = socket(AF_INET, SOCK_STREAM, 0), out = -1, in, one = 1;
 
     begin(all, 2);
-    all[0].o.bytes = 2 * sizeof words;
+    all[0].bytes = 2 * sizeof words;
     at.sin_port = to.sin_port = htons((uint16_t)port);
     inet_pton(AF_INET, addresses[1], &at.sin_addr);
     inet_pton(AF_INET, addresses[0], &to.sin_addr);
@@ -148,7 +154,7 @@ static void wrong_words_are_the_senders(void **state)
     assert_int_equal(send(out, words, sizeof words, 0), sizeof words);
     pthread_join(all[0].thread, NULL);
     assert_int_equal(all[0].r, -1);
-    assert_int_equal(all[0].result.blamed, 1);
+    assert_int_equal(all[0].ring.blamed, 1);
     assert_non_null(strstr(all[0].err.text, "what algo-2 sent is wrong"));
     close(in);
     close(out);
@@ -166,7 +172,7 @@ static void it_can_be_ended(void **state)
     run(all, 2, 1);
     assert_int_equal(all[0].r, -1);
     assert_int_equal(all[0].err.kind, ERR_CONFLICT);
-    assert_int_equal(all[0].result.blamed, -1);
+    assert_int_equal(all[0].ring.blamed, -1);
     close(all[0].o.cancel_fd);
 }
 

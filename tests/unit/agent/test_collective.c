@@ -1,0 +1,346 @@
+/* Instances are threads on loopback, each with an address and with GPUs of its own; their ranks are real processes with
+ * the fake CUDA and NCCL of tests/fake, to which LD_LIBRARY_PATH leads. */
+#include "agent/collective.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/fd.h"
+
+enum { INSTANCES = 3, GPUS = 2 /* of an instance */ };
+
+static const char *const hosts[] = { "algo-1", "algo-2", "algo-3" };
+static const char *const addresses[] = { "127.0.0.1", "127.0.0.2", "127.0.0.3" };
+static const unsigned char token[32] = "what only these have";
+#define UUID  "GPU-00000000-0000-0000-0000-00000000000"
+#define GPU_0 "GPU 0 (" UUID "0)"
+#define GPU_1 "GPU 1 (" UUID "1)"
+#define GPU_2 "GPU 2 (" UUID "2)"
+#define GPU_3 "GPU 3 (" UUID "3)"
+
+static char folder[40], machine_file[64], joined_file[80];
+
+struct instance {
+    struct collective_options o;
+    struct collective_result result;
+    struct gpu gpus[GPUS];
+    struct arena *arena;
+    struct err err;
+    pthread_t thread;
+    int r;
+};
+static struct instance all[INSTANCES];
+
+static void machine(const char *more)
+{
+    FILE *f = fopen(machine_file, "w");
+
+    assert_non_null(f);
+    fprintf(f, "gpus %d\n%s", INSTANCES * GPUS, more);
+    fclose(f);
+    unlink(joined_file);
+}
+
+static int new_socket(void *data, int *ret_fd, struct err *err)
+{
+    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return *ret_fd < 0 ? fail_errno(err, errno, "socket") : 0;
+}
+
+static int free_port(void)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+/* The GPUs 0 and 1 are algo-1's, 2 and 3 algo-2's... */
+static void begin(int count)
+{
+    int port = free_port();
+
+    for (int i = 0; i < count; i++) {
+        struct instance *n = &all[i];
+
+        arena_free(n->arena);
+        *n = (struct instance){ .arena = arena_new(), .o = {
+            .ring = { .clock = clock_system(), .rank = i, .ranks = count, .hosts = hosts, .addresses = addresses,
+                      .port = port, .token = token, .gather_ms = 20000, .cancel_fd = -1, .socket = new_socket },
+            .name = hosts[i], .folder = folder, .library = "", .gpus = n->gpus, .gpu_count = GPUS } };
+        for (int g = 0; g < GPUS; g++) {
+            n->gpus[g].index = i * GPUS + g;
+            sprintf(n->gpus[g].uuid, "GPU-00000000-0000-0000-0000-%012d", i * GPUS + g);
+        }
+    }
+}
+
+static void *take_part(void *data)
+{
+    struct instance *n = data;
+
+    n->r = collective_check(n->arena, &n->o, &n->result, &n->err);
+    return NULL;
+}
+
+static void run(int count)
+{
+    for (int i = 0; i < count; i++)
+        assert_int_equal(pthread_create(&all[i].thread, NULL, take_part, &all[i]), 0);
+    for (int i = 0; i < count; i++)
+        pthread_join(all[i].thread, NULL);
+    for (int i = 0; i < count; i++)
+        print_message("%s: %s\n", hosts[i], all[i].r < 0 ? all[i].err.text : all[i].result.evidence);
+}
+
+static void check(int instance, bool passed, const char *words, const char *blames)
+{
+    const struct instance *n = &all[instance];
+
+    assert_int_equal(n->r, 0);
+    assert_int_equal(n->result.passed, passed);
+    assert_non_null(strstr(n->result.evidence, words));
+    assert_string_equal(n->result.blames, blames);
+    assert_null(n->result.gpu);
+}
+
+static bool has_joined(const char *line)
+{
+    struct arena *a = arena_new();
+    struct err err;
+    struct str text;
+    bool found;
+
+    assert_int_equal(file_read(a, joined_file, 1 << 16, &text, &err), 0);
+    found = strstr(text.data, line) != NULL;
+    arena_free(a);
+    return found;
+}
+
+static void each_gpu_is_a_rank(void **state)
+{
+    machine("");
+    begin(2);
+    run(2);
+    for (int i = 0; i < 2; i++) {
+        check(i, true, "all-reduce of 4 MiB over 2 instances: the sum is right, ", "");
+        check(i, true, "; NCCL 2.21.5, 16 MiB over 4 GPUs of 2 instances: the sums are right, ", "");
+    }
+    assert_true(has_joined("rank 0 of 4 is GPU 0 of algo-1, by Socket of 127.0.0.1\n"));
+    assert_true(has_joined("rank 3 of 4 is GPU 3 of algo-2, by Socket of 127.0.0.1\n"));
+}
+
+/* One in the middle has no GPUs, and passes on what the others say. */
+static void who_has_no_gpus_does_not_take_part(void **state)
+{
+    machine("");
+    begin(3);
+    all[1].o.gpu_count = 0;
+    run(3);
+    check(0, true, "NCCL 2.21.5, 16 MiB over 4 GPUs of 2 instances", "");
+    check(2, true, "NCCL 2.21.5, 16 MiB over 4 GPUs of 2 instances", "");
+    assert_true(has_joined("rank 2 of 4 is GPU 4 of algo-3"));
+    assert_null(strstr(all[1].result.evidence, "NCCL"));
+    begin(2);
+    all[0].o.gpu_count = all[1].o.gpu_count = 0;
+    run(2);
+    assert_null(strstr(all[0].result.evidence, "NCCL"));
+}
+
+static void without_the_library_it_is_tcp_alone(void **state)
+{
+    machine("");
+    begin(3);
+    all[1].o.library = "/nowhere/libnccl.so.2";
+    run(3);
+    check(0, true, "NCCL 2.21.5, 16 MiB over 4 GPUs of 2 instances", "");
+    check(1, true, "the sum is right", "");
+    check(1, true, "; NCCL was not tried: /nowhere/libnccl.so.2: cannot open shared object file", "");
+    begin(2);
+    all[1].o.library = "libc.so.6";
+    run(2);
+    check(0, true, "; NCCL was not tried: no other instance has it", "");
+    check(1, true, "; NCCL was not tried: libc.so.6 has no ncclGetVersion", "");
+    begin(2);
+    all[1].o.gpu_count = 0;
+    run(2);
+    check(0, true, "; NCCL was not tried: no other instance has GPUs", "");
+    machine("set 2 nccl 21803\nset 3 nccl 21803\n");
+    begin(2);
+    run(2);
+    check(0, true, "; NCCL was not tried: it is 2.21.5 on algo-1 and 2.18.3 on algo-2", "");
+    check(1, true, "; NCCL was not tried: it is 2.21.5 on algo-1 and 2.18.3 on algo-2", "");
+}
+
+static void a_wrong_sum_is_of_who_has_it(void **state)
+{
+    machine("set 3 wrong 1\n");
+    begin(2);
+    run(2);
+    check(0, false, "NCCL: algo-2: " GPU_3 ": the sum is wrong: word 1048576 is ",
+          "algo-2");
+    check(1, false, "NCCL: " GPU_3 ": the sum is wrong", "algo-2");
+    machine("set 0 wrong 1\nset 3 wrong 1\n");
+    begin(2);
+    run(2);
+    check(0, false, "NCCL: GPU 0 (", "");
+    check(1, false, "NCCL: GPU 3 (", "");
+}
+
+static void an_error_is_told_in_its_words(void **state)
+{
+    static const char words[] = GPU_2 ": ncclCommInitRank: internal error - "
+                                "please report this issue to the NCCL developers (3): the test wants it";
+
+    machine("fail ncclCommInitRank 3 2\n");
+    begin(3);
+    run(3);
+    for (int i = 0; i < 3; i++)
+        check(i, false, words, "algo-2");
+    machine("fail ncclCommGetAsyncError 6 3\n");
+    begin(2);
+    run(2);
+    check(1, false, "ncclCommGetAsyncError: remote process exited or there was a network error (6)", "");
+    machine("fail ncclGetUniqueId 4 1\n");
+    begin(2);
+    run(2);
+    check(1, false, "NCCL: algo-1: " GPU_1 ": ncclGetUniqueId: invalid argument (4)",
+          "algo-1");
+}
+
+static void a_gpu_that_cannot_be_used_is_named(void **state)
+{
+    static const char *const machines[] = { "fail cuMemAlloc_v2 2 3\n", "fail cuDevicePrimaryCtxRetain 719 3\n",
+                                            "set 3 forgets 1\n" };
+    static const char *const words[] = { "cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (2): out of memory",
+                                         "cuDevicePrimaryCtxRetain: CUDA_ERROR_LAUNCH_FAILED (719)",
+                                         "its memory did not keep what was written, from word 1048576 on" };
+
+    for (int i = 0; i < 3; i++) {
+        machine(machines[i]);
+        begin(2);
+        run(2);
+        check(0, false, words[i], "algo-2");
+        assert_false(all[1].result.passed);
+        assert_ptr_equal(all[1].result.gpu, &all[1].gpus[1]);
+        assert_non_null(strstr(all[1].result.evidence, words[i]));
+    }
+    machine("fail cuInit 802 3\n"); /* of the machine, not of a GPU */
+    begin(2);
+    run(2);
+    check(1, false, "cuInit: CUDA_ERROR_SYSTEM_NOT_READY (802): system not yet initialized", "algo-2");
+}
+
+static void a_library_that_ends_its_process_ends_no_other(void **state)
+{
+    static const char *const functions[] = { "cuInit", "ncclAllReduce" };
+
+    for (int i = 0; i < 2; i++) {
+        char text[64];
+
+        sprintf(text, "crash %s 3\n", functions[i]);
+        machine(text);
+        begin(2);
+        run(2);
+        check(0, false, "algo-2: " GPU_3 ": the libraries ended their process by "
+                        "signal 6 (Aborted)", "algo-2");
+        check(1, false, "NCCL: GPU 3 (", "algo-2");
+    }
+}
+
+static void a_library_that_hangs_is_ended(void **state)
+{
+    setenv("SAGEBRUSH_NCCL_SECONDS", "2", 1);
+    machine("hang ncclAllReduce 3\n");
+    begin(2);
+    run(2);
+    unsetenv("SAGEBRUSH_NCCL_SECONDS");
+    check(0, false, "NCCL: " GPU_0 ": it was ended in ", "");
+    check(1, false, " after 2 s", "");
+}
+
+/* Who waits for one that has failed is ended long before its time is over. */
+static void nobody_waits_for_one_that_failed(void **state)
+{
+    int64_t began_ms = clock_boot_ms(clock_system());
+
+    machine("hang ncclCommInitRank 0\nhang ncclCommInitRank 1\nfail ncclCommInitRank 5 4\n");
+    begin(3);
+    run(3);
+    check(0, false, "NCCL: algo-3: GPU 4 (", "algo-3");
+    check(1, false, "NCCL: algo-3: GPU 4 (", "algo-3");
+    assert_true(clock_boot_ms(clock_system()) - began_ms < 50000);
+}
+
+static void it_can_be_ended(void **state)
+{
+    uint64_t one = 1;
+
+    machine("hang cuInit\n");
+    begin(2);
+    for (int i = 0; i < 2; i++) {
+        all[i].o.ring.cancel_fd = eventfd(0, EFD_CLOEXEC);
+        assert_int_equal(pthread_create(&all[i].thread, NULL, take_part, &all[i]), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(write(all[i].o.ring.cancel_fd, &one, sizeof one), sizeof one);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(all[i].thread, NULL);
+        assert_int_equal(all[i].r, -1);
+        assert_int_equal(all[i].err.kind, ERR_CONFLICT);
+        close(all[i].o.ring.cancel_fd);
+    }
+}
+
+static int set_up(void **state)
+{
+    strcpy(folder, "/tmp/sagebrush-collective-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    sprintf(machine_file, "%s/machine", folder);
+    sprintf(joined_file, "%s.joined", machine_file);
+    setenv("SAGEBRUSH_LIBEXEC", PROGRAMS, 1);
+    return setenv("FAKE_NVML", machine_file, 1);
+}
+
+static int tear_down(void **state)
+{
+    struct err err;
+
+    for (int i = 0; i < INSTANCES; i++)
+        arena_free(all[i].arena);
+    return tree_remove(folder, &err);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_gpu_is_a_rank),
+        cmocka_unit_test(who_has_no_gpus_does_not_take_part),
+        cmocka_unit_test(without_the_library_it_is_tcp_alone),
+        cmocka_unit_test(a_wrong_sum_is_of_who_has_it),
+        cmocka_unit_test(an_error_is_told_in_its_words),
+        cmocka_unit_test(a_gpu_that_cannot_be_used_is_named),
+        cmocka_unit_test(a_library_that_ends_its_process_ends_no_other),
+        cmocka_unit_test(a_library_that_hangs_is_ended),
+        cmocka_unit_test(nobody_waits_for_one_that_failed),
+        cmocka_unit_test(it_can_be_ended),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
