@@ -115,83 +115,112 @@ static int refuse_cell(const struct csv_options *o, const char *line, const char
                 quote, (int)size, cell, column + 1);
 }
 
+struct csv {
+    const struct csv_options *options;
+    struct matrix *matrix;
+    char delimiter;
+    size_t lead;  /* columns before the features: label, weight */
+    size_t width; /* all columns */
+};
+
+/* The number in a column of the matrix's last row, which is not counted yet. */
+static void put(const struct csv *c, size_t column, float value)
+{
+    struct matrix *m = c->matrix;
+
+    if (column >= c->width)
+        return; /* one too many, which is told when all are counted */
+    if (column >= c->lead)
+        m->values[m->rows * m->columns + column - c->lead] = value;
+    else if (column == 0 && c->options->labeled)
+        m->labels[m->rows] = value;
+    else
+        m->weights[m->rows] = value;
+}
+
+static int parse_row(const struct csv *c, const char *line, const char *end, size_t number, struct err *err)
+{
+    const struct csv_options *o = c->options;
+    const char *p = line;
+    size_t column = 0;
+    float value;
+
+    for (;; column++) {
+        const char *cell = p, *after = number_parse(p, end, &value);
+
+        if ((!after || (after < end && *after != c->delimiter)) &&
+            !parse_cell(cell, end, c->delimiter, &after, &value))
+            return refuse_cell(o, line, end, cell, number, column, c->delimiter, err);
+        if (column == 0 && o->labeled && isnan(value))
+            return fail(err, ERR_INVALID, "line %zu of file '%s' has no label: the first column must be a number",
+                        number, o->name ? o->name : "");
+        put(c, column, value);
+        p = after;
+        if (p >= end)
+            break;
+        p++; /* the delimiter; after the last one an empty cell follows */
+    }
+    if (column + 1 != c->width)
+        return fail(err, ERR_INVALID, "line %zu%s%s%s has %zu columns, the first line has %zu", number,
+                    o->name ? " of file '" : "", o->name ? o->name : "", o->name ? "'" : "", column + 1, c->width);
+    return 0;
+}
+
+static size_t count_lines(const char *p, const char *end)
+{
+    size_t lines = 1;
+
+    for (; (p = memchr(p, '\n', (size_t)(end - p))); p++)
+        lines++;
+    return lines;
+}
+
+static int parse_rows(const struct csv *c, const char *p, const char *end, size_t number, struct err *err)
+{
+    while (p < end) {
+        const char *stop = line_end(p, end), *row_end = stop > p && stop[-1] == '\r' ? stop - 1 : stop;
+        bool empty = skip_blank(p, stop, c->delimiter) == stop && (stop == p || c->width > 1);
+
+        number++;
+        if (!empty) {
+            if (parse_row(c, p, row_end, number, err) < 0)
+                return -1;
+            c->matrix->rows++;
+        }
+        p = stop + 1;
+    }
+    return 0;
+}
+
 int csv_parse(struct str text, const struct csv_options *o, struct matrix *m, struct err *err)
 {
-    const char *p = text.data, *end = p + text.size;
-    size_t lead = (size_t)o->labeled + (size_t)o->weighted, line_number = 0, rows_before = m->rows, width;
-    char delimiter = o->delimiter;
+    const char *p = text.data, *end = p + text.size, *first_end;
+    size_t number = 0, rows_before = m->rows;
+    struct csv c = { .options = o, .matrix = m, .delimiter = o->delimiter,
+                     .lead = (size_t)o->labeled + (size_t)o->weighted };
 
     if (text.size >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
         p += 3; /* spreadsheets put a byte order mark there */
     while (p < end && (*p == '\n' || *p == '\r'))
-        line_number += *p++ == '\n';
+        number += *p++ == '\n';
     if (p == end)
         return 0;
-    const char *first_end = line_end(p, end);
-    if (!delimiter)
-        delimiter = csv_delimiter((struct str){ p, (size_t)(first_end - p) });
-    width = count_columns(p, first_end, delimiter);
-    if (width <= lead)
+    first_end = line_end(p, end);
+    if (!c.delimiter)
+        c.delimiter = csv_delimiter((struct str){ p, (size_t)(first_end - p) });
+    c.width = count_columns(p, first_end, c.delimiter);
+    if (c.width <= c.lead)
         return fail(err, ERR_INVALID, "Could not determine delimiter on line %.*s:\n%s",
                     (int)(first_end - p > 50 ? 50 : first_end - p), p, "the line has no column besides the label");
-    if (m->rows && m->columns != width - lead)
+    if (m->rows && m->columns != c.width - c.lead)
         return fail(err, ERR_INVALID, "file '%s' has %zu feature columns, the files before it have %zu",
-                    o->name ? o->name : "", width - lead, m->columns);
-    m->columns = width - lead;
-
+                    o->name ? o->name : "", c.width - c.lead, m->columns);
+    m->columns = c.width - c.lead;
     /* One count of the line breaks is cheaper than growing the matrix a dozen times. */
-    size_t lines = 1;
-    for (const char *at = p; (at = memchr(at, '\n', (size_t)(end - at))); at++)
-        lines++;
-    matrix_reserve(m, lines, o->labeled, o->weighted, false);
-
-    while (p < end) {
-        const char *line = p, *stop = line_end(p, end);
-        float *row = m->values + m->rows * m->columns, value;
-        size_t column = 0;
-
-        line_number++;
-        if (skip_blank(p, stop, delimiter) == stop && (stop == p || width > 1)) {
-            p = stop + 1; /* an empty line */
-            continue;
-        }
-        if (stop > p && stop[-1] == '\r')
-            stop--;
-        for (;; column++) {
-            const char *cell = p, *after = number_parse(p, stop, &value);
-
-            if (!after || (after < stop && *after != delimiter)) {
-                if (!parse_cell(cell, stop, delimiter, &after, &value)) {
-                    m->rows = rows_before;
-                    return refuse_cell(o, line, stop, cell, line_number, column, delimiter, err);
-                }
-            }
-            if (column >= lead) {
-                if (column < width)
-                    row[column - lead] = value;
-            } else if (column == 0 && o->labeled) {
-                m->labels[m->rows] = value;
-                if (isnan(value)) {
-                    m->rows = rows_before;
-                    return fail(err, ERR_INVALID,
-                                "line %zu of file '%s' has no label: the first column must be a number", line_number,
-                                o->name ? o->name : "");
-                }
-            } else {
-                m->weights[m->rows] = value;
-            }
-            p = after;
-            if (p >= stop)
-                break;
-            p++; /* the delimiter; after the last one an empty cell follows */
-        }
-        if (column + 1 != width) {
-            m->rows = rows_before;
-            return fail(err, ERR_INVALID, "line %zu%s%s%s has %zu columns, the first line has %zu", line_number,
-                        o->name ? " of file '" : "", o->name ? o->name : "", o->name ? "'" : "", column + 1, width);
-        }
-        m->rows++;
-        p = stop < end && *stop == '\r' ? stop + 2 : stop + 1;
+    matrix_reserve(m, count_lines(p, end), o->labeled, o->weighted, false);
+    if (parse_rows(&c, p, end, number, err) < 0) {
+        m->rows = rows_before;
+        return -1;
     }
     return 0;
 }

@@ -354,32 +354,62 @@ static void check(struct arena *a, const struct row *r, const char *value, struc
     }
 }
 
+static void check_metrics_together(struct arena *a, const struct doc *values, const char *objective, struct buf *errors)
+{
+    const char **list = words(a, doc_text(values, "eval_metric"));
+    size_t count = 0;
+
+    while (list[count])
+        count++;
+    if (count > HYPERPARAMETER_METRICS)
+        SAY(errors, "Hyperparameter eval_metric: %zu metrics are given, at most %d are computed", count,
+            HYPERPARAMETER_METRICS);
+    for (const char **m = list; *m; m++) {
+        if (strcmp(*m, "auc") == 0 && !text_starts(objective, "binary:") && !text_starts(objective, "rank:") &&
+            !text_starts(objective, "multi:"))
+            SAY(errors, "Metric 'auc' can only be applied for classification and ranking problems.");
+        if (strcmp(*m, "aft-nloglik") == 0 && strcmp(objective, "survival:aft"))
+            SAY(errors, "Metric 'aft-nloglik' can only be applied for 'survival:aft' objective.");
+    }
+}
+
+static void check_updaters(struct arena *a, const struct doc *values, struct buf *errors)
+{
+    const char **list = words(a, doc_text(values, "updater"));
+    int builders = 0, linear = 0, updates = 0, count = 0;
+
+    for (const char **w = list; *w; w++, count++) {
+        builders += text_starts(*w, "grow_") || strcmp(*w, "distcol") == 0;
+        linear += strcmp(*w, "shotgun") == 0 || strcmp(*w, "coord_descent") == 0;
+        updates += strcmp(*w, "refresh") == 0 || strcmp(*w, "prune") == 0;
+    }
+    if (doc_is(values, "booster", "gblinear")) {
+        if (count != 1 || linear != 1)
+            SAY(errors, "Linear updater should be one of these options: 'shotgun', 'coord_descent'.");
+    } else if (doc_is(values, "process_type", "update")) {
+        if (updates != count)
+            SAY(errors, "process_type 'update' can only be used with updater 'refresh' and 'prune'");
+    } else if (linear) {
+        SAY(errors, "Tree updater should be selected from these options: 'grow_colmaker', 'distcol', "
+                    "'grow_histmaker', 'grow_local_histmaker', 'grow_skmaker', 'grow_quantile_histmaker', 'sync', "
+                    "'refresh', 'prune', 'shortgun', 'coord_descent'.");
+    } else if (builders > 1) {
+        SAY(errors, "Only one tree grow plugin can be selected. Choose one from the following: 'grow_colmaker', "
+                    "'distcol', 'grow_histmaker', 'grow_local_histmaker', 'grow_skmaker'");
+    }
+}
+
 /* What one hyperparameter means depends on others; every value here is valid by itself. */
 static void check_together(struct arena *a, const struct doc *values, struct buf *errors)
 {
-    const char *objective = doc_text(values, "objective"), *booster = doc_text(values, "booster"),
-               *tree_method = doc_text(values, "tree_method"), *updater = doc_text(values, "updater");
+    const char *objective = doc_text(values, "objective"), *tree_method = doc_text(values, "tree_method");
 
     if (text_starts(objective, "multi:") && !doc_has(values, "num_class"))
         SAY(errors, "Require input for parameter 'num_class' for multi-classification");
     if (doc_has(values, "num_class") && !text_starts(objective, "multi:"))
         SAY(errors, "Do not need to setup parameter 'num_class' for learning task other than multi-classification.");
-    if (doc_has(values, "eval_metric")) {
-        size_t count = 0;
-
-        while (words(a, doc_text(values, "eval_metric"))[count])
-            count++;
-        if (count > HYPERPARAMETER_METRICS)
-            SAY(errors, "Hyperparameter eval_metric: %zu metrics are given, at most %d are computed", count,
-                HYPERPARAMETER_METRICS);
-        for (const char **m = words(a, doc_text(values, "eval_metric")); *m; m++) {
-            if (strcmp(*m, "auc") == 0 && !text_starts(objective, "binary:") && !text_starts(objective, "rank:") &&
-                !text_starts(objective, "multi:"))
-                SAY(errors, "Metric 'auc' can only be applied for classification and ranking problems.");
-            if (strcmp(*m, "aft-nloglik") == 0 && strcmp(objective, "survival:aft"))
-                SAY(errors, "Metric 'aft-nloglik' can only be applied for 'survival:aft' objective.");
-        }
-    }
+    if (doc_has(values, "eval_metric"))
+        check_metrics_together(a, values, objective, errors);
     if (doc_has(values, "monotone_constraints") && strcmp(tree_method, "exact") && strcmp(tree_method, "hist"))
         SAY(errors, "monotone_constraints can be used only when the tree_method parameter is set to either 'exact' or "
                     "'hist'.");
@@ -391,31 +421,8 @@ static void check_together(struct arena *a, const struct doc *values, struct buf
         doc_is(values, "use_dask_gpu_training", "true"))
         SAY(errors, "This build of XGBoost has no GPU support: use tree_method 'hist', and leave out 'predictor' and "
                     "'use_dask_gpu_training'.");
-
-    if (*updater) {
-        const char **list = words(a, updater);
-        int builders = 0, linear = 0, updates = 0, count = 0;
-
-        for (const char **w = list; *w; w++, count++) {
-            builders += text_starts(*w, "grow_") || strcmp(*w, "distcol") == 0;
-            linear += strcmp(*w, "shotgun") == 0 || strcmp(*w, "coord_descent") == 0;
-            updates += strcmp(*w, "refresh") == 0 || strcmp(*w, "prune") == 0;
-        }
-        if (strcmp(booster, "gblinear") == 0) {
-            if (count != 1 || linear != 1)
-                SAY(errors, "Linear updater should be one of these options: 'shotgun', 'coord_descent'.");
-        } else if (doc_is(values, "process_type", "update")) {
-            if (updates != count)
-                SAY(errors, "process_type 'update' can only be used with updater 'refresh' and 'prune'");
-        } else if (linear) {
-            SAY(errors, "Tree updater should be selected from these options: 'grow_colmaker', 'distcol', "
-                        "'grow_histmaker', 'grow_local_histmaker', 'grow_skmaker', 'grow_quantile_histmaker', 'sync', "
-                        "'refresh', 'prune', 'shortgun', 'coord_descent'.");
-        } else if (builders > 1) {
-            SAY(errors, "Only one tree grow plugin can be selected. Choose one from the following: 'grow_colmaker', "
-                        "'distcol', 'grow_histmaker', 'grow_local_histmaker', 'grow_skmaker'");
-        }
-    }
+    if (*doc_text(values, "updater"))
+        check_updaters(a, values, errors);
 }
 
 static int64_t whole_of(const struct doc *values, const char *name, int64_t otherwise)

@@ -93,13 +93,41 @@ static bool next_field(struct str *s, struct field *ret)
     }
 }
 
+static void count_whole(uint64_t v, size_t *count, uint64_t *first)
+{
+    if (*first == 0)
+        *first = v;
+    ++*count;
+}
+
+/* The whole numbers of a field, packed or alone. */
+static bool count_wholes(const struct field *f, size_t *count, uint64_t *first)
+{
+    struct str in = f->bytes;
+    uint64_t v;
+
+    if (f->wire == VARINT) {
+        count_whole(f->whole, count, first);
+        return true;
+    }
+    if (f->wire != BYTES)
+        return false;
+    while (in.size) {
+        if (!next_varint(&in, &v))
+            return false;
+        count_whole(v, count, first);
+    }
+    return true;
+}
+
 /* Counts what a tensor's message holds. Lists come packed or one by one, and may come in pieces. */
 static bool measure(struct tensor *t)
 {
-    struct str s = t->body, in;
+    struct str s = t->body;
     unsigned width = t->kind == VALUE_FLOAT64 ? 8 : 4;
+    uint64_t ignored = 1;
+    size_t dimensions = 0;
     struct field f;
-    uint64_t v;
 
     while (s.size) {
         if (!next_field(&s, &f))
@@ -108,27 +136,10 @@ static bool measure(struct tensor *t)
             if (f.wire == VARINT || f.bytes.size % width)
                 return false;
             t->values += f.bytes.size / width;
-        } else if (f.number == TENSOR_VALUES || f.number == TENSOR_KEYS || f.number == TENSOR_SHAPE) {
-            size_t *count = f.number == TENSOR_VALUES ? &t->values : &t->keys;
-            size_t seen = 0;
-
-            if (f.wire == VARINT) {
-                seen = 1;
-                v = f.whole;
-                if (f.number == TENSOR_SHAPE && t->width == 0)
-                    t->width = v;
-            } else if (f.wire == BYTES) {
-                for (in = f.bytes; in.size; seen++) {
-                    if (!next_varint(&in, &v))
-                        return false;
-                    if (f.number == TENSOR_SHAPE && t->width == 0)
-                        t->width = v;
-                }
-            } else {
-                return false;
-            }
-            if (f.number != TENSOR_SHAPE)
-                *count += seen;
+        } else if ((f.number == TENSOR_VALUES && !count_wholes(&f, &t->values, &ignored)) ||
+                   (f.number == TENSOR_KEYS && !count_wholes(&f, &t->keys, &ignored)) ||
+                   (f.number == TENSOR_SHAPE && !count_wholes(&f, &dimensions, &t->width))) {
+            return false;
         }
     }
     return true;

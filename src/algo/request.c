@@ -134,7 +134,7 @@ static int parse_json_lines(struct arena *a, struct str body, struct matrix *m, 
 
 enum form { CSV, LIBSVM, RECORDIO, JSON, JSON_LINES };
 
-static const struct {
+static const struct form_name {
     const char *type;
     enum form form;
     const char *name;
@@ -170,31 +170,37 @@ static int parse(enum form form, struct str body, struct matrix *m, struct err *
     return -1;
 }
 
+static int parse_as(const struct form_name *f, struct str body, struct matrix *ret, struct err *err)
+{
+    struct err inner = { 0 };
+    struct matrix m = { 0 };
+
+    if (parse(f->form, body, &m, &inner) < 0 ||
+        (m.rows == 0 && fail(&inner, ERR_INVALID, "there are no rows") < 0)) {
+        matrix_free(&m);
+        return fail(err, ERR_INVALID, "Loading %s data failed with Exception, please ensure data is in %s format:\n %s",
+                    f->name, f->name, inner.text);
+    }
+    *ret = m;
+    return 0;
+}
+
 int request_parse(struct str content_type, struct str body, struct matrix *ret, const char **ret_format,
                   struct err *err)
 {
     struct str type = content_type, parameters;
-    struct matrix m = { 0 };
-    struct err inner = { 0 };
 
     str_cut(content_type, ';', &type, &parameters);
     type = str_trim(type);
     if (type.size == 0)
         type = STR("text/csv");
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (!str_is_nocase(type, forms[i].type))
-            continue;
-        if (parse(forms[i].form, body, &m, &inner) < 0 ||
-            (m.rows == 0 && fail(&inner, ERR_INVALID, "there are no rows") < 0)) {
-            matrix_free(&m);
-            return fail(err, ERR_INVALID,
-                        "Loading %s data failed with Exception, please ensure data is in %s format:\n %s",
-                        forms[i].name, forms[i].name, inner.text);
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (str_is_nocase(type, forms[i].type)) {
+            if (parse_as(&forms[i], body, ret, err) < 0)
+                return -1;
+            *ret_format = forms[i].name;
+            return 0;
         }
-        *ret = m;
-        *ret_format = forms[i].name;
-        return 0;
-    }
     return fail(err, ERR_INVALID,
                 STR_FMT " is not an accepted ContentType: csv, libsvm, recordio-protobuf, text/csv, "
                         "text/libsvm, text/x-libsvm, application/x-recordio-protobuf, application/json, "

@@ -305,66 +305,100 @@ static size_t dict_order(struct arena *a, const struct selectable *s, const stru
     return used;
 }
 
+/* What the user selected, as it is printed. */
+struct selected {
+    const struct selectable *of; /* the objective */
+    const struct selection *order;
+    size_t count, classes;
+    double *room;
+    float *floats;
+    struct recordio_label *labels;
+};
+
+static struct value selected_value(const struct selected *s, size_t i, const float *row, size_t width)
+{
+    return s->order[i].key < 0 ? (struct value){ .number = NAN }
+                               : value_of(s->of, (enum key)s->order[i].key, row, width, s->classes, s->room);
+}
+
+static void print_row_recordio(struct buf *b, const struct selected *s, const float *row, size_t width)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < s->count; i++) {
+        struct value v = selected_value(s, i, row, width);
+
+        s->labels[i] = (struct recordio_label){ s->order[i].name, s->floats + used, v.list ? v.count : 1 };
+        for (size_t k = 0; k < s->labels[i].count; k++)
+            s->floats[used++] = (float)(v.list ? v.numbers[k] : v.number);
+    }
+    recordio_print(b, s->labels, s->count);
+}
+
+static void print_row_csv(struct buf *b, const struct selected *s, const float *row, size_t width)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        struct value v = selected_value(s, i, row, width);
+
+        if (i)
+            buf_append_char(b, ',');
+        print_value(b, &v, true);
+    }
+}
+
+static void print_row_json(struct buf *b, const struct selected *s, const float *row, size_t width)
+{
+    buf_append_char(b, '{');
+    for (size_t i = 0; i < s->count; i++) {
+        struct value v = selected_value(s, i, row, width);
+
+        if (i)
+            buf_append_str(b, ", ");
+        json_print_string(b, str_of(s->order[i].name));
+        buf_append_str(b, ": ");
+        print_value(b, &v, false);
+    }
+    buf_append_char(b, '}');
+}
+
 static int print_selected(struct buf *b, enum accept accept, const struct response_options *o, const float *p,
                           size_t rows, size_t width, struct err *err)
 {
+    static const struct {
+        const char *before, *between, *after_each, *after;
+        void (*print_row)(struct buf *, const struct selected *, const float *row, size_t width);
+    } forms[] = {
+        [ACCEPT_CSV] = { "", "\n", "", "", print_row_csv },
+        [ACCEPT_JSON] = { "{\"predictions\": [", ", ", "", "]}", print_row_json },
+        [ACCEPT_JSON_LINES] = { "", "", "\n", "", print_row_json },
+        [ACCEPT_RECORDIO] = { "", "", "", "", print_row_recordio },
+    };
     _cleanup_arena_ struct arena *a = arena_new();
-    size_t classes = o->classes > 2 ? o->classes : 2, count;
+    struct selected s = { .of = selectables, .classes = o->classes > 2 ? o->classes : 2 };
+    size_t room = s.classes > width ? s.classes : width;
     struct selection *selection, *order;
-    const struct selectable *s = selectables;
 
-    while (s->objective && strcmp(s->objective, o->objective))
-        s++;
-    if (!s->objective)
+    while (s.of->objective && strcmp(s.of->objective, o->objective))
+        s.of++;
+    if (!s.of->objective)
         return fail(err, ERR_INVALID, "Objective `%s` unsupported for selectable inference predictions.", o->objective);
-    count = parse_selection(a, o->selected, &selection);
+    s.count = parse_selection(a, o->selected, &selection);
     if (accept == ACCEPT_CSV)
         order = selection;
     else
-        count = dict_order(a, s, selection, count, &order);
-    double *room = arena_array_of(a, double, classes > width ? classes : width);
-    float *floats = arena_array_of(a, float, count *(classes > width ? classes : width));
-    struct recordio_label *labels = arena_array_of(a, struct recordio_label, count);
-
-    if (accept == ACCEPT_JSON)
-        buf_append_str(b, "{\"predictions\": [");
+        s.count = dict_order(a, s.of, selection, s.count, &order);
+    s.order = order;
+    s.room = arena_array_of(a, double, room);
+    s.floats = arena_array_of(a, float, s.count * room);
+    s.labels = arena_array_of(a, struct recordio_label, s.count);
+    buf_append_str(b, forms[accept].before);
     for (size_t r = 0; r < rows; r++) {
-        const float *row = p + r * width;
-        size_t used = 0;
-
-        if (r && accept == ACCEPT_JSON)
-            buf_append_str(b, ", ");
-        if (r && accept == ACCEPT_CSV)
-            buf_append_char(b, '\n');
-        if (accept == ACCEPT_JSON || accept == ACCEPT_JSON_LINES)
-            buf_append_char(b, '{');
-        for (size_t i = 0; i < count; i++) {
-            struct value v = order[i].key < 0 ? (struct value){ .number = NAN }
-                                              : value_of(s, (enum key)order[i].key, row, width, classes, room);
-
-            if (accept == ACCEPT_RECORDIO) {
-                labels[i] = (struct recordio_label){ order[i].name, floats + used, v.list ? v.count : 1 };
-                for (size_t k = 0; k < labels[i].count; k++)
-                    floats[used++] = (float)(v.list ? v.numbers[k] : v.number);
-                continue;
-            }
-            if (i)
-                buf_append_str(b, accept == ACCEPT_CSV ? "," : ", ");
-            if (accept != ACCEPT_CSV) {
-                json_print_string(b, str_of(order[i].name));
-                buf_append_str(b, ": ");
-            }
-            print_value(b, &v, accept == ACCEPT_CSV);
-        }
-        if (accept == ACCEPT_JSON || accept == ACCEPT_JSON_LINES)
-            buf_append_char(b, '}');
-        if (accept == ACCEPT_JSON_LINES)
-            buf_append_char(b, '\n');
-        if (accept == ACCEPT_RECORDIO)
-            recordio_print(b, labels, count);
+        if (r)
+            buf_append_str(b, forms[accept].between);
+        forms[accept].print_row(b, &s, p + r * width, width);
+        buf_append_str(b, forms[accept].after_each);
     }
-    if (accept == ACCEPT_JSON)
-        buf_append_str(b, "]}");
+    buf_append_str(b, forms[accept].after);
     if (accept == ACCEPT_CSV && o->batch)
         buf_append_char(b, '\n');
     return 0;
