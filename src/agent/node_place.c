@@ -232,31 +232,37 @@ int node_place_start_keeper(struct arena *a, const struct node_place *p, struct 
     return 0;
 }
 
-/* True: there is nothing left to be kept. */
-static bool look(struct arena *a, const struct node_place *p, int *looks, struct err *err)
+/* True: there is nothing left to be kept. 'err' is why the look before could not clear it, which is said once. */
+static bool look(const struct node_place *p, int *looks, struct err *err)
 {
+    _cleanup_arena_ struct arena *a = arena_new(); /* a keeper may look for years */
     _cleanup_fd_ int lock = -1;
+    struct err why = { 0 };
     pid_t holder = 0;
 
     if (!path_exists(p->folder) && !path_exists(p->lock))
         return true;
-    if (lock_holder(p->lock, &holder, err) < 0 || holder)
+    if (lock_holder(p->lock, &holder, &why) < 0 || holder)
         *looks = 0;
     else
         ++*looks;
     /* Its shell starts a sagebrush-node that was killed again within seconds, unless Slurm has killed that, too. */
-    if (*looks < KEEPER_LOOKS || lock_file(p->lock, false, &lock, err) < 0)
+    if (*looks < KEEPER_LOOKS || lock_file(p->lock, false, &lock, &why) < 0)
         return false;
-    log_info("node.cleared", "name=%s", p->name);
-    if (node_place_clear(a, p, err) == 0)
+    if (node_place_clear(a, p, &why) == 0) {
+        log_info("node.cleared", "name=%s", p->name);
         return true;
-    log_warning("node.untidy", "name=%s why=%s", p->name, log_quote(a, err->text));
+    }
+    if (strcmp(why.text, err->text) != 0)
+        log_warning("node.untidy", "name=%s why=%s", p->name, log_quote(a, why.text));
+    *err = why;
     return false;
 }
 
 int node_place_keep(struct arena *a, const struct node_place *p, struct err *err)
 {
     _cleanup_fd_ int keeper = -1;
+    struct err untidy = { 0 };
     int looks = 0;
 
     /* What ends the Slurm job is not to end this: Slurm kills who is in the groups of its steps. A container is in a
@@ -264,7 +270,7 @@ int node_place_keep(struct arena *a, const struct node_place *p, struct err *err
     cgroup_leave(a);
     if (lock_file(p->keeper, false, &keeper, err) < 0)
         return err->kind == ERR_CONFLICT ? 0 : -1;
-    while (!look(a, p, &looks, err))
+    while (!look(p, &looks, &untidy))
         usleep(KEEPER_PAUSE_US);
     return unlink(p->keeper) < 0 && errno != ENOENT ? fail_errno(err, errno, "remove %s", p->keeper) : 0;
 }
