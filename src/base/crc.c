@@ -170,9 +170,16 @@ uint64_t crc_update(enum crc_kind kind, uint64_t crc, const void *data, size_t s
 
 uint64_t crc_combine(enum crc_kind kind, uint64_t crc_a, uint64_t crc_b, uint64_t size_b)
 {
+    /* Parts of an object are all of one size but the last, and the power is what costs. */
+    static _Thread_local struct { enum crc_kind kind; uint64_t size, power; } last;
     const struct crc *c = &crcs[kind];
 
     pthread_once(&once, prepare);
+    if (!last.power || last.kind != kind || last.size != size_b) {
+        last.kind = kind;
+        last.size = size_b;
+        last.power = power_of_x(c, size_b * 8);
+    }
     /* The all-ones of both ends cancel, so moving A over B's bits is all there is. */
-    return multiply(c, crc_a, power_of_x(c, size_b * 8)) ^ crc_b;
+    return multiply(c, crc_a, last.power) ^ crc_b;
 }
