@@ -28,12 +28,13 @@ static void fits_itself(struct arena *a, const struct doc *event)
 {
     for (uint32_t i = 0; event->type == DOC_MAP && i < event->count; i++) {
         struct doc *pattern = doc_map(a), *list = doc_list(a);
+        int64_t effort = INT64_MAX;
 
         if (event->members[i].value->type == DOC_LIST || event->members[i].value->type == DOC_MAP)
             continue;
         doc_append(a, list, event->members[i].value);
         doc_set(a, pattern, event->members[i].key, list);
-        assert(event_pattern_matches(pattern, event));
+        assert(event_pattern_matches(pattern, event, &effort));
     }
 }
 
@@ -50,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(strcmp(err.code, "InvalidEventPatternException") == 0);
     while (rest.size) {
         struct str after = { 0 };
+        int64_t effort = EVENT_EFFORT;
         struct doc *target;
 
         line = rest;
@@ -59,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue;
         fits_itself(a, event);
         if (pattern)
-            (void)event_pattern_matches(pattern, event);
+            (void)event_pattern_matches(pattern, event, &effort);
         target = target_of(a, first);
         if (target_input_check(a, target, &err) == 0)
             (void)target_input(a, &(struct target_of){ target, "r", "arn", 1 }, event);

@@ -42,26 +42,39 @@ static struct doc *event_of(struct bus *b, const char *id, const struct telling 
     return event;
 }
 
-static bool wants(struct arena *a, const struct rule *r, const struct doc *event)
+static bool wants(struct arena *a, const struct rule *r, const struct doc *event, int64_t *effort)
 {
     struct doc *pattern;
     struct err err;
 
     /* It was checked when the rule was made. */
-    return !doc_is(r->record, "State", "DISABLED") &&
+    return !doc_is(r->record, "State", "DISABLED") && doc_count(r->record, "targets") &&
            event_pattern_parse(a, str_of(doc_text(r->record, "EventPattern")), &pattern, &err) == 0 &&
-           event_pattern_matches(pattern, event);
+           event_pattern_matches(pattern, event, effort);
 }
 
-static int match(struct bus *b, const struct rule *rules, int count, const struct doc *event, int64_t now_ms,
-                 struct err *err)
+/* By rule. NULL: it is more than the effort; then *ret_rule is the one at which it ended. */
+static const bool *choose(struct arena *a, const struct rule *rules, int count, const struct doc *event, int64_t effort,
+                          const struct rule **ret_rule)
+{
+    bool *chosen = arena_array_of(a, bool, (size_t)count);
+
+    for (int i = 0; i < count; i++) {
+        chosen[i] = wants(a, &rules[i], event, &effort);
+        *ret_rule = &rules[i];
+        if (effort < 0)
+            return NULL;
+    }
+    return chosen;
+}
+
+static int deliver(struct bus *b, const struct rule *rules, int count, const bool *chosen, const struct doc *event,
+                   int64_t now_ms, struct err *err)
 {
     for (int i = 0; i < count; i++) {
         const struct doc *targets = doc_get(rules[i].record, "targets");
 
-        if (!doc_count(targets, "") || !wants(b->arena, &rules[i], event))
-            continue;
-        for (uint32_t j = 0; j < targets->count; j++) {
+        for (uint32_t j = 0; chosen[i] && j < targets->count; j++) {
             const struct target_of of = { targets->items[j], rules[i].name, rule_arn(b, rules[i].name), now_ms };
 
             if (delivery_write(b, &of, target_input(b->arena, &of, event), err) < 0)
@@ -78,7 +91,9 @@ int events_tell(struct arena *a, struct engine *e, const struct telling *t, stru
     const struct engine_world *world = engine_world_of(e);
     struct bus b = { a, world->store, t->account ? t->account : world->account,
                      t->region ? t->region : world->default_region };
-    struct doc *resources = doc_list(a);
+    struct doc *resources = doc_list(a), *event;
+    int64_t now_ms = engine_now_ms(e);
+    const struct rule *ignored;
     struct rule *rules;
     int count;
 
@@ -88,8 +103,8 @@ int events_tell(struct arena *a, struct engine *e, const struct telling *t, stru
         return 0;
     if (t->resource)
         doc_append(a, resources, doc_string(a, t->resource));
-    if (match(&b, rules, count, event_of(&b, new_id(a, world->rand), t, resources, engine_now_ms(e)), engine_now_ms(e),
-              err) < 0)
+    event = event_of(&b, new_id(a, world->rand), t, resources, now_ms);
+    if (deliver(&b, rules, count, choose(a, rules, count, event, INT64_MAX, &ignored), event, now_ms, err) < 0)
         return -1;
     deliveries_wait(e);
     return 0;
@@ -128,21 +143,30 @@ static int put_entry(struct call *c, struct bus *b, const struct rule *rules, in
     const struct doc *resources = doc_get(entry, "Resources");
     const char *code, *why, *id = new_id(c->arena, engine_world_of(c->engine)->rand);
     struct telling t = { doc_text(entry, "Source"), doc_text(entry, "DetailType") };
-    struct doc *result = doc_map(c->arena), *detail = NULL;
+    struct doc *result = doc_map(c->arena), *detail = NULL, *event = NULL;
+    const struct rule *rule = NULL;
+    const bool *chosen = NULL;
 
     *ret = result;
     why = refusal(c, entry, &detail, &code);
+    if (!why) {
+        t.detail = detail;
+        event = event_of(b, id, &t, resources ? doc_copy(c->arena, resources) : doc_list(c->arena),
+                         doc_int(entry, "Time", c->now_ms));
+        chosen = choose(c->arena, rules, count, event, EVENT_EFFORT, &rule);
+    }
+    if (!why && !chosen) {
+        code = "InvalidArgument";
+        why = arena_printf(c->arena, "To match the event with the rules as far as %s takes more than %d comparisons. "
+                                     "Send it with shorter lists.", rule->name, EVENT_EFFORT);
+    }
     if (why) {
         doc_set_string(c->arena, result, "ErrorCode", code);
         doc_set_string(c->arena, result, "ErrorMessage", why);
         return 0;
     }
-    t.detail = detail;
     doc_set_string(c->arena, result, "EventId", id);
-    return match(b, rules, count,
-                 event_of(b, id, &t, resources ? doc_copy(c->arena, resources) : doc_list(c->arena),
-                          doc_int(entry, "Time", c->now_ms)),
-                 c->now_ms, err);
+    return deliver(b, rules, count, chosen, event, c->now_ms, err);
 }
 
 static size_t size_of(const struct doc *entry)
@@ -188,6 +212,8 @@ int events_test_pattern(struct call *c, struct err *err)
 {
     static const char *const required[] = { "id", "account", "source", "time", "region", "resources", "detail-type" };
     struct doc *pattern, *event;
+    int64_t effort = EVENT_EFFORT;
+    bool matches;
 
     if (event_pattern_parse(c->arena, str_of(doc_text(c->input, "EventPattern")), &pattern, err) < 0)
         return -1;
@@ -197,6 +223,11 @@ int events_test_pattern(struct call *c, struct err *err)
         if (!doc_get(event, required[i]))
             return fail_code(err, ERR_INVALID, "ValidationException",
                              "Parameter Event is not valid. Reason: it has no \"%s\".", required[i]);
-    doc_set_boolean(c->arena, c->output, "Result", event_pattern_matches(pattern, event));
+    matches = event_pattern_matches(pattern, event, &effort);
+    if (effort < 0)
+        return fail_code(err, ERR_INVALID, "ValidationException",
+                         "To match the event takes more than %d comparisons. Send it with shorter lists.",
+                         EVENT_EFFORT);
+    doc_set_boolean(c->arena, c->output, "Result", matches);
     return 0;
 }

@@ -28,6 +28,27 @@ bool pattern_value_is(const struct doc *a, const struct doc *b)
     return doc_equal(a, b);
 }
 
+static int rank_of(const struct doc *d)
+{
+    return is_number(d) ? -1 : (int)d->type;
+}
+
+int pattern_value_compare(const struct doc *a, const struct doc *b)
+{
+    int order;
+
+    if (rank_of(a) != rank_of(b))
+        return rank_of(a) < rank_of(b) ? -1 : 1;
+    if (is_number(a))
+        return (number_of(a) > number_of(b)) - (number_of(a) < number_of(b));
+    if (a->type == DOC_BOOLEAN)
+        return a->boolean - b->boolean;
+    if (a->type != DOC_STRING)
+        return 0;
+    order = memcmp(a->text.data, b->text.data, a->text.size < b->text.size ? a->text.size : b->text.size);
+    return order ? order : (a->text.size > b->text.size) - (a->text.size < b->text.size);
+}
+
 /* --- Texts --- */
 
 static bool has_prefix(struct str text, struct str prefix)

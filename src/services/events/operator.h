@@ -15,6 +15,7 @@ struct event_operator {
 const struct event_operator *event_operator(const char *name); /* NULL: there is none */
 
 bool pattern_value_is(const struct doc *, const struct doc *); /* 300 is 300.0 */
+int pattern_value_compare(const struct doc *, const struct doc *); /* of scalars; 0 where pattern_value_is() */
 
 /* -1, with AWS's InvalidEventPatternException. */
 int pattern_wrong(struct err *, const char *why);

@@ -18,6 +18,9 @@
 /* ERR_INVALID with AWS's InvalidEventPatternException. */
 int event_pattern_parse(struct arena *, struct str text, struct doc **ret, struct err *err);
 
-bool event_pattern_matches(const struct doc *pattern, const struct doc *event);
+/* *effort falls by about one for each comparison: an event may have very many values, and a rule ask for very much of
+ * each. Below 0 it was given up, and false says nothing. */
+enum { EVENT_EFFORT = 1 << 18 }; /* some tens of milliseconds at the worst */
+bool event_pattern_matches(const struct doc *pattern, const struct doc *event, int64_t *effort);
 
 #endif

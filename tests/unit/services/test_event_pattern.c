@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "doc/json.h"
 #include "services/events/operator.h"
 #include "services/events/pattern.h"
@@ -29,13 +30,17 @@ static struct str quoted(struct arena *a, const char *text)
 static bool fits(const char *pattern)
 {
     _cleanup_arena_ struct arena *a = arena_new();
+    int64_t effort = EVENT_EFFORT;
     struct doc *p, *e;
     struct err err;
+    bool matches;
 
     assert_int_equal(json_parse(a, quoted(a, event), &e, &err), 0);
     if (event_pattern_parse(a, quoted(a, pattern), &p, &err) < 0)
         fail_msg("%s: %s", pattern, err.text);
-    return event_pattern_matches(p, e);
+    matches = event_pattern_matches(p, e, &effort);
+    assert_in_range(effort, EVENT_EFFORT - 1000, EVENT_EFFORT - 1);
+    return matches;
 }
 
 static void test_what_fits(void **state)
@@ -52,6 +57,9 @@ static void test_what_fits(void **state)
         { "{'resources':[{'prefix':'arn:'}],'detail':{'Count':[3]}}", true },
         { "{'detail':{'Whole':[300]}}", true },
         { "{'detail':{'Count':['3']}}", false },
+        { "{'detail':{'Count':['a',{'prefix':'b'},null,true,2,'b',3,false,'']}}", true },
+        { "{'detail':{'path':['z',{'suffix':'x'},1,'dir/file.PNG','dir/file']}}", true },
+        { "{'detail':{'On':[{'prefix':'b'},'true',1,false,null]}}", false },
         { "{'detail':{'On':[true],'Nothing':[null]}}", true },
         { "{'detail':{'absent':[null]}}", false },
         { "{'detail':{'TrainingJobStatus':[{'prefix':'Fa'}]}}", true },
@@ -95,6 +103,51 @@ static void test_what_fits(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (fits(cases[i].pattern) != cases[i].fits)
             fail_msg("%s: %s", cases[i].pattern, cases[i].fits ? "does not fit" : "fits");
+}
+
+/* {"list": [item, item, ...]}, %d is its number. */
+static struct doc *list_of(struct arena *a, const char *item, int count, bool pattern)
+{
+    _cleanup_buf_ struct buf b = { 0 };
+    struct doc *d;
+    struct err err;
+
+    buf_append_str(&b, "{'list':[");
+    for (int i = 0; i < count; i++) {
+        buf_append_str(&b, i ? "," : "");
+        buf_append_str(&b, item);
+        buf_printf(&b, "%d", i);
+        buf_append_str(&b, strchr(item, '{') ? "'}" : strchr(item, '\'') ? "'" : "");
+    }
+    buf_append_str(&b, "]}");
+    buf_append_char(&b, '\0');
+    if ((pattern ? event_pattern_parse(a, quoted(a, b.data), &d, &err) : json_parse(a, quoted(a, b.data), &d, &err)) < 0)
+        fail_msg("%s", err.text);
+    return d;
+}
+
+static int64_t price_of(const char *wanted, int wanted_count, const char *value, int count, bool fits)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    int64_t effort = EVENT_EFFORT;
+    bool matches = event_pattern_matches(list_of(a, wanted, wanted_count, true), list_of(a, value, count, false),
+                                         &effort);
+
+    assert_int_equal(matches, fits);
+    return EVENT_EFFORT - effort;
+}
+
+static void long_lists_are_matched_once_through(void **state)
+{
+    assert_in_range(price_of("'a", 300, "'b", 1000, false), 1000, 1010);
+    assert_in_range(price_of("'a", 300, "'b", 10000, false), 10000, 10010);
+    assert_in_range(price_of("", 1000, "'b", 1000, false), 1000, 1010);
+    assert_in_range(price_of("", 1000, "1", 1000, true), 1, 1010);
+    price_of("'a", 300, "'a", 1, true);
+    /* Each of the operators looks at each value; what is too much is given up, soon. */
+    assert_in_range(price_of("{'prefix':'a", 100, "'b", 1000, false), 200000, 210000);
+    assert_in_range(price_of("{'prefix':'a", 200, "'b", 10000, false), EVENT_EFFORT + 1, EVENT_EFFORT + 10);
+    assert_in_range(price_of("{'prefix':'a", 200, "'b", 100000, false), EVENT_EFFORT + 1, EVENT_EFFORT + 10);
 }
 
 static void test_what_is_wrong(void **state)
@@ -169,7 +222,9 @@ static void wildcards_fit_in_some_way_or_in_none(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_what_fits), cmocka_unit_test(test_what_is_wrong),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_what_fits),
+                                        cmocka_unit_test(long_lists_are_matched_once_through),
+                                        cmocka_unit_test(test_what_is_wrong),
                                         cmocka_unit_test(wildcards_fit_in_some_way_or_in_none) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

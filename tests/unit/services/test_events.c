@@ -1,4 +1,5 @@
 /* EventBridge on a memory store: rules, targets, what they get, once and in order, over a death. */
+#include "base/buf.h"
 #include "services/events/events.h"
 
 #include "world.h"
@@ -216,6 +217,30 @@ static void test_entries_that_are_not_taken(void **state)
     assert_true(doc_has(o, "Entries[4].EventId"));
 }
 
+/* Many operators on many values: told to nobody, not even by the rule that it had fitted before. */
+static void test_an_event_that_takes_too_long_to_match(void **state)
+{
+    _cleanup_buf_ struct buf wanted = { 0 }, values = { 0 };
+    const struct doc *o;
+
+    for (int i = 0; i < 150; i++)
+        buf_printf(&wanted, "%s{'prefix':'x%d'}", i ? "," : "", i);
+    for (int i = 0; i < 2000; i++)
+        buf_printf(&values, "%s'%d'", i ? "," : "", i);
+    rule("a", "{'source':['mine']}", "");
+    target("a", "");
+    rule("b", arena_printf(w.arena, "{'detail':{'x':[%.*s]}}", (int)wanted.size, wanted.data), "");
+    target("b", "");
+    o = put("mine", arena_printf(w.arena, "{'x':[%.*s]}", (int)values.size, values.data));
+    assert_string_equal(doc_text(o, "Entries[0].ErrorCode"), "InvalidArgument");
+    assert_non_null(strstr(doc_text(o, "Entries[0].ErrorMessage"), "as far as b takes more than"));
+    o = put("mine", "{'x':['0']}");
+    assert_true(doc_has(o, "Entries[0].EventId"));
+    assert_string_equal(got("b"), "");
+    assert_non_null(strstr(got("a"), "\"x\":[\"0\"]"));
+    assert_null(strchr(got("a"), '\n'));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rules, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_targets_that_are_not_here, world_new, world_free),
         cmocka_unit_test_setup_teardown(test_entries_that_are_not_taken, world_new, world_free),
+        cmocka_unit_test_setup_teardown(test_an_event_that_takes_too_long_to_match, world_new, world_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
