@@ -67,6 +67,18 @@ def test_plain_strings_are_hyperparameters_too(box):
     assert seen(box)['args'] == ['--count', '7', '--name', 'plain']
 
 
+@pytest.mark.parametrize('text', ['{bad', '[1,2', '"open', "{'a': 1}", '{prefix}_x', '[train]'])
+def test_what_only_looks_like_json_is_a_plain_string(box, text):
+    box.script({'train.py': SHOW})
+    with open(box.base / 'input/config/hyperparameters.json', 'r+') as f:
+        every = json.load(f)
+        f.seek(0)
+        json.dump({**every, 'pattern': text}, f)
+    done = box.train()
+    assert done.returncode == 0, done.stderr
+    assert seen(box)['args'] == ['--pattern', text] and seen(box)['env']['SM_HP_PATTERN'] == text
+
+
 def test_modules_beside_the_script_are_found(box):
     box.script({'train.py': 'import helper; helper.go()', 'helper.py': 'def go(): print("helped")'})
     assert 'helped' in box.train().stdout
@@ -198,9 +210,20 @@ def test_damaged_archive(box):
 
 def test_requirements_without_a_network(box):
     box.script({'train.py': 'print("ran")', 'requirements.txt': 'no-such-package-of-anybody==1.0\n'})
-    done = box.train(PIP_INDEX_URL='http://127.0.0.1:9/simple', PIP_RETRIES='0', PIP_NO_INDEX='')
+    done = box.train(PIP_INDEX_URL='http://127.0.0.1:9/simple', PIP_RETRIES='3', PIP_NO_INDEX='')
     assert done.returncode == 1 and 'ran' not in done.stdout
     assert box.failure.startswith('InstallRequirementsError:') and 'no-such-package-of-anybody' in box.failure
+    assert 'no way to the package index' in box.failure
+
+
+def test_paths_in_requirements_are_those_of_the_source(box):
+    box.script({'train.py': 'import vendored; print("value", vendored.value)', 'requirements.txt': '-r more/first.txt\n',
+                'more/first.txt': './vendored\n', 'vendored/vendored.py': 'value = 43',
+                'vendored/setup.py': 'from setuptools import setup; '
+                                     'setup(name="vendored", version="1.0", py_modules=["vendored"])'})
+    done = box.train(PIP_NO_BUILD_ISOLATION='0', PIP_NO_INDEX='1')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'value 43' in done.stdout
 
 
 def test_requirements_from_a_folder(box):

@@ -28,6 +28,10 @@ def loads(text):
         value, end = make_scanner(Options)(text, start)
     except StopIteration:
         raise ValueError('there is no JSON value in it') from None
+    except SystemError:
+        # To say what is wrong, the scanner wants json loaded (Python 3.11), and has nothing to raise where it is not.
+        import json
+        return json.loads(text)
     if text[end:].strip(WHITE):
         raise ValueError(f'there is more after the JSON value, at character {end}')
     return value

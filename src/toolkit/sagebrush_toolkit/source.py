@@ -57,23 +57,25 @@ def fetch(place, folder, environment=os.environ):
         raise Failure(f'The source directory {place} (sagemaker_submit_directory) is neither an S3 URI nor there.')
 
 
-def pip(words, layout, what):
+def pip(words, folder, layout, what):
+    """In the folder of the code: paths in a requirements file are taken from there."""
     import subprocess
     command = [sys.executable, '-m', 'pip', 'install', '--no-input', '--disable-pip-version-check', '-q']
     if layout.relocated:
         command += ['--target', layout.packages, '--upgrade']
     command += words
     print(f'Installing {what}: {" ".join(command)}', flush=True)
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors='replace')
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                          errors='replace')
     sys.stderr.write(done.stderr)
     if done.returncode == 0:
         return
-    text = done.stderr.strip()
+    text, advice = done.stderr.strip(), ''
     if any(words in text for words in ('Temporary failure in name resolution', 'Network is unreachable',
                                        'Connection refused', 'Name or service not known')):
-        text = ('The container has no way to the package index: is network isolation on, or this machine offline? '
-                'Ship the packages with the source instead. ') + text
-    raise Failure(f'InstallRequirementsError:\nExitCode {done.returncode}\nErrorMessage "{text[-700:]}"\n'
+        advice = ('The container has no way to the package index: is network isolation on, or this machine offline? '
+                  'Ship the packages with the source instead. ')
+    raise Failure(f'InstallRequirementsError:\nExitCode {done.returncode}\nErrorMessage "{advice}{text[-500:]}"\n'
                   f'Command "{" ".join(command)}"')
 
 
@@ -81,6 +83,6 @@ def install(folder, layout):
     """requirements.txt, and the folder itself if it is a package with setup.py."""
     requirements = os.path.join(folder, 'requirements.txt')
     if os.path.exists(requirements):
-        pip(['-r', requirements], layout, 'requirements.txt')
+        pip(['-r', requirements], folder, layout, 'requirements.txt')
     if os.path.exists(os.path.join(folder, 'setup.py')):
-        pip([folder], layout, 'the package of the source archive')
+        pip([folder], folder, layout, 'the package of the source archive')
