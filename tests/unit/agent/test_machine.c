@@ -53,6 +53,7 @@ struct story {
     bool stop, spot; /* asked to end; asked because its instance is taken back */
     bool fills, full; /* its volume: it will, it has */
     bool stuck;       /* its upload never ends by itself */
+    enum err_kind failure; /* of tasks; ERR_NONE: ERR_INVALID */
     bool mute;        /* what it says is no text */
     struct arena *disk;
     struct doc *report; /* as on disk */
@@ -178,7 +179,7 @@ static enum task_state task(struct world *w, enum task t, struct err *err)
     if (dies(s))
         return TASK_BUSY;
     if (s->task[t] == TASK_FAILED)
-        fail(err, ERR_INVALID, "task %d failed", (int)t);
+        fail(err, s->failure ? s->failure : ERR_INVALID, "task %d failed", (int)t);
     return s->task[t];
 }
 
@@ -628,6 +629,44 @@ static void the_reason_has_the_cause(void **state)
     turn_end(&t);
 }
 
+/* One of several instances has ended well, and what it left goes nowhere: that was cancelled. */
+static const char *outcome_of_one_turned_away(struct arena *a, const char *host, bool taken_back)
+{
+    struct story s = { .world = functions, .dice = rand_seeded(1), .disk = arena_new(), .others = true,
+                       .failure = ERR_CONFLICT,
+                       .record = { .state = EXIT_ENDED, .problem = "", .started_ms = 1700000000000 } };
+    struct doc *hosts = doc_list(a), *peers = doc_map(a);
+    struct order order = { .name = "n", .work = "train", .instance_type = "", .output_s3_uri = "s3://o",
+                           .host_name = host, .hosts = hosts, .peers = peers };
+    struct report *report = report_new(NULL);
+    struct train train = { .world = &s.world, .order = &order, .report = report };
+    const char *outcome;
+    int64_t next_ms;
+
+    doc_append(a, hosts, doc_string(a, "algo-1"));
+    doc_append(a, hosts, doc_string(a, "algo-2"));
+    s.report = doc_map(s.disk);
+    train_step(&train, &next_ms);
+    train_step(&train, &next_ms);
+    assert_int_equal(s.task[TASK_SAVE], TASK_BUSY);
+    s.stop = s.spot = taken_back;
+    s.task[TASK_SAVE] = TASK_FAILED;
+    train_step(&train, &next_ms);
+    outcome = arena_strdup(a, doc_text(report_doc(report), "_outcome"));
+    report_free(report);
+    arena_free(s.disk);
+    return outcome;
+}
+
+static void whom_nobody_waits_for_has_not_failed(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    assert_string_equal(outcome_of_one_turned_away(a, "algo-2", true), "Interrupted");
+    assert_string_equal(outcome_of_one_turned_away(a, "algo-2", false), "Failed");
+    assert_string_equal(outcome_of_one_turned_away(a, "algo-1", true), "Failed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -637,6 +676,7 @@ int main(void)
         cmocka_unit_test(a_server_that_hangs_is_started_again),
         cmocka_unit_test(one_that_dies_again_and_again_waits_longer),
         cmocka_unit_test(the_reason_has_the_cause),
+        cmocka_unit_test(whom_nobody_waits_for_has_not_failed),
     };
 
     log_setup("test", LOG_ERROR);
