@@ -75,15 +75,18 @@ static int open_socket(void *data, int *ret_fd, struct err *err)
     return network_socket(&((struct giving *)data)->uplink->network, ret_fd, err);
 }
 
-/* The leader has failed or is lost, or the job goes on elsewhere: nobody waits for what we have. */
-static bool is_taken_back(void *data)
+/* The leader has failed or is lost, or the job goes on elsewhere, and nobody waits for what we have; or there is no way
+ * to it any more. */
+static bool is_over(void *data)
 {
     _cleanup_arena_ struct arena *a = arena_new();
+    const char *folder = ((struct giving *)data)->folder;
     const struct doc *d;
     struct err ignored;
 
-    return folder_read(a, ((struct giving *)data)->folder, FOLDER_STOP, &d, &ignored) == 0 &&
-           doc_is(d, "reason", STOP_TAKEN_BACK);
+    if (tunnel_is_gone(folder))
+        return true;
+    return folder_read(a, folder, FOLDER_STOP, &d, &ignored) == 0 && doc_is(d, "reason", STOP_TAKEN_BACK);
 }
 
 static int give_away(const struct transfer *t, struct uplink *u, bool with_model, struct err *err)
@@ -99,7 +102,7 @@ static int give_away(const struct transfer *t, struct uplink *u, bool with_model
         .address = tunnel_address(a, 1), .port = HANDOVER_PORT,
         .number = order_number(t->order, t->order->host_name),
         .token = token, .clock = t->clock, .patience_ms = with_model ? PATIENCE_MS : PATIENCE_FAILED_MS,
-        .cancel_fd = t->cancel_fd, .socket = open_socket, .over = is_taken_back, .data = &giving }, err);
+        .cancel_fd = t->cancel_fd, .socket = open_socket, .over = is_over, .data = &giving }, err);
 }
 
 static int listen_inside(void *data, const char *address, int *ret_fd, struct err *err)

@@ -121,8 +121,8 @@ static struct doc *order_of_node(struct arena *a, const struct node_place *p, co
     doc_set_string(a, d, "bearer", arena_printf(a, "Bearer %s:%s:%s", p->name, instance,
                                                 doc_text(order, "remote.token")));
     doc_set(a, d, "remote", NULL);
-    /* Instances find each other on networks of one machine: the agent says so, and refuses. */
-    if (!doc_count(order, "peers"))
+    /* Without a mesh its instances find each other on the server's machine alone: the agent says so, and refuses. */
+    if (!doc_has(order, "peers") || doc_has(order, "mesh"))
         doc_set_string(a, d, "boot_id", boot_id);
     return d;
 }

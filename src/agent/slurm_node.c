@@ -56,11 +56,6 @@ int slurm_node_order(struct arena *a, const struct doc *order, const char *boot_
         *ret = order;
         return 0;
     }
-    if (!doc_is(order, "boot_id", boot_id) && doc_has(order, "bearer"))
-        return fail(err, ERR_INVALID,
-                    "Slurm has put a job of several instances on a node that is another machine than the server: "
-                    "instances find each other on networks of the server's machine. Give the job one instance, or "
-                    "Sagebrush a partition whose nodes are on that machine (setting slurm-partition)");
     if (!doc_is(order, "boot_id", boot_id))
         return fail(err, ERR_INVALID,
                     "Slurm has put the job on a node that is another machine than the server, or the server's machine "

@@ -178,6 +178,16 @@ const char *tunnel_failed(const struct tunnel *t)
     return t && t->failed ? t->failed : "";
 }
 
+bool tunnel_is_gone(const char *folder)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *lock = arena_printf(a, "%s/" TUNNEL_LOCK, folder);
+    struct err ignored;
+    pid_t holder;
+
+    return path_exists(lock) && lock_holder(lock, &holder, &ignored) == 0 && !holder;
+}
+
 int tunnel_remove(const char *folder, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();

@@ -43,6 +43,9 @@ void tunnel_watch(struct tunnel *, struct loop *, void (*died)(void *data), void
 /* Why the job cannot go on; "" when it can. NULL is fine. */
 const char *tunnel_failed(const struct tunnel *);
 
+/* Whether the one of that agent has died; for any thread. */
+bool tunnel_is_gone(const char *folder);
+
 /* Ends it, whoever started it. */
 int tunnel_remove(const char *folder, struct err *err);
 

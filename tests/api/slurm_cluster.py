@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -32,11 +33,13 @@ def end_with_parent():
 
 
 def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
+    """Below those that the kernel gives to whoever connects: who takes them does so some time later."""
+    found = set()
+    while len(found) < count:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("", random.randrange(10000, 32000)))
+            found.add(s.getsockname()[1])
+    return list(found)
 
 
 class Machine:
@@ -81,12 +84,18 @@ exec "$@"
         return ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--mount", "sh", "-c", self.script, "sh",
                 *command]
 
-    @contextlib.contextmanager
     def cut(self, port):
         """From here nothing reaches that port any more; Slurm's are open."""
+        return self.dropping(f"tcp dport {port}")
+
+    def cut_off(self, address):
+        """From here no tunnel reaches one at that address any more."""
+        return self.dropping(f"ip daddr {address} udp dport 1-65535")
+
+    @contextlib.contextmanager
+    def dropping(self, what):
         nft = ["nsenter", f"--net=/run/netns/{self.name}", "/usr/sbin/nft", "-f", "-"]
-        rule = ("table inet cut {\n chain out {\n type filter hook output priority 0;\n"
-                f" tcp dport {port} drop\n }}\n}}\n")
+        rule = f"table inet cut {{\n chain out {{\n type filter hook output priority 0;\n {what} drop\n }}\n}}\n"
         subprocess.run(nft, check=True, text=True, input=rule)
         try:
             yield

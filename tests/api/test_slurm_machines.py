@@ -23,7 +23,6 @@ from conftest import Server, drill_spot, ended, model_files, wait_for
 from test_slurm import describe, fit, lines, said, statuses
 
 sagemaker = pytest.importorskip("sagemaker")
-import sagemaker.pytorch  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -255,13 +254,6 @@ def test_slurm_has_lost_a_node_that_works_on(cluster, server, scratch, aws, uniq
         assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
         wait_for(lambda: not pathlib.Path(f"/proc/{init}").exists(), 60, "the end of the container", 0.2)
     assert "Restarting" in statuses(done) and said(aws, unique, "begins at step 5")
-
-
-def test_several_instances_are_refused(cluster, server, aws, unique):
-    fit(unique, "train_cluster.py", sagemaker.pytorch.PyTorch, instance_count=2, hyperparameters={"waits": ""})
-    done = ended(aws, unique)
-    assert done["TrainingJobStatus"] == "Failed"
-    assert "several instances on a node that is another machine" in done["FailureReason"], done["FailureReason"]
 
 
 def image_of(program, path):

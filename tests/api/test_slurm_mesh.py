@@ -1,18 +1,25 @@
 """Jobs of several instances on a Slurm cluster of three machines: two made of namespaces (slurm_cluster.Machine) with the
 nodes n1 and n2, and the server's own with n3 and n4, whose boot id is made to look like another's."""
 import contextlib
-import pathlib
+import errno
+import hashlib
+import json
+import os
+import time
 import uuid
 
 import pytest
 
 import slurm_cluster
-from conftest import Server, ended, model_files, needs_tun, wait_for
-from test_slurm import fit, lines, said, statuses
-from test_slurm_machines import end_all
+import test_processing
+import test_torch
+from conftest import Server, ended, log_lines, model_files, needs_tun, wait_for
+from test_cluster import Wire, talked
+from test_slurm import SCRIPTS, describe, lines, said, statuses
+from test_slurm_machines import ask, end_all, holder, parent_of
 
 sagemaker = pytest.importorskip("sagemaker")
-import sagemaker.pytorch  # noqa: E402
+from sagemaker.pytorch import PyTorch  # noqa: E402
 
 pytestmark = needs_tun
 
@@ -81,16 +88,214 @@ def only(cluster, *names):
         cluster.run("scontrol", "update", f"nodename={others}", "state=resume")
 
 
-def cluster_job(name, count=2, **options):
-    fit(name, "train_cluster.py", sagemaker.pytorch.PyTorch, instance_count=count, **options)
+def train(name, count=2, **options):
+    """train_cluster.py; what is no option of the SDK's is a member of the request."""
+    session = sagemaker.Session()
+    request = {key: options.pop(key) for key in list(options) if key[0].isupper()}
+    session.sagemaker_client.meta.events.register("before-parameter-build.sagemaker.CreateTrainingJob",
+                                                  lambda params, **_: params.update(request))
+    PyTorch("train_cluster.py", source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session),
+            sagemaker_session=session, instance_count=count, instance_type="ml.m5.large", max_run=600,
+            framework_version="2.1", py_version="py310", **options).fit(job_name=name, wait=False)
 
 
-@pytest.mark.parametrize("nodes", [("n3", "n4")])
+@pytest.mark.parametrize("nodes", [("n1", "n2"), ("n1", "n3"), ("n3", "n4")])
 def test_two_instances(cluster, server, aws, unique, nodes):
-    with only(cluster, *nodes):
-        cluster_job(unique)
+    """Both on other machines, one on the server's, both there: it is the same. Nobody on the way reads what they say."""
+    word = hashlib.sha256(unique.encode()).hexdigest()
+    with only(cluster, *nodes), Wire(word) as wire:
+        train(unique)
         done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Completed", (done.get("FailureReason"), lines(aws, unique))
     for i in (1, 2):
         assert said(aws, unique, f"the sum is 1 at algo-{i} 10.214.0.{i}")
     assert {"algo-1.json", "algo-2.json", "common.txt"} <= model_files(aws, done).keys()
+    assert wire.seen == set()
+
+
+def test_two_jobs_with_the_same_addresses(cluster, server, aws, unique):
+    """Each finds its own alone, and so does the check of the network before the containers start."""
+    names = [f"{unique}-{i}" for i in (1, 2)]
+    for name in names:
+        train(name, 3, hyperparameters={"stranger": "10.214.0.4"}, InfraCheckConfig={"EnableInfraCheck": True})
+    for name in names:
+        done = ended(aws, name)
+        assert done["TrainingJobStatus"] == "Completed", (done.get("FailureReason"), lines(aws, name))
+        assert len(lines(aws, name)) == 3
+        for host, text in lines(aws, name).items():
+            assert any("all-reduce of 4 MiB over 3 instances: the sum is right" in line for line in text), text
+            assert any("the stranger is out of reach" in line for line in text), text
+
+
+@pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
+def test_what_a_container_sees(cluster, server, aws, bucket, unique, isolated):
+    """Its peers by eth0, which carries what fits into a datagram of the machines' network; the outside by eth1, or not at
+    all."""
+    sm = aws("sagemaker")
+    aws("s3").upload_file(str(SCRIPTS / "look_at_network.py"), bucket, f"{unique}/look_at_network.py")
+    code = {"S3Uri": f"s3://{bucket}/{unique}/", "LocalPath": "/opt/ml/processing/code", "S3DataType": "S3Prefix",
+            "S3InputMode": "File"}
+    with only(cluster, "n1", "n2"):
+        sm.create_processing_job(
+            ProcessingJobName=unique, RoleArn=server.role, NetworkConfig={"EnableNetworkIsolation": isolated},
+            ProcessingInputs=[{"InputName": "code", "S3Input": code}],
+            AppSpecification={"ImageUri": test_processing.IMAGE,
+                              "ContainerEntrypoint": ["python3", "/opt/ml/processing/code/look_at_network.py"]},
+            ProcessingResources={"ClusterConfig": {"InstanceCount": 2, "InstanceType": "ml.m5.large",
+                                                   "VolumeSizeInGB": 1}})
+        done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] not in
+                        ("InProgress", "Stopping") and d, 120, "the end of the job", 0.2)
+    assert done["ProcessingJobStatus"] == "Completed", done
+    text = [line for found in log_lines(aws("logs"), unique, "Processing").values() for line in found]
+    names = ["eth0", "lo"] if isolated else ["eth0", "eth1", "lo"]
+    assert {f"eth0 {names} 10.214.0.{i} 1435" for i in (1, 2)} <= set(text), text
+    assert f"heard {1 << 20}" in text
+    assert (text.count(f"outside: {errno.ENETUNREACH}") == 2) == isolated, text
+
+
+@pytest.mark.skipif(bool(test_torch.missing("torch")), reason="not on this machine: " + test_torch.missing("torch"))
+def test_pytorch(cluster, server, aws, unique, tmp_path):
+    """DistributedDataParallel over gloo, between two other machines."""
+    with only(cluster, "n1", "n2"):
+        test_torch.test_gradients_are_averaged(aws, unique, tmp_path, "pytorchddp")
+
+
+# --- What breaks ---
+
+def agents_of(server, cluster, job):
+    """The folders of the agents at work on the job, by host: on their machines' disks."""
+    found = {}
+    for root in [server.data, *(p for hold in holds(cluster) for p in hold.glob("scratch/*"))]:
+        for order in (root / "agents").glob("*/order.json"):
+            text = json.loads(order.read_text())
+            if text.get("job_name") == job and (order.parent / "agent.pid").exists():
+                found[text["host_name"]] = order.parent
+    return found
+
+
+def tunnels_of(folders):
+    """Their processes, by host; those that run."""
+    return {host: pid for host, folder in folders.items() if (pid := holder(folder / "tunnel.pid"))}
+
+
+def test_everything_but_the_containers_and_the_tunnels_is_killed(cluster, server, aws, unique):
+    """What they talk is not interrupted, and what they leave comes together."""
+    with only(cluster, "n1", "n3"):
+        train(unique, hyperparameters={"talks": "on"})
+        wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
+        folders = agents_of(server, cluster, unique)
+        tunnels = tunnels_of(folders)
+        assert len(tunnels) == 2
+        control = server.pid("control")
+        for pid in [control, *(holder(folder / "agent.pid") for folder in folders.values()),
+                    *filter(None, (holder(folder.with_name(folder.name + ".node")) for folder in folders.values()))]:
+            os.kill(pid, 9)
+        wait_for(lambda: server.pid("control") not in (None, control), 60, "the control plane")
+        wait_for(lambda: all(holder(folder / "agent.pid") for folder in folders.values()), 60, "the next agents")
+        before = talked(aws, unique)
+        wait_for(lambda: talked(aws, unique) > before + 5, 60, "more words", 0.2)
+        assert tunnels == tunnels_of(folders)
+        aws("sagemaker").stop_training_job(TrainingJobName=unique)
+        done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Stopped", done.get("FailureReason")
+    assert {"algo-1.json", "algo-2.json"} <= model_files(aws, done).keys()
+
+
+def test_a_killed_tunnel_is_the_end_of_an_attempt(cluster, server, aws, unique):
+    with only(cluster, "n1", "n2"):
+        train(unique, hyperparameters={"talks": "on"}, max_retry_attempts=1)
+        wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
+        os.kill(tunnels_of(agents_of(server, cluster, unique))["algo-2"], 9)
+        wait_for(lambda: "Restarting" in statuses(describe(aws, unique)), 60, "the next attempt", 0.2)
+        again = next(t for t in describe(aws, unique)["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+        assert "carries the traffic between the instances" in again["StatusMessage"], again
+        wait_for(lambda: len(tunnels_of(agents_of(server, cluster, unique))) == 2, 60, "the next tunnels", 0.2)
+        aws("sagemaker").stop_training_job(TrainingJobName=unique)
+        assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
+
+
+def test_another_machine_dies(cluster, server, aws, unique):
+    """Nobody on it says a word any more; the attempt is lost and costs nothing, and the next runs elsewhere."""
+    with only(cluster, "n1", "n2"):
+        train(unique, hyperparameters={"talks": "on"}, max_retry_attempts=1)
+        wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
+    hold = holds(cluster)[1]
+    agent, = hold.glob("scratch/*/agents/*/")
+    begun = describe(aws, unique)
+    node = holder(agent.with_name(agent.name + ".node"))
+    init, tunnel = holder(agent / "box" / "lock"), holder(agent / "tunnel.pid")
+    cluster.kill("n2")
+    for pid in (parent_of(node), node, holder(agent / "agent.pid"), init, tunnel):
+        os.kill(pid, 9)
+    cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    wait_for(lambda: "Restarting" in statuses(describe(aws, unique)), 120, "the next attempt", 0.2)
+    before = talked(aws, unique)
+    aws("sagemaker").stop_training_job(TrainingJobName=unique)
+    done = ended(aws, unique)
+    cluster.start_node("n2")
+    cluster.run("scontrol", "update", "nodename=n2", "state=resume")
+    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    assert "NODE_FAIL" in again["StatusMessage"], again
+    failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
+    assert before and done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
+
+
+def test_the_server_is_away(cluster, server, aws, unique):
+    """The instances go on without it."""
+    with only(cluster, "n1", "n2"):
+        train(unique, hyperparameters={"talks": "on"})
+        wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
+        with cluster.machines["n1"].cut(server.port), cluster.machines["n2"].cut(server.port):
+            before = talked(aws, unique)
+            time.sleep(float(os.environ.get("SAGEBRUSH_AWAY_S", "3")))
+        wait_for(lambda: talked(aws, unique) > before + 20, 60, "what was said meanwhile", 0.2)
+        aws("sagemaker").stop_training_job(TrainingJobName=unique)
+        assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
+
+
+def test_the_way_between_them_is_cut(cluster, server, aws, unique):
+    """As on any network: what they send is sent again, and comes when it can."""
+    with only(cluster, "n1", "n2"):
+        train(unique, hyperparameters={"talks": "on"})
+        wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
+        with cluster.machines["n1"].cut_off(cluster.machines["n2"].address):
+            time.sleep(1)
+            before = talked(aws, unique)
+            time.sleep(1)
+            assert talked(aws, unique) <= before + 2
+        wait_for(lambda: talked(aws, unique) > before + 10, 60, "more words", 0.2)
+        aws("sagemaker").stop_training_job(TrainingJobName=unique)
+        assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
+
+
+# --- Who may say where a tunnel is ---
+
+def tokens(server, job):
+    """The Authorization of each instance's tunnel, as the server's own machine would show it, by host."""
+    orders = [json.loads(p.read_text()) for p in (server.data / "agents").glob("*/order.json")]
+    return {o["host_name"]: (o["name"], f"Bearer {o['name']}:server:{o['remote']['token']}") for o in orders
+            if o.get("job_name") == job}
+
+
+def test_an_agent_has_one_tunnel(cluster, server, aws, unique):
+    """Somebody has worked under the name before, as a slurmctld that forgot makes it be: the attempt is over before
+    anything is sealed, and the next one has other keys."""
+    path = "/_sagebrush/node/v1/peers"
+    with only(cluster):
+        train(unique, max_retry_attempts=1)
+        wait_for(lambda: len(tokens(server, unique)) == 2, 60, "the orders", 0.2)
+        (name, ours), (other, _) = (tokens(server, unique)[host] for host in ("algo-1", "algo-2"))
+        told = {"tunnel": "somebody", "endpoint": "198.51.100.1:4000"}
+        # Nobody else speaks for it, and nothing but a place is taken.
+        assert ask(server, path, ours.replace(name, other), told) == 403
+        assert ask(server, path, ours[:-1], told) == 403
+        assert ask(server, path, "", told) == 403
+        for endpoint in ("127.0.0.1:22", "0.0.0.0:1", "224.0.0.1:7", "[::1]:7", "somewhere:7", "198.51.100.1", 7, None):
+            assert ask(server, path, ours, {**told, "endpoint": endpoint}) == 400, endpoint
+        assert ask(server, path, ours, told) == ask(server, path, ours, told) == 200
+        assert ask(server, path, ours, {**told, "tunnel": "another"}) == 409
+        assert ask(server, path, ours, {**told, "endpoint": "198.51.100.1:4001"}) == 409
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", (done.get("FailureReason"), lines(aws, unique))
+    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    assert "another agent has worked as this instance" in again["StatusMessage"], again
