@@ -262,7 +262,7 @@ static void watch_gpus(struct host *h)
 /* The disk, and what is used of everything. When the container runs: nobody waits for it until then. */
 static void begin_measuring(struct host *h)
 {
-    if (!h->volume && order_ends(h->order))
+    if (!h->volume && (order_ends(h->order) || h->order->disk_bytes))
         h->volume = volume_new(&(struct volume_options){ .folder = h->folder, .order = h->order, .clock = h->clock,
                                                          .full = post, .data = h });
     if (!h->meter && !h->process)

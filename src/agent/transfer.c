@@ -140,13 +140,29 @@ static int get_model_tree(const struct transfer *t, struct arena *a, const char 
     return r < 0 || channel_check_room(t, bytes, err) < 0 ? -1 : fetch_all(&f, err);
 }
 
+/* Asked for its size first: what is too big is not begun. In one piece: it may be replaced meanwhile. */
+static int get_model_object(const struct transfer *t, struct arena *a, const char *bucket, const char *key,
+                            const char *path, struct err *err)
+{
+    _cleanup_buf_ struct buf first = { 0 };
+    struct fetch f = { .transfer = t };
+    struct s3 *s3 = fetch_client(t);
+    int64_t size = 0;
+    int r = s3_get_range(s3, bucket, key, 0, 1, &first, &size, err);
+
+    s3_free(s3);
+    if (r < 0 || channel_check_room(t, size, err) < 0)
+        return -1;
+    fetch_add_piece(a, &f, &(struct fetch_piece){ bucket, key, path, 0, -1 });
+    return fetch_all(&f, err);
+}
+
 /* To be unpacked: *ret_archive. */
 static int get_model(const struct transfer *t, struct arena *a, const struct doc *d, size_t place,
                      const char **ret_archive, const char **ret_folder, struct err *err)
 {
     const char *uri = doc_text(d, "s3_uri"), *at = doc_text_or(d, "path", "/opt/ml/model"), *bucket, *key, *folder;
     const char *file = arena_printf(a, "%s/model-%zu.tar.gz", t->folder, place);
-    struct fetch f = { .transfer = t };
 
     *ret_archive = NULL;
     if (!text_starts(at, "/opt/ml/") || strstr(at, ".."))
@@ -157,14 +173,14 @@ static int get_model(const struct transfer *t, struct arena *a, const struct doc
     if (doc_bool(d, "prefix", false))
         return get_model_tree(t, a, uri, bucket, key, folder, err);
     if (!doc_bool(d, "compressed", true)) {
-        const char *slash = strrchr(key, '/'), *path = arena_printf(a, "%s/%s", folder, slash ? slash + 1 : key);
+        const char *slash = strrchr(key, '/');
 
-        fetch_add_piece(a, &f, &(struct fetch_piece){ bucket, key, path, 0, -1 });
-        return fetch_all(&f, err);
+        return get_model_object(t, a, bucket, key, arena_printf(a, "%s/%s", folder, slash ? slash + 1 : key), err);
     }
     *ret_archive = file;
-    fetch_add_piece(a, &f, &(struct fetch_piece){ bucket, key, file, 0, -1 });
-    return unlink(file) < 0 && errno != ENOENT ? fail_errno(err, errno, "remove %s", file) : fetch_all(&f, err);
+    if (unlink(file) < 0 && errno != ENOENT)
+        return fail_errno(err, errno, "remove %s", file);
+    return get_model_object(t, a, bucket, key, file, err);
 }
 
 /* S3's own messages are whole sentences; ours, and what is wrapped around both, are not. */

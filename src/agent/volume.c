@@ -215,7 +215,9 @@ static void look(struct volume *v)
         return;
     v->disk_used = taken;
     count(v);
-    blame(v, before, left, all);
+    /* What serves would only come back and find no room for its model. */
+    if (order_ends(v->o.order))
+        blame(v, before, left, all);
 }
 
 static void *run(void *data)

@@ -1,4 +1,4 @@
-/* volume.h - what an instance has written, against VolumeSizeInGB.
+/* volume.h - what an instance has written, against VolumeSizeInGB; of a job also against what the disk has.
  *
  * A thread looks twice a second at how much the disk has filled, which costs nothing, and counts the instance's files
  * when that could have been them. A container that writes faster than it is looked at has a little more than its

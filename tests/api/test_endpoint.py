@@ -1,5 +1,6 @@
 """Endpoints of inference scripts: what a failure tells, what becomes of an instance that is lost, errors of a script."""
 import io
+import re
 import shutil
 import tarfile
 
@@ -26,7 +27,7 @@ def deploy(aws, unique):
     s3.create_bucket(Bucket=unique)
     made = []
 
-    def start(script, instances=1):
+    def start(script, instances=1, ModelDataUrl=None, **variant):
         name = f"{unique}-{len(made)}"
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w:gz") as tar:
@@ -35,11 +36,11 @@ def deploy(aws, unique):
             tar.addfile(entry, io.BytesIO(script.encode()))
         s3.put_object(Bucket=unique, Key=f"{name}.tar.gz", Body=out.getvalue())
         sm.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer={
-            "Image": IMAGE, "ModelDataUrl": f"s3://{unique}/{name}.tar.gz",
+            "Image": IMAGE, "ModelDataUrl": ModelDataUrl or f"s3://{unique}/{name}.tar.gz",
             "Environment": {"SAGEMAKER_MODEL_SERVER_WORKERS": "1", "SAGEMAKER_PROGRAM": "inference.py"}})
         sm.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[{
             "VariantName": "AllTraffic", "ModelName": name, "InstanceType": "ml.m5.large",
-            "InitialInstanceCount": instances}])
+            "InitialInstanceCount": instances, **variant}])
         sm.create_endpoint(EndpointName=name, EndpointConfigName=name)
         made.append(name)
         return name
@@ -70,6 +71,51 @@ def test_the_reason_is_the_exception_of_the_script(aws, deploy):
 def test_an_import_that_fails_is_named(aws, deploy):
     d = settled(aws("sagemaker"), deploy("import no_such_library\n"))
     assert "No module named 'no_such_library'" in d["FailureReason"]
+
+
+FILLS = ECHO + """
+import os, tempfile
+def fill(megabytes):
+    fd, _ = tempfile.mkstemp()
+    os.posix_fallocate(fd, 0, megabytes << 20)
+"""
+
+
+def test_a_volume_that_is_full_before_it_serves(aws, deploy):
+    d = settled(aws("sagemaker"), deploy(FILLS + "fill(1100)\nimport time\ntime.sleep(1000)\n", VolumeSizeInGB=1))
+    assert d["EndpointStatus"] == "Failed"
+    assert re.match(r"ClientError: No space left on device: the instance holds 1\.[01]\d GiB, and its volume 1 GiB\. "
+                    r"Raise VolumeSizeInGB", d["FailureReason"]), d["FailureReason"]
+
+
+def test_an_instance_that_fills_its_volume_is_replaced(aws, deploy):
+    sm, runtime, logs = aws("sagemaker"), aws("sagemaker-runtime"), aws("logs")
+    name = deploy(FILLS + "def predict_fn(data, model):\n    fill(1100)\n    return data\n", VolumeSizeInGB=1)
+    assert settled(sm, name)["EndpointStatus"] == "InService"
+    runtime.invoke_endpoint(EndpointName=name, ContentType="application/json", Body=b"[1]")
+
+    def streams():
+        return [s["logStreamName"] for s in logs.describe_log_streams(logGroupName=f"/aws/sagemaker/Endpoints/{name}")[
+            "logStreams"]]
+
+    wait_for(lambda: len(streams()) == 2, 60, "another instance")
+    lines = [e["message"] for stream in streams() for e in logs.get_log_events(
+        logGroupName=f"/aws/sagemaker/Endpoints/{name}", logStreamName=stream, startFromHead=True)["events"]]
+    assert any("No space left on device" in line for line in lines), lines
+    assert sm.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
+
+
+def test_a_model_that_is_larger_than_the_volume(aws, deploy, unique, role):
+    """Not one byte of it is taken: here it is a part that is copied again and again."""
+    s3, sm = aws("s3"), aws("sagemaker")
+    s3.put_object(Bucket=unique, Key="part", Body=bytes(128 << 20))
+    upload = s3.create_multipart_upload(Bucket=unique, Key="model.tar.gz")["UploadId"]
+    parts = [{"PartNumber": i, "ETag": s3.upload_part_copy(
+        Bucket=unique, Key="model.tar.gz", UploadId=upload, PartNumber=i, CopySource=f"{unique}/part")[
+            "CopyPartResult"]["ETag"]} for i in range(1, 10)]
+    s3.complete_multipart_upload(Bucket=unique, Key="model.tar.gz", UploadId=upload, MultipartUpload={"Parts": parts})
+    name = deploy("", ModelDataUrl=f"s3://{unique}/model.tar.gz", VolumeSizeInGB=1)
+    assert "the model data has 1.12 GiB, and the volume of the instance 1 GiB" in settled(sm, name)["FailureReason"]
 
 
 def test_a_lost_instance_is_replaced(aws, server, deploy):

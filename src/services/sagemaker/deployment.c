@@ -173,6 +173,9 @@ static int start(struct pass *p, const struct resource *r, const struct each *e,
         doc_set_string(a, m, "path", "/opt/ml/model");
         doc_append(a, models, m);
     }
+    /* None of an endpoint that was made when there was no limit. */
+    doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes",
+                    instance_disk_bytes(instance.instance_type, doc_int(e->variant, "VolumeGb", 0)));
     doc_set(a, order, "models", models);
     doc_set_integer(a, order, "port", PORT);
     doc_set_integer(a, order, "startup_timeout_s", doc_int(e->variant, "StartupSeconds", 600));

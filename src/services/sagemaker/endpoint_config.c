@@ -6,7 +6,10 @@
 
 #include <string.h>
 
-enum { STARTUP_S = 600 }; /* the guide's 4 minutes are for hosts that have the image; a Python model takes its time */
+enum {
+    STARTUP_S = 600, /* the guide's 4 minutes are for hosts that have the image; a Python model takes its time */
+    VOLUME_GB = 30,  /* on AWS it depends on the type, and 30 GB is the most that one without a size gets */
+};
 
 static int check_variant(struct call *c, const struct doc *v, struct err *err)
 {
@@ -66,6 +69,7 @@ static struct doc *resolve_variant(struct arena *a, const struct doc *v, const s
     doc_set_string(a, out, "InstanceType", doc_text(v, "InstanceType"));
     doc_set_integer(a, out, "InstanceCount", doc_int(v, "InitialInstanceCount", 1));
     doc_set_real(a, out, "Weight", doc_number(v, "InitialVariantWeight", 1));
+    doc_set_integer(a, out, "VolumeGb", doc_int(v, "VolumeSizeInGB", VOLUME_GB));
     doc_set_integer(a, out, "StartupSeconds", doc_int(v, "ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_S));
     doc_set_string(a, out, "RoleArn", doc_text(m, "ExecutionRoleArn"));
     doc_set_boolean(a, out, "Isolated", doc_bool(m, "EnableNetworkIsolation", false));
