@@ -183,7 +183,11 @@ static bool another_failed(void *data)
 static int gather(struct check *c, int64_t limit_ms, struct err *err)
 {
     ring_limit(&c->ring, limit_ms, "what each of them says of NCCL");
-    return ring_gather(&c->ring, c->words, sizeof *c->words, err);
+    if (ring_gather(&c->ring, c->words, sizeof *c->words, err) < 0)
+        return -1;
+    for (int i = 0; i < c->o->ring.ranks; i++)
+        c->words[i].words[sizeof c->words[i].words - 1] = '\0';
+    return 0;
 }
 
 static int add_up(struct check *c, struct err *err)

@@ -107,6 +107,8 @@ static int be_ready(struct member *m, const char *uuid, const char *library, str
 
 /* --- It takes part --- */
 
+/* A GPU that fails before NCCL has it is sick; one that fails with NCCL may have been made to by another. */
+
 static uint64_t word_of(size_t i)
 {
     return (uint64_t)(i + 1) * UINT64_C(0x9e3779b97f4a7c15);
@@ -150,7 +152,7 @@ static int add_up(struct member *m, int times, struct rank_word *w)
         if (nccl_trouble(m->nccl, &err) < 0)
             return bad(w, state_of(&err), err.text);
         if (cuda_idle(m->cuda, &idle, &err) < 0)
-            return bad(w, RANK_SICK, err.text);
+            return bad(w, RANK_FAILED, err.text);
         if (idle)
             return 0;
         nanosleep(&nap, NULL);
@@ -164,7 +166,7 @@ static int look(struct member *m, const struct rank_task *task, struct rank_word
     char why[128];
 
     if (cuda_read(m->cuda, m->words, m->to, RANK_SUM_BYTES, &err) < 0)
-        return bad(w, RANK_SICK, err.text);
+        return bad(w, RANK_FAILED, err.text);
     for (size_t i = 0; i < WORDS; i++)
         if (m->words[i] != word_of(i) * weight) {
             snprintf(why, sizeof why, "the sum is wrong: word %zu is %" PRIx64 " and should be %" PRIx64, i,
@@ -200,7 +202,7 @@ static int take_part(struct member *m, const struct rank_task *task, struct rank
     if (add_up(m, 1, w) < 0 || look(m, task, w) < 0)
         return -1;
     if (place(m, m->to, 0, &err) < 0)
-        return bad(w, RANK_SICK, err.text);
+        return bad(w, RANK_FAILED, err.text);
     began_ns = now_ns();
     if (add_up(m, ROUNDS, w) < 0)
         return -1;

@@ -14,7 +14,7 @@ HOLD = "import glob, time; print('sees', *sorted(glob.glob('/dev/nvidia[0-9]*'))
 class Machine(Server):
     """A server on a machine with so many GPUs, and with these libraries of its driver."""
 
-    def __init__(self, gpus, libraries=("libnvidia-ml.so.1",)):
+    def __init__(self, gpus, libraries=("libnvidia-ml.so.1",), fleet=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sagebrush-gpus-"))
         for library in libraries:
             shutil.copy(BUILD / "tests" / "fake" / library, self.folder)
@@ -26,7 +26,9 @@ class Machine(Server):
                      "SAGEBRUSH_GPU_DEVICES": str(self.folder)}
         os.environ.update(self.more)
         try:
-            super().__init__()
+            if fleet:
+                (self.folder / "fleet.toml").write_text(fleet)
+            super().__init__(options=["--fleet", str(self.folder / "fleet.toml")] if fleet else [])
             self.start()
         finally:
             for name in self.more:

@@ -1,5 +1,6 @@
 """InfraCheckConfig of a job whose instances have GPUs: they add up a vector by NCCL, of a fake library
 (tests/fake/nccl.c) that does so over the network of the instances, and fails as the test wants it."""
+import json
 import pathlib
 import re
 
@@ -18,8 +19,13 @@ def libraries():
 
 
 @pytest.fixture
-def machine(libraries):
-    made = Machine(4, libraries)
+def fleet():
+    return None
+
+
+@pytest.fixture
+def machine(libraries, fleet):
+    made = Machine(4, libraries, fleet)
     yield made
     made.stop()
 
@@ -108,7 +114,18 @@ def test_a_gpu_that_forgets_is_given_to_nobody(machine, jobs):
     jobs.end("one")
 
 
-@pytest.mark.parametrize("libraries", [["libnvidia-ml.so.1", "libcuda.so.1"]])
+@pytest.mark.parametrize("fleet", ['[[nodes]]\nname = "gpu"\ncount = 4\nlike = "ml.g5.xlarge"'], ids=["nodes"])
+def test_the_node_that_all_of_them_name_is_cordoned(machine, jobs):
+    machine.say("crash ncclAllReduce 1")
+    jobs.create("one", count=2, **CHECK)
+    assert "/dev/nvidia1" not in jobs.sees("one", 2)
+    listed = json.loads(machine.command("nodes", "--json").stdout)["nodes"]
+    assert [n["name"] for n in listed if n["state"] == "cordoned"] == ["gpu-2"]
+    assert "the libraries ended their process by signal 6" in listed[1]["failures"][0]["why"]
+    jobs.end("one")
+
+
+@pytest.mark.parametrize("libraries", [["libnvidia-ml.so.1", "libcuda.so.1"]], ids=["without"])
 def test_without_the_library_it_is_tcp(jobs):
     jobs.create("one", count=2, **CHECK)
     jobs.sees("one", 2)

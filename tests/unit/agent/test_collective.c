@@ -216,6 +216,10 @@ static void an_error_is_told_in_its_words(void **state)
     begin(2);
     run(2);
     check(1, false, "ncclCommGetAsyncError: remote process exited or there was a network error (6)", "");
+    machine("fail cuStreamQuery 719 3\n"); /* of NCCL's kernel: it need not be the GPU */
+    begin(2);
+    run(2);
+    check(1, false, "NCCL: " GPU_3 ": cuStreamQuery: CUDA_ERROR_LAUNCH_FAILED (719)", "algo-2");
     machine("fail ncclGetUniqueId 4 1\n");
     begin(2);
     run(2);
