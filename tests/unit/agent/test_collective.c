@@ -21,7 +21,8 @@
 enum { INSTANCES = 3, GPUS = 2 /* of an instance */ };
 
 static const char *const hosts[] = { "algo-1", "algo-2", "algo-3" };
-static const char *const addresses[] = { "127.0.0.1", "127.0.0.2", "127.0.0.3" };
+static char address_texts[INSTANCES][32];
+static const char *const addresses[] = { address_texts[0], address_texts[1], address_texts[2] };
 static const unsigned char token[32] = "what only these have";
 #define UUID  "GPU-00000000-0000-0000-0000-00000000000"
 #define GPU_0 "GPU 0 (" UUID "0)"
@@ -58,9 +59,18 @@ static int new_socket(void *data, int *ret_fd, struct err *err)
     return *ret_fd < 0 ? fail_errno(err, errno, "socket") : 0;
 }
 
+/* Of this process alone: another test may use the same ports. */
+static void choose_addresses(void)
+{
+    int pid = getpid();
+
+    for (int i = 0; i < INSTANCES; i++)
+        sprintf(address_texts[i], "127.%d.%d.%d", 1 + (pid >> 14) % 250, pid >> 6 & 255, (pid & 63) * 4 + i);
+}
+
 static int free_port(void)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = inet_addr(addresses[0]) };
     socklen_t size = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -313,6 +323,7 @@ static void it_can_be_ended(void **state)
 
 static int set_up(void **state)
 {
+    choose_addresses();
     strcpy(folder, "/tmp/sagebrush-collective-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
