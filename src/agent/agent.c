@@ -197,7 +197,8 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
         return 0;
     if (file_read(a, "/proc/sys/kernel/random/boot_id", 64, &boot_id, err) < 0)
         return -1;
-    if (slurm_node_order(a, order, str_dup(a, str_trim(boot_id)), slurm_node_gpus(), &order, err) < 0 ||
+    if (slurm_node_order(a, order, str_dup(a, str_trim(boot_id)), slurm_node_gpus(), slurm_node_listed(order), &order,
+                         err) < 0 ||
         order_read(order, &g->order, err) < 0)
         return refuse(a, folder, err);
     fresh = !before || doc_is(before, "phase", "Starting") || doc_is(before, "phase", "Downloading");

@@ -6,7 +6,7 @@
 
 #include "base/str.h"
 #include "run/folder.h"
-#include "run/gpu.h"
+#include "run/gpu_monitor.h"
 #include "run/runtime.h"
 
 const char *slurm_node_gpus(void)
@@ -25,8 +25,21 @@ static bool read_number(const char **at, int64_t *ret)
     return good && *ret < GPU_MOST;
 }
 
+int slurm_node_listed(const struct doc *order)
+{
+    struct gpu_monitor *m;
+    int count;
+
+    if (!doc_is(order, "runtime", "slurm") || doc_int(order, "limits.gpus_wanted", 0) < 1)
+        return 0;
+    m = gpu_monitor_new(&(struct gpu_monitor_options){ 0 });
+    count = gpu_monitor_count(m);
+    gpu_monitor_free(m);
+    return count;
+}
+
 /* "0,2-3" */
-static struct doc *read_gpus(struct arena *a, const char *text, int64_t most)
+static struct doc *read_gpus(struct arena *a, const char *text)
 {
     struct doc *list = doc_list(a);
 
@@ -38,7 +51,7 @@ static struct doc *read_gpus(struct arena *a, const char *text, int64_t most)
         last = first;
         if (*text == '-' && (text++, !read_number(&text, &last)))
             return NULL;
-        for (; first <= last && list->count < most; first++)
+        for (; first <= last && list->count < GPU_MOST; first++)
             doc_append(a, list, doc_integer(a, first));
         if (*text && *text++ != ',')
             return NULL;
@@ -46,11 +59,40 @@ static struct doc *read_gpus(struct arena *a, const char *text, int64_t most)
     return list;
 }
 
+/* Slurm counts those of the node. With ConstrainDevices the driver tells this process of the step's own, from 0: who
+ * sees as many as were given sees them, and nothing else. */
+static int choose_gpus(struct arena *a, const char *given, int listed, int64_t wanted, struct doc **ret,
+                       struct err *err)
+{
+    struct doc *all = given ? read_gpus(a, given) : NULL, *list = doc_list(a);
+    bool theirs = all && all->count == (size_t)listed;
+
+    if (!given)
+        return fail(err, ERR_INVALID,
+                    "Slurm gave no GPUs where %" PRId64 " were asked for: neither SLURM_STEP_GPUS nor SLURM_JOB_GPUS "
+                    "is set. Its gres.conf has to name their files (File=, or AutoDetect=nvml)", wanted);
+    if (!all || all->count < (size_t)wanted)
+        return fail(err, ERR_INVALID, "Slurm gave the GPUs \"%.100s\" of its node where %" PRId64 " were asked for",
+                    given, wanted);
+    /* A node may have more than this instance asks for, when another of the job has more. */
+    for (int64_t i = 0; i < wanted; i++) {
+        int64_t index = theirs ? i : all->items[i]->integer;
+
+        if (listed && index >= listed)
+            return fail(err, ERR_INVALID,
+                        "Slurm gave the GPUs \"%.100s\" of its node, and the driver lists %d there: gres.conf has to "
+                        "name them in the driver's order (nvidia-smi -L)", given, listed);
+        doc_append(a, list, doc_integer(a, index));
+    }
+    *ret = list;
+    return 0;
+}
+
 int slurm_node_order(struct arena *a, const struct doc *order, const char *boot_id, const char *gpus,
-                     const struct doc **ret, struct err *err)
+                     int listed, const struct doc **ret, struct err *err)
 {
     int64_t wanted = doc_int(order, "limits.gpus_wanted", 0);
-    struct doc *d, *list;
+    struct doc *d, *list = NULL;
 
     if (!doc_is(order, "runtime", "slurm")) {
         *ret = order;
@@ -66,11 +108,8 @@ int slurm_node_order(struct arena *a, const struct doc *order, const char *boot_
         *ret = order;
         return 0;
     }
-    /* A node may have more than this instance asks for, when another of the job has more. */
-    list = read_gpus(a, gpus ? gpus : "", wanted);
-    if (!list || list->count < wanted)
-        return fail(err, ERR_INVALID, "Slurm gave the GPUs \"%.100s\" of its node where %" PRId64 " were asked for",
-                    gpus ? gpus : "", wanted);
+    if (choose_gpus(a, gpus, listed, wanted, &list, err) < 0)
+        return -1;
     d = doc_copy(a, order);
     doc_set(a, doc_member(a, d, "limits", DOC_MAP), "gpus", list);
     *ret = d;

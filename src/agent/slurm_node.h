@@ -4,13 +4,16 @@
 
 #include "agent/order.h"
 
-/* The order with what only the node knows: the GPUs that Slurm gave, by index. Any other order is itself. ERR_INVALID:
- * it cannot be carried out here; the text is for the user. */
-int slurm_node_order(struct arena *, const struct doc *order, const char *boot_id, const char *gpus,
+/* The order with what only the node knows: the GPUs that Slurm gave, by the driver's index. Any other order is itself.
+ * ERR_INVALID: it cannot be carried out here; the text is for the user. */
+int slurm_node_order(struct arena *, const struct doc *order, const char *boot_id, const char *gpus, int listed,
                      const struct doc **ret, struct err *err);
 
 /* The GPUs of this process, as Slurm's environment has them: "0,2-3"; NULL: none. */
 const char *slurm_node_gpus(void);
+
+/* How many the driver tells this process of, if the order wants any; 0: it does not answer, or there is none. */
+int slurm_node_listed(const struct doc *order);
 
 /* SIGTERM: the instance is taken back. What was asked before goes before. */
 int slurm_node_notice(struct arena *, const char *folder, int64_t notice_s, struct err *err);

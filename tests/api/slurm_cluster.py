@@ -108,7 +108,7 @@ exec "$@"
 
 
 class Cluster:
-    def __init__(self, nodes=3, cpus=8, memory_mb=32768, more=(), machine=None, machines=()):
+    def __init__(self, nodes=3, cpus=8, memory_mb=32768, more=(), machine=None, machines=(), node_options={}):
         self.machine = machine  # on which the nodes are, all of them; None: this one
         machines = list(machines) or [machine] * nodes  # or that of each
         controller = next((m.server for m in machines if m), "127.0.0.1")
@@ -142,7 +142,7 @@ class Cluster:
         for name, port in zip(self.names, ports[1:]):
             address = self.machines[name].address if self.machines[name] else controller
             lines.append(f"NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} CPUs={cpus} "
-                         f"RealMemory={memory_mb} State=UNKNOWN")
+                         f"RealMemory={memory_mb} State=UNKNOWN {node_options.get(name, '')}")
         all_nodes = ",".join(self.names)
         lines += [f"PartitionName=batch Nodes={all_nodes} Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=OFF",
                   f"PartitionName=spot Nodes={all_nodes} MaxTime=INFINITE PriorityTier=1 GraceTime=20",

@@ -1,20 +1,25 @@
 """Jobs on a Slurm cluster as most are set up: processes followed and limited by cgroups (proctrack/cgroup, task/cgroup,
-jobacct_gather/cgroup). Debian's Slurm does that with cgroup v1 here; version 2 needs a machine with nothing else."""
+jobacct_gather/cgroup), and GPUs of a fake driver (tests/fake/nvml.c) that it grants. Debian's Slurm does that with
+cgroup v1 here; version 2 needs a machine with nothing else."""
 import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
+import stat
 
 import pytest
 
 import slurm_cluster
-from conftest import Server, drill_spot, ended, model_files, wait_for
+from conftest import BUILD, Server, drill_spot, ended, model_files, wait_for
 from test_health import agents_of, signal_all
 from test_slurm import fit, lines, said, statuses
 
 sagemaker = pytest.importorskip("sagemaker")
 
+GPUS = 4
+LOCAL_DEVICE = 120  # a major number for experiments
 HIERARCHIES = [pathlib.Path("/sys/fs/cgroup") / name for name in ("freezer", "memory", "cpuset", "cpuacct", "devices")]
 
 
@@ -27,6 +32,15 @@ def clear_groups():
                     os.rmdir(folder)
 
 
+def make_gpus(folder):
+    """Of a driver that only agents know of, with files that cgroups can forbid."""
+    folder.mkdir()
+    shutil.copy(BUILD / "tests" / "fake" / "libnvidia-ml.so.1", folder)
+    (folder / "machine").write_text(f"gpus {GPUS}\n")
+    for i in range(GPUS):
+        os.mknod(folder / f"nvidia{i}", stat.S_IFCHR | 0o666, os.makedev(LOCAL_DEVICE, i))
+
+
 @pytest.fixture(scope="module")
 def cluster():
     why = slurm_cluster.missing()
@@ -34,10 +48,13 @@ def cluster():
         why = "Slurm's plugin for cgroup v1 needs its hierarchies"
     if why:
         pytest.skip(why)
-    c = slurm_cluster.Cluster(nodes=2, more=["ProctrackType=proctrack/cgroup", "TaskPlugin=task/cgroup",
-                                             "JobAcctGatherType=jobacct_gather/cgroup", "JobAcctGatherFrequency=1"])
+    c = slurm_cluster.Cluster(nodes=2, cpus=64, memory_mb=262144, node_options={"n1": f"Gres=gpu:{GPUS}"},
+                              more=["ProctrackType=proctrack/cgroup", "TaskPlugin=task/cgroup", "GresTypes=gpu",
+                                    "JobAcctGatherType=jobacct_gather/cgroup", "JobAcctGatherFrequency=1"])
     # Not ConstrainCores: the nodes have more cores than the machine.
     (c.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainDevices=yes\n")
+    make_gpus(c.folder / "gpus")
+    (c.folder / "gres.conf").write_text(f"NodeName=n1 Name=gpu File={c.folder}/gpus/nvidia[0-{GPUS - 1}]\n")
     clear_groups()
     try:
         yield c.start()
@@ -48,8 +65,9 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def server(cluster, tmp_path_factory):
-    conf = tmp_path_factory.mktemp("slurm") / "sagebrush.conf"
-    conf.write_text("slurm-partition = batch\nslurm-spot-partition = spot\n")
+    conf, gpus = tmp_path_factory.mktemp("slurm") / "sagebrush.conf", cluster.folder / "gpus"
+    conf.write_text("slurm-partition = batch\nslurm-spot-partition = spot\nslurm-options = --export="
+                    f"LD_LIBRARY_PATH={gpus},FAKE_NVML={gpus}/machine,SAGEBRUSH_GPU_DEVICES={gpus}\n")
     s = Server(runtime="slurm", options=["--config", conf])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(cluster.conf))
@@ -76,17 +94,24 @@ def groups(pattern):
     return [str(p) for h in HIERARCHIES for p in h.glob(pattern)]
 
 
-def test_the_container_is_in_the_step(cluster, server, aws, unique):
-    """Slurm's limits hold for it and its accounting sees it; an agent that comes after a killed one finds it."""
-    sm = aws("sagemaker")
-    program = ("import os, time; held = os.urandom(1 << 20) * 300; o = '/opt/ml/output/'\x0a"
-               "while not os.path.exists(o + 'go'): time.sleep(0.1)\x0a"
-               "open(o + 'message', 'w').write('held')")
-    sm.create_processing_job(
-        ProcessingJobName=unique, RoleArn=sagemaker.get_execution_role(sagemaker.Session()),
+def process(aws, name, program, type="ml.m5.large"):
+    aws("sagemaker").create_processing_job(
+        ProcessingJobName=name, RoleArn=sagemaker.get_execution_role(sagemaker.Session()),
         AppSpecification={"ImageUri": "sagemaker-scikit-learn:1.2-1-cpu-py3",
                           "ContainerEntrypoint": ["/usr/bin/python3", "-c", f"exec({program!r})"]},
-        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": type, "VolumeSizeInGB": 1}})
+
+
+def processed(aws, name):
+    return wait_for(lambda: (d := aws("sagemaker").describe_processing_job(ProcessingJobName=name))
+                    ["ProcessingJobStatus"] != "InProgress" and d, 120, f"the end of {name}", 0.2)
+
+
+def test_the_container_is_in_the_step(cluster, server, aws, unique):
+    """Slurm's limits hold for it and its accounting sees it; an agent that comes after a killed one finds it."""
+    process(aws, unique, "import os, time; held = os.urandom(1 << 20) * 300; o = '/opt/ml/output/'\x0a"
+                         "while not os.path.exists(o + 'go'): time.sleep(0.1)\x0a"
+                         "open(o + 'message', 'w').write('held')")
     job = wait_for(lambda: cluster.jobs() and cluster.jobs()[0][0], 60, "the Slurm job")
     agent = wait_for(lambda: agents_of(server, unique), 60, "the agent").popitem()[1]
     place = f"slurm_*/uid_0/job_{job}/step_0"
@@ -103,14 +128,13 @@ def test_the_container_is_in_the_step(cluster, server, aws, unique):
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: int((agent / "agent.pid").read_text() or 0) not in (0, first), 60, "the next agent")
     (agent / "ml" / "output" / "go").write_text("")
-    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] !=
-                    "InProgress" and d, 120, "the end of the job", 0.2)
+    done = processed(aws, unique)
     assert done["ProcessingJobStatus"] == "Completed" and done["ExitMessage"] == "held", done
     wait_for(lambda: not groups(f"slurm_*/uid_0/job_{job}"), 60, "the end of the Slurm job's groups")
 
 
 def test_slurm_kills_everything_it_knows(cluster, server, aws, unique):
-    """The container is not of it. The agent of the next Slurm job finds it, and in the end the groups of the first."""
+    """Not the container: the agent of the next Slurm job finds it, and in the end removes the groups of the first."""
     checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
     fit(unique, use_spot_instances=True, max_wait=7200, checkpoint_s3_uri=checkpoints,
         hyperparameters={"steps": 20, "stops": "7"})
@@ -118,7 +142,7 @@ def test_slurm_kills_everything_it_knows(cluster, server, aws, unique):
     first = cluster.jobs()[0][0]
     for procs in HIERARCHIES[0].glob(f"slurm_*/uid_0/job_{first}/step_*/cgroup.procs"):
         signal_all([int(pid) for pid in procs.read_text().split()], signal.SIGKILL)
-    second = wait_for(lambda: (j := [i for i, _, state in cluster.jobs() if i != first and state == "RUNNING"]) and j[0],
+    second = wait_for(lambda: next((i for i, _, state in cluster.jobs() if i != first and state == "RUNNING"), None),
                       60, "the next Slurm job")
     wait_for(lambda: groups(f"slurm_*/uid_0/job_{second}/step_0"), 60, "its agent")
     assert groups(f"slurm_*/uid_0/job_{first}/step_0/task_0/sagebrush-*")
@@ -129,3 +153,28 @@ def test_slurm_kills_everything_it_knows(cluster, server, aws, unique):
     text = [line for lines_ in lines(aws, unique).values() for line in lines_ if "begins at" in line]
     assert sorted(text) == ["begins at step 0", "begins at step 7"]
     wait_for(lambda: not groups(f"slurm_*/uid_0/job_{first}"), 60, "the end of its groups")
+
+
+def test_gpus_are_those_of_the_step(cluster, server, aws, unique):
+    """ConstrainDevices: the driver tells an agent of its own alone, while Slurm counts those of the node."""
+    jobs = [f"{unique}-{i}" for i in range(2)]
+    for job in jobs:
+        process(aws, job, "import glob, os, time; o = '/opt/ml/output/'\x0a"
+                          "while not os.path.exists(o + 'go'): time.sleep(0.1)\x0a"
+                          "open(o + 'message', 'w').write(' '.join(glob.glob('/dev/nvidia[0-9]*')))",
+                "ml.g5.xlarge")
+    agents = [wait_for(lambda: agents_of(server, job), 60, "the agent").popitem()[1] for job in jobs]
+    # Both run at once.
+    wait_for(lambda: all(groups(f"slurm_*/uid_0/job_*/step_0/task_0/sagebrush-{a.name}") for a in agents), 60,
+             "the containers", 0.2)
+    for agent in agents:
+        (agent / "ml" / "output" / "go").write_text("")
+    done = [processed(aws, job) for job in jobs]
+    assert sorted(d.get("ExitMessage", d.get("FailureReason")) for d in done) == ["/dev/nvidia0", "/dev/nvidia1"]
+
+
+def test_a_node_without_as_many_gpus(cluster, server, aws, unique):
+    process(aws, unique, "", "ml.p3.16xlarge")  # 8
+    done = processed(aws, unique)
+    assert "Slurm does not take the job" in done["FailureReason"], done
+    assert "Requested node configuration is not available" in done["FailureReason"], done

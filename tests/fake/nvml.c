@@ -1,5 +1,9 @@
-/* nvml.c - a libnvidia-ml.so.1 for tests: as many GPUs, as sick, as machine.h reads. */
+/* nvml.c - a libnvidia-ml.so.1 for tests: as many GPUs, as sick, as machine.h reads. As with the real one, who may not
+ * open a GPU's file (cgroups) is not told of it, and counts the others from 0. */
+#include <errno.h>
+#include <fcntl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "machine.h"
 
@@ -43,6 +47,37 @@ EXPORT int nvmlEventSetFree(void *);
 EXPORT int nvmlDeviceRegisterEvents(void *, unsigned long long, void *);
 EXPORT int nvmlEventSetWait_v2(void *, void *, unsigned);
 
+static int find_minor(const struct line *l, void *context)
+{
+    struct wanted *w = context;
+
+    if (l->a == w->gpu)
+        w->value = l->b;
+    return 0;
+}
+
+static int minor_of(int gpu)
+{
+    struct wanted w = { "", gpu, gpu };
+
+    each_line("minor", find_minor, &w);
+    return w.value;
+}
+
+static int is_hidden(int gpu)
+{
+    const char *folder = getenv("SAGEBRUSH_GPU_DEVICES");
+    char path[4096];
+    int fd, hidden;
+
+    snprintf(path, sizeof path, "%s/nvidia%d", folder ? folder : "/nowhere", minor_of(gpu));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    hidden = fd < 0 && errno == EPERM;
+    if (fd >= 0)
+        close(fd);
+    return hidden;
+}
+
 int nvmlInit_v2(void)
 {
     CHECK(-1);
@@ -64,16 +99,22 @@ int nvmlSystemGetDriverVersion(char *text, unsigned size)
 int nvmlDeviceGetCount_v2(unsigned *ret)
 {
     CHECK(-1);
-    *ret = (unsigned)gpu_count();
+    *ret = 0;
+    for (int i = 0; i < gpu_count(); i++)
+        *ret += !is_hidden(i);
     return SUCCESS;
 }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **ret)
 {
+    int gpu = -1;
+
     CHECK((int)index);
-    if ((int)index >= gpu_count() || index >= MOST)
+    for (int seen = -1; seen < (int)index && ++gpu < gpu_count() && gpu < MOST;)
+        seen += !is_hidden(gpu);
+    if (gpu >= gpu_count() || gpu >= MOST)
         return INVALID;
-    *ret = &handles[index];
+    *ret = &handles[gpu];
     return SUCCESS;
 }
 
@@ -91,22 +132,10 @@ int nvmlDeviceGetName(void *device, char *text, unsigned size)
     return SUCCESS;
 }
 
-static int find_minor(const struct line *l, void *context)
-{
-    struct wanted *w = context;
-
-    if (l->a == w->gpu)
-        w->value = l->b;
-    return 0;
-}
-
 int nvmlDeviceGetMinorNumber(void *device, unsigned *ret)
 {
-    struct wanted w = { "", gpu_of(device), gpu_of(device) };
-
     CHECK(gpu_of(device));
-    each_line("minor", find_minor, &w);
-    *ret = (unsigned)w.value;
+    *ret = (unsigned)minor_of(gpu_of(device));
     return SUCCESS;
 }
 

@@ -26,13 +26,13 @@ static struct doc *order_of(struct arena *a, const char *runtime, int64_t gpus)
 }
 
 /* "0 2 3"; NULL: refused. */
-static const char *gpus_of(struct arena *a, int64_t wanted, const char *given)
+static const char *gpus_of(struct arena *a, int64_t wanted, const char *given, int listed)
 {
     const struct doc *order, *list;
     const char *all = "";
     struct err err;
 
-    if (slurm_node_order(a, order_of(a, "slurm", wanted), "here", given, &order, &err) < 0)
+    if (slurm_node_order(a, order_of(a, "slurm", wanted), "here", given, listed, &order, &err) < 0)
         return NULL;
     list = doc_at(order, "limits.gpus");
     for (size_t i = 0; list && i < list->count; i++)
@@ -45,12 +45,26 @@ static void gpus_are_those_that_slurm_gave(void **state)
     _cleanup_arena_ struct arena *a = arena_new();
     static const char *const bad[] = { NULL, "", "0", "0,", "a,b", "0-", "-1", "64,65", "9999999999999999999,1" };
 
-    assert_string_equal(gpus_of(a, 0, NULL), "");
-    assert_string_equal(gpus_of(a, 1, "3"), "3");
-    assert_string_equal(gpus_of(a, 3, "0,2-3"), "0 2 3");
-    assert_string_equal(gpus_of(a, 2, "4-7"), "4 5");
+    assert_string_equal(gpus_of(a, 0, NULL, 0), "");
+    assert_string_equal(gpus_of(a, 1, "3", 8), "3");
+    assert_string_equal(gpus_of(a, 3, "0,2-3", 8), "0 2 3");
+    assert_string_equal(gpus_of(a, 2, "4-7", 8), "4 5");
+    /* Without a driver: why it does not answer is said later. */
+    assert_string_equal(gpus_of(a, 1, "3", 0), "3");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_null(gpus_of(a, 2, bad[i]));
+        assert_null(gpus_of(a, 2, bad[i], 8));
+}
+
+static void who_sees_only_its_own_counts_from_0(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    assert_string_equal(gpus_of(a, 2, "2-3", 2), "0 1");
+    assert_string_equal(gpus_of(a, 1, "3", 1), "0");
+    assert_string_equal(gpus_of(a, 1, "4-7", 4), "0");
+    assert_string_equal(gpus_of(a, 2, "0-1", 2), "0 1");
+    /* Neither the node's nor the step's. */
+    assert_null(gpus_of(a, 2, "2-3", 3));
 }
 
 static void another_machine_is_refused(void **state)
@@ -59,11 +73,11 @@ static void another_machine_is_refused(void **state)
     const struct doc *order;
     struct err err;
 
-    assert_int_equal(slurm_node_order(a, order_of(a, "slurm", 0), "elsewhere", NULL, &order, &err), -1);
+    assert_int_equal(slurm_node_order(a, order_of(a, "slurm", 0), "elsewhere", NULL, 0, &order, &err), -1);
     assert_non_null(strstr(err.text, "slurm-server"));
     assert_non_null(strstr(err.text, "slurm-partition"));
     /* Nobody else's orders are looked at. */
-    assert_int_equal(slurm_node_order(a, order_of(a, "container", 2), "elsewhere", NULL, &order, &err), 0);
+    assert_int_equal(slurm_node_order(a, order_of(a, "container", 2), "elsewhere", NULL, 0, &order, &err), 0);
     assert_false(doc_has(doc_get(order, "limits"), "gpus"));
 }
 
@@ -92,6 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpus_are_those_that_slurm_gave),
+        cmocka_unit_test(who_sees_only_its_own_counts_from_0),
         cmocka_unit_test(another_machine_is_refused),
         cmocka_unit_test(a_notice_takes_the_instance_back),
     };
