@@ -5,7 +5,7 @@
 
 Upload: the seconds from a checkpoint's rename to its .sagemaker-uploaded, under the setting checkpoint-rate. In the same run the peer,
 boto3's upload_file of the same files with its ten threads, sends them to the same server from outside. One big file, several, and many
-small ones.
+small ones. What an upload takes from a job is mostly what the server does meanwhile: its CPU is told, too.
 
 Stall: the same loop runs without CheckpointConfig and with it: some arithmetic, then a checkpoint, written in blocks of 1 MB beside its
 name and renamed into place. What is told is how long a block's write takes, and the arithmetic.
@@ -19,7 +19,7 @@ import time
 import uuid
 
 import training
-from common import Server, percentile, show
+from common import Server, cpu_seconds, percentile, show
 
 BEGIN = """
 import os, sys, time
@@ -98,11 +98,17 @@ def main():
     loads = [("one-big", 1, options.size_mb << 21), ("several", options.count, options.size_mb << 20),
              ("small", options.small, 64 << 10)]
     with serving("100G") as server:
+        control, megabytes = server.pid("control"), sum(count * size for _, count, size in loads) / 1e6
+        cpu = [cpu_seconds(control)]
         ours = {line[1]: float(line[2]) for line in said(server, UPLOAD % loads)}
+        cpu.append(cpu_seconds(control))
         for title, count, size in loads:
             total = count * size / 1e6
             theirs = peer(server.client("s3"), title, count, size)
             show(f"{count} x {size / 1e6:.2f} MB", total / ours[title], total / theirs, "MB/s", "boto3")
+        cpu.append(cpu_seconds(control))
+        ours, theirs = (1000 * (after - before) / megabytes for before, after in zip(cpu, cpu[1:]))
+        print(f"the server's CPU, ms a MB                    ours {ours:12.2f}   boto3 {theirs:12.2f}", flush=True)
     with serving(options.rate) as server:
         plain, synced = [said(server, STALL % (options.size_mb, options.count, sync), sync) for sync in (False, True)]
     for word, what in (("write", "write of 1 MB"), ("work", "arithmetic")):
