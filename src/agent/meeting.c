@@ -1,5 +1,6 @@
 #include "agent/meeting.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/transport.h"
@@ -26,6 +27,8 @@ static size_t take(const struct meeting *m, const struct doc *answer)
         const struct doc *endpoint = doc_get(doc_get(answer, "peers"), host);
         struct sockaddr_storage at;
 
+        if (strcmp(host, m->order->host_name) == 0)
+            continue;
         if (endpoint && endpoint_read(doc_value_text(endpoint), &at)) {
             m->found(m->data, host, &at);
             count++;

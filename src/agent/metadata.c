@@ -13,6 +13,7 @@
 #include "run/folder.h"
 #include "run/instance_id.h"
 #include "run/runtime.h"
+#include "run/tunnel_device.h"
 
 enum { TOKEN_SIZE = 56, TTL_MAX_S = 21600 };
 
@@ -117,8 +118,10 @@ static const char *host_name(const struct metadata *m, struct arena *a)
 
 static const char *address(const struct metadata *m, struct arena *a)
 {
-    (void)a;
-    return m->network->address;
+    const struct order *o = m->order;
+
+    /* By which the others reach it. */
+    return order_spans_machines(o) ? tunnel_address(a, order_number(o, o->host_name)) : m->network->address;
 }
 
 static const char *identity(const struct metadata *m, struct arena *a)
@@ -129,7 +132,7 @@ static const char *identity(const struct metadata *m, struct arena *a)
     doc_set_string(a, d, "availabilityZone", zone(m, a));
     doc_set_string(a, d, "instanceId", id(m, a));
     doc_set_string(a, d, "instanceType", instance_type(m, a));
-    doc_set_string(a, d, "privateIp", m->network->address);
+    doc_set_string(a, d, "privateIp", address(m, a));
     doc_set_string(a, d, "region", m->order->region);
     doc_set_string(a, d, "version", "2017-09-30");
     return json_text(a, d);

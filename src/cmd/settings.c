@@ -16,6 +16,7 @@
 #include "base/nearest.h"
 #include "base/str.h"
 #include "doc/json.h"
+#include "net/address.h"
 
 enum { FILE_MAX_BYTES = 1 << 20, SETTINGS_MOST = 64 };
 
@@ -50,7 +51,7 @@ const struct setting setting_table[] = {
     { "slurm-server", "",
       "The address of this machine by which nodes that are other machines reach the public port. Default: none; jobs "
       "that Slurm puts on other machines fail.",
-      "a numeric IPv4 or IPv6 address" },
+      "a numeric IPv4 or IPv6 address by which other machines reach this one" },
     { "slurm-scratch", "/var/tmp/sagebrush",
       "The folder on such a node's own disk for what containers write. It is cleared when a job is over.",
       "the absolute path of a folder" },
@@ -167,13 +168,20 @@ static bool is_address(const char *value)
     return inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1;
 }
 
+static bool is_reached_from_elsewhere(const char *value)
+{
+    struct sockaddr_storage address;
+
+    return address_read(value, 0, &address) && address_is_of_a_machine(&address);
+}
+
 /* Words for a command line, given to it one by one: no shell sees them. */
 static bool slurm_fits(const char *key, const char *value)
 {
     bool options = strcmp(key, "slurm-options") == 0;
 
     if (strcmp(key, "slurm-server") == 0)
-        return !*value || is_address(value);
+        return !*value || is_reached_from_elsewhere(value);
     if (strcmp(key, "slurm-scratch") == 0)
         return *value == '/';
     for (const char *c = value; *c; c++)

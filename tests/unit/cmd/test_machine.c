@@ -30,10 +30,25 @@ static void a_clock_that_cannot_be_right_is_refused(void **state)
     assert_int_equal(machine_check(&s, &clock, &err), 0);
 }
 
+static void nodes_do_not_find_the_server_at_their_own_address(void **state)
+{
+    static const char *const bad[] = { "127.0.0.1", "::1", "0.0.0.0", "224.0.0.1", "server.example", "10.0.0.1:8443" };
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct settings s;
+    struct err err;
+
+    settings_defaults(&s);
+    assert_int_equal(settings_set(a, &s, "slurm-server", "10.0.0.1", &err), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(settings_set(a, &s, "slurm-server", bad[i], &err), -1);
+    assert_string_equal(s.slurm.server, "10.0.0.1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clock_that_cannot_be_right_is_refused),
+        cmocka_unit_test(nodes_do_not_find_the_server_at_their_own_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
