@@ -550,6 +550,22 @@ bool scheduler_hand_over(struct scheduler *s, const char *uid, const struct work
     return true;
 }
 
+void scheduler_retag(struct scheduler *s, const struct work *to, int64_t now_ms)
+{
+    struct job *j = map_get(s->jobs, str_of(to->uid));
+    struct owner *owner = share_owner(s->share, to->owner);
+
+    if (!j || j->state == JOB_WAITING || j->state == JOB_PROMISED)
+        return;
+    if (owner != j->owner) {
+        share_stop(s->share, j->owner, j->usd_hour, now_ms);
+        share_start(s->share, owner, j->usd_hour, now_ms);
+        j->owner = owner;
+        stir_all(s); /* somebody else may be first now */
+    }
+    j->priority = to->priority + owner->priority;
+}
+
 void job_requeue(struct scheduler *s, struct job *j, int64_t now_ms)
 {
     if (j->state == JOB_WAITING)

@@ -108,6 +108,10 @@ bool scheduler_gpus_out(struct scheduler *, const char *node, uint64_t gpus);
  * the queue, and may be the same uid. False: nothing changed. */
 bool scheduler_hand_over(struct scheduler *, const char *uid, const struct work *to, int64_t now_ms);
 
+/* Of one that holds instances: whose it is and its priority are those of 'to' from now on, and what it used until now
+ * stays with whose it was. Its labels wait until it does. Not being there is fine. */
+void scheduler_retag(struct scheduler *, const struct work *to, int64_t now_ms);
+
 enum work_state { WORK_NONE, WORK_WAITING, WORK_RUNNING, WORK_LEAVING, WORK_LOST /* one of its instances */ };
 enum work_state scheduler_state(const struct scheduler *, const char *uid, int64_t *ret_deadline_ms);
 

@@ -243,6 +243,8 @@ static int note(struct pass *p, struct allocations *all, struct stand *stand, co
     fill_placed(p->arena, all, w->key, ret);
     if (put_record(p, row, w, work, ret->placed, ret->count, err) < 0)
         return -1;
+    stand->retagged = true; /* its tags may have changed since it was put into the queue */
+    stand_unsettle(all, stand);
     market_watch(all, stand, work, allocations_now_ms(all), w->attempt);
     return 0;
 }
@@ -326,6 +328,26 @@ static int adopt(struct pass *p, struct allocations *all, struct stand *stand, c
     return note(p, all, stand, row, w, &work, ret, err);
 }
 
+/* Its tags may have changed since it was written down. What it stands on was chosen by its labels, which count again
+ * when it waits. */
+static int follow_tags(struct pass *p, struct allocations *all, struct stand *stand, const struct row *row,
+                       const struct wish *w, struct allocation_record *record, struct err *err)
+{
+    struct work work;
+
+    if (allocation_work(p->arena, p->engine, row, w, &work, err) < 0)
+        return -1;
+    if (strcmp(work.owner, record->work.owner) == 0 && work.priority == record->work.priority)
+        return 0;
+    record->work.owner = work.owner;
+    record->work.priority = work.priority;
+    if (allocation_record_put(p->arena, store_of(p->engine), record, err) < 0)
+        return -1;
+    stand->retagged = true;
+    stand_unsettle(all, stand);
+    return 0;
+}
+
 int allocation_look(struct pass *p, const struct resource *r, const struct wish *w, struct allocation *ret,
                     struct err *err)
 {
@@ -339,6 +361,8 @@ int allocation_look(struct pass *p, const struct resource *r, const struct wish 
         return -1;
     if (!there)
         return adopt(p, all, stand, &r->row, w, ret, err);
+    if (follow_tags(p, all, stand, &r->row, w, &record, err) < 0)
+        return -1;
     fill_held(p, all, stand, &record, ret);
     return 0;
 }

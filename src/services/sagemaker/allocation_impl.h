@@ -14,6 +14,7 @@ struct stand {
     struct list unsettled; /* something was asked of it in this turn */
     bool fresh;            /* the row may not have been saved */
     bool given, again, leave;
+    bool retagged;         /* its record says of another owner or priority than the scheduler */
     bool kept;             /* what it holds is to be told to the scheduler anew: another work, or another's instances */
     char inherits[64];     /* from that key, "" for none */
     char key[64], row_uid[80];

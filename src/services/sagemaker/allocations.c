@@ -168,8 +168,10 @@ static void settle(struct engine *e, struct allocations *all, struct stand *stan
             !scheduler_stands_well(all->scheduler, stand->key))
             scheduler_requeue(all->scheduler, stand->key, now_ms);
         stand->cause = NULL;
+    } else if (stand->retagged && holds) {
+        scheduler_retag(all->scheduler, &record.work, now_ms);
     }
-    stand->fresh = stand->given = stand->again = stand->leave = stand->kept = false;
+    stand->fresh = stand->given = stand->again = stand->leave = stand->kept = stand->retagged = false;
     list_remove(&stand->unsettled);
 }
 

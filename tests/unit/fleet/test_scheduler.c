@@ -194,6 +194,35 @@ static void who_used_less_goes_first(void **state)
     end(&p);
 }
 
+/* From the moment of the change on, and not before. */
+static void what_runs_may_become_anothers(void **state)
+{
+    struct place p = begin("[[nodes]]\nname = \"n\"\ncores = 16\nmemory = \"64GiB\"\n");
+    struct work ann = work_of(&p, "a1", WHOLE, 1, 60), bob;
+
+    submit(&p, ann);
+    decided(&p);
+    bob = work_of(&p, "b1", WHOLE, 1, 60);
+    bob.owner = "bob";
+    submit(&p, bob);
+    submit(&p, work_of(&p, "a2", WHOLE, 1, 60));
+    p.now += HOUR;
+    ann.owner = "bob";
+    scheduler_retag(p.s, &ann, p.now);
+    scheduler_retag(p.s, &ann, p.now);
+    assert_string_equal(scheduler_owner(p.s, "a1"), "bob");
+    bob.uid = "nobody";
+    scheduler_retag(p.s, &bob, p.now);
+    assert_string_equal(decided(&p), "");
+    p.now += 3 * HOUR;
+    assert_string_equal(decided(&p), "");
+    scheduler_release(p.s, "a1", p.now);
+    assert_string_equal(decided(&p), "start a2"); /* ann used an hour, and bob three */
+    scheduler_retag(p.s, &(struct work){ .uid = "b1", .owner = "ann" }, p.now); /* it waits: by scheduler_submit() */
+    assert_string_equal(scheduler_owner(p.s, "b1"), "bob");
+    end(&p);
+}
+
 static void patience_ends(void **state)
 {
     struct place p = begin("[queue]\npatience = \"2h\"\n[[nodes]]\nname = \"n\"\ncores = 16\nmemory = \"64GiB\"\n");
@@ -400,7 +429,7 @@ int main(void)
         cmocka_unit_test(beside_the_first_there_is_room),
         cmocka_unit_test(spot_leaves_for_work_on_demand),
         cmocka_unit_test(a_drill_takes_spot_work_back_and_no_other),
-        cmocka_unit_test(who_used_less_goes_first),
+        cmocka_unit_test(who_used_less_goes_first), cmocka_unit_test(what_runs_may_become_anothers),
         cmocka_unit_test(patience_ends),
         cmocka_unit_test(a_failed_node_is_replaced),
         cmocka_unit_test(a_cordoned_node_gets_nothing_new),

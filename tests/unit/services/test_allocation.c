@@ -357,6 +357,33 @@ static void tags_are_followed(void **state)
     is_waiting("third");
 }
 
+static const char *owner_of(const char *job)
+{
+    return scheduler_owner(allocations_scheduler(w.platform.allocations), load(job).row.uid);
+}
+
+/* Of what runs, too, and over a restart; where it stands was chosen before. */
+static void tags_of_what_runs_are_followed(void **state)
+{
+    one_holds();
+    assert_string_equal(owner_of("first"), ROLE);
+    tag("first", "sagebrush:owner", "blue");
+    tag("first", "sagebrush:labels", "row=nowhere");
+    tag("first", "sagebrush:priority", "7");
+    assert_int_equal(look("first").state, ALLOCATION_HELD);
+    turn();
+    assert_string_equal(owner_of("first"), "blue");
+    assert_int_equal(look("first").state, ALLOCATION_HELD);
+    die_and_decide();
+    assert_string_equal(owner_of("first"), "blue");
+    assert_int_equal(look("first").state, ALLOCATION_HELD);
+    untag("first", "sagebrush:owner");
+    look("first");
+    turn();
+    assert_string_equal(owner_of("first"), ROLE);
+    is_waiting("second");
+}
+
 /* Who used much before the restart has used much. */
 static void usage_outlives_a_restart(void **state)
 {
@@ -420,6 +447,7 @@ int main(void)
         ON_ONE(a_pass_that_is_lost_has_asked_for_nothing),
         ON_ONE(an_heir_goes_before_who_waits),
         ON_ONE(tags_are_followed),
+        ON_ONE(tags_of_what_runs_are_followed),
         ON_ONE(usage_outlives_a_restart),
         ON_ONE(who_waits_for_a_node_is_told),
         ON_ONE(a_request_has_a_thousand_instances_at_most),
