@@ -677,6 +677,7 @@ int archive_pack_to(const char *folder, const struct archive_sink *sink, int can
     int r;
 
     p.holes = true;
+    archive_write_set_bytes_per_block(p.out, READ_BLOCK);
     r = pack(&p, folder, err);
     archive_write_free(p.out);
     return r;
