@@ -77,16 +77,19 @@ static int open_socket(void *data, int *ret_fd, struct err *err)
 
 /* The leader has failed or is lost, or the job goes on elsewhere, and nobody waits for what we have; or there is no way
  * to it any more. */
-static bool is_over(void *data)
+static int is_over(void *data, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     const char *folder = ((struct giving *)data)->folder;
     const struct doc *d;
     struct err ignored;
 
+    if (folder_read(a, folder, FOLDER_STOP, &d, &ignored) == 0 && doc_is(d, "reason", STOP_TAKEN_BACK))
+        return fail(err, ERR_CONFLICT, "the instance was taken back");
     if (tunnel_is_gone(folder))
-        return true;
-    return folder_read(a, folder, FOLDER_STOP, &d, &ignored) == 0 && doc_is(d, "reason", STOP_TAKEN_BACK);
+        return fail(err, ERR_INTERNAL, "the process that carries the traffic between the instances ended. Start the "
+                                       "job again.");
+    return 0;
 }
 
 static int give_away(const struct transfer *t, struct uplink *u, bool with_model, struct err *err)

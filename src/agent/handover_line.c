@@ -72,9 +72,14 @@ int handover_line_wait(struct handover_line *l, int fd, short events, int64_t mo
 
         if (ready < 0 && errno != EINTR)
             return broken_errno(l, err, "wait for another instance");
-        if ((ready > 0 && fds[1].revents) || (ready == 0 && l->over && l->over(l->data))) {
+        l->ended = ready > 0 && fds[1].revents;
+        if (l->ended)
+            fail(err, ERR_CONFLICT, "the handover of the results was ended");
+        else
+            l->ended = ready == 0 && l->over && l->over(l->data, err) < 0;
+        if (l->ended) {
             l->broken = true;
-            return fail(err, ERR_CONFLICT, "the handover of the results was ended");
+            return -1;
         }
         *ret_ready = ready > 0 && fds[0].revents;
     }

@@ -33,11 +33,14 @@ struct handover_line {
     int fd;                     /* non-blocking */
     int cancel_fd;              /* when it can be read everything ends with ERR_CONFLICT; -1: none */
     int64_t quiet_ms;           /* so long without a byte moving, and the line is broken */
-    bool (*over)(void *data);   /* asked each second that is waited: true is like cancel_fd. NULL: never */
+
+    /* Asked each second that is waited: -1 ends everything, with its error. NULL: nobody is asked. */
+    int (*over)(void *data, struct err *err);
     void *data;
 
     /* its own */
     bool broken; /* what failed was the line */
+    bool ended;  /* on purpose */
     unsigned char in_key[32], out_key[32];
     uint64_t in, out;             /* frames so far */
     unsigned char *heard, *said; /* room for a frame */

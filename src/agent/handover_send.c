@@ -127,7 +127,7 @@ static int try(const struct handover_sender *s, bool *ret_again, bool *ret_reach
 
     handover_line_end(&n.line);
     fd_cleanup(&n.line.fd);
-    *ret_again = n.line.broken && !n.refused && err->kind != ERR_CONFLICT;
+    *ret_again = n.line.broken && !n.line.ended && !n.refused;
     *ret_reached = n.reached;
     return r;
 }

@@ -20,10 +20,10 @@ struct handover_sender {
     int64_t patience_ms;        /* so long it may be out of reach */
     int cancel_fd;              /* ends it with ERR_CONFLICT; -1: none */
 
-    /* A TCP socket in the instance's network, non-blocking; and whether the leader waits for nothing any more, which
-     * ends it with ERR_CONFLICT, too. */
+    /* A TCP socket in the instance's network, non-blocking; and what ends all trying, with its error: the leader waits
+     * for nothing any more, or there is no way to it. */
     int (*socket)(void *data, int *ret_fd, struct err *err);
-    bool (*over)(void *data);
+    int (*over)(void *data, struct err *err);
     void *data;
 };
 

@@ -88,13 +88,13 @@ def only(cluster, *names):
         cluster.run("scontrol", "update", f"nodename={others}", "state=resume")
 
 
-def train(name, count=2, **options):
-    """train_cluster.py; what is no option of the SDK's is a member of the request."""
+def train(name, count=2, script="train_cluster.py", **options):
+    """What is no option of the SDK's is a member of the request."""
     session = sagemaker.Session()
     request = {key: options.pop(key) for key in list(options) if key[0].isupper()}
     session.sagemaker_client.meta.events.register("before-parameter-build.sagemaker.CreateTrainingJob",
                                                   lambda params, **_: params.update(request))
-    PyTorch("train_cluster.py", source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session),
+    PyTorch(script, source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session),
             sagemaker_session=session, instance_count=count, instance_type="ml.m5.large", max_run=600,
             framework_version="2.1", py_version="py310", **options).fit(job_name=name, wait=False)
 
@@ -299,3 +299,24 @@ def test_an_agent_has_one_tunnel(cluster, server, aws, unique):
     assert done["TrainingJobStatus"] == "Completed", (done.get("FailureReason"), lines(aws, unique))
     again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
     assert "another agent has worked as this instance" in again["StatusMessage"], again
+
+
+@pytest.mark.parametrize("ends", [0, 1])
+def test_the_leaders_port_is_taken(cluster, server, aws, unique, ends):
+    """By its container, while its agent is away. The other's agent tells it nothing, and calls until the right one is
+    there again; or does not wait for it any more, when it has failed."""
+    with only(cluster, "n1", "n2"):
+        train(unique, script="train_handover.py", hyperparameters={"ends": ends})
+        wait_for(lambda: said(aws, unique, "tries"), 120, "the first instance", 0.2)
+        folders = agents_of(server, cluster, unique)
+        os.kill(holder(folders["algo-1"] / "agent.pid"), 9)
+        wait_for(lambda: said(aws, unique, "call 0"), 120, "the second instance's agent", 0.2)
+        os.kill(holder(folders["algo-2"] / "agent.pid"), 9)
+        done = ended(aws, unique)
+    calls = [line for text in lines(aws, unique).values() for line in text if line.startswith("call ")]
+    assert len(calls) == 4 and all(c.endswith("of 10.214.0.2 and then b''") for c in calls), calls
+    if ends:
+        assert done["TrainingJobStatus"] == "Failed" and done["FailureReason"].startswith("AlgorithmError"), done
+        return
+    assert done["TrainingJobStatus"] == "Completed", (done.get("FailureReason"), lines(aws, unique))
+    assert {"algo-1.json", "algo-2.json"} <= model_files(aws, done).keys()

@@ -693,9 +693,10 @@ static void more_than_the_volume(void **state)
     fails_with(g, ERR_LIMIT, "more than there is room for");
 }
 
-static bool is_over(void *data)
+static int is_over(void *data, struct err *err)
 {
-    return true;
+    *err = (struct err){ .kind = ERR_INTERNAL, .text = "there is no way any more" };
+    return -1;
 }
 
 static void nobody_there(void **state)
@@ -707,7 +708,7 @@ static void nobody_there(void **state)
     fails_with(g, ERR_UNAVAILABLE, "algo-1, which puts the results of all instances together, was out of reach");
     g = giver_of(2);
     g->s.over = is_over;
-    fails_with(g, ERR_CONFLICT, "ended");
+    fails_with(g, ERR_INTERNAL, "there is no way any more");
 }
 
 int main(void)
