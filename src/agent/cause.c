@@ -34,9 +34,12 @@ struct str cause_in(struct str text)
             continue;
         last = words;
         after++;
-        if (words.size >= strlen(traceback) &&
-            memcmp(words.data + words.size - strlen(traceback), traceback, strlen(traceback)) == 0) {
+        if (str_ends(words, traceback)) {
             within = true;
+        } else if (within && str_starts(line, "File \"")) {
+            /* Somebody strips what he passes on: frames are not told from what follows them, but by being before it. */
+            within = false;
+            exception = STR("");
         } else if (within && line.data[0] != ' ' && line.data[0] != '\t') {
             within = false;
             exception = words;
@@ -44,4 +47,14 @@ struct str cause_in(struct str text)
         }
     }
     return exception.size && after <= LINES_AFTER ? exception : last;
+}
+
+struct str cause_of_called(struct str log)
+{
+    struct str rest = log, line, before = STR("");
+
+    while (next_line(&rest, &line))
+        if (str_ends(str_trim(line), traceback))
+            before = (struct str){ log.data, (size_t)(line.data - log.data) };
+    return cause_in(before);
 }

@@ -8,4 +8,8 @@
  */
 struct str cause_in(struct str text);
 
+/* The same of what stands before the last traceback: a launcher's, who writes it when the program it called has ended.
+ */
+struct str cause_of_called(struct str log);
+
 #endif

@@ -17,9 +17,8 @@ enum {
     REASON_MAX = 8192,
     MESSAGE_MAX = 1024,
     TAIL_BYTES = 8192,
+    CAUSE_MAX = 400, /* leaves room for the reason that it stands before */
 };
-
-static_assert((int)TAIL_BYTES <= (int)REASON_MAX, "one buffer for both");
 
 /* A file of the job's: only a regular one, never through a link, never a pipe that would make us wait. */
 static int open_theirs(const char *path)
@@ -57,12 +56,45 @@ static const char *printable(struct arena *a, const char *data, size_t size)
     return text;
 }
 
+/* The end of its log, in 'text'. */
+static struct str log_tail(struct arena *a, const struct last_words *w, char text[static TAIL_BYTES])
+{
+    _cleanup_fd_ int output = open_theirs(arena_printf(a, "%s/" FOLDER_OUTPUT, w->folder));
+    struct stat st;
+    ssize_t n;
+
+    if (output < 0 || fstat(output, &st) < 0)
+        return STR("");
+    n = pread(output, text, TAIL_BYTES, st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0);
+    return (struct str){ text, n > 0 ? (size_t)n : 0 };
+}
+
+static struct str last_line(struct str text)
+{
+    struct str words = str_trim(text);
+    const char *before = memrchr(words.data, '\n', words.size);
+
+    return before ? str_trim((struct str){ before, words.size - (size_t)(before - words.data) }) : words;
+}
+
+/* Launchers, such as those of the SDK's ModelTrainer, tell no more than that the program ended; it said why itself. */
+static const char *with_cause(struct arena *a, const struct last_words *w, struct str reason)
+{
+    const char *told = printable(a, reason.data, reason.size);
+    char text[TAIL_BYTES];
+    struct str cause;
+
+    if (!str_starts(last_line(reason), "subprocess.CalledProcessError: "))
+        return told;
+    cause = utf8_first(cause_of_called(log_tail(a, w, text)), CAUSE_MAX);
+    return cause.size ? arena_printf(a, "%s\n%s", printable(a, cause.data, cause.size), told) : told;
+}
+
 const char *last_words(struct arena *a, const struct last_words *w)
 {
-    _cleanup_fd_ int reason = -1, output = -1;
+    _cleanup_fd_ int reason = -1;
     char text[REASON_MAX + 1];
     struct err none;
-    struct stat st;
     struct str words = { 0 };
     ssize_t n;
 
@@ -71,15 +103,9 @@ const char *last_words(struct arena *a, const struct last_words *w)
         /* The verdict shortens it to what AWS shows. */
         words = n > 0 ? utf8_first((struct str){ text, (size_t)n }, REASON_MAX) : words;
         if (words.size)
-            return printable(a, words.data, words.size);
+            return with_cause(a, w, words);
     }
-    output = open_theirs(arena_printf(a, "%s/" FOLDER_OUTPUT, w->folder));
-    if (output < 0 || fstat(output, &st) < 0)
-        return "";
-    n = pread(output, text, TAIL_BYTES, st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0);
-    if (n <= 0)
-        return "";
-    words = cause_in((struct str){ text, (size_t)n });
+    words = cause_in(log_tail(a, w, text));
     return printable(a, words.data, words.size);
 }
 

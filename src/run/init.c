@@ -181,7 +181,7 @@ static void run_command(int pipe, const char *folder, char **argv, uid_t uid, gi
         snprintf(why, sizeof why, "cannot become the user of the image: %s", strerror(errno));
     else {
         execvp(argv[0], argv);
-        snprintf(why, sizeof why, "cannot start the command: %s", strerror(errno));
+        snprintf(why, sizeof why, "cannot start the command %.150s: %s", argv[0], strerror(errno));
     }
     if (write(pipe, why, strlen(why)) < 0)
         _exit(126);

@@ -70,7 +70,8 @@ def test_failures_are_told(world, script, code, reason):
 
 def test_a_command_that_is_not_there(world):
     r = world.train(entrypoint=['/no/such/thing']).start().ended()
-    assert r['failure_reason'] == 'AlgorithmError: cannot start the command: No such file or directory, exit code: 127'
+    assert r['failure_reason'] == ('AlgorithmError: cannot start the command /no/such/thing: '
+                                   'No such file or directory, exit code: 127')
 
 
 def test_out_of_memory_names_the_limit(world):

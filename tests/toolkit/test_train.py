@@ -217,8 +217,9 @@ def test_requirements_without_a_network(box):
 
 
 def test_paths_in_requirements_are_those_of_the_source(box):
-    box.script({'train.py': 'import vendored; print("value", vendored.value)', 'requirements.txt': '-r more/first.txt\n',
-                'more/first.txt': './vendored\n', 'vendored/vendored.py': 'value = 43',
+    box.script({'train.py': 'import vendored; print("value", vendored.value)',
+                'requirements.txt': '-r more/first.txt\n', 'more/first.txt': './vendored\n',
+                'vendored/vendored.py': 'value = 43',
                 'vendored/setup.py': 'from setuptools import setup; '
                                      'setup(name="vendored", version="1.0", py_modules=["vendored"])'})
     done = box.train(PIP_NO_BUILD_ISOLATION='0', PIP_NO_INDEX='1')
@@ -397,10 +398,43 @@ def test_the_first_host_is_the_first_of_the_named_groups(box):
     assert training['distribution_hosts'] == ['algo-2', 'algo-3']
 
 
+def called(program):
+    return f'import subprocess, sys\nsubprocess.run([sys.executable, "-c", {program!r}], check=True)'
+
+
+CAUSES = [
+    ('direct', 'try:\n    {}["label"]\nexcept KeyError as e:\n    raise RuntimeError("config is wrong") from e',
+     ["KeyError: 'label'\n\nThe above exception was the direct cause", 'RuntimeError: config is wrong']),
+    ('by accident', 'try:\n    {}["label"]\nexcept KeyError:\n    open("/nowhere/x")',
+     ["KeyError: 'label'\n\nDuring handling", 'FileNotFoundError']),
+    ('the first of three', 'try:\n    try:\n        1 / 0\n    except ArithmeticError as e:\n        raise KeyError from e'
+     '\nexcept KeyError as e:\n    raise ValueError(3) from e', ['ZeroDivisionError: division by zero', 'ValueError: 3']),
+    ('a program', called('raise ValueError("no such column")'),
+     ['ValueError: no such column', 'CalledProcessError: Command', 'returned non-zero exit status 1']),
+    ('a talkative program', called('import atexit, sys\natexit.register(lambda: sys.stderr.write("\\nbye" * 500))\n'
+                                   'raise ValueError("no such column")'), ['ValueError: no such column', 'status 1']),
+    ('a program of a program', called(called('raise ValueError("no such column")')), ['ValueError: no such column']),
+    ('a pool', 'import multiprocessing as m\ndef f(x):\n    raise ValueError(f"row {x}")\nm.Pool(1).map(f, [7])',
+     ['ErrorMessage "Traceback', 'ValueError: row 7']),
+    ('one that was caught before', 'import traceback\ntry:\n    1 / 0\nexcept Exception:\n    traceback.print_exc()\n'
+     'raise ValueError("later")', ['ErrorMessage "Traceback', 'ValueError: later']),
+]
+
+
+@pytest.mark.parametrize('program, words', [case[1:] for case in CAUSES], ids=[case[0] for case in CAUSES])
+def test_what_caused_it(box, program, words):
+    box.script({'train.py': program})
+    assert box.train().returncode == 1
+    for each in words:
+        assert each in box.failure
+    assert len(box.failure) <= 1024
+
+
 @pytest.mark.parametrize('module, words', [
     ('torch', 'torch is not on this machine: name it in requirements.txt beside the script, or on the server: '
               'apt-get install python3-torch'),
     ('sklearn.ensemble', 'apt-get install python3-sklearn'),
+    ('tensorflow', 'tensorflow is not on this machine: name it in requirements.txt beside the script"\n'),
     ('smdistributed.dataparallel.torch', 'with the backend nccl or gloo, the same job runs here'),
 ])
 def test_a_module_that_is_not_here(box, module, words):

@@ -10,8 +10,18 @@ BEREAVED = (
     'remote process exited', 'Socket Timeout', 'NCCL communicator was aborted', 'Connection refused',
 )
 
-# Distribution packages for the Python of the machine; others go by the module's name.
-PACKAGES = {'sklearn': 'python3-sklearn', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml', 'PIL': 'python3-pil'}
+# What Python puts between two tracebacks of which the earlier one tells why there is a later one.
+LINKS = ('The above exception was the direct cause of the following exception:',
+         'During handling of the above exception, another exception occurred:')
+
+# Modules that Debian 12 has for the Python of the machine, and its packages where they have another name. What is not
+# here, such as tensorflow or transformers, only pip has.
+PACKAGES = {name: name.lower() for name in '''
+    bs4 cloudpickle dask dateutil dill fastapi gensim h5py imageio joblib jsonschema lxml matplotlib mpi4py msgpack
+    networkx nltk numba numpy onnx openpyxl pandas plotly psutil psycopg2 pydantic pymysql redis requests scipy seaborn
+    sentencepiece simplejson sklearn skimage sqlalchemy statsmodels sympy tabulate termcolor toml torch torchaudio
+    torchvision tqdm ujson xgboost yaml'''.split()}
+PACKAGES.update({'cv2': 'opencv', 'PIL': 'pil', 'zmq': 'zmq', 'attr': 'attr', 'attrs': 'attr'})
 
 
 def is_bereaved(words):
@@ -54,13 +64,42 @@ def of_torchrun(text):
     return text[:said.start()].rpartition('*****\n')[2], fate  # its advice on OMP_NUM_THREADS stands between stars
 
 
+def exception_in(block):
+    """The end of what stands behind the title of a traceback: the exception's own lines and what follows them."""
+    lines = block.split('\n')[1:]
+    first = next((i for i, line in enumerate(lines) if line[:1].strip()), len(lines))
+    return '\n'.join(lines[first:]).strip()
+
+
+def root_of(blocks):
+    """The exception that the last of the tracebacks goes back to, with Python's words on what follows from it."""
+    root = ''
+    for block in reversed(blocks[:-1]):
+        said = exception_in(block)
+        if not said.endswith(LINKS):
+            break
+        root = said
+    # A pool raises what its worker raised once more.
+    return root + '\n\n' if root and root.split('\n')[0] not in blocks[-1] else ''
+
+
+def ended(block):
+    """A traceback without what was written after its exception."""
+    exception = exception_in(block)
+    return block[:block.rfind(exception)] + exception.split('\n\n')[0] if exception else block
+
+
 def last_words(text):
     """The last traceback of what went to standard error, or its end; the exception's own line is always in it."""
-    blocks = text.split(TRACEBACK)[1:]
-    if not blocks:
+    blocks = text.split(TRACEBACK)
+    last = next((i for i in range(len(blocks) - 1, 0, -1) if not is_bereaved(blocks[i])), len(blocks) - 1)
+    if not last:
         return text.strip()
-    causes = [block for block in blocks if not is_bereaved(block)]
-    return (TRACEBACK + (causes or blocks)[-1]).strip()
+    exception = exception_in(blocks[last])
+    if exception.startswith('subprocess.CalledProcessError: ') and last > 1:
+        # Whoever was called has said why before.
+        return last_words(TRACEBACK.join(blocks[:last - 1] + [ended(blocks[last - 1])])) + '\n' + exception
+    return (root_of(blocks[1:last + 1]) + TRACEBACK + blocks[last]).strip()
 
 
 def hint(words):
@@ -72,9 +111,8 @@ def hint(words):
     name = missing[1]
     if name == 'smdistributed':
         return '\nsmdistributed comes with Amazon\'s images only: with the backend nccl or gloo, the same job runs here'
-    package = PACKAGES.get(name) or 'python3-' + name.replace('_', '-').lower()
-    return f'\n{name} is not on this machine: name it in requirements.txt beside the script, or on the server: ' \
-           f'apt-get install {package}'
+    debian = f', or on the server: apt-get install python3-{PACKAGES[name]}' if name in PACKAGES else ''
+    return f'\n{name} is not on this machine: name it in requirements.txt beside the script{debian}'
 
 
 def ended_by(number):

@@ -29,6 +29,9 @@ static void the_last_words_count(void **state)
         /* One of long ago, which was caught. */
         { "Traceback (most recent call last):\n  a\nKeyError: 1\n1\n2\n3\n4\n5\n6\n7\n8\nout of handles\n",
           "out of handles" },
+        /* One whose frames somebody stripped, as the SDK's drivers do. */
+        { "Traceback (most recent call last):\nFile \"bad.py\", line 2, in <module>\nf()\n^^^\nValueError: no label\n",
+          "ValueError: no label" },
         /* Cut off. */
         { "Traceback (most recent call last):\n  File \"a\"\n    load()", "load()" },
     };
@@ -41,9 +44,35 @@ static void the_last_words_count(void **state)
     }
 }
 
+static void what_a_launcher_called_said_why(void **state)
+{
+    static const char *const cases[][2] = {
+        { "", "" },
+        { "ValueError: no label\n", "" },
+        { "Traceback (most recent call last):\n  a\nCalledProcessError\n", "" },
+        { "up\nTraceback (most recent call last):\n  a\nValueError: no label\nbye\n"
+          "Command failed. Traceback: Traceback (most recent call last):\n  b\nCalledProcessError\nexit code 1\n",
+          "ValueError: no label" },
+        { "Traceback (most recent call last):\nFile \"bad.py\"\nf()\nValueError: no label\n"
+          "Traceback (most recent call last):\n  b\nCalledProcessError\n",
+          "ValueError: no label" },
+        { "ld: no such symbol\nTraceback (most recent call last):\n  b\nCalledProcessError\n", "ld: no such symbol" },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct str cause = cause_of_called(str_of(cases[i][0]));
+
+        if (!str_is(cause, cases[i][1]))
+            fail_msg("case %zu: '%.*s'", i, (int)cause.size, cause.data);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(the_last_words_count) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_words_count),
+        cmocka_unit_test(what_a_launcher_called_said_why),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
