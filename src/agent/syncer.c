@@ -32,6 +32,8 @@ enum {
     RETRY_MS = 1000,
     RETRY_MAX_MS = 30000,
     NICE = 10,
+    IO_LEVEL = 4, /* of a process that is not nice */
+    IO_LOWEST = 7,
     LANES = 8, /* files at a time, with a connection each; the parts of big ones have S3_PUT_HELPERS more, for all */
 };
 
@@ -275,21 +277,25 @@ static void set(int eventfd)
         assert(errno == EAGAIN); /* it is set */
 }
 
+/* Of this thread, and of those that it starts from now on. */
+static void set_priority(int nice_by, int io_level)
+{
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice_by);
+    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, io_level));
+}
+
 static void *run(void *data)
 {
     struct syncer *s = data;
     struct store store;
     int64_t failed_ms = 0, ignored;
 
-    /* The job comes first. */
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
-    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
+    set_priority(NICE, IO_LOWEST); /* the job comes first */
     store_begin(&store, s);
     abandon_parts(&store);
     while (!is_set(s->finish) && look_and_wait(s, &failed_ms))
         ;
-    /* Nobody is left who would come first. */
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 0);
+    set_priority(0, IO_LEVEL); /* it is over */
     s->err = (struct err){ .kind = ERR_CONFLICT, .text = "cancelled" };
     if (!is_set(s->stop)) {
         s->err = (struct err){ 0 };
