@@ -243,9 +243,10 @@ int collective_check(struct arena *a, const struct collective_options *o, struct
 
     *ret = (struct collective_result){ .passed = true, .evidence = "", .blames = "" };
     /* They get to know their GPUs while the instances find each other. */
-    c.ranks = ranks_new(&(struct ranks_options){ .folder = o->folder, .namespace = o->namespace, .host = o->name,
-                                                 .library = o->library, .gpus = o->gpus, .count = o->gpu_count,
-                                                 .clock = o->ring.clock, .cancel_fd = o->ring.cancel_fd });
+    c.ranks = ranks_new(&(struct ranks_options){ .folder = o->folder, .namespace = o->namespace,
+                                                 .host = o->ring.hosts[o->ring.rank], .library = o->library,
+                                                 .gpus = o->gpus, .count = o->gpu_count, .clock = o->ring.clock,
+                                                 .cancel_fd = o->ring.cancel_fd });
     result = over_tcp(&c, err) < 0 ? -1 : with_nccl(&c, err);
     if (result < 0 && err->kind != ERR_CONFLICT) {
         ret->passed = false;

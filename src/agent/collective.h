@@ -10,7 +10,6 @@
 
 struct collective_options {
     struct ring_options ring;
-    const char *name;      /* of this instance: no other one has it */
     const char *folder;    /* of the agent */
     const char *namespace; /* its network; NULL: the caller's */
     const char *library;   /* of NCCL; "": the loader's */

@@ -132,7 +132,7 @@ static int check_together(struct infra *i, int cancel_fd, struct finding *f, str
     struct collective_options o = { .ring = { .clock = i->clock, .port = COLLECTIVE_PORT, .token = token,
                                               .gather_ms = GATHER_MS, .cancel_fd = cancel_fd, .socket = open_socket,
                                               .data = i },
-                                    .name = i->order->name, .folder = i->folder, .library = i->order->nccl_library };
+                                    .folder = i->folder, .library = i->order->nccl_library };
     struct collective_result result;
     const char **hosts, **addresses;
     struct gpu *gpus = NULL;

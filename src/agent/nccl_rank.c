@@ -1,8 +1,9 @@
-/* nccl_rank.c - sagebrush-nccl FOLDER NAMESPACE HOST UUID LIBRARY: one GPU's rank in the check of the instances
+/* nccl_rank.c - sagebrush-nccl FOLDER NAMESPACE HOST UUIDS LIBRARY: one GPU's rank in the check of the instances
  * together. Started by the agent, with the socket by which they talk (agent/ranks.h) as a descriptor.
  *
- * NVIDIA's libraries may hang, or end the process: this one is there for that. It sees one GPU, as torchrun's processes
- * do when each has its own, and the network of the instance with the interface that the job will use. */
+ * NVIDIA's libraries may hang, or end the process: this one is there for that. It sees what a process of the job will:
+ * the instance's name and network, and all of its GPUs, for NCCL finds NVLink only to those it sees; its own is the
+ * first of them, which is the one that NCCL takes where it is not told otherwise. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -64,31 +65,35 @@ static enum rank_state state_of(const struct err *err)
 
 /* --- It can take part --- */
 
-static int enter(const char *namespace, struct err *err)
+/* NCCL tells hosts by their names: two instances on one machine are two, and use the network. */
+static int enter(const char *namespace, const char *host, struct err *err)
 {
-    _cleanup_fd_ int fd = *namespace ? open(namespace, O_RDONLY | O_CLOEXEC) : -1;
+    _cleanup_fd_ int fd = open(namespace, O_RDONLY | O_CLOEXEC);
 
-    if (*namespace && (fd < 0 || setns(fd, CLONE_NEWNET) < 0))
+    if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
         return fail_errno(err, errno, "enter the network of the instance");
+    if (unshare(CLONE_NEWUTS) < 0 || sethostname(host, strlen(host)) < 0)
+        return fail_errno(err, errno, "take the name of the instance");
+    setenv("NCCL_SOCKET_IFNAME", "=eth0", 1);
+    unsetenv("NCCL_HOSTID");
     return 0;
 }
 
-/* What the job's container brings about by being one. Who has set NCCL_NET for the server knows better than we. */
-static void prepare(const char *namespace, const char *host, const char *uuid)
+/* Who has set NCCL_NET for the server knows better than we. */
+static void prepare(const char *uuids)
 {
-    setenv("CUDA_VISIBLE_DEVICES", uuid, 1);
-    setenv("NCCL_HOSTID", host, 1); /* two instances on one machine are two, and use the network */
-    if (*namespace)
-        setenv("NCCL_SOCKET_IFNAME", "=eth0", 1);
+    setenv("CUDA_VISIBLE_DEVICES", uuids, 1);
     setenv("NCCL_SOCKET_FAMILY", "AF_INET", 1);
     setenv("NCCL_NET", "Socket", 0); /* containers have no InfiniBand */
     setenv("NCCL_DEBUG", "WARN", 0); /* into the agent's log */
 }
 
-static int be_ready(struct member *m, const char *uuid, const char *library, struct rank_word *w)
+static int be_ready(struct member *m, const char *uuids, const char *library, struct rank_word *w)
 {
     struct err err;
-    char why[256];
+    char why[256], uuid[96];
+
+    snprintf(uuid, sizeof uuid, "%.*s", (int)strcspn(uuids, ","), uuids);
 
     begin("the loading of the libraries");
     m->nccl = nccl_load(library, why, sizeof why);
@@ -220,14 +225,14 @@ int main(int argc, char **argv)
 
     log_setup("sagebrush-nccl", LOG_INFO);
     if (argc != 6 || argv[1][0] != '/') {
-        fprintf(stderr, "usage: sagebrush-nccl FOLDER NAMESPACE HOST UUID LIBRARY\n\nA GPU's part in the check of a "
+        fprintf(stderr, "usage: sagebrush-nccl FOLDER NAMESPACE HOST UUIDS LIBRARY\n\nA GPU's part in the check of a "
                         "job's instances. Started by sagebrush-agent.\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (enter(argv[2], &err) < 0)
+    if (*argv[2] && enter(argv[2], argv[3], &err) < 0)
         bad(&w, RANK_ABSENT, err.text);
-    prepare(argv[2], argv[3], argv[4]);
+    prepare(argv[4]);
     if (w.state == RANK_GOOD)
         be_ready(&m, argv[4], argv[5], &w);
     tell(&w);

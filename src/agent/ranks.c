@@ -56,9 +56,21 @@ static void say(struct rank *r, enum rank_state state, const char *words)
 
 /* --- The processes --- */
 
-static int start(const struct ranks_options *o, const struct gpu *gpu, struct rank *r, struct err *err)
+/* All of them, that one first. */
+static const char *uuids_from(struct arena *a, const struct ranks_options *o, int first)
 {
-    const char *arguments[] = { o->namespace ? o->namespace : "", o->host, gpu->uuid, o->library, NULL };
+    const char *uuids = o->gpus[first].uuid;
+
+    for (int i = 0; i < o->count; i++)
+        if (i != first)
+            uuids = arena_printf(a, "%s,%s", uuids, o->gpus[i].uuid);
+    return uuids;
+}
+
+static int start(const struct ranks_options *o, int gpu, struct rank *r, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char *arguments[] = { o->namespace ? o->namespace : "", o->host, uuids_from(a, o, gpu), o->library, NULL };
     _cleanup_fd_ int theirs = -1;
     int pair[2];
 
@@ -84,7 +96,7 @@ struct ranks *ranks_new(const struct ranks_options *o)
         struct err err;
 
         ranks->all[i].fd = -1;
-        if (start(o, &o->gpus[i], &ranks->all[i], &err) < 0)
+        if (start(o, i, &ranks->all[i], &err) < 0)
             say(&ranks->all[i], RANK_ABSENT, err.text);
     }
     return ranks;

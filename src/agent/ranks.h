@@ -56,7 +56,7 @@ struct ranks;
 struct ranks_options {
     const char *folder;    /* of the agent */
     const char *namespace; /* the instance's network; NULL: this one */
-    const char *host;      /* what NCCL takes for the host: its own for each instance */
+    const char *host;      /* the instance's name in its job */
     const char *library;   /* of NCCL; "": the loader's */
     const struct gpu *gpus;
     int count;             /* 0: there are no ranks */

@@ -1,5 +1,5 @@
-/* cuda.c - a libcuda.so.1 for tests. A GPU's memory is the process's own. $CUDA_VISIBLE_DEVICES counts; without it
- * there are all GPUs, in another order than NVML's. "set 1 forgets 1" spoils what is written to GPU 1's memory. */
+/* cuda.c - a libcuda.so.1 for tests. A GPU's memory is the process's own. "set 1 forgets 1" spoils what is written to
+ * GPU 1's. */
 #include "machine.h"
 
 enum { SUCCESS, INVALID = 1, NO_DEVICE = 100, INVALID_CONTEXT = 201, NOT_READY = 600, MOST = 16 };
@@ -21,24 +21,9 @@ EXPORT int cuMemcpyDtoH_v2(void *, unsigned long long, size_t);
 EXPORT int cuStreamCreate(void **, unsigned);
 EXPORT int cuStreamQuery(void *);
 
-static const char *visible(void)
-{
-    return getenv("CUDA_VISIBLE_DEVICES");
-}
-
-/* Of a device, by its place; -1: there is none. */
-static int gpu_at(int place)
-{
-    const char *v = visible();
-
-    if (!v)
-        return place < gpu_count() ? gpu_count() - 1 - place : -1;
-    return place == 0 && gpu_called(v) < gpu_count() ? gpu_called(v) : -1;
-}
-
 static int gpu(void)
 {
-    return current ? (int)(current - contexts) : gpu_at(0);
+    return current ? (int)(current - contexts) : gpu_visible(0);
 }
 
 #define CHECK(gpu)                                     \
@@ -52,7 +37,7 @@ static int gpu(void)
 int cuInit(unsigned flags)
 {
     CHECK(gpu());
-    return flags ? INVALID : gpu_at(0) < 0 ? NO_DEVICE : SUCCESS;
+    return flags ? INVALID : gpu_visible(0) < 0 ? NO_DEVICE : SUCCESS;
 }
 
 static const struct {
@@ -87,7 +72,7 @@ int cuGetErrorString(int code, const char **ret)
 int cuDeviceGetCount(int *ret)
 {
     CHECK(gpu());
-    for (*ret = 0; gpu_at(*ret) >= 0; ++*ret)
+    for (*ret = 0; gpu_visible(*ret) >= 0; ++*ret)
         ;
     return SUCCESS;
 }
@@ -95,13 +80,13 @@ int cuDeviceGetCount(int *ret)
 int cuDeviceGet(int *ret, int place)
 {
     *ret = place;
-    return gpu_at(place) < 0 ? INVALID : SUCCESS;
+    return gpu_visible(place) < 0 ? INVALID : SUCCESS;
 }
 
 /* As NVML's: twelve digits of the number, of which two are a byte, behind zeros. */
 int cuDeviceGetUuid(unsigned char *ret, int device)
 {
-    int number = gpu_at(device);
+    int number = gpu_visible(device);
 
     CHECK(number);
     memset(ret, 0, 16);
@@ -112,8 +97,8 @@ int cuDeviceGetUuid(unsigned char *ret, int device)
 
 int cuDevicePrimaryCtxRetain(void **ret, int device)
 {
-    CHECK(gpu_at(device));
-    *ret = &contexts[gpu_at(device)];
+    CHECK(gpu_visible(device));
+    *ret = &contexts[gpu_visible(device)];
     return SUCCESS;
 }
 

@@ -120,12 +120,22 @@ MAYBE static void misbehave(const char *function, int gpu)
         pause();
 }
 
-/* The number of the GPU that is called so. */
-MAYBE static int gpu_called(const char *uuid)
+/* Which of them is at this place of $CUDA_VISIBLE_DEVICES, "GPU-00000000-0000-0000-0000-000000000001,..."; without it
+ * there are all, in another order than NVML's. -1: there is none. */
+MAYBE static int gpu_visible(int place)
 {
-    const char *last = strrchr(uuid, '-');
+    const char *v = getenv("CUDA_VISIBLE_DEVICES"), *last;
+    int gpu;
 
-    return last ? atoi(last + 1) : -1;
+    if (!v)
+        return place < gpu_count() ? gpu_count() - 1 - place : -1;
+    for (; v && place > 0; place--)
+        v = strchr(v + 1, ',');
+    last = v ? v + strcspn(v + 1, ",") : NULL;
+    while (last > v && last[-1] != '-')
+        last--;
+    gpu = last ? atoi(last) : -1;
+    return gpu < gpu_count() ? gpu : -1;
 }
 
 #endif

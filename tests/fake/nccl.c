@@ -1,7 +1,7 @@
 /* nccl.c - a libnccl.so.2 for tests, which really adds up: who makes the id listens on the interface that
  * $NCCL_SOCKET_IFNAME names (none: loopback), gets everybody's vector there and sends the sum back.
  *
- * A GPU is the one that $CUDA_VISIBLE_DEVICES names. Beside what machine.h says: "set 1 nccl 21803" is the version that
+ * A GPU is the first one that CUDA lists. Beside what machine.h says: "set 1 nccl 21803" is the version that
  * GPU 1's process sees, "set 1 wrong 1" gets it a wrong sum. Who joins is a line of the file $FAKE_NVML.joined. */
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -40,9 +40,7 @@ EXPORT int ncclCommGetAsyncError(struct comm *, int *);
 
 static int gpu(void)
 {
-    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-
-    return visible ? gpu_called(visible) : -1;
+    return gpu_visible(0);
 }
 
 static int told(const char *function)
@@ -199,15 +197,16 @@ int ncclGetUniqueId(struct id *ret)
 
 static void note(int rank, int ranks, const struct id *id)
 {
-    char path[4096];
+    char path[4096], host[256] = "";
     FILE *f;
 
     snprintf(path, sizeof path, "%s.joined", getenv("FAKE_NVML"));
     f = fopen(path, "ae");
     if (!f)
         return;
-    fprintf(f, "rank %d of %d is GPU %d of %s, by %s of %s\n", rank, ranks, gpu(), getenv("NCCL_HOSTID"),
-            getenv("NCCL_NET"), inet_ntoa(id->at.sin_addr));
+    gethostname(host, sizeof host - 1);
+    fprintf(f, "rank %d of %d is GPU %d of %s, by %s of %s\n", rank, ranks, gpu(), host, getenv("NCCL_NET"),
+            inet_ntoa(id->at.sin_addr));
     fclose(f);
 }
 
