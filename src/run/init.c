@@ -169,10 +169,20 @@ static void leave_init(void)
     prctl(PR_SET_DUMPABLE, 1);
 }
 
+/* The record is JSON, written by hand: of a name that its writer chose, what would need escapes shows as '?'. */
+static void plain_name(char *ret, size_t size, const char *name)
+{
+    size_t n = 0;
+
+    for (; name[n] && n + 1 < size; n++)
+        ret[n] = name[n] >= ' ' && name[n] <= '~' && name[n] != '"' && name[n] != '\\' ? name[n] : '?';
+    ret[n] = '\0';
+}
+
 /* Never returns. What goes wrong is told through 'pipe', as text. */
 static void run_command(int pipe, const char *folder, char **argv, uid_t uid, gid_t gid)
 {
-    char why[256];
+    char why[256], name[150];
 
     leave_init();
     if (chdir(folder) < 0)
@@ -181,7 +191,8 @@ static void run_command(int pipe, const char *folder, char **argv, uid_t uid, gi
         snprintf(why, sizeof why, "cannot become the user of the image: %s", strerror(errno));
     else {
         execvp(argv[0], argv);
-        snprintf(why, sizeof why, "cannot start the command %.150s: %s", argv[0], strerror(errno));
+        plain_name(name, sizeof name, argv[0]);
+        snprintf(why, sizeof why, "cannot start the command %s: %s", name, strerror(errno));
     }
     if (write(pipe, why, strlen(why)) < 0)
         _exit(126);

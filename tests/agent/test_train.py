@@ -68,10 +68,13 @@ def test_failures_are_told(world, script, code, reason):
     assert job.leftovers() == []
 
 
-def test_a_command_that_is_not_there(world):
-    r = world.train(entrypoint=['/no/such/thing']).start().ended()
-    assert r['failure_reason'] == ('AlgorithmError: cannot start the command /no/such/thing: '
-                                   'No such file or directory, exit code: 127')
+@pytest.mark.parametrize('command, told', [
+    ('/no/such/thing', '/no/such/thing'), ('no "such\\thing\n', 'no ?such?thing?'), ('ü' * 200, '?' * 149),
+])
+def test_a_command_that_is_not_there(world, command, told):
+    r = world.train(entrypoint=[command]).start().ended()
+    assert r['failure_reason'].startswith(f'AlgorithmError: cannot start the command {told}: ')
+    assert r['exit_code'] == 127
 
 
 def test_out_of_memory_names_the_limit(world):
