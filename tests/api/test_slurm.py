@@ -69,9 +69,12 @@ def fit(job, script="train_spot.py", kind=sagemaker.sklearn.SKLearn, **options):
 
 
 def test_a_job(cluster, server, aws, unique):
-    fit(unique, hyperparameters={"steps": 3, "stops": ""})
+    fit(unique, hyperparameters={"steps": 3, "stops": ""}, keep_alive_period_in_seconds=600)
+    first = describe(aws, unique)["SecondaryStatusTransitions"][0]["StatusMessage"]
+    assert "KeepAlivePeriodInSeconds keeps nothing with the runtime slurm" in first
     done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert done["WarmPoolStatus"] == {"Status": "Terminated"}
     assert "Training" in statuses(done) and statuses(done)[-1] == "Completed"
     assert said(aws, unique, "begins at step 0")
     assert "weights.json" in model_files(aws, done)

@@ -209,7 +209,9 @@ static int create(struct call *c, struct resource *r, struct err *err)
     doc_set_string(c->arena, artifacts, "S3ModelArtifacts",
                    arena_printf(c->arena, "%s/output/model%s", training_prefix(c->arena, &s),
                                 strcmp(s.compression, "NONE") == 0 ? "/" : ".tar.gz"));
-    training_enter(c->arena, r->status, "Starting", training_start_message(c->arena, platform->fleet, &s), c->now_ms);
+    training_enter(c->arena, r->status, "Starting",
+                   arena_printf(c->arena, "%s%s", training_start_message(c->arena, platform->fleet, &s),
+                                warm_pool_warning(c, r)), c->now_ms);
     r->row.next_at_ms = c->now_ms;
     return 0;
 }

@@ -40,6 +40,12 @@ static int64_t keep_s(const struct resource *r)
     return doc_int(r->row.want, "KeepAlive.Seconds", asked_s);
 }
 
+/* A runtime that cannot prepare has no instances to keep: what runs next runs anywhere. */
+static bool can_keep(const struct runtime *rt)
+{
+    return rt->prepare != NULL;
+}
+
 static const char *status_of(const struct resource *r)
 {
     return doc_text(r->status, "WarmPoolStatus.Status");
@@ -79,6 +85,16 @@ int warm_pool_check(const struct doc *input, const struct training_spec *s, stru
                          "KeepAlivePeriodInSeconds cannot be used with InstanceGroups: managed warm pools cannot be "
                          "used with heterogeneous clusters.");
     return 0;
+}
+
+const char *warm_pool_warning(struct call *c, const struct resource *r)
+{
+    const struct runtime *rt = engine_world_of(c->engine)->runtime;
+
+    if (can_keep(rt) || keep_s(r) <= 0)
+        return "";
+    return arena_printf(c->arena, ". Warning: KeepAlivePeriodInSeconds keeps nothing with the runtime %s: a job's "
+                                  "instances go back when it ends.", rt->kind);
 }
 
 int warm_pool_update(struct call *c, struct resource *r, struct err *err)
@@ -376,9 +392,8 @@ static int sweep(struct pass *p, struct resource *r, int64_t *ret_next_ms, struc
 
 bool warm_pool_keep(struct pass *p, struct resource *r, bool healthy, int64_t at_ms)
 {
-    /* A runtime that cannot prepare has no instances to keep: what runs next runs anywhere. */
-    bool launched = doc_has(r->status, "_StartedMs"), can = p->runtime->prepare != NULL;
-    bool kept = launched && can && healthy && keep_s(r) > 0;
+    bool launched = doc_has(r->status, "_StartedMs");
+    bool kept = launched && can_keep(p->runtime) && healthy && keep_s(r) > 0;
     struct doc *pool;
 
     if (!*status_of(r))

@@ -11,6 +11,8 @@
 /* --- The API's side --- */
 
 int warm_pool_check(const struct doc *input, const struct training_spec *, struct err *err); /* of a Create */
+/* Behind the first message of a new job: a period that keeps nothing here; "" for none. */
+const char *warm_pool_warning(struct call *, const struct resource *);
 int warm_pool_update(struct call *, struct resource *, struct err *err);
 void warm_pool_describe(struct call *, const struct resource *);
 bool warm_pool_listed(struct call *, const struct resource *);
