@@ -1,5 +1,5 @@
-/* helper.h - a program of ours that works beside an agent and outlives it; the lock on a file in the agent's folder
- * says whether it lives. */
+/* helper.h - a program of ours that works beside an agent. Of one that outlives it, the lock on a file in the agent's
+ * folder says whether it lives. */
 #ifndef AGENT_HELPER_H
 #define AGENT_HELPER_H
 

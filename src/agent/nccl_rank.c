@@ -94,7 +94,6 @@ static int be_ready(struct member *m, const char *uuids, const char *library, st
     char why[256], uuid[96];
 
     snprintf(uuid, sizeof uuid, "%.*s", (int)strcspn(uuids, ","), uuids);
-
     begin("the loading of the libraries");
     m->nccl = nccl_load(library, why, sizeof why);
     m->cuda = m->nccl ? cuda_load(why, sizeof why) : NULL;
@@ -110,9 +109,9 @@ static int be_ready(struct member *m, const char *uuids, const char *library, st
     return 0;
 }
 
-/* --- It takes part --- */
-
-/* A GPU that fails before NCCL has it is sick; one that fails with NCCL may have been made to by another. */
+/* --- It takes part ---
+ *
+ * A GPU that fails before NCCL has it is sick; one that fails with NCCL may have been made to by another. */
 
 static uint64_t word_of(size_t i)
 {
