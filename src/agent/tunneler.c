@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/ip.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/burst.h"
 #include "agent/helper.h"
 #include "agent/meeting.h"
 #include "agent/order.h"
@@ -28,8 +30,6 @@
 #include "run/folder.h"
 #include "run/tunnel_device.h"
 #include "sign/esp.h"
-
-enum { BUFFER_SIZE = ESP_HEAD + UINT16_MAX + ESP_TAIL_MOST };
 
 struct peer {
     int number;
@@ -53,7 +53,7 @@ static bool passes(int error)
 {
     return error == EINTR || error == ENETUNREACH || error == EHOSTUNREACH || error == ECONNREFUSED ||
            error == ENOBUFS || error == EPERM || error == EMSGSIZE || error == EINVAL || error == ENETDOWN ||
-           error == EHOSTDOWN || error == EACCES;
+           error == EHOSTDOWN || error == EACCES || error == EAGAIN;
 }
 
 /* Without us there is no way between the instances: the agent sees it and ends the job. */
@@ -82,16 +82,37 @@ static bool read_header(const char *packet, size_t size, struct ip *ret)
     return ret->ip_v == 4;
 }
 
+/* What is not gone is lost, as on any network. */
+static void check_sent(int result)
+{
+    if (result < 0 && !passes(errno))
+        give_up("socket");
+}
+
+/* Nothing waits for more to come: what has gathered goes when the device has nothing else. */
+static void wait_for_packets(struct burst *b)
+{
+    struct pollfd p = { .fd = TUNNEL_DEVICE_FD, .events = POLLIN };
+
+    check_sent(burst_send(b));
+    poll(&p, 1, -1);
+}
+
 static void *carry_out(void *unused)
 {
-    static char buffer[BUFFER_SIZE];
+    static struct burst burst = { .socket = TUNNEL_SOCKET_FD };
 
     for (;;) {
+        char *buffer = burst_room(&burst);
         ssize_t n = read(TUNNEL_DEVICE_FD, buffer + ESP_HEAD, TUNNEL_MTU);
         struct peer *p;
         struct ip header;
         size_t size;
 
+        if (n < 0 && errno == EAGAIN) {
+            wait_for_packets(&burst);
+            continue;
+        }
         if (n < 0 && errno != EINTR)
             give_up("device");
         if (n < 0 || !read_header(buffer + ESP_HEAD, (size_t)n, &header))
@@ -104,9 +125,7 @@ static void *carry_out(void *unused)
             errno = EOVERFLOW;
             give_up("keys");
         }
-        if (sendto(TUNNEL_SOCKET_FD, buffer, size, 0, (struct sockaddr *)&p->host, address_size(&p->host)) < 0 &&
-            !passes(errno))
-            give_up("socket");
+        check_sent(burst_add(&burst, &p->host, size));
     }
     return NULL;
 }
@@ -121,29 +140,34 @@ static struct peer *peer_of(int number)
     return NULL;
 }
 
+static void take(char *datagram, size_t size)
+{
+    struct peer *p = peer_of(esp_from(datagram, size));
+    struct str packet;
+    struct ip header;
+
+    if (!p || !esp_open(p->in, datagram, size, &packet))
+        return;
+    /* Who has the secret speaks for itself only. */
+    if (!read_header(packet.data, packet.size, &header) || header.ip_src.s_addr != p->address.s_addr ||
+        header.ip_dst.s_addr != tunnel.own.s_addr)
+        return;
+    if (write(TUNNEL_DEVICE_FD, packet.data, packet.size) < 0 && !passes(errno))
+        give_up("device");
+}
+
 static void *carry_in(void *unused)
 {
-    static char buffer[BUFFER_SIZE];
+    static char buffer[UINT16_MAX];
 
     for (;;) {
-        ssize_t n = recv(TUNNEL_SOCKET_FD, buffer, sizeof buffer, 0);
-        struct str packet;
-        struct ip header;
-        struct peer *p;
+        size_t each;
+        ssize_t n = burst_receive(TUNNEL_SOCKET_FD, buffer, sizeof buffer, &each);
 
         if (n < 0 && errno != EINTR)
             give_up("socket");
-        if (n < 0)
-            continue;
-        p = peer_of(esp_from(buffer, (size_t)n));
-        if (!p || !esp_open(p->in, buffer, (size_t)n, &packet))
-            continue;
-        /* Who has the secret speaks for itself only. */
-        if (!read_header(packet.data, packet.size, &header) || header.ip_src.s_addr != p->address.s_addr ||
-            header.ip_dst.s_addr != tunnel.own.s_addr)
-            continue;
-        if (write(TUNNEL_DEVICE_FD, packet.data, packet.size) < 0 && !passes(errno))
-            give_up("device");
+        for (size_t at = 0; n > 0 && at < (size_t)n; at += each)
+            take(buffer + at, (size_t)n - at < each ? (size_t)n - at : each);
     }
     return NULL;
 }
@@ -281,6 +305,9 @@ static int run(struct arena *a, const char *folder, char **peers, int count, str
     if (read_order(a, folder, &secret, err) < 0 || claim(a, folder, err) < 0 ||
         read_peers(peers, count, (const unsigned char *)secret.data, err) < 0)
         return -1;
+    if (fcntl(TUNNEL_DEVICE_FD, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+        return fail_errno(err, errno, "use the tunnel's device");
+    burst_open(TUNNEL_SOCKET_FD);
     begin_thread(carry_out);
     begin_thread(carry_in);
     if (order_spans_machines(&tunnel.order))
