@@ -1,5 +1,5 @@
-/* burst.h - datagrams that are handed to the kernel, and taken from it, many at once (UDP GSO and GRO): a system call and
- * a way through the stack for each costs more than to seal what is in it. */
+/* burst.h - datagrams that are handed to the kernel, and taken from it, many at once (UDP GSO and GRO): a system call
+ * and a way through the stack for each costs more than to seal what is in it. */
 #ifndef AGENT_BURST_H
 #define AGENT_BURST_H
 

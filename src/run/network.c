@@ -48,7 +48,8 @@
 enum { POOL_SIZE = 1 << 14, POOL_BASE = 10 << 24 | 213 << 16 };
 
 /* One transaction, applied as a whole: again is harmless. This host forwards, so whoever is in the same network could
- * take it for a router to its containers, past the server that asks who is there: nobody is let in. */
+ * take it for a router to its containers, past the server that asks who is there: nobody is let in. And nobody speaks
+ * with another's address, nor with the one that it has in a tunnel. */
 static const char rules[] =
     "add table ip sagebrush\n"
     "flush table ip sagebrush\n"
@@ -59,10 +60,12 @@ static const char rules[] =
     "    ip saddr 10.213.0.0/16 oifname \"sgb*\" accept; ip saddr 10.213.0.0/16 oifname \"sgi*\" accept;\n"
     "    ip saddr 10.213.0.0/16 masquerade; }\n"
     "  chain forward { type filter hook forward priority 0; policy accept;\n"
+    "    iifname \"sgb*\" ip saddr != 10.213.0.0/16 drop; iifname \"sgi*\" ip saddr != 10.213.0.0/16 drop;\n"
     "    ip saddr . ip daddr @peers accept;\n"
     "    iifname \"sgi*\" drop; oifname \"sgi*\" drop; iifname \"sgb*\" oifname \"sgb*\" drop;\n"
     "    oifname \"sgb*\" ct state new drop; }\n"
     "  chain inbound { type filter hook input priority 0; policy accept;\n"
+    "    iifname \"sgb*\" ip saddr != 10.213.0.0/16 drop; iifname \"sgi*\" ip saddr != 10.213.0.0/16 drop;\n"
     "    iifname \"sgi*\" ct state new drop; }\n"
     "}\n";
 

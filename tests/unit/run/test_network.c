@@ -291,6 +291,42 @@ static struct seen interface_in(const struct network *n, const char *name)
     return seen;
 }
 
+struct word {
+    const char *from, *to;
+};
+
+static int say(void *data, struct err *err)
+{
+    const struct word *w = data;
+    struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET, .sin_port = htons(7500) };
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(inet_pton(AF_INET, w->from, &from.sin_addr), 1);
+    assert_int_equal(inet_pton(AF_INET, w->to, &to.sin_addr), 1);
+    assert_int_equal(bind(s, (struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(sendto(s, w->from, strlen(w->from), 0, (struct sockaddr *)&to, sizeof to), strlen(w->from));
+    close(s);
+    return 0;
+}
+
+/* By its way out it speaks with the address of that way alone. */
+static void speaks_as_itself(const struct network *n, const char *other)
+{
+    struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = htons(7500) };
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct word words[] = { { other, n->gateway }, { n->address, n->gateway } };
+    char heard[INET_ADDRSTRLEN] = "";
+    struct err err;
+
+    assert_int_equal(inet_pton(AF_INET, n->gateway, &own.sin_addr), 1);
+    assert_int_equal(bind(s, (struct sockaddr *)&own, sizeof own), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(network_inside(n, say, &words[i], &err), 0);
+    assert_true(recv(s, heard, sizeof heard - 1, 0) > 0);
+    assert_string_equal(heard, n->address);
+    close(s);
+}
+
 /* Of a job whose instances may be on different machines: the tunnel is eth0, with addresses of its own. */
 static void a_tunnel_to_other_machines(void **state)
 {
@@ -319,6 +355,7 @@ static void a_tunnel_to_other_machines(void **state)
     /* Neither who is not of the job, nor past the tunnel to whoever has such an address. */
     assert_int_equal(way(&a, tunnel_address(f->arena, 3)), EHOSTUNREACH);
     assert_int_equal(way(&a, "10.214.255.250"), EHOSTUNREACH);
+    speaks_as_itself(&a, own);
     /* An isolated one has nothing else. */
     assert_int_equal(network_setup(f->arena, f->run, "b", NETWORK_NONE, &b, &err), 0);
     assert_int_equal(open_tunnel(&b, peer, own, "127.0.0.1", &of_b, &socket_of_b, &err), 0);
