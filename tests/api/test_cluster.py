@@ -63,16 +63,11 @@ class Wire:
         self.words, self.seen, self.datagrams = [w.encode() for w in words], set(), collections.Counter()
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
         self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-        self.socket.settimeout(0.1)
-        self.ends = False
+        self.end = os.urandom(32)
         self.thread = threading.Thread(target=self.listen)
 
     def listen(self):
-        while not self.ends:
-            try:
-                packet = self.socket.recv(1 << 17)
-            except TimeoutError:
-                continue
+        while self.end not in (packet := self.socket.recv(1 << 17)):
             self.seen |= {w for w in self.words if w in packet}
             # IPv4, UDP, to the tunnel's port: by who sent it.
             if packet[12:14] == b"\x08\x00" and packet[23] == 17 and packet[36:38] == b"\x4e\xf5":
@@ -88,8 +83,11 @@ class Wire:
         return self
 
     def __exit__(self, *_):
-        self.ends = True
-        self.thread.join()
+        # It may be far behind on a busy machine: all that came before this is looked at.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            while self.thread.is_alive():
+                s.sendto(self.end, ("127.0.0.1", 9))
+                self.thread.join(0.2)
         self.socket.close()
 
 
