@@ -3,12 +3,13 @@
 
     bench/checkpoint.py [--size-mb 128] [--count 6] [--small 200] [--rate 256M]
 
-Upload: the seconds from a checkpoint's rename to its .sagemaker-uploaded, under the setting checkpoint-rate. In the same run the peer,
-boto3's upload_file of the same files with its ten threads, sends them to the same server from outside. One big file, several, and many
-small ones. What an upload takes from a job is mostly what the server does meanwhile: its CPU is told, too.
+Upload: the seconds from a checkpoint's rename to its .sagemaker-uploaded, under the setting checkpoint-rate. In the
+same run the peer, boto3's upload_file of the same files with its ten threads, sends them to the same server from
+outside. One big file, several, and many small ones. What an upload takes from a job is mostly what the server does
+meanwhile: its CPU is told, too.
 
-Stall: the same loop runs without CheckpointConfig and with it: some arithmetic, then a checkpoint, written in blocks of 1 MB beside its
-name and renamed into place. What is told is how long a block's write takes, and the arithmetic.
+Stall: the same loop runs without CheckpointConfig and with it: some arithmetic, then a checkpoint, written in blocks of
+1 MB beside its name and renamed into place. What is told is how long a block's write takes, and the arithmetic.
 """
 import argparse
 import concurrent.futures

@@ -16,7 +16,8 @@ PEERS = ROOT / ".cache" / "peers"
 
 
 class Server(conftest.Server):
-    """`with Server() as server:` is a server as long as that lasts. AWS clients of this process find it; it has the bucket 'bench'."""
+    """`with Server() as server:` is a server as long as that lasts. AWS clients of this process find it; it has the
+    bucket 'bench'."""
 
     def __init__(self, settings="", options=(), **more):
         super().__init__(options=options, **more)
@@ -111,4 +112,5 @@ def show(name, ours, theirs, unit, peer, target=None):
 def show_latency(name, ours, theirs, peer, target=None):
     """Lists of milliseconds: less is better."""
     ratio = percentile(theirs, 50) / percentile(ours, 50)
-    print(f"{name:44s} ours {spread(ours)}   {peer} {spread(theirs)}   ratio {ratio:5.2f}{goal(ratio, target)}", flush=True)
+    print(f"{name:44s} ours {spread(ours)}   {peer} {spread(theirs)}   ratio {ratio:5.2f}{goal(ratio, target)}",
+          flush=True)

@@ -1,7 +1,7 @@
 /* container.c - the trivial container of the benchmarks, in the contract of SageMaker.
  *
  * "train" prints the wall clock in nanoseconds, as the first thing it does, and ends. "serve" answers every request on
- * port 8080 with 200 and the body that came: one thread, nothing computed, so that what is measured is the way to it. */
+ * port 8080 with 200 and the body that came: one thread, nothing computed: what is measured is the way to it. */
 #include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

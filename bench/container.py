@@ -18,7 +18,8 @@ def program(folder):
 
 
 def archive(folder, data):
-    """oci-archive: a layout with one layer that holds /container, where the server of this data directory looks for it."""
+    """oci-archive: a layout with one layer that holds /container, where the server of this data directory looks for
+    it."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add(program(folder), "container")
@@ -33,11 +34,13 @@ def archive(folder, data):
     config = {"architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/container"]},
               "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(content).hexdigest()]}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "config": blob(json.dumps(config).encode(), "config.v1+json"), "layers": [blob(content, "layer.v1.tar")]}
+                "config": blob(json.dumps(config).encode(), "config.v1+json"),
+                "layers": [blob(content, "layer.v1.tar")]}
     index = {"schemaVersion": 2, "manifests": [blob(json.dumps(manifest).encode(), "manifest.v1+json")]}
     path = pathlib.Path(data) / "images" / "archives" / "container.tar"
     with tarfile.open(path, "w") as tar:
-        for name, content in [("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'), ("index.json", json.dumps(index).encode()),
+        for name, content in [("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'),
+                              ("index.json", json.dumps(index).encode()),
                               *((f"blobs/sha256/{d}", c) for d, c in blobs.items())]:
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -51,7 +54,8 @@ def bundle(folder, arguments, host_usr=False):
     root = path / "rootfs"
     root.mkdir(parents=True, exist_ok=True)
     mounts = [{"destination": "/proc", "type": "proc", "source": "proc"},
-              {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]}]
+              {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+               "options": ["nosuid", "mode=755", "size=65536k"]}]
     if host_usr:
         mounts.append({"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]})
         for name in ("bin", "lib", "lib64"):

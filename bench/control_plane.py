@@ -3,8 +3,8 @@
 
     bench/control_plane.py [--seconds 5] [--creates 20000]
 
-Ours runs with the sim runtime: what is measured is the control plane, not containers. Each create is a request of its own
-with its own signature, made beforehand; moto does not check signatures and keeps everything in memory.
+Ours runs with the sim runtime: what is measured is the control plane, not containers. Each create is a request of its
+own with its own signature, made beforehand; moto does not check signatures and keeps everything in memory.
 """
 import argparse
 import os
@@ -18,7 +18,8 @@ CREATING_S = 2
 
 def measure(server, url, options):
     describe = file_of([call(server, url, "DescribeTrainingJob", {"TrainingJobName": "bench-0"})])
-    first, *creates = [call(server, url, "CreateTrainingJob", job(f"bench-{i}", server.role)) for i in range(options.creates)]
+    first, *creates = [call(server, url, "CreateTrainingJob", job(f"bench-{i}", server.role))
+                       for i in range(options.creates)]
     first, creates = file_of([first]), file_of(creates)
     wrk(url, REQUESTS, 1, 1, arguments=[first])
     d = wrk(url, REQUESTS, options.seconds, 32, arguments=[describe])
@@ -34,7 +35,8 @@ def measure(server, url, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--creates", type=int, default=20000, help="where they are too few, the rate is what they allow")
+    parser.add_argument("--creates", type=int, default=20000,
+                        help="where they are too few, the rate is what they allow")
     options = parser.parse_args()
     with Server(runtime="sim") as server:
         ours = measure(server, server.url, options)
@@ -50,7 +52,8 @@ def main():
     show("DescribeTrainingJob", ours[0]["rate"], theirs[0]["rate"], "/s", "moto", 100)
     show("CreateTrainingJob (durable)", ours[1]["rate"], theirs[1]["rate"], "/s", "moto", 10)
     print(f"  ours p50/p99 ms: describe {ours[0]['ms']['50']:.2f}/{ours[0]['ms']['99']:.2f}, "
-          f"create {ours[1]['ms']['50']:.2f}/{ours[1]['ms']['99']:.2f}; refused creates {ours[1]['bad']} (names used up)")
+          f"create {ours[1]['ms']['50']:.2f}/{ours[1]['ms']['99']:.2f}; refused creates {ours[1]['bad']} (names used "
+          f"up)")
 
 
 if __name__ == "__main__":

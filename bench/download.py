@@ -3,9 +3,10 @@
 
     bench/download.py [--size-mb 1024] [--small 1000]
 
-A job has one big object as its channel, then many small ones; what counts is its status Downloading. The peers fetch the same objects
-from the same server, from outside and onto the same disk: `aws s3 cp` (ten threads, parts of 8 MB), which is given its start for
-nothing (what it takes for one empty object is taken off), and for the big object curl with one connection.
+A job has one big object as its channel, then many small ones; what counts is its status Downloading. The peers fetch
+the same objects from the same server, from outside and onto the same disk: `aws s3 cp` (ten threads, parts of 8 MB),
+which is given its start for nothing (what it takes for one empty object is taken off), and for the big object curl with
+one connection.
 """
 import argparse
 import concurrent.futures

@@ -3,10 +3,10 @@
 
     bench/fastfile.py [--size-mb 1024] [--small 2000]
 
-A script in a job reads a FastFile channel: one big object from its first byte to its last, then again, when the kernel has it; four
-big objects by four processes at a time; 1,000 random pieces of 64 KB of another; small objects of 20 KB in the order of the listing, the second half of
-them in no order, and by four processes. The peer is the same of local files in the container, whose pages were dropped from memory
-before each time that is called cold.
+A script in a job reads a FastFile channel: one big object from its first byte to its last, then again, when the kernel
+has it; four big objects by four processes at a time; 1,000 random pieces of 64 KB of another; small objects of 20 KB in
+the order of the listing, the second half of them in no order, and by four processes. The peer is the same of local
+files in the container, whose pages were dropped from memory before each time that is called cold.
 """
 import argparse
 import concurrent.futures
@@ -39,9 +39,12 @@ for who in ("fast", "local"):
     folder = "/opt/ml/input/data/" + who
     for base, _, names in os.walk(folder) if who == "local" else ():
         for name in names:
-            fd = os.open(f"{base}/{name}", os.O_RDONLY); os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED); os.close(fd)
+            fd = os.open(f"{base}/{name}", os.O_RDONLY)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
     big = [f"{folder}/big-{i}" for i in range(6)]
-    lists = {kind: [f"{folder}/{kind}/{n}" for n in os.listdir(f"{folder}/{kind}")] for kind in ("listed", "shuffled", "shared")}
+    lists = {kind: [f"{folder}/{kind}/{n}" for n in os.listdir(f"{folder}/{kind}")]
+             for kind in ("listed", "shuffled", "shared")}
     random.Random(1).shuffle(lists["shuffled"])
     lists["shared"] = [lists["shared"][i * 100:i * 100 + 100] for i in range(len(lists["shared"]) // 100)]
     rate(who, "a big file, cold", whole, big[0])
@@ -73,7 +76,8 @@ def main():
     with Server() as server:
         put(server.client("s3"), options)
         state = training.run(server, script=SCRIPT,
-                             InputDataConfig=[training.channel("fast", "d", "FastFile"), training.channel("local", "d")])
+                             InputDataConfig=[training.channel("fast", "d", "FastFile"),
+                                              training.channel("local", "d")])
         rates = {}
         for line in training.lines(server, state):
             if line.startswith("rate|"):

@@ -3,8 +3,9 @@
 
     bench/invoke.py [--seconds 3] [--connections 64]
 
-All stand in front of the same container, the one of our endpoint, and get the same bytes: the signed request, which only we
-look at. Each proxy has one worker and keeps its connections on both sides. The container answers the body that it got.
+All stand in front of the same container, the one of our endpoint, and get the same bytes: the signed request, which
+only we look at. Each proxy has one worker and keeps its connections on both sides. The container answers the body that
+it got.
 """
 import argparse
 import contextlib
@@ -79,7 +80,8 @@ def deploy(server, image):
     sagemaker.create_endpoint_config(EndpointConfigName="bench", ProductionVariants=[{
         "VariantName": "all", "ModelName": "bench", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}])
     sagemaker.create_endpoint(EndpointName="bench", EndpointConfigName="bench")
-    wait_for(lambda: sagemaker.describe_endpoint(EndpointName="bench")["EndpointStatus"] == "InService", 60, "the endpoint", 0.1)
+    wait_for(lambda: sagemaker.describe_endpoint(EndpointName="bench")["EndpointStatus"] == "InService", 60,
+             "the endpoint", 0.1)
     instance = json.loads((server.data / "route.json").read_text())["endpoints"][0]["variants"][0]["instances"][0]
     return f"{instance['address']}:{instance['port']}"
 
@@ -102,12 +104,14 @@ def in_turns(ports, requests, options):
 def compare(server, peers, size, target, options):
     body = (b"0.5," * (size // 4 + 1))[:size]
     url = f"{server.url}/endpoints/bench/invocations"
-    requests = file_of([raw("POST", url, signed(server, "sagemaker", "POST", url, {"Content-Type": "text/csv"}, body), body)])
+    requests = file_of([raw("POST", url, signed(server, "sagemaker", "POST", url, {"Content-Type": "text/csv"}, body),
+                            body)])
     results = in_turns({"ours": (server.port, server.pid("serve")), **peers}, requests, options)
     os.unlink(requests)
     ours = results.pop("ours")
     for name, theirs in results.items():
-        show(f"InvokeEndpoint {size} B, signed", ours["rate"], theirs["rate"], "/s", name, target if name == "nginx" else None)
+        show(f"InvokeEndpoint {size} B, signed", ours["rate"], theirs["rate"], "/s", name,
+             target if name == "nginx" else None)
         print(f"  p50/p99 ms: ours {ours['ms']['50']:.2f}/{ours['ms']['99']:.2f}, {name} "
               f"{theirs['ms']['50']:.2f}/{theirs['ms']['99']:.2f}; CPU us a request: ours {ours['cpu_us']:.1f}, "
               f"{name} {theirs['cpu_us']:.1f}", flush=True)

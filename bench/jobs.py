@@ -3,10 +3,10 @@
 
     bench/jobs.py [--queued 100 1000 10000]
 
-With the sim runtime: what is measured is the control plane - requests with signatures, the scheduler, reconcile, SQLite - and
-no container. First so many jobs are created as fast as the server takes them, for a machine that runs eight at a time, and
-all have to end. Then as many wait for a node that an endpoint keeps, while others go through on a node beside it. The aim: 200
-jobs/s, also with 10,000 that wait.
+With the sim runtime: what is measured is the control plane - requests with signatures, the scheduler, reconcile, SQLite
+- and no container. First so many jobs are created as fast as the server takes them, for a machine that runs eight at a
+time, and all have to end. Then as many wait for a node that an endpoint keeps, while others go through on a node beside
+it. The aim: 200 jobs/s, also with 10,000 that wait.
 """
 import argparse
 import json
@@ -81,8 +81,8 @@ def used(server):
 
 
 def show(what, rate, ms, more):
-    print(f"{what:36s} {rate:9.1f} jobs/s (aim {TARGET}: {'reached' if rate >= TARGET else 'MISSED'}), {ms:.2f} ms of the control "
-          f"plane's core each{more}", flush=True)
+    print(f"{what:36s} {rate:9.1f} jobs/s (aim {TARGET}: {'reached' if rate >= TARGET else 'MISSED'}), {ms:.2f} ms of "
+          f"the control plane's core each{more}", flush=True)
 
 
 def drain(count):

@@ -27,7 +27,8 @@ def signed(server, service, method, url, headers, body=b""):
 def raw(method, url, headers, body, length=None):
     """The request as text; 'length' of a body that somebody else puts behind it."""
     _, _, host, path = url.split("/", 3) if url.count("/") > 2 else (*url.split("/"), "")
-    lines = [f"{method} /{path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body) if length is None else length}"]
+    lines = [f"{method} /{path} HTTP/1.1", f"Host: {host}",
+             f"Content-Length: {len(body) if length is None else length}"]
     lines += [f"{k}: {v}" for k, v in headers.items() if k.lower() not in ("host", "content-length")]
     return "\r\n".join(lines) + "\r\n\r\n" + body.decode()
 

@@ -3,9 +3,10 @@
 
     bench/s3.py [--objects 8] [--seconds 5]
 
-Each PUT is signed over its body (SHA-256), states a CRC32, and is on disk when it is answered; the copy reads a file from
-memory, computes SHA-256 and CRC32 (OpenSSL's and zlib's, in place, through Python), writes it and fsyncs it. Large objects go one after
-the other over one connection; small ones over 16 connections, while the copy does one after the other.
+Each PUT is signed over its body (SHA-256), states a CRC32, and is on disk when it is answered; the copy reads a file
+from memory, computes SHA-256 and CRC32 (OpenSSL's and zlib's, in place, through Python), writes it and fsyncs it. Large
+objects go one after the other over one connection; small ones over 16 connections, while the copy does one after the
+other.
 """
 import argparse
 import base64
@@ -40,7 +41,8 @@ def answer(connection, into):
     head, _ = bytes(into[:8192]).split(b"\r\n\r\n", 1)
     if b" 200 " not in head.split(b"\r\n")[0]:
         raise SystemExit(bytes(into[:size]).decode(errors="replace"))
-    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n")
+                  if line.lower().startswith(b"content-length"))
     whole = len(head) + 4 + length
     while size < whole:
         size += connection.recv_into(memoryview(into)[size:])

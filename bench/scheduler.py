@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The fleet's scheduler by itself: what a decision costs with 100 to 100,000 jobs waiting on 10,000 nodes, and a month of
-10,000 nodes and 100,000 jobs in `sagebrush simulate`. The aim: below a millisecond a decision, the whole in near-linear
-time, the month in a minute of one core."""
+"""The fleet's scheduler by itself: what a decision costs with 100 to 100,000 jobs waiting on 10,000 nodes, and a month
+of 10,000 nodes and 100,000 jobs in `sagebrush simulate`. The aim: below a millisecond a decision, the whole in
+near-linear time, the month in a minute of one core."""
 import pathlib
 import subprocess
 import tempfile

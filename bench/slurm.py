@@ -3,11 +3,13 @@
 
     bench/slurm.py [--runs 20] [--jobs 2000] [--their-jobs 400] [--queued 10000]
 
-Latency: from before the request (CreateTrainingJob, `sbatch`) to the first line of the same static C program, which writes the
-wall clock; ours in a container, Slurm's as a plain script; then ours on Slurm (runtime slurm), and ours in a container
-again beside Slurm's while so many jobs wait for a node that is taken (with Slurm one array of jobs, which costs it less).
-Rate: jobs submitted and completed in a second; ours with the sim runtime (the control plane, nothing is run), Slurm's with
-a script that does nothing; eight clients each. Slurm schedules as soon as a job comes (batch_sched_delay=0).
+Latency: from before the request (CreateTrainingJob, `sbatch`) to the first line of the same static C program, which
+writes the wall clock; ours in a container, Slurm's as a plain script; then ours on Slurm (runtime slurm), and ours in a
+container again beside Slurm's while so many jobs wait for a node that is taken (with Slurm one array of jobs, which
+costs it less).
+
+Rate: jobs submitted and completed in a second; ours with the sim runtime (the control plane, nothing is run), Slurm's
+with a script that does nothing; eight clients each. Slurm schedules as soon as a job comes (batch_sched_delay=0).
 """
 import argparse
 import concurrent.futures
@@ -119,7 +121,8 @@ def our_rate(count):
         began = time.monotonic()
         taken = sent(server, texts)
         submitted = time.monotonic()
-        wait_for(lambda: not sagemaker.list_training_jobs(StatusEquals="InProgress", MaxResults=1)["TrainingJobSummaries"],
+        wait_for(lambda: not sagemaker.list_training_jobs(StatusEquals="InProgress",
+                                                          MaxResults=1)["TrainingJobSummaries"],
                  600, "the end of the jobs", 0.05)
         done = time.monotonic()
         if taken != count:
@@ -151,7 +154,8 @@ def compare(cluster, folder, options):
     times, rate = by_us_behind(folder, options.runs, options.queued)
     show_latency(f"the same with {options.queued} jobs waiting", times, theirs, "sbatch", 10)
     print(f"{options.queued} jobs were queued at {rate:.1f} /s")
-    print(f"ours, sim runtime, sustained: {ours[1]:.1f} jobs/s   target 200: {'reached' if ours[1] >= 200 else 'MISSED'}")
+    print(f"ours, sim runtime, sustained: {ours[1]:.1f} jobs/s   target 200: "
+          f"{'reached' if ours[1] >= 200 else 'MISSED'}")
 
 
 def main():

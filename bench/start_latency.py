@@ -3,10 +3,11 @@
 
     bench/start_latency.py [--runs 30]
 
-The program writes the wall clock as the first thing it does; the start is taken before the request leaves the client, so
-signing, the wire, the durable row, the agent and the container are all in it. The peer is `runc run` of the same program
-in a bundle made beforehand, from before the command is started. Two programs: a static C program in an OCI image of its
-own, and a Python script in script mode of sagemaker-scikit-learn (its peer: the same Python, /usr of this host bound).
+The program writes the wall clock as the first thing it does; the start is taken before the request leaves the client,
+so signing, the wire, the durable row, the agent and the container are all in it. The peer is `runc run` of the same
+program in a bundle made beforehand, from before the command is started. Two programs: a static C program in an OCI
+image of its own, and a Python script in script mode of sagemaker-scikit-learn (its peer: the same Python, /usr of this
+host bound).
 """
 import argparse
 import subprocess
@@ -56,7 +57,8 @@ def main():
         for at, (what, image, more) in enumerate(programs(server, folder)):
             first_line(server, image, **more)  # unpacks the layers, reads everything into memory
             ours = [first_line(server, image, **more) for _ in range(options.runs)]
-            show_latency(what, ours, bare(folder / f"bundle-{at}", peers[at][0], options.runs, peers[at][1]), "runc run")
+            show_latency(what, ours, bare(folder / f"bundle-{at}", peers[at][0], options.runs, peers[at][1]),
+                         "runc run")
             print(f"  target p50 under 100 ms: {'reached' if percentile(ours, 50) < 100 else 'MISSED'}", flush=True)
 
 

@@ -42,7 +42,8 @@ def figures(server, megabytes, encrypted):
     """MB/s, and the microseconds of a byte there and back."""
     state = training.run(server, script=SCRIPT % megabytes, resources={"InstanceCount": 2},
                          EnableInterContainerTrafficEncryption=encrypted)
-    said = wait_for(lambda: [line for line in training.lines(server, state) if line.startswith("rate ")], 30, "the figures")
+    said = wait_for(lambda: [line for line in training.lines(server, state) if line.startswith("rate ")], 30,
+                    "the figures")
     words = said[0].rstrip(";").split()
     return float(words[1]), float(words[3])
 
@@ -53,8 +54,8 @@ def main():
     options = parser.parse_args()
     with Server() as server:
         (rate, turn), (sealed_rate, sealed_turn) = (figures(server, options.megabytes, e) for e in (False, True))
-    print(f"between two instances {rate:.0f} MB/s, encrypted {sealed_rate:.0f} MB/s; a byte there and back {turn:.0f} us, "
-          f"encrypted {sealed_turn:.0f} us")
+    print(f"between two instances {rate:.0f} MB/s, encrypted {sealed_rate:.0f} MB/s; a byte there and back {turn:.0f} "
+          f"us, encrypted {sealed_turn:.0f} us")
 
 
 if __name__ == "__main__":

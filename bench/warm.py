@@ -3,8 +3,8 @@
 
     bench/warm.py [--runs 20]
 
-The programs and the clocks are those of start_latency.py. Cold and warm jobs run in turns, so that what else the machine
-does meets both: a job that keeps its instance, a job that takes it (and keeps nothing), and again.
+The programs and the clocks are those of start_latency.py. Cold and warm jobs run in turns, so that what else the
+machine does meets both: a job that keeps its instance, a job that takes it (and keeps nothing), and again.
 """
 import argparse
 import time

@@ -18,7 +18,8 @@ import pytest
 
 BUILD = os.environ.get('SAGEBRUSH_BUILD', os.path.abspath('build'))
 AGENT = f"{BUILD}/libexec/sagebrush-agent"
-HAS_RUNC = os.geteuid() == 0 and any(os.access(f'{d}/runc', os.X_OK) for d in ('/usr/sbin', '/usr/bin', '/usr/local/sbin'))
+HAS_RUNC = os.geteuid() == 0 and any(os.access(f'{d}/runc', os.X_OK)
+                                     for d in ('/usr/sbin', '/usr/bin', '/usr/local/sbin'))
 
 needs_containers = pytest.mark.skipif(not HAS_RUNC, reason='containers need root and runc')
 
@@ -123,7 +124,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         objects = self.state.objects
         path = f'{bucket}/{key}'
         if self.command == 'GET' and not key:
-            names = sorted(k for k in objects if k.startswith(f'{bucket}/') and k[len(bucket) + 1:].startswith(query['prefix']))
+            names = sorted(k for k in objects if k.startswith(f'{bucket}/')
+                           and k[len(bucket) + 1:].startswith(query['prefix']))
             start = int(query.get('continuation-token', 0))
             page = names[start:start + 3]
             xml = ''.join(f'<Contents><Key>{urllib.parse.quote_plus(n[len(bucket) + 1:], safe="/")}</Key>'
@@ -180,12 +182,14 @@ class Instance:
             'version': 1, 'name': self.name, 'uid': 'u', 'work': 'train', 'image': '1.dkr/pytorch-training:1.13',
             'entrypoint': [], 'arguments': [], 'environment': {}, 'host_name': 'algo-1', 'hosts': ['algo-1'],
             'instance_type': 'ml.m5.large', 'region': 'us-west-2', 'account': '123456789012',
-            'limits': {'cpu_weight': 100, 'cpus': 0, 'memory_bytes': 512 << 20}, 'isolated': False, 'max_runtime_s': 3600,
+            'limits': {'cpu_weight': 100, 'cpus': 0, 'memory_bytes': 512 << 20}, 'isolated': False,
+            'max_runtime_s': 3600,
             'api_socket': f'{world.folder}/api.sock', 'admin_socket': f'{world.folder}/admin.sock',
             'role': {'access_key_id': 'AKID', 'secret_access_key': 'SECRET', 'session_token': 'TOKEN',
                      'role_arn': 'arn:aws:iam::123456789012:role/r', 'expires_ms': int(time.time() * 1000) + 86400000},
             'log_group': '/aws/sagemaker/TrainingJobs', 'log_stream': self.name, 'job_name': 'job',
-            'job_arn': 'arn:aws:sagemaker:us-west-2:123456789012:training-job/job', 'hyper_parameters': {}, 'channels': [],
+            'job_arn': 'arn:aws:sagemaker:us-west-2:123456789012:training-job/job', 'hyper_parameters': {},
+            'channels': [],
             'output_s3_uri': 's3://out/job', 'metric_definitions': [], 'runtime': 'container',
             'data_folder': world.data, 'run_folder': world.run}
         self.order.update(order)

@@ -1,4 +1,5 @@
-"""GPUs of a fake driver (tests/fake/nvml.c): what a container sees of them, and what becomes of it when one goes bad."""
+"""GPUs of a fake driver (tests/fake/nvml.c): what a container sees of them, and what becomes of it when one goes
+bad."""
 import os
 import pathlib
 import shutil
@@ -68,7 +69,8 @@ def test_a_container_sees_its_own(world, driver):
 def test_one_without_sees_none(world, driver):
     job = world.train(LOOK).start()
     assert job.ended()['outcome'] == 'Completed', job.log()
-    assert world.server.lines(job.name) == ['devices', 'libraries', 'NVIDIA_VISIBLE_DEVICES None', 'CUDA_VISIBLE_DEVICES None',
+    assert world.server.lines(job.name) == ['devices', 'libraries', 'NVIDIA_VISIBLE_DEVICES None',
+                                            'CUDA_VISIBLE_DEVICES None',
                                             'LD_LIBRARY_PATH None']
 
 
@@ -123,8 +125,8 @@ def test_a_gpu_that_breaks_ends_the_job(world, driver):
     driver.say('xid 2 79')
     r = job.ended()
     assert r['outcome'] == 'Failed'
-    assert r['failure_reason'] == ('InternalServerError: instance unhealthy: GPU 2 reported XID 79 (the GPU has fallen off the '
-                                   'bus). Start the job again.')
+    assert r['failure_reason'] == ('InternalServerError: instance unhealthy: GPU 2 reported XID 79 (the GPU has fallen '
+                                   'off the bus). Start the job again.')
     assert r['gpu_fault'] == {'index': 2, 'xid': 79, 'uuid': 'GPU-00000000-0000-0000-0000-000000000002', 'broken': True,
                               'why': 'GPU 2 reported XID 79 (the GPU has fallen off the bus)'}
     assert job.leftovers() == []
@@ -140,7 +142,8 @@ def test_a_gpu_that_is_lost_without_a_word(world, driver):
 
 
 def test_an_instance_of_an_endpoint_with_a_broken_gpu_ends(world, driver):
-    i = world.train('import http.server; http.server.HTTPServer(("0.0.0.0", 8080), http.server.SimpleHTTPRequestHandler)'
+    i = world.train('import http.server; http.server.HTTPServer(("0.0.0.0", 8080), '
+                    'http.server.SimpleHTTPRequestHandler)'
                     '.serve_forever()', work='serve', startup_timeout_s=60, port=8080, models=[],
                     log_group='/aws/sagemaker/Endpoints/e', **limits(3)).start()
     i.until(lambda r: r.get('phase') == 'Serving')

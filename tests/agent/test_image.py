@@ -34,7 +34,8 @@ def layer(members):
 def shell():
     """/bin/sh, cat and id of this host with the libraries they need, as a root file system."""
     members = {'etc/': {'type': tarfile.DIRTYPE}, 'tmp/': {'type': tarfile.DIRTYPE, 'mode': 0o1777},
-               'etc/passwd': b'root:x:0:0::/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\n', 'etc/group': b'g:x:1001:\n'}
+               'etc/passwd': b'root:x:0:0::/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\n',
+               'etc/group': b'g:x:1001:\n'}
     files = {'/bin/sh', '/bin/cat', '/usr/bin/id', '/bin/ls'}
     for path in list(files):
         for word in subprocess.check_output(['ldd', path], text=True).split():
@@ -54,7 +55,8 @@ def build(layers, config):
         blobs[digest] = data
         return {'digest': f'sha256:{digest}', 'size': len(data)}
 
-    manifest = {'schemaVersion': 2, 'config': blob(json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': config}).encode()),
+    manifest = {'schemaVersion': 2,
+                'config': blob(json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': config}).encode()),
                 'layers': [blob(l) for l in layers]}
     index = {'schemaVersion': 2, 'manifests': [{**blob(json.dumps(manifest).encode()),
                                                 'annotations': {'org.opencontainers.image.ref.name': 'mine:1'}}]}
@@ -83,7 +85,8 @@ def layout(folder, blobs, index):
     open(f'{folder}/index.json', 'wb').write(index)
 
 
-SCRIPT = b'#!/bin/sh\necho "$0 $@" "$GREETING" "$HOSTNAME"\nid -u; id -g\nls /data\ncat /opt/ml/input/config/hyperparameters.json\n'
+SCRIPT = (b'#!/bin/sh\necho "$0 $@" "$GREETING" "$HOSTNAME"\nid -u; id -g\nls /data\n'
+          b'cat /opt/ml/input/config/hyperparameters.json\n')
 
 
 @pytest.fixture(scope='module')
@@ -92,7 +95,8 @@ def image():
              'dev/null': {'type': tarfile.CHRTYPE}}
     second = {'data/.wh.old': b'', 'data/new': b'3'}
     return build([layer(first), layer(second)],
-                 {'Entrypoint': ['/bin/sh', '/run.sh'], 'Cmd': ['ignored'], 'Env': ['GREETING=hello', 'PATH=/bin:/usr/bin'],
+                 {'Entrypoint': ['/bin/sh', '/run.sh'], 'Cmd': ['ignored'],
+                  'Env': ['GREETING=hello', 'PATH=/bin:/usr/bin'],
                   'WorkingDir': '/tmp', 'User': 'ann:g'})
 
 
@@ -102,7 +106,8 @@ def test_an_archive(world, image):
         job = world.train(image='oci-archive:mine.tar', hyper_parameters={'a': 'b'}).start()
         r = job.ended()
         assert r['outcome'] == 'Completed', r['failure_reason'] + job.log()
-        assert world.server.lines(job.name) == ['/run.sh train hello algo-1', '1000', '1001', 'kept', 'new', '{"a":"b"}']
+        assert world.server.lines(job.name) == ['/run.sh train hello algo-1', '1000', '1001', 'kept', 'new',
+                                                '{"a":"b"}']
         assert job.leftovers() == []
     assert len(os.listdir(f'{world.data}/images/layers')) == 2
 

@@ -87,7 +87,8 @@ def test_records(world):
     magic = struct.pack('<I', 0xced7230a)
     parts = [b'', b'a', b'1234' + magic + b'5', magic * 3, b'x' + magic]
     world.server.objects.update({f'in/d/{i}': p for i, p in enumerate(parts)})
-    run(world, READ + 'open("/opt/ml/output/data/r", "wb").write(read(0))', channels=[channel(record_wrapper='RecordIO')])
+    run(world, READ + 'open("/opt/ml/output/data/r", "wb").write(read(0))',
+        channels=[channel(record_wrapper='RecordIO')])
     assert records(output(world)['r']) == parts
 
 
@@ -95,7 +96,9 @@ def test_gzip(world):
     parts = [os.urandom(100), b'a' * (30 << 20), b'']
     world.server.objects.update({f'in/d/{i}': gzip.compress(p, 1) for i, p in enumerate(parts)})
     world.server.objects['in/d/1'] = gzip.compress(parts[1][:1000]) + gzip.compress(parts[1][1000:])
-    run(world, READ + 'open("/opt/ml/output/data/r", "wb").write(read(0)); open("/opt/ml/output/data/s", "wb").write(read(0, "other"))',
+    run(world,
+        READ + 'open("/opt/ml/output/data/r", "wb").write(read(0)); open("/opt/ml/output/data/s", "wb").write(read(0, '
+               '"other"))',
         channels=[channel(compression='Gzip'), channel(name='other', compression='Gzip', record_wrapper='RecordIO')])
     assert output(world)['r'] == b''.join(parts)
     assert records(output(world)['s']) == parts
@@ -122,26 +125,30 @@ def test_manifests(world):
     world.server.objects.update({f'in/d/{i}': str(i).encode() * (5 << 20 if i == 2 else 1) for i in range(4)})
     world.server.objects['in/m'] = json.dumps([{'prefix': 's3://in/d/'}, '2', '0']).encode()
     world.server.objects['in/lines'] = b''.join(json.dumps(
-        {'source-ref': f's3://in/d/{i}', 'label': i, 'meta': {'a': [i]}, 'text': 'é'}).encode() + b'\n' for i in range(4))
+        {'source-ref': f's3://in/d/{i}', 'label': i, 'meta': {'a': [i]}, 'text': 'é'}).encode() + b'\n'
+        for i in range(4))
     run(world, READ + '''
 open("/opt/ml/output/data/m", "wb").write(read(0, "m"))
 open("/opt/ml/output/data/l", "wb").write(read(0, "l"))
 ''', channels=[channel(name='m', s3_uri='s3://in/m', s3_data_type='ManifestFile'),
-               channel(name='l', s3_uri='s3://in/lines', s3_data_type='AugmentedManifestFile', record_wrapper='RecordIO',
-                       attributes=['label', 'source-ref', 'meta', 'text'])])
+               channel(name='l', s3_uri='s3://in/lines', s3_data_type='AugmentedManifestFile',
+                       record_wrapper='RecordIO', attributes=['label', 'source-ref', 'meta', 'text'])])
     assert output(world)['m'] == b'2' * (5 << 20) + b'0'
-    expected = [x for i in range(4) for x in (str(i).encode(), world.server.objects[f'in/d/{i}'], b'{"a":[%d]}' % i, 'é'.encode())]
+    expected = [x for i in range(4)
+                for x in (str(i).encode(), world.server.objects[f'in/d/{i}'], b'{"a":[%d]}' % i, 'é'.encode())]
     assert records(output(world)['l']) == expected
 
 
 @pytest.mark.parametrize('more, words', [
     ({'s3_uri': 's3://in/none/'}, 'No S3 objects found under S3 URL "s3://in/none/"'),
     ({'s3_uri': 's3://in/m', 's3_data_type': 'ManifestFile'}, 'NoSuchKey'),
-    ({'s3_uri': 's3://in/l', 's3_data_type': 'AugmentedManifestFile', 'attributes': ['b']}, 'line 2 of the manifest s3://in/l has no attribute "b"'),
+    ({'s3_uri': 's3://in/l', 's3_data_type': 'AugmentedManifestFile', 'attributes': ['b']},
+     'line 2 of the manifest s3://in/l has no attribute "b"'),
     ({'s3_uri': 's3://in/z', 'compression': 'Gzip'}, 's3://in/z: it is not gzip'),
 ])
 def test_input_that_breaks_off_ends_the_job(world, more, words):
-    world.server.objects.update({'in/m': b'[{"prefix": "s3://in/d/"}, "gone"]', 'in/l': b'{"b": 1}\n{"c": 2}\n', 'in/z': b'no gzip at all'})
+    world.server.objects.update({'in/m': b'[{"prefix": "s3://in/d/"}, "gone"]', 'in/l': b'{"b": 1}\n{"c": 2}\n',
+                                 'in/z': b'no gzip at all'})
     job = world.train(READ + 'read(0); print("never")', channels=[channel(**more)]).start()
     r = job.ended()
     assert r['outcome'] == 'Failed' and r['failure_reason'].startswith('ClientError: Data download failed:')
@@ -203,8 +210,8 @@ import time; time.sleep(600)
 @needs_fuse
 def test_fastfile(world):
     big = os.urandom(40 << 20)
-    world.server.objects.update({'in/d/a/b/c': b'deep', 'in/d/a-b': b'dash', 'in/d/big': big, 'in/d/empty': b'', 'in/d/dir/': b'',
-                                 **{f'in/d/many/{i:04}': str(i).encode() for i in range(700)}})
+    world.server.objects.update({'in/d/a/b/c': b'deep', 'in/d/a-b': b'dash', 'in/d/big': big, 'in/d/empty': b'',
+                                 'in/d/dir/': b'', **{f'in/d/many/{i:04}': str(i).encode() for i in range(700)}})
     run(world, '''
 import os, json, random
 os.chdir("/opt/ml/input/data/train")
@@ -284,12 +291,14 @@ open("/opt/ml/output/data/hash", "w").write(h.hexdigest())
             os.kill(answers, 9)
     assert job.ended()['outcome'] == 'Completed', job.log()
     import hashlib
-    assert output(world)['hash'].decode() == hashlib.sha256(b''.join(world.server.objects[f'in/d/{i}'] for i in range(20))).hexdigest()
+    assert output(world)['hash'].decode() == hashlib.sha256(b''.join(world.server.objects[f'in/d/{i}']
+                                                                     for i in range(20))).hexdigest()
     assert job.leftovers() == [] and data_pid(job) is None
 
 
 @needs_fuse
-@pytest.mark.skipif(tuple(map(int, os.uname().release.split('.')[:2])) < (6, 9), reason='Linux 6.9 sends requests again')
+@pytest.mark.skipif(tuple(map(int, os.uname().release.split('.')[:2])) < (6, 9),
+                    reason='Linux 6.9 sends requests again')
 def test_a_read_that_was_under_way_is_answered_by_another(world):
     world.server.objects['in/d/x'] = b'answered'
     job = world.train('''
@@ -362,7 +371,8 @@ for t in threads: t.join()
 @needs_fuse
 def test_a_mount_that_nobody_holds_any_more(world):
     world.server.objects['in/d/x'] = b'x'
-    job = world.train('import time; print("ready", flush=True); time.sleep(600)', channels=[channel(input_mode='FastFile')]).start()
+    job = world.train('import time; print("ready", flush=True); time.sleep(600)',
+                      channels=[channel(input_mode='FastFile')]).start()
     job.until(lambda r: world.server.lines(job.name) == ['ready'])
     job.agents[-1].send_signal(19)
     os.kill(data_pid(job), 9)
@@ -387,8 +397,10 @@ import os; os.symlink("/etc", "/opt/ml/input/data/rw/out")
     assert open(f'{shared}/data/c').read() == 'written' and open(f'{shared}/data/a').read() == 'here'
     for directory in ('/data/out', '/../..', '/none'):
         r = world.train('print(1)', channels=[folder(shared, directory, 'rw')]).start().ended()
-        assert r['outcome'] == 'Failed' and f'the DirectoryPath {directory} of its file system' in r['failure_reason'], r
+        assert r['outcome'] == 'Failed', r
+        assert f'the DirectoryPath {directory} of its file system' in r['failure_reason'], r
 
 
 def folder(shared, directory, access, name='train'):
-    return {'name': name, 'input_mode': 'File', 'file_system': {'folder': shared, 'directory': directory, 'access_mode': access}}
+    return {'name': name, 'input_mode': 'File',
+            'file_system': {'folder': shared, 'directory': directory, 'access_mode': access}}

@@ -69,7 +69,8 @@ def test_a_container_killed_from_outside(world):
     job = world.train('import time; print("x", flush=True); time.sleep(60)').start()
     job.until(lambda r: world.server.lines(job.name) == ['x'])
     # The container's pid 1 is the one process with our init's name and this job's folder.
-    state = subprocess.run(['runc', '--root', f'{world.run}/runc', 'state', job.name], capture_output=True, text=True).stdout
+    state = subprocess.run(['runc', '--root', f'{world.run}/runc', 'state', job.name], capture_output=True,
+                           text=True).stdout
     pid = int(state.split('"pid":')[1].split(',')[0])
     os.kill(pid, 9)
     r = job.ended()

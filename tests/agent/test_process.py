@@ -18,7 +18,8 @@ def place(name, uri, folder, **more):
 @pytest.fixture
 def process(world):
     def make(script=None, **order):
-        order = {'work': 'process', 'log_group': '/aws/sagemaker/ProcessingJobs', 'output_s3_uri': '', 'job_config': CONFIG,
+        order = {'work': 'process', 'log_group': '/aws/sagemaker/ProcessingJobs', 'output_s3_uri': '',
+                 'job_config': CONFIG,
                  'outputs': [place('out', 's3://out/job', 'output', upload_mode='EndOfJob')], **order}
         return world.train(script, **order)
     return make
@@ -29,7 +30,8 @@ def outputs(world):
 
 
 def test_a_job_processes(world, process):
-    world.server.objects.update({'in/data/a.csv': b'1,2\n', 'in/data/sub/b.csv': b'3,4\n', 'in/code/run.py': b'print(1)',
+    world.server.objects.update({'in/data/a.csv': b'1,2\n', 'in/data/sub/b.csv': b'3,4\n',
+                                 'in/code/run.py': b'print(1)',
                                  'in/m/manifest': b'[{"prefix": "s3://in/data/"}, "sub/b.csv"]'})
     job = process('''
 import json, os, sys
@@ -76,7 +78,8 @@ def test_sharding_takes_this_hosts_part(world, process):
 
 @pytest.mark.parametrize('script, reason, message', [
     ('raise ValueError("no such thing")', 'AlgorithmError: ValueError: no such thing, exit code: 1', ''),
-    ('open("/opt/ml/output/message","w").write("bad data"); raise SystemExit(3)', 'AlgorithmError: bad data, exit code: 3',
+    ('open("/opt/ml/output/message","w").write("bad data"); raise SystemExit(3)',
+     'AlgorithmError: bad data, exit code: 3',
      'bad data'),
     ('raise SystemExit(2)', 'AlgorithmError: the command gave no reason, neither in its log nor in '
      '/opt/ml/output/message, exit code: 2', ''),
@@ -133,7 +136,8 @@ import os, shutil
 shutil.rmtree("/opt/ml/processing/a"); os.symlink("/etc", "/opt/ml/processing/a")
 shutil.rmtree("/opt/ml/processing/c"); os.symlink("/etc", "/opt/ml/processing/c")
 shutil.rmtree("/opt/ml/output"); os.symlink("/proc", "/opt/ml/output")
-''', outputs=[place('a', 's3://out/a', 'a/apt', upload_mode='EndOfJob'), place('b', 's3://out/b', 'b', upload_mode='EndOfJob'),
+''', outputs=[place('a', 's3://out/a', 'a/apt', upload_mode='EndOfJob'),
+             place('b', 's3://out/b', 'b', upload_mode='EndOfJob'),
               place('c', 's3://out/c', 'c', upload_mode='EndOfJob'),
               place('d', 's3://out/d', 'a/ssl', upload_mode='Continuous')]).start()
     assert job.ended()['outcome'] == 'Completed', job.log()
@@ -161,7 +165,8 @@ os._exit(0)
     assert job.report()['phase'] == 'Processing'
     open(f'{job.folder}/ml/processing/go', 'w').close()
     assert job.ended()['outcome'] == 'Completed', job.log()
-    assert outputs(world) == {'out/live/deep/first': b'two', 'out/live/gone': b'kept', 'out/live/open.log': b'never closed',
+    assert outputs(world) == {'out/live/deep/first': b'two', 'out/live/gone': b'kept',
+                              'out/live/open.log': b'never closed',
                               'out/job/later': b'at the end'}
 
 

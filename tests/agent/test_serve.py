@@ -89,8 +89,8 @@ def test_it_never_becomes_healthy(world):
     i = serve(world, 'import time; time.sleep(100)', startup_timeout_s=2).start()
     r = i.ended()
     assert r['outcome'] == 'Failed'
-    assert r['failure_reason'].startswith(f'The primary container for production variant {i.name} did not pass the ping '
-                                          'health check. Please check CloudWatch logs for this endpoint. In 2 s ')
+    assert r['failure_reason'].startswith(f'The primary container for production variant {i.name} did not pass the '
+                                          f'ping health check. Please check CloudWatch logs for this endpoint. In 2 s ')
     assert 'Connection refused' in r['failure_reason']
     assert i.leftovers() == []
 
@@ -99,7 +99,8 @@ def test_it_dies_until_it_is_given_up(world):
     i = serve(world, 'raise SystemExit("no model here")', startup_timeout_s=120).start()
     r = i.ended(40)
     assert r['outcome'] == 'Failed', r
-    assert r['failure_reason'].endswith('It ended 5 times before it answered; the last time: no model here, exit code: 1')
+    assert r['failure_reason'].endswith('It ended 5 times before it answered; the last time: no model here, exit code: '
+                                        '1')
     assert i.leftovers() == []
 
 
@@ -120,7 +121,8 @@ print('[INFO] Shutting down: Master', file=sys.stderr)
 sys.exit(3)
 """, startup_timeout_s=120).start()
     r = i.ended()
-    assert r['failure_reason'].endswith("the last time: ModuleNotFoundError: No module named 'no_such_library', exit code: 3")
+    assert r['failure_reason'].endswith("the last time: ModuleNotFoundError: No module named 'no_such_library', exit "
+                                        "code: 3")
 
 
 @pytest.mark.parametrize('member, words', [

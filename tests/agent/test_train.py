@@ -18,14 +18,16 @@ def names(data):
 
 
 def test_a_job_completes(world):
-    world.server.objects.update({'in/data/train/a.csv': b'1,2\n', 'in/data/train/sub/b.csv': b'3,4\n', 'in/data/train/e': b'',
+    world.server.objects.update({'in/data/train/a.csv': b'1,2\n', 'in/data/train/sub/b.csv': b'3,4\n',
+                                 'in/data/train/e': b'',
                                  'in/data/train/c d+e.csv': b'x', 'in/data/train/z': b'z'})
     job = world.train('''
 import os, json
 print("hello\\tworld")
 print(sorted(os.listdir("/opt/ml/input/data/train")), open("/opt/ml/input/data/train/sub/b.csv").read())
 print(open("/opt/ml/input/config/hyperparameters.json").read())
-print(json.load(open("/opt/ml/input/config/resourceconfig.json"))["current_host"], os.uname().nodename, os.environ["TRAINING_JOB_NAME"])
+config = json.load(open("/opt/ml/input/config/resourceconfig.json"))
+print(config["current_host"], os.uname().nodename, os.environ["TRAINING_JOB_NAME"])
 open("/opt/ml/model/m.txt", "w").write("model")
 os.makedirs("/opt/ml/output/data", exist_ok=True)
 open("/opt/ml/output/data/o.txt", "w").write("out")
@@ -52,9 +54,11 @@ for i in range(3): print(f"epoch {i} loss={1/(i+1):.4f};")
 
 
 @pytest.mark.parametrize('script, code, reason', [
-    ('import sys; sys.exit(3)', 3, 'AlgorithmError: the command gave no reason, neither in its log nor in /opt/ml/output/failure, exit code: 3'),
+    ('import sys; sys.exit(3)', 3,
+     'AlgorithmError: the command gave no reason, neither in its log nor in /opt/ml/output/failure, exit code: 3'),
     ('raise ValueError("no such thing")', 1, 'AlgorithmError: ValueError: no such thing, exit code: 1'),
-    ('open("/opt/ml/output/failure","w").write("bad data"); raise SystemExit(1)', 1, 'AlgorithmError: bad data, exit code: 1'),
+    ('open("/opt/ml/output/failure","w").write("bad data"); raise SystemExit(1)', 1,
+     'AlgorithmError: bad data, exit code: 1'),
     ('open("/opt/ml/output/failure","w").write("é"*2000); raise SystemExit(1)', 1,
      'AlgorithmError: ' + 'é' * 1024 + ', exit code: 1'),
     ('import os; os.kill(os.getpid(), 11)', 139,
@@ -151,8 +155,8 @@ def test_manifests_and_shards(world):
     for i in range(5):
         world.server.objects[f'in/m/f{i}'] = str(i).encode()
     world.server.objects['in/manifest'] = json.dumps([{'prefix': 's3://in/m/'}, 'f1', 'f3']).encode()
-    job = world.train('import os; print(sorted(os.listdir("/opt/ml/input/data/a")), sorted(os.listdir("/opt/ml/input/data/b")))',
-                      hosts=['algo-1', 'algo-2'], channels=[
+    job = world.train('import os; print(sorted(os.listdir("/opt/ml/input/data/a")), '
+                      'sorted(os.listdir("/opt/ml/input/data/b")))', hosts=['algo-1', 'algo-2'], channels=[
                           {'name': 'a', 's3_uri': 's3://in/manifest', 's3_data_type': 'ManifestFile'},
                           {'name': 'b', 's3_uri': 's3://in/m/', 'distribution': 'ShardedByS3Key'}]).start()
     assert job.ended()['outcome'] == 'Completed'
@@ -217,7 +221,8 @@ print(ask("meta-data/instance-life-cycle"), json.loads(ask("dynamic/instance-ide
       json.loads(ask("meta-data/events/maintenance/scheduled")))
 def on_notice(*_):
     action = json.loads(ask("meta-data/spot/instance-action", token))
-    print(action["action"], action["time"][-1], ask("meta-data/events/recommendations/rebalance", token)[:15], flush=True)
+    rebalance = ask("meta-data/events/recommendations/rebalance", token)
+    print(action["action"], action["time"][-1], rebalance[:15], flush=True)
     raise SystemExit
 signal.signal(signal.SIGTERM, on_notice)
 print("ready", flush=True)
@@ -310,7 +315,8 @@ if __name__ == "__main__":
     print("codes", [p.exitcode for p in processes])
 ''').start()
     assert job.ended()['outcome'] == 'Completed', job.log()
-    assert world.server.lines(job.name) == ['loaded 2016.0 16777216.0', 'reduced [3.0, 3.0, 3.0, 3.0]', 'codes [0, 0]'], job.log()
+    assert world.server.lines(job.name) == ['loaded 2016.0 16777216.0', 'reduced [3.0, 3.0, 3.0, 3.0]',
+                                            'codes [0, 0]'], job.log()
 
 
 def test_one_job_does_not_take_all_processes(world):

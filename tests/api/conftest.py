@@ -1,7 +1,8 @@
-"""A real server for the tests of this folder, and unchanged clients that find it by `sagebrush env`; jobs.py has the jobs.
+"""A real server for the tests of this folder, and unchanged clients that find it by `sagebrush env`; jobs.py has the
+jobs.
 
-The server is the one of $SAGEBRUSH_BUILD (default: build/ of this tree). Each test session has a data directory of its own
-below $TMPDIR and a free port; set SAGEBRUSH_KEEP=1 to keep the directory, with the logs, after the run.
+The server is the one of $SAGEBRUSH_BUILD (default: build/ of this tree). Each test session has a data directory of its
+own below $TMPDIR and a free port; set SAGEBRUSH_KEEP=1 to keep the directory, with the logs, after the run.
 """
 import io
 import json
@@ -22,7 +23,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SAGEBRUSH_BUILD", ROOT / "build")).resolve()
 SAGEBRUSH = BUILD / "src" / "cmd" / "sagebrush"
-needs_tun = pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="no /dev/net/tun, which encryption needs")
+needs_tun = pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK),
+                               reason="no /dev/net/tun, which encryption needs")
 
 
 def free_port():
@@ -32,7 +34,8 @@ def free_port():
 
 
 def wait_for(check, seconds=60.0, what="it", step=0.02):
-    """Polls until check() is true and returns its value; the deadline is for a server that is broken, not for a slow one."""
+    """Polls until check() is true and returns its value; the deadline is for a server that is broken, not for a slow
+    one."""
     deadline = time.monotonic() + seconds
     while True:
         value = check()
@@ -207,7 +210,8 @@ def server():
 
 
 def enter(server, monkeypatch):
-    """The environment of the server and nothing else. boto3's session of it is made once: each has to read AWS's models."""
+    """The environment of the server and nothing else. boto3's session of it is made once: each has to read AWS's
+    models."""
     import boto3
     import botocore.loaders
 
@@ -258,8 +262,8 @@ def jobs(aws, role, bucket):
 
 
 def impatient(monkeypatch):
-    """The SageMaker SDK sleeps a fiftieth of the 10 seconds between two looks, and takes them for 10: of a job whose log it
-    shows it asks only every 30 seconds whether it has ended."""
+    """The SageMaker SDK sleeps a fiftieth of the 10 seconds between two looks, and takes them for 10: of a job whose
+    log it shows it asks only every 30 seconds whether it has ended."""
     import types
 
     import sagemaker

@@ -1,4 +1,5 @@
-"""Training jobs that a test makes by boto3: the request, which stands here once, and what is asked of a job that runs."""
+"""Training jobs that a test makes by boto3: the request, which stands here once, and what is asked of a job that
+runs."""
 import re
 
 from conftest import ended, log_lines, wait_for
@@ -33,7 +34,8 @@ def running(command=None, script=None):
 def request(name, role, bucket, command=None, script=None, **changes):
     """Of CreateTrainingJob; without a command or a script the image's own."""
     plain = dict(
-        TrainingJobName=name, RoleArn=role, AlgorithmSpecification={"TrainingImage": PYTHON, "TrainingInputMode": "File"},
+        TrainingJobName=name, RoleArn=role,
+        AlgorithmSpecification={"TrainingImage": PYTHON, "TrainingInputMode": "File"},
         OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         StoppingCondition={"MaxRuntimeInSeconds": 3600})
@@ -80,12 +82,14 @@ class Jobs:
 
     def reaches(self, name, status):
         """The description of a job with this SecondaryStatus."""
-        return wait_for(lambda: (d := self.describe(name))["SecondaryStatus"] == status and d, 60, f"{status} of {name}", 0.05)
+        return wait_for(lambda: (d := self.describe(name))["SecondaryStatus"] == status and d, 60,
+                        f"{status} of {name}", 0.05)
 
     def waits(self, name, words):
         """It is Pending and says so, or did when it was told to go on."""
         def why():
-            return [t["StatusMessage"] for t in self.describe(name)["SecondaryStatusTransitions"] if t["Status"] == "Pending"]
+            return [t["StatusMessage"] for t in self.describe(name)["SecondaryStatusTransitions"]
+                    if t["Status"] == "Pending"]
         wait_for(lambda: any(re.search(words, message) for message in why()), 60, f"{name} waits: {words}", 0.05)
 
     def ended(self, name, seconds=180):

@@ -57,7 +57,8 @@ def test_everything_answered_before_is_in_the_backup(quiet, unique):
         assert "is restored" in said
         restored.start()
         s3 = client(restored, "s3")
-        keys = [o["Key"] for page in s3.get_paginator("list_objects_v2").paginate(Bucket=unique) for o in page["Contents"]]
+        keys = [o["Key"] for page in s3.get_paginator("list_objects_v2").paginate(Bucket=unique)
+                for o in page["Contents"]]
         assert {f"before/{i}" for i in range(20)} <= set(keys)
         for key in keys:
             assert body.startswith(s3.get_object(Bucket=unique, Key=key)["Body"].read())
@@ -79,7 +80,8 @@ def test_what_is_no_backup_is_not_restored(quiet, tmp_path):
 
 
 def test_keys_from_the_command_line(quiet, unique):
-    made = dict(line.split("=", 1) for line in quiet.command("keys", "create", "--user", unique, check=True).stdout.split("\n")
+    made = dict(line.split("=", 1)
+                for line in quiet.command("keys", "create", "--user", unique, check=True).stdout.split("\n")
                 if "=" in line)
     assert client(quiet, "sts", **made).get_caller_identity()["Arn"].endswith(f":user/{unique}")
     with pytest.raises(botocore.exceptions.ClientError) as refused:

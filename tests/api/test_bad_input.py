@@ -37,7 +37,8 @@ def does_not_deploy(aws, role, unique):
         container = {"Image": image} | ({"ModelDataUrl": url} if url else {})
         sm.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer=container)
         sm.create_endpoint_config(EndpointConfigName=unique, ProductionVariants=[{
-            "VariantName": "AllTraffic", "ModelName": unique, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}])
+            "VariantName": "AllTraffic", "ModelName": unique, "InstanceType": "ml.m5.large",
+            "InitialInstanceCount": 1}])
         sm.create_endpoint(EndpointName=unique, EndpointConfigName=unique)
         made.append(unique)
 
@@ -73,9 +74,11 @@ def test_a_missing_image_of_an_endpoint(does_not_deploy):
 
 
 @pytest.mark.parametrize("command, reason", [
-    ("exit 1", "AlgorithmError: the command gave no reason, neither in its log nor in /opt/ml/output/failure, exit code: 1"),
+    ("exit 1",
+     "AlgorithmError: the command gave no reason, neither in its log nor in /opt/ml/output/failure, exit code: 1"),
     ("echo the data is bad > /opt/ml/output/failure; exit 1", "AlgorithmError: the data is bad, exit code: 1"),
-    ("kill -SEGV $$", "AlgorithmError: the command was ended by signal 11 (SIGSEGV, Segmentation fault), exit code: 139"),
+    ("kill -SEGV $$",
+     "AlgorithmError: the command was ended by signal 11 (SIGSEGV, Segmentation fault), exit code: 139"),
 ])
 def test_a_command_that_fails(fails, command, reason):
     assert fails(command=command) == reason
@@ -90,7 +93,8 @@ def test_a_command_that_fails(fails, command, reason):
 def test_a_model_that_climbs_out(aws, bucket, does_not_deploy, member, words):
     aws("s3").put_object(Bucket=bucket, Key="model.tar.gz", Body=archive(**member))
     reason = does_not_deploy(XGBOOST, f"s3://{bucket}/model.tar.gz")
-    assert reason.startswith(f'ClientError: Failed to extract model data archive from URL "s3://{bucket}/model.tar.gz": ')
+    assert reason.startswith(f'ClientError: Failed to extract model data archive from URL '
+                             f'"s3://{bucket}/model.tar.gz": ')
     assert words in reason, reason
 
 
@@ -133,9 +137,11 @@ def test_the_built_in_xgboost_has_one_instance(aws, role, bucket, unique):
 def test_a_role_that_may_not_read_the_source(aws, fails, bucket, unique):
     """The role, the action and the object are named."""
     iam = aws("iam")
-    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"},
+    trust = {"Version": "2012-10-17",
+             "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"},
                                                     "Action": "sts:AssumeRole"}]}
-    may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject", "s3:ListBucket"], "Resource": "*"}]}
+    may = {"Version": "2012-10-17",
+           "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject", "s3:ListBucket"], "Resource": "*"}]}
     arn = iam.create_role(RoleName=unique, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     iam.put_role_policy(RoleName=unique, PolicyName="p", PolicyDocument=json.dumps(may))
     aws("s3").put_object(Bucket=bucket, Key="in/rows.csv", Body=b"1,2\n")
@@ -159,7 +165,8 @@ def test_what_is_not_here_is_no_fault_of_the_servers(server, aws):
     def counted():
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/_sagebrush/metrics") as answer:
             lines = answer.read().decode().splitlines()
-        return {kind: sum(int(x.split()[-1]) for x in lines if x.startswith(f"sagebrush_{kind}_errors_total") and '"iam"' in x)
+        return {kind: sum(int(x.split()[-1]) for x in lines if x.startswith(f"sagebrush_{kind}_errors_total")
+                          and '"iam"' in x)
                 for kind in ("client", "server")}
 
     before = counted()

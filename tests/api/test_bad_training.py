@@ -19,7 +19,8 @@ def training(jobs, unique):
 
 
 def channel(bucket, key, kind):
-    return [{"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": f"s3://{bucket}/{key}"}}}]
+    return [{"ChannelName": "train",
+             "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": f"s3://{bucket}/{key}"}}}]
 
 
 def in_container(server, folder, name, seconds=60):
@@ -38,16 +39,20 @@ def in_container(server, folder, name, seconds=60):
     ({"StoppingCondition": {"MaxWaitTimeInSeconds": 3700}},
      "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"),
     ({"StoppingCondition": {"MaxRuntimeInSeconds": 28 * 86400 + 1}}, "Invalid MaxRuntimeInSeconds"),
-    ({"ResourceConfig": {"InstancePreferences": [{"InstanceType": "ml.m5.large", "InstanceCount": 1}]}}, "InstancePreferences"),
+    ({"ResourceConfig": {"InstancePreferences": [{"InstanceType": "ml.m5.large", "InstanceCount": 1}]}},
+     "InstancePreferences"),
     (SPOT | {"StoppingCondition": {"MaxWaitTimeInSeconds": 3700}, "ResourceConfig": {"KeepAlivePeriodInSeconds": 60}},
      "KeepAlivePeriodInSeconds cannot be used with EnableManagedSpotTraining"),
     ({"ResourceConfig": {"InstanceCount": 100000}}, "ResourceLimitExceeded"),
     ({"ResourceConfig": {"InstanceType": "ml.m5.lage"}}, "ml.m5.lage"),
     ({"OutputDataConfig": {"S3OutputPath": "file:///etc"}}, "s3OutputPath"),
     ({"CheckpointConfig": {"S3Uri": "https://b/c"}}, "CheckpointConfig.S3Uri must be an S3 URI: https://b/c"),
-    ({"TensorBoardOutputConfig": {"S3OutputPath": "https://b/c"}}, "TensorBoardOutputConfig.S3OutputPath must be an S3 URI"),
-    ({"TensorBoardOutputConfig": {"S3OutputPath": "s3://b/c", "LocalPath": "/logs"}}, "tensorBoardOutputConfig.localPath"),
-    ({"InputDataConfig": [{"ChannelName": "x", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "https://b/c"}}}]},
+    ({"TensorBoardOutputConfig": {"S3OutputPath": "https://b/c"}},
+     "TensorBoardOutputConfig.S3OutputPath must be an S3 URI"),
+    ({"TensorBoardOutputConfig": {"S3OutputPath": "s3://b/c", "LocalPath": "/logs"}},
+     "tensorBoardOutputConfig.localPath"),
+    ({"InputDataConfig": [{"ChannelName": "x",
+                           "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "https://b/c"}}}]},
      "Channel x: S3Uri must be an S3 URI: https://b/c"),
     ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints/../../../etc"}}, "localPath"),
 ])

@@ -16,7 +16,8 @@ DEBIAN_PYTHON = "/usr/bin/python3"
 
 def environment(server):
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAGEMAKER_", "PYTHON", "VIRTUAL_ENV"))}
-    return {**clean, **{k: v for k, v in server.env.items() if k.startswith(("AWS_", "SAGEMAKER_"))}, "PATH": "/usr/bin:/bin"}
+    return {**clean, **{k: v for k, v in server.env.items() if k.startswith(("AWS_", "SAGEMAKER_"))},
+            "PATH": "/usr/bin:/bin"}
 
 
 def run(server, *command, **more):
@@ -115,7 +116,8 @@ def test_curl_opens_a_presigned_url_of_the_cli(server, unique, tmp_path):
 @pytest.mark.skipif(not shutil.which("s3cmd"), reason="s3cmd is not installed")
 def test_s3cmd(server, unique, tmp_path):
     host = f"127.0.0.1:{server.port}"
-    common = ["s3cmd", "--config=/dev/null", "--no-ssl", f"--host={host}", f"--host-bucket={host}", "--region=us-east-1",
+    common = ["s3cmd", "--config=/dev/null", "--no-ssl", f"--host={host}", f"--host-bucket={host}",
+              "--region=us-east-1",
               f"--access_key={server.env['AWS_ACCESS_KEY_ID']}", f"--secret_key={server.env['AWS_SECRET_ACCESS_KEY']}"]
     if server.env.get("AWS_SESSION_TOKEN"):
         common.append(f"--access_token={server.env['AWS_SESSION_TOKEN']}")

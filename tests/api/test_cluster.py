@@ -23,8 +23,8 @@ SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 def estimator(session, count, hyperparameters=None, **changes):
     return sagemaker.pytorch.PyTorch(
         "train_cluster.py", source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session), instance_count=count,
-        instance_type="ml.m5.large", framework_version="2.1", py_version="py310", sagemaker_session=session, max_run=600,
-        hyperparameters=hyperparameters or {}, **changes)
+        instance_type="ml.m5.large", framework_version="2.1", py_version="py310", sagemaker_session=session,
+        max_run=600, hyperparameters=hyperparameters or {}, **changes)
 
 
 def lines(aws, job):
@@ -34,7 +34,8 @@ def lines(aws, job):
 
 def addresses(said):
     """By host, as each told its own."""
-    return {host: next(line.split()[-1] for line in text if line.startswith("the sum is")) for host, text in said.items()}
+    return {host: next(line.split()[-1] for line in text if line.startswith("the sum is")) for host,
+            text in said.items()}
 
 
 @pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
@@ -51,7 +52,8 @@ def test_they_find_each_other(server, aws, unique, isolated):
     # What every host has in its model folder is in the one archive.
     files = model_files(aws, done)
     assert files.keys() == {"algo-1.json", "algo-2.json", "algo-3.json", "common.txt"}
-    assert all(json.loads(files[f"algo-{i}.json"]) == {"sum": 3, "hosts": ["algo-1", "algo-2", "algo-3"]} for i in (1, 2, 3))
+    assert all(json.loads(files[f"algo-{i}.json"]) == {"sum": 3, "hosts": ["algo-1", "algo-2", "algo-3"]}
+               for i in (1, 2, 3))
     assert not list((server.data / "agents").glob("*")) or wait_for(
         lambda: not list((server.data / "agents").glob("*")), 30, "the sweep")
 
@@ -74,7 +76,8 @@ class Wire:
                 self.datagrams[ipaddress.ip_address(packet[26:30])] += 1
 
     def encrypted(self, said):
-        """How many datagrams the tunnels of these hosts sent: from this machine's end of each, one below its address."""
+        """How many datagrams the tunnels of these hosts sent: from this machine's end of each, one below its
+        address."""
         ends = [ipaddress.ip_address(address) - 1 for address in addresses(said).values()]
         return sum(self.datagrams[end] for end in ends)
 
@@ -189,7 +192,8 @@ def test_a_tunnel_outlives_its_agent_and_not_its_keys(server, aws, unique):
     assert second
     aws("sagemaker").stop_training_job(TrainingJobName=unique)
     assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
-    wait_for(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in tunnels.values()), 60, "the tunnels' ends")
+    wait_for(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in tunnels.values()), 60,
+             "the tunnels' ends")
 
 
 def test_one_fails_all_end(aws, unique):

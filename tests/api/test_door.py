@@ -1,5 +1,5 @@
-"""What the public port reads of those who speak as the nodes of jobs: nothing of a stranger's, and what comes is looked at
-again when it is there."""
+"""What the public port reads of those who speak as the nodes of jobs: nothing of a stranger's, and what comes is looked
+at again when it is there."""
 import json
 import shutil
 import socket
@@ -49,7 +49,8 @@ def test_the_body_of_a_stranger_is_not_waited_for(server, agent, authorization, 
 
 
 @pytest.mark.parametrize("happens, content, status", [
-    (None, None, 200), ("report.json", {"version": 1, "phase": "Ended"}, 404), ("place.json", {"place": "elsewhere"}, 409)])
+    (None, None, 200), ("report.json", {"version": 1, "phase": "Ended"}, 404),
+    ("place.json", {"place": "elsewhere"}, 409)])
 def test_what_happened_while_the_body_came(server, agent, happens, content, status):
     with Request(server, f"Bearer {agent.name}:here:secret", 70000) as request:
         request.socket.sendall(BODY)

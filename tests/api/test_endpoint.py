@@ -1,4 +1,5 @@
-"""Endpoints of inference scripts: what a failure tells, what becomes of an instance that is lost, errors of a script."""
+"""Endpoints of inference scripts: what a failure tells, what becomes of an instance that is lost, errors of a
+script."""
 import io
 import re
 import shutil
@@ -61,8 +62,8 @@ def test_the_reason_is_the_exception_of_the_script(aws, deploy):
     name = deploy("def model_fn(model_dir):\n    raise ValueError('the weights are damaged')\n")
     d = settled(aws("sagemaker"), name)
     assert d["EndpointStatus"] == "Failed"
-    assert d["FailureReason"].startswith("The primary container for production variant AllTraffic did not pass the ping "
-                                         "health check. Please check CloudWatch logs for this endpoint. ")
+    assert d["FailureReason"].startswith("The primary container for production variant AllTraffic did not pass the "
+                                         "ping health check. Please check CloudWatch logs for this endpoint. ")
     assert "ValueError: the weights are damaged" in d["FailureReason"]
     assert f"/aws/sagemaker/Endpoints/{name}, stream AllTraffic/i-" in d["FailureReason"]
     assert "PendingDeploymentSummary" not in d

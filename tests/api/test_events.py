@@ -1,4 +1,5 @@
-"""EventBridge: rules that see what jobs, models and endpoint configs become, and events of one's own, read from a log group."""
+"""EventBridge: rules that see what jobs, models and endpoint configs become, and events of one's own, read from a log
+group."""
 import itertools
 import json
 import os
@@ -56,7 +57,8 @@ def test_events_of_ones_own(bus, unique):
                for who, score in (("ann", 0.9), ("bob", 0.1), ("cat", 0.7))]
     put = bus.events.put_events(Entries=entries)
     assert put["FailedEntryCount"] == 0 and len({e["EventId"] for e in put["Entries"]}) == 3
-    assert wait_for(lambda: len(m := bus.messages()) == 2 and m, 60, "both events") == ['"ann did well"', '"cat did well"']
+    assert wait_for(lambda: len(m := bus.messages()) == 2 and m, 60, "both events") == ['"ann did well"',
+                                                                                        '"cat did well"']
 
 
 def test_a_job_tells_each_of_its_states(bus, jobs, unique):
@@ -134,7 +136,8 @@ def test_what_was_answered_is_told_once(tmp_path, monkeypatch, unique):
                     continue  # nobody can tell
                 answered += [e["EventId"] for e in put["Entries"]]
             wait_for(lambda: server.pid("control") not in (None, killed), 60, "the next control plane")
-        told = wait_for(lambda: set(answered) <= set(t := [json.loads(m) for m in bus.messages()]) and t, 60, "every event")
+        told = wait_for(lambda: set(answered) <= set(t := [json.loads(m) for m in bus.messages()]) and t, 60,
+                        "every event")
         assert len(told) == len(set(told))
         order = {e: i for i, e in enumerate(told)}
         assert [order[e] for e in answered] == sorted(order[e] for e in answered)
@@ -165,7 +168,8 @@ def test_endpoints_and_processing_jobs(quick, monkeypatch, unique):
         ProcessingJobName=unique, RoleArn=role, AppSpecification={"ImageUri": "sagemaker-base-python",
                                                                   "ContainerEntrypoint": ["true"]},
         ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
-    wait_for(lambda: sm.describe_processing_job(ProcessingJobName=unique)["ProcessingJobStatus"] == "Completed", 60, "the job")
+    wait_for(lambda: sm.describe_processing_job(ProcessingJobName=unique)["ProcessingJobStatus"] == "Completed", 60,
+             "the job")
     sm.delete_processing_job(ProcessingJobName=unique)
     sm.delete_endpoint(EndpointName=unique)
     told = wait_for(lambda: len(t := bus.told()) >= 6 and t, 60, "six events")

@@ -1,4 +1,5 @@
-"""AWS FIS: an experiment that takes spot instances of training jobs back, seen from the job, from its events and from FIS."""
+"""AWS FIS: an experiment that takes spot instances of training jobs back, seen from the job, from its events and from
+FIS."""
 import json
 import pathlib
 
@@ -20,7 +21,8 @@ TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s
 @pytest.fixture
 def fis_role(aws, unique):
     role = aws("iam").create_role(RoleName=unique, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
-    access = {"RoleName": unique, "PolicyArn": "arn:aws:iam::aws:policy/service-role/AWSFaultInjectionSimulatorEC2Access"}
+    access = {"RoleName": unique,
+              "PolicyArn": "arn:aws:iam::aws:policy/service-role/AWSFaultInjectionSimulatorEC2Access"}
     aws("iam").attach_role_policy(**access)
     yield role["Arn"]
     aws("iam").detach_role_policy(**access)
@@ -61,8 +63,8 @@ def test_an_experiment_interrupts_a_job(aws, session, unique, role, fis_role):
         return fis.get_experiment(id=experiment["id"])["experiment"]["state"]["status"]
 
     wait_for(lambda: status() == "completed", 60, "the experiment's end", 0.1)
-    job = wait_for(lambda: (d := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] == "Completed" and d,
-                   60, "the job's end", 0.1)
+    job = wait_for(lambda: (d := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] == "Completed"
+                   and d, 60, "the job's end", 0.1)
     assert [t["Status"] for t in job["SecondaryStatusTransitions"]].count("Interrupted") == 1
     said = wait_for(lambda: "goes on" in (x := lines(aws, unique)) and x, 60, "the last line", 0.1)
     told = json.loads(next(x for x in said if x.startswith("told"))[5:])
@@ -93,7 +95,8 @@ def test_an_experiment_interrupts_a_job(aws, session, unique, role, fis_role):
 
 def test_what_there_is(aws):
     fis = aws("fis")
-    assert {a["id"] for a in fis.list_actions()["actions"]} == {"aws:ec2:send-spot-instance-interruptions", "aws:fis:wait"}
+    assert {a["id"] for a in fis.list_actions()["actions"]} == {"aws:ec2:send-spot-instance-interruptions",
+                                                                "aws:fis:wait"}
     action = fis.get_action(id="aws:ec2:send-spot-instance-interruptions")["action"]
     assert action["targets"]["SpotInstances"]["resourceType"] == "aws:ec2:spot-instance"
     assert action["parameters"]["durationBeforeInterruption"]["required"]
@@ -115,7 +118,11 @@ def test_what_is_refused(aws, fis_role, role, unique):
             actions={"w": {"actionId": "aws:fis:wait", "parameters": {"duration": "PT1M"}}})
     made = template(fis, fis_role, spots)
     experiment = fis.start_experiment(experimentTemplateId=made["id"])["experiment"]
-    failed = wait_for(lambda: (s := fis.get_experiment(id=experiment["id"])["experiment"]["state"])["status"] == "failed" and s,
+    def failure():
+        state = fis.get_experiment(id=experiment["id"])["experiment"]["state"]
+        return state["status"] == "failed" and state
+
+    failed = wait_for(failure,
                       60, "the failure")
     assert "Target resolution returned empty set" in failed["reason"]
     with pytest.raises(fis.exceptions.ValidationException, match="there is nothing to stop"):

@@ -1,4 +1,5 @@
-"""A server with a fleet file: two small nodes, jobs of several instances, quotas, priorities, and spot that makes way."""
+"""A server with a fleet file: two small nodes, jobs of several instances, quotas, priorities, and spot that makes
+way."""
 import json
 import math
 import subprocess
@@ -50,9 +51,11 @@ def server(tmp_path_factory):
 
 class Fleet(Jobs):
     def create(self, name, type="box.one", count=1, script=HOLD, spot=False, tags=(), runtime_s=3600):
-        more = dict(EnableManagedSpotTraining=True, CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}"}) if spot else {}
+        more = dict(EnableManagedSpotTraining=True,
+                    CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}"}) if spot else {}
         super().create(name, script=script, ResourceConfig={"InstanceType": type, "InstanceCount": count},
-                       StoppingCondition={"MaxRuntimeInSeconds": runtime_s, **({"MaxWaitTimeInSeconds": 7200} if spot else {})},
+                       StoppingCondition={"MaxRuntimeInSeconds": runtime_s,
+                                          **({"MaxWaitTimeInSeconds": 7200} if spot else {})},
                        Tags=[{"Key": k, "Value": v} for k, v in tags], **more)
 
     def holds(self, name, instances=1):
@@ -140,7 +143,8 @@ def test_what_is_refused(jobs, unique):
     for changes, words in (
             ({"type": "ml.nowhere.big"}, "Member must satisfy enum value set"),
             ({"type": "box.on"}, "Did you mean box.one at 'resourceConfig.instanceType'"),
-            ({"type": "ml.p4d.24xlarge"}, "GPUs of the kind A100, and no node has GPUs. Ask for another type, such as box.one, box.half"),
+            ({"type": "ml.p4d.24xlarge"},
+             "GPUs of the kind A100, and no node has GPUs. Ask for another type, such as box.one, box.half"),
             ({"count": 3}, "The fleet can hold at most 2 instances of box.one at one time, and 3 were asked for"),
             ({"tags": [("sagebrush:labels", "zone=b row=a")]}, "with the labels row=a,zone=b"),
             ({"tags": [("sagebrush:labels", "b")]}, '"b", which is not KEY=VALUE'),

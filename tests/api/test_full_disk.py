@@ -1,4 +1,5 @@
-"""The disk of the data directory is full: what was answered stays, errors say why, and all goes on when there is room."""
+"""The disk of the data directory is full: what was answered stays, errors say why, and all goes on when there is
+room."""
 import hashlib
 import os
 import pathlib
@@ -91,7 +92,8 @@ def test_writes_are_refused_and_nothing_is_lost(disk, small, client, bucket, uni
         {"PartNumber": 1, "ETag": first}, {"PartNumber": 2, "ETag": second}]}, **part)
     assert s3.get_object(Bucket=bucket, Key="parts")["Body"].read() == body + b"end"
     model()
-    found = {m["ModelName"] for page in sm.get_paginator("list_models").paginate(NameContains=unique) for m in page["Models"]}
+    found = {m["ModelName"] for page in sm.get_paginator("list_models").paginate(NameContains=unique)
+             for m in page["Models"]}
     assert found == set(made)
 
 
@@ -132,7 +134,8 @@ def test_checkpoints_wait_for_room(disk, small, jobs, client, bucket, unique):
                 CheckpointConfig={"S3Uri": f"s3://{bucket}/{unique}", "LocalPath": here})
 
     def kept():
-        return {o["Key"].rpartition("/")[2]: o["Size"] for o in s3.list_objects_v2(Bucket=bucket, Prefix=unique + "/").get(
+        return {o["Key"].rpartition("/")[2]: o["Size"]
+                for o in s3.list_objects_v2(Bucket=bucket, Prefix=unique + "/").get(
             "Contents", [])}
 
     wait_for(lambda: "1" in kept(), 60, "the first checkpoint", 0.1)

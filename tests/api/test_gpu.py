@@ -1,4 +1,5 @@
-"""GPUs of a fake driver (tests/fake/nvml.c) through the whole server: who gets which, who waits, what a restart keeps."""
+"""GPUs of a fake driver (tests/fake/nvml.c) through the whole server: who gets which, who waits, what a restart
+keeps."""
 import re
 import urllib.request
 
@@ -28,7 +29,8 @@ def test_each_job_has_its_own(machine, jobs):
     jobs.waits("three", "^Waiting for 1 ml.g5.xlarge: room for 0 now, 0 jobs are before this one")
     jobs.create("cpu", type="ml.m5.large")  # is not kept waiting by who waits for GPUs
     assert jobs.sees("cpu") == [""]
-    with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded, match="An instance has 8 GPUs, and this machine has 2"):
+    with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded,
+                       match="An instance has 8 GPUs, and this machine has 2"):
         jobs.create("many", type="ml.p4d.24xlarge")
     with pytest.raises(jobs.sm.exceptions.ResourceLimitExceeded, match="'ml.g5.xlarge for training job usage' is 2"):
         jobs.create("crowd", count=3)
@@ -54,8 +56,8 @@ def test_a_job_whose_gpu_breaks_starts_again_on_another(machine, jobs):
     jobs.create("one", RetryStrategy={"MaximumRetryAttempts": 1})
     assert jobs.sees("one") == ["/dev/nvidia0"]
     text = urllib.request.urlopen(f"http://127.0.0.1:{machine.port}/_sagebrush/metrics", timeout=10).read().decode()
-    assert re.search(r'^DCGM_FI_DEV_GPU_UTIL{gpu="1",UUID="GPU-0[-0-9]*1",device="nvidia1",modelName="NVIDIA Fake 40GB",'
-                     r'Hostname="[^"]+",DCGM_FI_DRIVER_VERSION="550.54.15"} 50$', text, re.M), text
+    assert re.search(r'^DCGM_FI_DEV_GPU_UTIL{gpu="1",UUID="GPU-0[-0-9]*1",device="nvidia1",modelName="NVIDIA Fake '
+                     r'40GB",Hostname="[^"]+",DCGM_FI_DRIVER_VERSION="550.54.15"} 50$', text, re.M), text
     machine.say("xid 0 79")
     assert jobs.sees("one", 2) == ["/dev/nvidia0", "/dev/nvidia1"]
     again = transition(jobs.describe("one"), "Restarting")
@@ -81,8 +83,8 @@ def test_a_gpu_that_is_not_fit_is_found_before_the_job(machine, jobs):
     transitions = jobs.describe("one")["SecondaryStatusTransitions"]
     again = next(t for t in transitions if "unhealthy" in t["StatusMessage"])
     assert again["Status"] == "Starting"
-    assert again["StatusMessage"] == ("Launched instance was unhealthy, replacing it! check of the GPU failed: GPU 0: 2 "
-                                      "uncorrected ECC errors")
+    assert again["StatusMessage"] == ("Launched instance was unhealthy, replacing it! check of the GPU failed: GPU 0: "
+                                      "2 uncorrected ECC errors")
     assert "cordoned" in machine.command("gpu", "list").stdout
     jobs.end("one")
 

@@ -1,4 +1,5 @@
-"""Heterogeneous clusters: InstanceGroups of the SDK, channels of some groups only, each instance paid by its own type."""
+"""Heterogeneous clusters: InstanceGroups of the SDK, channels of some groups only, each instance paid by its own
+type."""
 import json
 import pathlib
 
@@ -42,8 +43,8 @@ def test_groups(server, aws, session, unique):
                    "fed": TrainingInput(data, distribution="ShardedByS3Key", instance_groups=["feeders"]),
                    "own": TrainingInput(data, instance_groups=["trainer"])}, job_name=unique, wait=False)
     sm = aws("sagemaker")
-    done = wait_for(lambda: (d := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] != "InProgress" and d,
-                    120, "the end of the job", 0.2)
+    done = wait_for(lambda: (d := sm.describe_training_job(TrainingJobName=unique))["TrainingJobStatus"] != "InProgress"
+                    and d, 120, "the end of the job", 0.2)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     assert [g["InstanceGroupName"] for g in done["ResourceConfig"]["InstanceGroups"]] == ["feeders", "trainer"]
     assert "InstanceType" not in done["ResourceConfig"]

@@ -21,7 +21,8 @@ like = "ml.t3.medium"
 """
 USD_HOUR = 0.05
 
-# Each step is in the checkpoint of its host. The first attempt gets to step 10 and waits; one that finds a checkpoint goes on.
+# Each step is in the checkpoint of its host. The first attempt gets to step 10 and waits; one that finds a checkpoint
+# goes on.
 STEPS = """
 import pathlib, socket, time
 me = socket.gethostname()
@@ -63,7 +64,8 @@ class Steps(Jobs):
         """Every host has its tenth step in S3."""
         def check():
             try:
-                return all(self.s3.get_object(Bucket=self.bucket, Key=f"{name}/checkpoints/algo-{i}")["Body"].read() == b"10"
+                return all(self.s3.get_object(Bucket=self.bucket,
+                                              Key=f"{name}/checkpoints/algo-{i}")["Body"].read() == b"10"
                            for i in range(1, count + 1))
             except self.s3.exceptions.NoSuchKey:
                 return False
@@ -144,7 +146,8 @@ def kill_node_of(server, jobs, job, host):
 
 
 def test_a_node_dies(server, jobs, told, unique):
-    jobs.create(unique, STEPS, count=3, RetryStrategy={"MaximumRetryAttempts": 1}, InfraCheckConfig={"EnableInfraCheck": True})
+    jobs.create(unique, STEPS, count=3, RetryStrategy={"MaximumRetryAttempts": 1},
+                InfraCheckConfig={"EnableInfraCheck": True})
     jobs.says(unique, "waits at step 10", 3)
     # What is lost with the node is what was not in S3 yet.
     jobs.saved(unique, 3)
@@ -164,7 +167,8 @@ def test_a_node_dies(server, jobs, told, unique):
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
     assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
     cost = server.cost()[unique]
-    assert cost["waived_ms"] >= 1000 * int(failed_s)  # of three instances, none of which began and ended with the attempt
+    # of three instances, none of which began and ended with the attempt
+    assert cost["waived_ms"] >= 1000 * int(failed_s)
     assert cost["usd"] == pytest.approx((cost["used_ms"] - cost["waived_ms"]) / 3.6e6 * USD_HOUR, rel=1e-6)
     assert cost["instances"] == 3  # of two attempts each
 
@@ -174,7 +178,8 @@ def test_a_node_dies(server, jobs, told, unique):
     for what in ("file system", "memory errors", "cgroups", "clock", "memory", "disk", "GPU"):
         assert len(jobs.says(unique, f"sagebrush: check of the {what} passed", 6)) == 6
     passed = told("Infrastructure Check Passed")[0]["checks"]
-    assert passed.keys() == {"algo-1", "algo-2", "algo-3"} and all(c["passed"] and c["evidence"] for c in passed["algo-3"])
+    assert passed.keys() == {"algo-1", "algo-2",
+                             "algo-3"} and all(c["passed"] and c["evidence"] for c in passed["algo-3"])
     assert told("Instance Unhealthy")[0]["host"] == "algo-2"
     assert told("Node Cordoned")[0]["node"] == bad
 
@@ -191,7 +196,8 @@ def test_a_node_dies(server, jobs, told, unique):
 
 
 def test_an_instance_loses_its_network(server, jobs, unique):
-    jobs.create(unique, STEPS, count=2, RetryStrategy={"MaximumRetryAttempts": 1}, environment={"SAGEBRUSH_HANG_AFTER": "60s"})
+    jobs.create(unique, STEPS, count=2, RetryStrategy={"MaximumRetryAttempts": 1},
+                environment={"SAGEBRUSH_HANG_AFTER": "60s"})
     jobs.says(unique, "waits at step 10", 2)
     jobs.saved(unique, 2)
     subprocess.run(["ip", "link", "delete", device_of(address_of(jobs, unique, "algo-1"))], check=True)
@@ -223,7 +229,8 @@ def test_a_node_by_hand(server, told):
     server.command("nodes", "cordon", "small-3")  # its event comes after all that were told before
     assert server.command("nodes", "return", "small-3").returncode == 0
     wait_for(lambda: [e["node"] for e in told("Node Returned")][-1] == "small-3", 60, "the last event", 0.1)
-    assert [e["node"] for e in told("Node Cordoned")] == [e["node"] for e in told("Node Returned")] == ["small-4", "small-3"]
+    assert [e["node"] for e in told("Node Cordoned")] == [e["node"] for e in told("Node Returned")] == ["small-4",
+                                                                                                        "small-3"]
     refused = server.command("nodes", "return", "small-5")
     assert refused.returncode != 0 and "there is no node small-5" in refused.stderr
 
@@ -234,11 +241,15 @@ def test_a_processing_job_whose_node_dies_fails_and_says_why(server, aws, jobs, 
         ProcessingJobName=unique, RoleArn=jobs.role, AppSpecification={
             "ImageUri": "sagemaker-base-python",
             "ContainerEntrypoint": ["python3", "-c", "import time; print('begins', flush=True); time.sleep(3600)"]},
-        ProcessingResources={"ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 2, "VolumeSizeInGB": 1}})
+        ProcessingResources={"ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 2,
+                                               "VolumeSizeInGB": 1}})
     jobs.says(unique, "begins", 2, "Processing")
     kill_node(agents_of(server, unique)["algo-1"])
-    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] != "InProgress" and d,
-                    180, "its end", 0.1)
+    def ended():
+        found = sm.describe_processing_job(ProcessingJobName=unique)
+        return found["ProcessingJobStatus"] != "InProgress" and found
+
+    done = wait_for(ended, 180, "its end", 0.1)
     assert done["ProcessingJobStatus"] == "Failed", done
     assert done["FailureReason"].startswith("InternalServerError: instance unhealthy: algo-1: the container was lost")
     cost = server.cost()[unique]
@@ -258,7 +269,8 @@ def test_a_job_that_hangs_starts_again(jobs, told, unique):
 
 
 def test_a_job_that_hangs_without_a_retry_fails(jobs, unique):
-    jobs.create(unique, "import time; print('begins', flush=True); time.sleep(3600)", environment={"SAGEBRUSH_HANG_AFTER": "2"})
+    jobs.create(unique, "import time; print('begins', flush=True); time.sleep(3600)",
+                environment={"SAGEBRUSH_HANG_AFTER": "2"})
     done = jobs.ended(unique)
     assert done["TrainingJobStatus"] == "Failed"
     assert done["FailureReason"].startswith("InternalServerError: the job hung: for "), done["FailureReason"]

@@ -132,14 +132,17 @@ def test_an_explicit_deny_wins(user, aws, unique):
 
 
 DENIES = [
-    ({"ForAnyValue:StringNotLike": {"sagemaker:InstanceTypes": ["ml.m5.*"]}}, {"ResourceConfig": {"InstanceType": "ml.c5.xlarge"}}),
+    ({"ForAnyValue:StringNotLike": {"sagemaker:InstanceTypes": ["ml.m5.*"]}},
+     {"ResourceConfig": {"InstanceType": "ml.c5.xlarge"}}),
     ({"NumericGreaterThan": {"sagemaker:MaxRuntimeInSeconds": "3600"}}, {"StoppingCondition": {}}),
     ({"NumericGreaterThan": {"sagemaker:KeepAlivePeriod": "0"}}, {"ResourceConfig": {"KeepAlivePeriodInSeconds": 60}}),
     ({"Bool": {"sagemaker:NetworkIsolation": "false"}}, {"EnableNetworkIsolation": False}),
-    ({"Bool": {"sagemaker:InterContainerTrafficEncryption": "false"}}, {"EnableInterContainerTrafficEncryption": False}),
+    ({"Bool": {"sagemaker:InterContainerTrafficEncryption": "false"}},
+     {"EnableInterContainerTrafficEncryption": False}),
     ({"StringNotEquals": {"sagemaker:FileSystemId": "fs-00000001"}}, {"InputDataConfig": [
         {"ChannelName": "c", "DataSource": {"FileSystemDataSource": {
-            "FileSystemId": "fs-00000002", "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/"}}}]}),
+            "FileSystemId": "fs-00000002", "FileSystemAccessMode": "ro", "FileSystemType": "EFS",
+            "DirectoryPath": "/"}}}]}),
 ]
 
 
@@ -152,7 +155,8 @@ def test_a_policy_knows_what_a_job_asks_for(user, aws, unique, condition, change
     fine = job("arn:aws:iam::123456789012:role/nobodys", unique)
     fine.update(EnableNetworkIsolation=True, EnableInterContainerTrafficEncryption=True, InputDataConfig=[
         {"ChannelName": "c", "DataSource": {"FileSystemDataSource": {
-            "FileSystemId": "fs-00000001", "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/"}}}])
+            "FileSystemId": "fs-00000001", "FileSystemAccessMode": "ro", "FileSystemType": "EFS",
+            "DirectoryPath": "/"}}}])
     bad = {**fine, **{k: {**fine[k], **v} if isinstance(v, dict) and v else v for k, v in change.items()}}
     assert "with an explicit deny" in refused("AccessDeniedException", sm.create_training_job, **bad)
     # What is wrong with the other is told by whoever comes after the policies.
@@ -163,13 +167,16 @@ def test_a_policy_knows_what_a_job_asks_for(user, aws, unique, condition, change
 def test_a_policy_knows_the_tags_of_what_is_asked_for(user, aws, unique, key):
     role = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["Arn"]
     aws("iam").put_user_policy(UserName=unique, PolicyName="no", PolicyDocument=document(
-        allow("sagemaker:*"), {"Effect": "Deny", "Action": ["sagemaker:Delete*", "sagemaker:DeleteTags"], "Resource": "*",
+        allow("sagemaker:*"),
+        {"Effect": "Deny", "Action": ["sagemaker:Delete*", "sagemaker:DeleteTags"], "Resource": "*",
                                "Condition": {"StringEquals": {key: "prod"}}}))
     own, sm = aws("sagemaker"), user("sagemaker")
-    arn = own.create_model(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"},
+    arn = own.create_model(ModelName=unique, ExecutionRoleArn=role,
+                           PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"},
                            Tags=[{"Key": "stage", "Value": "prod"}])["ModelArn"]
     assert "with an explicit deny" in refused("AccessDeniedException", sm.delete_model, ModelName=unique)
-    assert "with an explicit deny" in refused("AccessDeniedException", sm.delete_tags, ResourceArn=arn, TagKeys=["stage"])
+    assert "with an explicit deny" in refused("AccessDeniedException", sm.delete_tags, ResourceArn=arn,
+                                              TagKeys=["stage"])
     sm.describe_model(ModelName=unique)
     own.add_tags(ResourceArn=arn, Tags=[{"Key": "stage", "Value": "test"}])
     sm.delete_model(ModelName=unique)
@@ -187,9 +194,11 @@ def test_who_may_not_give_himself_a_priority(user, aws, unique):
     own, sm = aws("sagemaker"), user("sagemaker")
     model = dict(ModelName=unique, ExecutionRoleArn=role, PrimaryContainer={"Image": "sagemaker-xgboost:1.7-1"})
     mine, urgent = {"Key": "sagebrush:owner", "Value": "red"}, {"Key": "sagebrush:priority", "Value": "9"}
-    refused("ValidationException", own.create_training_job, **job(role, unique), Tags=[{**urgent, "Key": "sagebrush:priorty"}])
+    refused("ValidationException", own.create_training_job, **job(role, unique),
+            Tags=[{**urgent, "Key": "sagebrush:priorty"}])
     for tags in ([urgent], [mine, urgent]):
-        assert "with an explicit deny" in refused("AccessDeniedException", sm.create_training_job, **job(role, unique), Tags=tags)
+        assert "with an explicit deny" in refused("AccessDeniedException", sm.create_training_job, **job(role, unique),
+                                                  Tags=tags)
     arn = sm.create_model(**model, Tags=[mine])["ModelArn"]
     assert "with an explicit deny" in refused("AccessDeniedException", sm.add_tags, ResourceArn=arn, Tags=[urgent])
     assert "with an explicit deny" in refused("AccessDeniedException", sm.delete_tags, ResourceArn=arn,

@@ -26,9 +26,11 @@ def parts(session, unique):
 
 
 def fit(session, channel, mode="File", hosts=1):
-    kind = dict(framework_version="1.13", py_version="py39") if hosts > 1 else dict(framework_version="1.2-1", py_version="py3")
+    kind = dict(framework_version="1.13", py_version="py39") if hosts > 1 else dict(framework_version="1.2-1",
+                                                                                    py_version="py3")
     estimator = (PyTorch if hosts > 1 else SKLearn)(
-        entry_point="read_input.py", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session), instance_count=hosts,
+        entry_point="read_input.py", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session),
+        instance_count=hosts,
         instance_type="ml.m5.large", sagemaker_session=session, hyperparameters={"mode": mode}, input_mode=mode, **kind)
     estimator.fit({"train": channel})
 
@@ -83,7 +85,8 @@ def test_a_manifest_and_shards(session, parts, capsys):
 
 def test_two_hosts_share_a_channel(session, parts, capsys):
     base, texts = parts
-    fit(session, TrainingInput(f"{base}/data/", distribution="ShardedByS3Key", shuffle_config=ShuffleConfig(5)), hosts=2)
+    fit(session, TrainingInput(f"{base}/data/", distribution="ShardedByS3Key", shuffle_config=ShuffleConfig(5)),
+        hosts=2)
     found = {line[line.index("files ") + 6:].split()[0] for line in epochs(capsys.readouterr().out)}
     assert len(found) == 2 and sorted(n for names in found for n in names.split(",")) == sorted(texts)
 
@@ -94,7 +97,8 @@ def test_the_built_in_xgboost_reads_a_pipe(session, unique, capsys):
     estimator = sagemaker.estimator.Estimator(
         sagemaker.image_uris.retrieve("xgboost", session.boto_region_name, version="1.7-1"),
         sagemaker.get_execution_role(session), instance_count=1, instance_type="ml.m5.large", input_mode="Pipe",
-        sagemaker_session=session, hyperparameters={"objective": "binary:logistic", "num_round": 5, "eval_metric": "auc"})
+        sagemaker_session=session,
+        hyperparameters={"objective": "binary:logistic", "num_round": 5, "eval_metric": "auc"})
     estimator.fit({"train": TrainingInput(source, content_type="text/csv")})
     assert "400x2" in (out := capsys.readouterr().out).replace(" ", "") or "train-auc:1" in out, out
 
@@ -102,7 +106,8 @@ def test_the_built_in_xgboost_reads_a_pipe(session, unique, capsys):
 def test_an_augmented_manifest(session, parts, capsys):
     base, texts = parts
     bucket, _, key = base[5:].partition("/")
-    lines = "".join(json.dumps({"source-ref": f"{base}/data/{name}", "label": i}) + "\n" for i, name in enumerate(texts))
+    lines = "".join(json.dumps({"source-ref": f"{base}/data/{name}", "label": i}) + "\n" for i,
+                    name in enumerate(texts))
     session.upload_string_as_file_body(lines, bucket, f"{key}/lines")
     fit(session, TrainingInput(f"{base}/lines", s3_data_type="AugmentedManifestFile",
                                attribute_names=["source-ref", "label"]), "Pipe")
@@ -112,11 +117,14 @@ def test_an_augmented_manifest(session, parts, capsys):
 
 @pytest.mark.parametrize("channel, words", [
     ({"InputMode": "FastFile", "S3DataType": "ManifestFile"}, "FastFile mode reads S3DataType S3Prefix only"),
-    ({"InputMode": "File", "S3DataType": "AugmentedManifestFile", "AttributeNames": ["a"]}, "is read in Pipe mode only"),
+    ({"InputMode": "File", "S3DataType": "AugmentedManifestFile", "AttributeNames": ["a"]},
+     "is read in Pipe mode only"),
     ({"InputMode": "Pipe", "S3DataType": "AugmentedManifestFile"}, "needs AttributeNames"),
-    ({"InputMode": "File", "S3DataType": "S3Prefix", "AttributeNames": ["a"]}, "of S3DataType AugmentedManifestFile only"),
+    ({"InputMode": "File", "S3DataType": "S3Prefix", "AttributeNames": ["a"]},
+     "of S3DataType AugmentedManifestFile only"),
     ({"InputMode": "Pipe", "FileSystem": "fs-0123abcd"}, "in File mode only"),
-    ({"InputMode": "File", "FileSystem": "fs-0123abcd"}, "no folder of this server stands for the file system fs-0123abcd"),
+    ({"InputMode": "File", "FileSystem": "fs-0123abcd"},
+     "no folder of this server stands for the file system fs-0123abcd"),
 ])
 def test_what_cannot_be_read(session, unique, channel, words):
     client = session.sagemaker_client
@@ -128,7 +136,8 @@ def test_what_cannot_be_read(session, unique, channel, words):
     with pytest.raises(client.exceptions.ClientError) as e:
         client.create_training_job(
             TrainingJobName=unique, RoleArn=sagemaker.get_execution_role(session),
-            AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"},
+            AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3",
+                                    "TrainingInputMode": "File"},
             InputDataConfig=[{"ChannelName": "train", "InputMode": channel["InputMode"], "DataSource": source}],
             OutputDataConfig={"S3OutputPath": "s3://b/out"}, StoppingCondition={"MaxRuntimeInSeconds": 60},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1})

@@ -28,7 +28,8 @@ def training(name, role, bucket, **changes):
     plain = plain_request(name, role, bucket, AlgorithmSpecification={"TrainingImage": IMAGE}, InputDataConfig=[
         {"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": {
             "S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/train/", "S3DataDistributionType": "FullyReplicated"}}}])
-    return {**plain, "HyperParameters": {"objective": "binary:logistic", "num_round": "10", "eval_metric": "logloss"}, **changes}
+    return {**plain, "HyperParameters": {"objective": "binary:logistic", "num_round": "10", "eval_metric": "logloss"},
+            **changes}
 
 
 @pytest.fixture
@@ -94,7 +95,8 @@ def test_the_algorithm_brings_its_metrics(aws, role, bucket, unique):
     sm.create_training_job(**request)
     shown = {m["Name"]: m["Regex"] for m in sm.describe_training_job(TrainingJobName=unique)["AlgorithmSpecification"][
         "MetricDefinitions"]}
-    assert shown["mine"] == r"train-logloss:(\S+)" and shown["validation:auc"].startswith(r".*\[[0-9]+\].*#011validation-auc:")
+    assert shown["mine"] == r"train-logloss:(\S+)"
+    assert shown["validation:auc"].startswith(r".*\[[0-9]+\].*#011validation-auc:")
     final = {m["MetricName"]: m["Value"] for m in ended(aws, unique)["FinalMetricDataList"]}
     assert final.keys() == {"mine", "train:logloss"} and final["mine"] == final["train:logloss"]
     seen = aws("cloudwatch").list_metrics(Namespace="/aws/sagemaker/TrainingJobs",
@@ -130,7 +132,8 @@ def test_logs_are_there(aws, unique, trained):
 
     def messages():
         streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=unique + "/")["logStreams"]
-        events = [logs.get_log_events(logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]
+        events = [logs.get_log_events(logGroupName=group, logStreamName=s["logStreamName"],
+                                      startFromHead=True)["events"]
                   for s in streams]
         text = [e["message"] for one in events for e in one]
         return text if any("train-logloss" in m for m in text) else None
@@ -170,10 +173,12 @@ def test_missing_data_is_named(aws, role, bucket, unique):
 def test_a_missing_output_bucket_is_told_before_the_training(aws, role, bucket, unique):
     aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
     sm = aws("sagemaker")
-    sm.create_training_job(**training(unique, role, bucket, OutputDataConfig={"S3OutputPath": f"s3://{bucket}-not/out"}))
+    sm.create_training_job(**training(unique, role, bucket,
+                                      OutputDataConfig={"S3OutputPath": f"s3://{bucket}-not/out"}))
     job = ended(aws, unique)
     assert job["FailureReason"] == (
-        f'ClientError: The bucket "{bucket}-not" of OutputDataConfig.S3OutputPath does not exist in region {sm.meta.region_name}. '
+        f'ClientError: The bucket "{bucket}-not" of OutputDataConfig.S3OutputPath does not exist in region '
+        f'{sm.meta.region_name}. '
         "Create it, or name another.")
     assert "Training" not in [t["Status"] for t in job["SecondaryStatusTransitions"]]
 
@@ -183,7 +188,8 @@ def test_a_role_that_may_not_write_is_told_before_the_training(aws, role, bucket
     trust = aws("iam").get_role(RoleName="SagebrushExecutionRole")["Role"]["AssumeRolePolicyDocument"]
     reader = iam.create_role(RoleName=unique, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     iam.put_role_policy(RoleName=unique, PolicyName="read", PolicyDocument=json.dumps({
-        "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}]}))
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}]}))
     aws("s3").put_object(Bucket=bucket, Key="train/data.csv", Body=data().encode())
     sm.create_training_job(**training(unique, reader, bucket))
     job = ended(aws, unique)
@@ -205,9 +211,11 @@ def test_every_violation_is_told_in_aws_words(aws, role, bucket):
 
 
 @pytest.mark.parametrize("more, at", [
-    ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints/../../../etc"}}, "checkpointConfig.localPath"),
+    ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints/../../../etc"}},
+     "checkpointConfig.localPath"),
     ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/model"}}, "checkpointConfig.localPath"),
-    ({"InputDataConfig": [{"ChannelName": "..", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/c"}}}]},
+    ({"InputDataConfig": [{"ChannelName": "..",
+                           "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/c"}}}]},
      "inputDataConfig.1.member.channelName"),
 ])
 def test_paths_that_climb_or_overlap_are_refused(aws, role, bucket, unique, more, at):
@@ -252,7 +260,8 @@ def test_stop(aws, role, bucket, unique):
     sm = aws("sagemaker")
     sm.create_training_job(**training(unique, role, bucket, HyperParameters={
         "objective": "binary:logistic", "num_round": "100000"}))
-    wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["SecondaryStatus"] == "Training", 60, "the training", 0.1)
+    wait_for(lambda: sm.describe_training_job(TrainingJobName=unique)["SecondaryStatus"] == "Training", 60,
+             "the training", 0.1)
     sm.stop_training_job(TrainingJobName=unique)
     assert sm.describe_training_job(TrainingJobName=unique)["TrainingJobStatus"] in ("Stopping", "Stopped")
     assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
@@ -293,12 +302,14 @@ def test_a_job_has_no_ipv6_and_no_word_about_its_address(aws, role, bucket, uniq
     iam, s3 = aws("iam"), aws("s3")
     s3.put_object(Bucket=bucket, Key="secret", Body=b"x")
     iam.put_role_policy(RoleName="SagebrushExecutionRole", PolicyName=unique, PolicyDocument=json.dumps({
-        "Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/secret",
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/secret",
                                                 "Condition": {"NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}]}))
     program = f"""
 import boto3, os
 s3 = boto3.client("s3")
-s3.meta.events.register("before-send.s3", lambda request, **_: request.headers.update({{"x-sagebrush-peer": "203.0.113.9 tls"}}))
+peer = {{"x-sagebrush-peer": "203.0.113.9 tls"}}
+s3.meta.events.register("before-send.s3", lambda request, **_: request.headers.update(peer))
 try:
     s3.get_object(Bucket="{bucket}", Key="secret")
     print("FORGED")
@@ -340,7 +351,8 @@ def test_the_source_archive_reaches_an_isolated_job(aws, role, bucket, unique):
                                       (unique + "-not", "missing.tar.gz", "Failed", "missing.tar.gz")]:
         request = training(name, role, bucket, EnableNetworkIsolation=True, HyperParameters={
             "sagemaker_program": '"p.py"', "sagemaker_submit_directory": f'"s3://{bucket}/{key}"'},
-            AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3", "TrainingInputMode": "File"})
+            AlgorithmSpecification={"TrainingImage": "sagemaker-scikit-learn:1.2-1-cpu-py3",
+                                    "TrainingInputMode": "File"})
         del request["InputDataConfig"]
         sm.create_training_job(**request)
         found = ended(aws, name)

@@ -47,11 +47,12 @@ def test_instances_with_gpus_add_up_by_nccl(machine, jobs):
     jobs.create("one", count=2, **CHECK)
     jobs.sees("one", 2)
     for line in jobs.says("one", LINE, 2):
-        assert re.search(r" passed: all-reduce of 4 MiB over 2 instances: the sum is right, .*; NCCL 2[.]21[.]5, 16 MiB "
+        assert re.search(r" passed: all-reduce of 4 MiB over 2 instances: the sum is right, .*; NCCL 2[.]21[.]5, 16 "
+                         r"MiB "
                          r"over 2 GPUs of 2 instances: the sums are right, [0-9.]+ GB/s [(][0-9.]+ GB/s on the bus[)]",
                          line), line
-    # Each from the network of its instance, where the other one has to reach it, and under its name: NCCL would find out
-    # that they share a machine, and use its memory.
+    # Each from the network of its instance, where the other one has to reach it, and under its name: NCCL would find
+    # out that they share a machine, and use its memory.
     joined = (machine.folder / "machine.joined").read_text().splitlines()
     found = sorted(re.fullmatch(r"rank (\d) of 2 is GPU (\d) of (\S+), by Socket of (10[.]\S+)", x).groups()
                    for x in joined)
@@ -62,14 +63,16 @@ def test_instances_with_gpus_add_up_by_nccl(machine, jobs):
 
 def fails(jobs, name, words):
     words = words.replace("(", "[(]").replace(")", "[)]")
-    assert re.search("Launched instance was unhealthy, replacing it! algo-[12]: check of the network between the instances "
+    assert re.search("Launched instance was unhealthy, replacing it! algo-[12]: check of the network between the "
+                     "instances "
                      "failed: NCCL: (algo-[12]: )?" + words, unhealthy(jobs, name)), unhealthy(jobs, name)
 
 
 # What the driver's libraries do, and what is said of it.
 WRONG = {
     "sum": ("set 1 wrong 1", "GPU 1 (GPU-0.*1): the sum is wrong: word 1048576 is [0-9a-f]+ and should be "),
-    "error": ("fail ncclCommInitRank 3 1", "GPU 1 (GPU-0.*1): ncclCommInitRank: internal error - please report this issue "
+    "error": ("fail ncclCommInitRank 3 1",
+              "GPU 1 (GPU-0.*1): ncclCommInitRank: internal error - please report this issue "
                                            "to the NCCL developers (3): the test wants it"),
     "crash": ("crash ncclAllReduce 1", "GPU 1 (GPU-0.*1): the libraries ended their process by signal 6 (Aborted)"),
 }

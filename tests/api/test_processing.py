@@ -11,7 +11,8 @@ IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:1.2
 
 
 def s3_input(name, uri, folder, **more):
-    return {"InputName": name, "S3Input": {"S3Uri": uri, "LocalPath": f"/opt/ml/processing/{folder}", "S3DataType": "S3Prefix",
+    return {"InputName": name,
+            "S3Input": {"S3Uri": uri, "LocalPath": f"/opt/ml/processing/{folder}", "S3DataType": "S3Prefix",
                                            "S3InputMode": "File", **more}}
 
 
@@ -23,8 +24,10 @@ class Job:
         self.sm = aws("sagemaker")
         self.request = {
             "ProcessingJobName": name, "RoleArn": role,
-            "AppSpecification": {"ImageUri": IMAGE, "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/run.py"]},
-            "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
+            "AppSpecification": {"ImageUri": IMAGE,
+                                 "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/run.py"]},
+            "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large",
+                                                      "VolumeSizeInGB": 1}},
             "ProcessingOutputConfig": {"Outputs": [
                 {"OutputName": "out", "S3Output": {"S3Uri": f"s3://{bucket}/out", "LocalPath": "/opt/ml/processing/out",
                                                    "S3UploadMode": "EndOfJob"}}]},
@@ -69,7 +72,8 @@ open("/opt/ml/processing/out/shouted", "w").write(text.upper())
 open("/opt/ml/output/message", "w").write("shouted " + text)
 import boto3, os
 print(config["ProcessingInputs"][1]["S3Input"]["S3DownloadMode"], os.environ["MINE"])
-print(boto3.client("sagemaker").describe_processing_job(ProcessingJobName=config["ProcessingJobName"])["ProcessingJobStatus"])
+sagemaker = boto3.client("sagemaker")
+print(sagemaker.describe_processing_job(ProcessingJobName=config["ProcessingJobName"])["ProcessingJobStatus"])
 """, ProcessingInputs=[s3_input("in", f"s3://{bucket}/data", "in")], Environment={"MINE": "yes"},
             Tags=[{"Key": "team", "Value": "blue"}], StoppingCondition={"MaxRuntimeInSeconds": 300}).create()
     d = j.ended()
@@ -89,7 +93,8 @@ print(boto3.client("sagemaker").describe_processing_job(ProcessingJobName=config
 
 
 @pytest.mark.parametrize("script, reason, message", [
-    ('open("/opt/ml/output/message", "w").write("no rows"); raise SystemExit(1)', "AlgorithmError: no rows, exit code: 1",
+    ('open("/opt/ml/output/message", "w").write("no rows"); raise SystemExit(1)',
+     "AlgorithmError: no rows, exit code: 1",
      "no rows"),
     ('raise KeyError("column")', "AlgorithmError: KeyError: 'column', exit code: 1", None),
 ])
@@ -107,7 +112,8 @@ def test_an_input_that_is_not_there(job, bucket):
 
 
 def test_a_script_that_is_not_there(job):
-    j = job("", AppSpecification={"ImageUri": IMAGE, "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/no.py"]})
+    j = job("", AppSpecification={"ImageUri": IMAGE,
+                                  "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/no.py"]})
     d = j.create().ended()
     assert d["ProcessingJobStatus"] == "Failed" and "No such file or directory" in d["FailureReason"]
     assert "no.py" in d["FailureReason"]
@@ -115,7 +121,8 @@ def test_a_script_that_is_not_there(job):
 
 def test_an_image_without_a_command(job):
     d = job("", AppSpecification={"ImageUri": IMAGE}).create().ended()
-    assert d["FailureReason"].startswith("ClientError: The image sagemaker-scikit-learn:1.2-1-cpu-py3 has no entry point")
+    assert d["FailureReason"].startswith("ClientError: The image sagemaker-scikit-learn:1.2-1-cpu-py3 has no entry "
+                                         "point")
 
 
 def test_a_bucket_that_is_not_there(job, unique):
@@ -137,8 +144,8 @@ time.sleep(600)
 
 def test_a_stop_is_sigterm_and_keeps_the_outputs(job):
     j = job(SLEEPER).create()
-    wait_for(lambda: j.status() == "InProgress" and "ready" in (j.lines() if j.describe().get("ProcessingStartTime") else []),
-             60, "the script")
+    wait_for(lambda: j.status() == "InProgress"
+             and "ready" in (j.lines() if j.describe().get("ProcessingStartTime") else []), 60, "the script")
     j.sm.stop_processing_job(ProcessingJobName=j.name)
     assert j.status() in ("Stopping", "Stopped")
     d = j.ended()
@@ -226,11 +233,13 @@ time.sleep(600)
 """)
     of_two(j.request)
     d = j.create().ended()
-    assert (d["ProcessingJobStatus"], d["FailureReason"]) == ("Failed", "AlgorithmError: ValueError: two cannot, exit code: 1")
+    assert (d["ProcessingJobStatus"], d["FailureReason"]) == ("Failed",
+                                                              "AlgorithmError: ValueError: two cannot, exit code: 1")
 
 
 def test_isolation(job):
-    j = job('import socket; print([n for _, n in socket.if_nameindex()])', NetworkConfig={"EnableNetworkIsolation": True})
+    j = job('import socket; print([n for _, n in socket.if_nameindex()])',
+            NetworkConfig={"EnableNetworkIsolation": True})
     assert j.create().ended()["ProcessingJobStatus"] == "Completed" and j.lines() == ["['lo']"]
 
 
@@ -255,7 +264,8 @@ OUT = ("ProcessingOutputConfig", "Outputs", 0)
 
 
 @pytest.mark.parametrize("path, value, words", [
-    (("NetworkConfig", "VpcConfig"), {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}, "VpcConfig is not honoured"),
+    (("NetworkConfig", "VpcConfig"), {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
+     "VpcConfig is not honoured"),
     (("ProcessingOutputConfig", "KmsKeyId"), "key", "KmsKeyId is not honoured"),
     (("ProcessingResources", "ClusterConfig", "VolumeKmsKeyId"), "key", "VolumeKmsKeyId is not honoured"),
     ((*OUT, "S3Output", "LocalPath"), "/opt/ml/out", "LocalPath must be a folder below /opt/ml/processing/"),
@@ -332,7 +342,8 @@ def test_framework_processors(session, kind, capsys):
         processor = PyTorchProcessor(framework_version="1.13", py_version="py39", **common(session))
     else:
         from sagemaker.pytorch import PyTorch
-        processor = FrameworkProcessor(estimator_cls=PyTorch, framework_version="1.13", py_version="py39", **common(session))
+        processor = FrameworkProcessor(estimator_cls=PyTorch, framework_version="1.13", py_version="py39",
+                                       **common(session))
     processor.run(code="main.py", source_dir=str(SCRIPTS / "process_pytorch"), arguments=["--flag", "two words"],
                   outputs=[ProcessingOutput(output_name="sum", source="/opt/ml/processing/output")])
     assert "the sum is 12 ['--flag', 'two words']" in capsys.readouterr().out

@@ -28,7 +28,8 @@ def test_reset_ends_what_runs(unique):
         jobs.reaches(unique, "Training")
         server.process.terminate()
         server.process.wait(60)
-        assert any(b"sagebrush-agent" in f for f in of(server) if isinstance(f, bytes)), "the job goes on without a server"
+        assert any(b"sagebrush-agent" in f for f in of(server)
+                   if isinstance(f, bytes)), "the job goes on without a server"
         run = (server.data / "run").resolve(strict=True)
         done = server.command("reset", "--yes")
         assert done.returncode == 0, done.stderr

@@ -33,7 +33,8 @@ def bucket(s3, unique):
 
 def empty(s3, name):
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
-        gone = [{"Key": v["Key"], "VersionId": v["VersionId"]} for kind in ("Versions", "DeleteMarkers") for v in page.get(kind, [])]
+        gone = [{"Key": v["Key"], "VersionId": v["VersionId"]} for kind in ("Versions", "DeleteMarkers")
+                for v in page.get(kind, [])]
         if gone:
             assert "Errors" not in s3.delete_objects(Bucket=name, Delete={"Objects": gone, "Quiet": True})
 
@@ -91,7 +92,8 @@ def test_a_bucket_elsewhere(aws, unique):
     aws("s3").delete_bucket(Bucket=unique)
 
 
-@pytest.mark.parametrize("key", ["plain", "a/b/c", "with space", "plus+sign", "ünïcödé/€", "percent%20", "a//b", "./x/../y", "?q&=;", "x" * 1024,
+@pytest.mark.parametrize("key", ["plain", "a/b/c", "with space", "plus+sign", "ünïcödé/€", "percent%20", "a//b",
+                                 "./x/../y", "?q&=;", "x" * 1024,
                                  "tab\there", "quote'\"<>&", "~tilde", "$@!*()", "trailing/"])
 def test_keys(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
@@ -110,9 +112,10 @@ def test_a_key_too_long(s3, bucket):
 
 def test_an_object_keeps_what_was_said(s3, bucket):
     expires = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
-    put = s3.put_object(Bucket=bucket, Key="k", Body=b"hello world", ContentType="text/plain", CacheControl="max-age=60", ContentLanguage="de",
-                        ContentDisposition='attachment; filename="x"', ContentEncoding="identity", Expires=expires, StorageClass="STANDARD_IA",
-                        Metadata={"Color": "red", "empty": ""}, Tagging="a=1&b=two%20words")
+    put = s3.put_object(Bucket=bucket, Key="k", Body=b"hello world", ContentType="text/plain",
+                        CacheControl="max-age=60", ContentLanguage="de",
+                        ContentDisposition='attachment; filename="x"', ContentEncoding="identity", Expires=expires,
+                        StorageClass="STANDARD_IA", Metadata={"Color": "red", "empty": ""}, Tagging="a=1&b=two%20words")
     assert put["ETag"] == '"5eb63bbbe01eeed093cb22bb8f5acdc3"'
     for got in (s3.get_object(Bucket=bucket, Key="k"), s3.head_object(Bucket=bucket, Key="k")):
         assert got["ContentType"] == "text/plain"
@@ -128,8 +131,10 @@ def test_an_object_keeps_what_was_said(s3, bucket):
         assert got["AcceptRanges"] == "bytes"
         assert abs((got["LastModified"] - datetime.datetime.now(datetime.timezone.utc)).total_seconds()) < 60
         assert "VersionId" not in got and "ServerSideEncryption" not in got
-    over = s3.get_object(Bucket=bucket, Key="k", ResponseContentType="text/html", ResponseCacheControl="no-store", ResponseContentDisposition="inline")
-    assert (over["ContentType"], over["CacheControl"], over["ContentDisposition"]) == ("text/html", "no-store", "inline")
+    over = s3.get_object(Bucket=bucket, Key="k", ResponseContentType="text/html", ResponseCacheControl="no-store",
+                         ResponseContentDisposition="inline")
+    assert (over["ContentType"], over["CacheControl"], over["ContentDisposition"]) == ("text/html", "no-store",
+                                                                                       "inline")
     tags = s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]
     assert tags == [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "two words"}]
     s3.put_object(Bucket=bucket, Key="bare", Body=b"")
@@ -142,7 +147,8 @@ def test_an_object_keeps_what_was_said(s3, bucket):
 def test_ranges(s3, bucket):
     data = bytes(range(256)) * 5000
     s3.put_object(Bucket=bucket, Key="k", Body=data)
-    for text, want in [("bytes=0-0", data[:1]), ("bytes=100-199", data[100:200]), ("bytes=1279000-", data[1279000:]), ("bytes=-7", data[-7:]),
+    for text, want in [("bytes=0-0", data[:1]), ("bytes=100-199", data[100:200]), ("bytes=1279000-", data[1279000:]),
+                       ("bytes=-7", data[-7:]),
                        ("bytes=5-99999999", data[5:])]:
         got = s3.get_object(Bucket=bucket, Key="k", Range=text)
         assert got["ResponseMetadata"]["HTTPStatusCode"] == 206
@@ -215,7 +221,8 @@ def test_checksums_that_boto3_computes(s3, bucket, algorithm):
 
 def test_stated_checksums(s3, bucket):
     body = b"123456789"
-    for member, value in [("ChecksumCRC32C", (0xE3069283).to_bytes(4, "big")), ("ChecksumCRC64NVME", (0xAE8B14860A799888).to_bytes(8, "big"))]:
+    for member, value in [("ChecksumCRC32C", (0xE3069283).to_bytes(4, "big")),
+                          ("ChecksumCRC64NVME", (0xAE8B14860A799888).to_bytes(8, "big"))]:
         s3.put_object(Bucket=bucket, Key="k", Body=body, **{member: base64.b64encode(value).decode()})
         assert base64.b64decode(s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")[member]) == value
     with fails("BadDigest", 400):
@@ -227,7 +234,8 @@ def test_stated_checksums(s3, bucket):
 
 def test_listing_against_a_model(s3, bucket):
     dice = random.Random(7)
-    keys = sorted({"/".join(dice.choice(["a", "b", "b-", "€"]) * dice.randint(1, 2) for _ in range(dice.randint(1, 3))) for _ in range(150)},
+    keys = sorted({"/".join(dice.choice(["a", "b", "b-", "€"]) * dice.randint(1, 2) for _ in range(dice.randint(1, 3)))
+                   for _ in range(150)},
                   key=lambda k: k.encode())
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: s3.put_object(Bucket=bucket, Key=k, Body=b""), keys))
@@ -243,9 +251,11 @@ def test_listing_against_a_model(s3, bucket):
                     want.append(entry)
             for name in ("list_objects_v2", "list_objects"):
                 got = []
-                pages = s3.get_paginator(name).paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter, PaginationConfig={"PageSize": 7})
+                pages = s3.get_paginator(name).paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter,
+                                                        PaginationConfig={"PageSize": 7})
                 for page in pages:
-                    entries = [o["Key"] for o in page.get("Contents", [])] + [p["Prefix"] for p in page.get("CommonPrefixes", [])]
+                    entries = [o["Key"] for o in page.get("Contents", [])] + [p["Prefix"]
+                                                                              for p in page.get("CommonPrefixes", [])]
                     assert len(entries) <= 7 and page.get("KeyCount", len(entries)) == len(entries)
                     got += sorted(entries, key=lambda k: k.encode())
                 assert got == want, (name, prefix, delimiter)
@@ -264,7 +274,8 @@ def test_versions(s3, bucket):
     one = s3.put_object(Bucket=bucket, Key="k", Body=b"one")["VersionId"]
     two = s3.put_object(Bucket=bucket, Key="k", Body=b"two")["VersionId"]
     read = lambda **more: s3.get_object(Bucket=bucket, Key="k", **more)["Body"].read()
-    assert (read(), read(VersionId=one), read(VersionId=two), read(VersionId="null")) == (b"two", b"one", b"two", b"before")
+    assert (read(), read(VersionId=one), read(VersionId=two), read(VersionId="null")) == (b"two", b"one", b"two",
+                                                                                          b"before")
     marker = s3.delete_object(Bucket=bucket, Key="k")
     assert marker["DeleteMarker"]
     with fails("NoSuchKey", 404) as f:
@@ -290,7 +301,8 @@ def test_versions(s3, bucket):
 def test_delete_many(s3, bucket):
     for i in range(5):
         s3.put_object(Bucket=bucket, Key=f"k{i}", Body=b"")
-    done = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": f"k{i}"} for i in range(4)] + [{"Key": "never was"}]})
+    done = s3.delete_objects(Bucket=bucket,
+                             Delete={"Objects": [{"Key": f"k{i}"} for i in range(4)] + [{"Key": "never was"}]})
     assert len(done["Deleted"]) == 5 and "Errors" not in done
     assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["k4"]
     with fails("MalformedXML", 400):
@@ -301,9 +313,10 @@ def test_copies(s3, bucket):
     s3.put_object(Bucket=bucket, Key="a", Body=b"hello", ContentType="text/plain", Metadata={"m": "1"}, Tagging="t=1")
     s3.copy_object(Bucket=bucket, Key="b", CopySource=f"{bucket}/a")
     b = s3.get_object(Bucket=bucket, Key="b")
-    assert b["Body"].read() == b"hello" and b["Metadata"] == {"m": "1"} and b["ContentType"] == "text/plain" and b["TagCount"] == 1
-    s3.copy_object(Bucket=bucket, Key="c", CopySource=f"{bucket}/a", MetadataDirective="REPLACE", Metadata={"n": "2"}, ContentType="text/html",
-                   TaggingDirective="REPLACE", Tagging="u=2")
+    assert b["Body"].read() == b"hello" and b["Metadata"] == {"m": "1"}
+    assert b["ContentType"] == "text/plain" and b["TagCount"] == 1
+    s3.copy_object(Bucket=bucket, Key="c", CopySource=f"{bucket}/a", MetadataDirective="REPLACE", Metadata={"n": "2"},
+                   ContentType="text/html", TaggingDirective="REPLACE", Tagging="u=2")
     c = s3.get_object(Bucket=bucket, Key="c")
     assert c["Metadata"] == {"n": "2"} and c["ContentType"] == "text/html"
     assert s3.get_object_tagging(Bucket=bucket, Key="c")["TagSet"] == [{"Key": "u", "Value": "2"}]
@@ -319,7 +332,8 @@ MB = 1024 * 1024
 
 
 def test_an_upload_that_needs_no_md5_has_another_etag(s3, bucket):
-    s3.meta.events.register("before-call.s3", lambda params, **_: params["headers"].update({"x-sagebrush-any-etag": "1"}))
+    s3.meta.events.register("before-call.s3", lambda params,
+                            **_: params["headers"].update({"x-sagebrush-any-etag": "1"}))
     bodies = [b"a" * 5 * MB, b"b"]
     key = dict(Bucket=bucket, Key="m")
     key["UploadId"] = s3.create_multipart_upload(**key)["UploadId"]
@@ -336,7 +350,8 @@ def test_an_upload_that_needs_no_md5_has_another_etag(s3, bucket):
 
 def test_multipart(s3, bucket):
     parts = [os.urandom(5 * MB), os.urandom(5 * MB), b"end"]
-    upload = s3.create_multipart_upload(Bucket=bucket, Key="m", ContentType="text/x", Metadata={"a": "b"}, ChecksumAlgorithm="SHA256")
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="m", ContentType="text/x", Metadata={"a": "b"},
+                                        ChecksumAlgorithm="SHA256")
     key = dict(Bucket=bucket, Key="m", UploadId=upload["UploadId"])
     assert [u["UploadId"] for u in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload["UploadId"]]
     done = []
@@ -344,7 +359,8 @@ def test_multipart(s3, bucket):
         r = s3.upload_part(**key, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256")
         done.append({"PartNumber": number, "ETag": r["ETag"], "ChecksumSHA256": r["ChecksumSHA256"]})
     listed = s3.list_parts(**key, MaxParts=2)
-    assert [p["PartNumber"] for p in listed["Parts"]] == [1, 2] and listed["IsTruncated"] and listed["NextPartNumberMarker"] == 2
+    assert [p["PartNumber"]
+            for p in listed["Parts"]] == [1, 2] and listed["IsTruncated"] and listed["NextPartNumberMarker"] == 2
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
     with fails("InvalidPartOrder", 400):
         s3.complete_multipart_upload(**key, MultipartUpload={"Parts": done[::-1]})
@@ -359,8 +375,10 @@ def test_multipart(s3, bucket):
     assert got["Body"].read() == b"".join(parts) and got["ContentType"] == "text/x" and got["Metadata"] == {"a": "b"}
     second = s3.get_object(Bucket=bucket, Key="m", PartNumber=2)
     assert second["Body"].read() == parts[1] and second["PartsCount"] == 3
-    assert s3.get_object(Bucket=bucket, Key="m", Range=f"bytes={5 * MB - 2}-{5 * MB + 1}")["Body"].read() == parts[0][-2:] + parts[1][:2]
-    attributes = s3.get_object_attributes(Bucket=bucket, Key="m", ObjectAttributes=["ETag", "ObjectSize", "ObjectParts", "Checksum", "StorageClass"])
+    assert s3.get_object(Bucket=bucket, Key="m",
+                         Range=f"bytes={5 * MB - 2}-{5 * MB + 1}")["Body"].read() == parts[0][-2:] + parts[1][:2]
+    attributes = s3.get_object_attributes(Bucket=bucket, Key="m", ObjectAttributes=["ETag", "ObjectSize", "ObjectParts",
+                                                                                    "Checksum", "StorageClass"])
     assert attributes["ObjectParts"]["TotalPartsCount"] == 3 and attributes["ObjectSize"] == 10 * MB + 3
     with fails("NoSuchUpload", 404):
         s3.abort_multipart_upload(**key)
@@ -370,11 +388,14 @@ def test_multipart_full_object_checksum(s3, bucket):
     parts = [os.urandom(5 * MB), b"end"]
     upload = s3.create_multipart_upload(Bucket=bucket, Key="m", ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT")
     key = dict(Bucket=bucket, Key="m", UploadId=upload["UploadId"])
-    done = [{"PartNumber": n, "ETag": s3.upload_part(**key, PartNumber=n, Body=b, ChecksumAlgorithm="CRC32")["ETag"]} for n, b in enumerate(parts, 1)]
+    done = [{"PartNumber": n, "ETag": s3.upload_part(**key, PartNumber=n, Body=b, ChecksumAlgorithm="CRC32")["ETag"]}
+            for n, b in enumerate(parts, 1)]
     want = base64.b64encode(binascii.crc32(b"".join(parts)).to_bytes(4, "big")).decode()
     with fails("BadDigest", 400):
-        s3.complete_multipart_upload(**key, MultipartUpload={"Parts": done}, ChecksumCRC32="AAAAAA==", ChecksumType="FULL_OBJECT")
-    whole = s3.complete_multipart_upload(**key, MultipartUpload={"Parts": done}, ChecksumCRC32=want, ChecksumType="FULL_OBJECT")
+        s3.complete_multipart_upload(**key, MultipartUpload={"Parts": done}, ChecksumCRC32="AAAAAA==",
+                                     ChecksumType="FULL_OBJECT")
+    whole = s3.complete_multipart_upload(**key, MultipartUpload={"Parts": done}, ChecksumCRC32=want,
+                                         ChecksumType="FULL_OBJECT")
     assert whole["ChecksumCRC32"] == want
     got = s3.get_object(Bucket=bucket, Key="m", ChecksumMode="ENABLED")
     assert got["Body"].read() == b"".join(parts)
@@ -391,12 +412,15 @@ def test_multipart_small_parts_and_copies(s3, bucket):
     s3.put_object(Bucket=bucket, Key="source", Body=source)
     # Botocore begins uploads with CRC32 unless told; a copied range has no checksum of its own.
     key["UploadId"] = begin_plain(s3, bucket, "m")
-    one = s3.upload_part_copy(**key, PartNumber=1, CopySource=f"{bucket}/source", CopySourceRange=f"bytes=0-{5 * MB - 1}")
+    one = s3.upload_part_copy(**key, PartNumber=1, CopySource=f"{bucket}/source",
+                              CopySourceRange=f"bytes=0-{5 * MB - 1}")
     two = s3.upload_part_copy(**key, PartNumber=2, CopySource=f"{bucket}/source", CopySourceRange="bytes=10-19")
     with fails("InvalidArgument", 400):
         s3.upload_part_copy(**key, PartNumber=3, CopySource=f"{bucket}/source", CopySourceRange="bytes=0-99999999")
-    s3.complete_multipart_upload(**key, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": one["CopyPartResult"]["ETag"]},
-                                                                   {"PartNumber": 2, "ETag": two["CopyPartResult"]["ETag"]}]})
+    s3.complete_multipart_upload(**key,
+                                 MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": one["CopyPartResult"]["ETag"]},
+                                                                   {"PartNumber": 2,
+                                                                    "ETag": two["CopyPartResult"]["ETag"]}]})
     s3.delete_object(Bucket=bucket, Key="source")
     assert s3.get_object(Bucket=bucket, Key="m")["Body"].read() == source[: 5 * MB] + source[10:20]
 
@@ -405,7 +429,8 @@ def fetch(url, method="GET", body=None, headers={}):
     """Bare HTTP: urllib would add a Content-Type, which old signatures cover."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port, context=ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE")))
+        trusted = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, context=trusted)
     else:
         connection = http.client.HTTPConnection(parts.hostname, parts.port)
     connection.request(method, f"{parts.path}?{parts.query}", body=body, headers=headers)
@@ -435,17 +460,21 @@ def test_transfers(s3, bucket, tmp_path):
 @pytest.mark.parametrize("version", ["s3", "s3v4"])  # "s3", the old one, is what boto3 writes unless told
 def test_presigned(aws, bucket, version):
     s3 = aws("s3", config=Config(signature_version=version))
-    put = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "a b", "ContentType": "text/plain", "Metadata": {"color": "red"}},
+    put = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "a b", "ContentType": "text/plain",
+                                                          "Metadata": {"color": "red"}},
                                     ExpiresIn=60)
-    status, _, body = fetch(put, "PUT", b"from afar", {"Content-Type": "text/plain", "x-amz-meta-color": "red"} if version == "s3v4" else
+    status, _, body = fetch(put, "PUT", b"from afar",
+                            {"Content-Type": "text/plain", "x-amz-meta-color": "red"} if version == "s3v4" else
                             {"Content-Type": "text/plain"})
     assert status == 200, body
-    get = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b", "ResponseContentType": "text/x"}, ExpiresIn=60)
+    get = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b",
+                                                          "ResponseContentType": "text/x"}, ExpiresIn=60)
     status, headers, body = fetch(get)
     assert (status, body, headers["Content-Type"], headers["x-amz-meta-color"]) == (200, b"from afar", "text/x", "red")
     status, _, body = fetch(get.replace("text%2Fx", "text%2Fy"))
     assert status == 403 and b"SignatureDoesNotMatch" in body
-    status, _, body = fetch(s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "none"}, ExpiresIn=60))
+    status, _, body = fetch(s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "none"},
+                                                      ExpiresIn=60))
     assert status == 404 and b"NoSuchKey" in body
     # What the URL does not say, it does not allow.
     status, _, _ = fetch(s3.generate_presigned_url("head_object", Params={"Bucket": bucket, "Key": "a b"}), "DELETE")
@@ -455,7 +484,8 @@ def test_presigned(aws, bucket, version):
 
 def test_a_presigned_form_is_not_here_yet(s3, bucket):
     form = s3.generate_presigned_post(bucket, "k")
-    body = "".join(f'--x\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in form["fields"].items())
+    body = "".join(f'--x\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k,
+                   v in form["fields"].items())
     body += '--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nhello\r\n--x--\r\n'
     status, _, answer = fetch(form["url"], "POST", body.encode(), {"Content-Type": "multipart/form-data; boundary=x"})
     assert status == 501 and b"<Code>NotImplemented</Code>" in answer and b"generate_presigned_url" in answer
@@ -479,7 +509,8 @@ def test_tags(s3, bucket):
 
 def test_settings(s3, bucket):
     acl = s3.get_bucket_acl(Bucket=bucket)
-    assert [g["Permission"] for g in acl["Grants"]] == ["FULL_CONTROL"] and acl["Grants"][0]["Grantee"]["ID"] == acl["Owner"]["ID"]
+    assert [g["Permission"]
+            for g in acl["Grants"]] == ["FULL_CONTROL"] and acl["Grants"][0]["Grantee"]["ID"] == acl["Owner"]["ID"]
     s3.put_bucket_acl(Bucket=bucket, ACL="private")
     with fails("AccessControlListNotSupported", 400):
         s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
@@ -491,7 +522,8 @@ def test_settings(s3, bucket):
     assert all(block.values())
     with fails("NoSuchBucketPolicy", 404):
         s3.get_bucket_policy(Bucket=bucket)
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
+    policy = json.dumps({"Version": "2012-10-17",
+                         "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
                                                                  "Resource": f"arn:aws:s3:::{bucket}/secret/*"}]})
     s3.put_bucket_policy(Bucket=bucket, Policy=policy)
     assert json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"]) == json.loads(policy)
@@ -505,13 +537,16 @@ def test_settings(s3, bucket):
         s3.put_bucket_policy(Bucket=bucket, Policy="{}")
     with fails("AccessDenied", 403):
         s3.put_bucket_policy(Bucket=bucket, Policy=policy.replace("Deny", "Allow"))
-    for call, code in [(s3.get_bucket_cors, "NoSuchCORSConfiguration"), (s3.get_bucket_lifecycle_configuration, "NoSuchLifecycleConfiguration"),
-                       (s3.get_bucket_encryption, "ServerSideEncryptionConfigurationNotFoundError"), (s3.get_bucket_website, "NoSuchWebsiteConfiguration")]:
+    for call, code in [(s3.get_bucket_cors, "NoSuchCORSConfiguration"),
+                       (s3.get_bucket_lifecycle_configuration, "NoSuchLifecycleConfiguration"),
+                       (s3.get_bucket_encryption, "ServerSideEncryptionConfigurationNotFoundError"),
+                       (s3.get_bucket_website, "NoSuchWebsiteConfiguration")]:
         with fails(code, 404):
             call(Bucket=bucket)
     assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
     assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
-    assert s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"][0]["ObjectOwnership"] == "BucketOwnerEnforced"
+    rules = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert rules[0]["ObjectOwnership"] == "BucketOwnerEnforced"
 
 
 @pytest.mark.parametrize("kind", ["AES256", "aws:kms"])
@@ -522,10 +557,12 @@ def test_encryption_without_a_key_is_not_claimed(aws, s3, bucket, kind):
 
 @pytest.mark.parametrize("more", [{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "k"},
                                   {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32},
-                                  {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": datetime.datetime(2030, 1, 1)}])
+                                  {"ObjectLockMode": "COMPLIANCE",
+                                   "ObjectLockRetainUntilDate": datetime.datetime(2030, 1, 1)}])
 def test_protection_that_is_not_here_is_refused(aws, s3, bucket, more):
     with fails("NotImplemented", 501):
-        s3.put_object(Bucket=bucket, Key="k", Body=b"", **more) if "SSECustomerKey" not in more else put_with_key(s3, bucket, more)
+        s3.put_object(Bucket=bucket, Key="k", Body=b"",
+                      **more) if "SSECustomerKey" not in more else put_with_key(s3, bucket, more)
     with fails("404", 404):
         s3.head_object(Bucket=bucket, Key="k")
 
@@ -539,7 +576,9 @@ def put_with_key(s3, bucket, more):
 
 def test_a_body_cut_short(server, s3, bucket):
     url = urllib.parse.urlsplit(s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"}))
-    connection = http.client.HTTPConnection(url.hostname, url.port) if url.scheme == "http" else pytest.skip("plain HTTP is not offered")
+    connection = http.client.HTTPConnection(url.hostname,
+                                            url.port) if url.scheme == "http" else pytest.skip("plain HTTP is not "
+                                                                                               "offered")
     connection.putrequest("PUT", f"{url.path}?{url.query}")
     connection.putheader("Content-Length", "1000000")
     connection.endheaders()

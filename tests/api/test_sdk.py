@@ -112,7 +112,8 @@ def test_tensorboard_logs_reach_s3_however_the_job_ends(session, aws, code, fold
     bucket = session.default_bucket()
     estimator = SKLearn(
         entry_point="write_tensorboard.py", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session),
-        instance_type="ml.m5.large", framework_version="1.2-1", sagemaker_session=session, hyperparameters={"code": code},
+        instance_type="ml.m5.large", framework_version="1.2-1", sagemaker_session=session,
+        hyperparameters={"code": code},
         tensorboard_output_config=TensorBoardOutputConfig(f"s3://{bucket}/tb", container_local_output_path=folder))
     try:
         estimator.fit(logs="None")
@@ -126,6 +127,7 @@ def test_tensorboard_logs_reach_s3_however_the_job_ends(session, aws, code, fold
 def test_a_shell_script_that_was_not_made_executable(session, capsys):
     from sagemaker.sklearn import SKLearn
 
-    SKLearn(entry_point="say.sh", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session), instance_type="ml.m5.large",
+    SKLearn(entry_point="say.sh", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session),
+            instance_type="ml.m5.large",
             framework_version="1.2-1", sagemaker_session=session, hyperparameters={"word": "two words"}).fit()
     assert "said two words: --word two words" in capsys.readouterr().out

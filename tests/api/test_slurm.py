@@ -152,7 +152,8 @@ def test_what_slurm_cannot_give_or_not_yet(cluster, server, aws, unique):
     urgent = cluster.run("sbatch", "--parsable", "--partition=urgent", "--nodes=3", "--exclusive", "--output=/dev/null",
                          "--wrap=sleep 600").strip()
     fit(later)
-    wait_for(lambda: "Slurm job" in describe(aws, later)["SecondaryStatusTransitions"][-1]["StatusMessage"], 60, "Pending")
+    wait_for(lambda: "Slurm job" in describe(aws, later)["SecondaryStatusTransitions"][-1]["StatusMessage"], 60,
+             "Pending")
     text = server.command("status", check=True).stdout
     assert "1 running or left to Slurm (squeue says which wait)" in text, text
     aws("sagemaker").stop_training_job(TrainingJobName=later)

@@ -1,5 +1,6 @@
-"""Jobs on a Slurm cluster whose nodes are another machine: it shares a part of the data directory with the server's, and
-reaches the server by the network (slurm_cluster.Machine). The server's own boot id is made to look like another's."""
+"""Jobs on a Slurm cluster whose nodes are another machine: it shares a part of the data directory with the server's,
+and reaches the server by the network (slurm_cluster.Machine). The server's own boot id is made to look like
+another's."""
 import contextlib
 import hashlib
 import io
@@ -70,7 +71,8 @@ def server(cluster, scratch, tmp_path_factory):
 
 def end_all(scratch):
     """A test that failed leaves nothing that runs, nor its cgroups."""
-    for lock in [p for name in ("*.keep", "*.node", "*/agent.pid", "*/box/lock") for p in scratch.glob(f"*/agents/{name}")]:
+    for lock in [p for name in ("*.keep", "*.node", "*/agent.pid", "*/box/lock")
+                 for p in scratch.glob(f"*/agents/{name}")]:
         pid = holder(lock)
         if pid:
             with contextlib.suppress(ProcessLookupError):

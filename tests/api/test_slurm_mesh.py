@@ -1,5 +1,5 @@
-"""Jobs of several instances on a Slurm cluster of three machines: two made of namespaces (slurm_cluster.Machine) with the
-nodes n1 and n2, and the server's own with n3 and n4, whose boot id is made to look like another's."""
+"""Jobs of several instances on a Slurm cluster of three machines: two made of namespaces (slurm_cluster.Machine) with
+the nodes n1 and n2, and the server's own with n3 and n4, whose boot id is made to look like another's."""
 import contextlib
 import errno
 import hashlib
@@ -129,8 +129,8 @@ def test_two_jobs_with_the_same_addresses(cluster, server, aws, unique):
 
 @pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
 def test_what_a_container_sees(cluster, server, aws, bucket, unique, isolated):
-    """Its peers by eth0, which carries what fits into a datagram of the machines' network; the outside by eth1, or not at
-    all."""
+    """Its peers by eth0, which carries what fits into a datagram of the machines' network; the outside by eth1, or not
+    at all."""
     sm = aws("sagemaker")
     aws("s3").upload_file(str(SCRIPTS / "look_at_network.py"), bucket, f"{unique}/look_at_network.py")
     code = {"S3Uri": f"s3://{bucket}/{unique}/", "LocalPath": "/opt/ml/processing/code", "S3DataType": "S3Prefix",

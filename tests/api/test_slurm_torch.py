@@ -1,4 +1,5 @@
-"""Real PyTorch by the SageMaker Python SDK on a Slurm cluster: what test_torch.py asks of spot and of several instances."""
+"""Real PyTorch by the SageMaker Python SDK on a Slurm cluster: what test_torch.py asks of spot and of several
+instances."""
 import test_torch
 from conftest import needs_tun
 from test_slurm import cluster, server  # noqa: F401  the fixtures

@@ -1,4 +1,5 @@
-"""Managed spot: capacity that is taken back, three times, from a job of the SageMaker SDK; and what cannot be interrupted."""
+"""Managed spot: capacity that is taken back, three times, from a job of the SageMaker SDK; and what cannot be
+interrupted."""
 import json
 import pathlib
 import sys
@@ -70,8 +71,8 @@ def test_what_cannot_be_interrupted(server, jobs, unique):
 
 
 def test_without_checkpoints_it_starts_from_the_beginning_and_is_told_so(server, jobs, unique):
-    jobs.create(unique, script="import time; print('begins', flush=True); time.sleep(600)", EnableManagedSpotTraining=True,
-                StoppingCondition={"MaxWaitTimeInSeconds": 7200})
+    jobs.create(unique, script="import time; print('begins', flush=True); time.sleep(600)",
+                EnableManagedSpotTraining=True, StoppingCondition={"MaxWaitTimeInSeconds": 7200})
     jobs.says(unique, "begins")
     taken = drill_spot(server, unique)
     assert taken.returncode == 0 and "then from the beginning: it has no CheckpointConfig" in taken.stdout, taken

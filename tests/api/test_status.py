@@ -73,7 +73,8 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
         assert up.returncode == 1 and "sagebrushd has ended 3 times in a row" in up.stderr
         assert f"{data}/gpus.json, which says what GPUs are not to be given out, is no JSON" in up.stderr
         now = sagebrush("status")
-        assert now.returncode == 3 and "the server is starting" in now.stdout and "no server is running" not in now.stdout
+        assert now.returncode == 3
+        assert "the server is starting" in now.stdout and "no server is running" not in now.stdout
     finally:
         assert sagebrush("down").returncode == 0
     assert "no server is running" in sagebrush("status").stdout
@@ -95,7 +96,8 @@ def members_of(document):
 
 @pytest.mark.parametrize("words", ["status", "cost", "nodes", "gpu", "images", "keys list"])
 def test_what_programs_read_has_names_of_one_kind(server, words):
-    done = subprocess.run([SAGEBRUSH, *words.split(), "--json", "--data", server.data], check=True, capture_output=True, text=True)
+    done = subprocess.run([SAGEBRUSH, *words.split(), "--json", "--data", server.data], check=True, capture_output=True,
+                          text=True)
     told = json.loads(done.stdout)
     names = set(members_of(told))
     assert isinstance(told, dict) and names

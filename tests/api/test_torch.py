@@ -1,5 +1,6 @@
-"""Real PyTorch by the SageMaker Python SDK, unchanged: distribution=, spot, readers. Needs Debian's python3-torch on the
-machine that runs the scripts, and openmpi-bin with python3-mpi4py for MPI; what is missing is named where it is skipped."""
+"""Real PyTorch by the SageMaker Python SDK, unchanged: distribution=, spot, readers. Needs Debian's python3-torch on
+the machine that runs the scripts, and openmpi-bin with python3-mpi4py for MPI; what is missing is named where it is
+skipped."""
 import functools
 import json
 import os
@@ -40,7 +41,8 @@ def run(name, script, count=2, wait=False, inputs=None, **changes):
     session = sagemaker.Session()
     if "framework_version" not in changes:
         changes.setdefault("image_uri", IMAGE)
-    estimator = PyTorch(script, source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session), instance_count=count,
+    estimator = PyTorch(script, source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session),
+                        instance_count=count,
                         **{"instance_type": "ml.m5.large", "max_run": 600, **changes}, sagemaker_session=session)
     estimator.fit(inputs, job_name=name, wait=wait)
     return estimator
@@ -48,14 +50,14 @@ def run(name, script, count=2, wait=False, inputs=None, **changes):
 
 def completed(aws, name):
     done = ended(aws, name, PATIENCE_S)
-    assert done["TrainingJobStatus"] == "Completed", f"{done.get('FailureReason')}\n{json.dumps(lines(aws, name), indent=1)}"
+    assert done["TrainingJobStatus"] == "Completed", (done.get("FailureReason"), lines(aws, name))
     return done
 
 
 def alone(script, folder, *arguments):
     """The same script in one process on this machine."""
-    done = subprocess.run(["/usr/bin/python3", SCRIPTS / script, *arguments], capture_output=True, text=True, check=True,
-                          env={"PATH": os.environ["PATH"], "SM_MODEL_DIR": str(folder)})
+    done = subprocess.run(["/usr/bin/python3", SCRIPTS / script, *arguments], capture_output=True, text=True,
+                          check=True, env={"PATH": os.environ["PATH"], "SM_MODEL_DIR": str(folder)})
     return done.stdout
 
 
@@ -113,7 +115,8 @@ def test_model_trainer(aws, unique):
         source_code=SourceCode(source_dir=str(SCRIPTS), entry_script="train_ddp.py"),
         compute=Compute(instance_type="ml.m5.large", instance_count=2))
     trainer.train(wait=False)
-    name, = [j["TrainingJobName"] for j in aws("sagemaker").list_training_jobs(NameContains=unique)["TrainingJobSummaries"]]
+    name, = [j["TrainingJobName"]
+             for j in aws("sagemaker").list_training_jobs(NameContains=unique)["TrainingJobSummaries"]]
     files = model_files(aws, completed(aws, name))
     assert [json.loads(files[f"rank-{rank}.json"])["host"] for rank in range(2)] == ["algo-1", "algo-2"]
 
@@ -173,8 +176,8 @@ def test_spot_interrupted_three_times_at_random(server, aws, unique, tmp_path):
 def test_spot_of_two_instances(server, aws, unique, tmp_path, kind):
     """Every rank has its notice, the first one saves, and all go on from there."""
     checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
-    run(unique, "train_ddp.py", distribution={kind: {"enabled": True}}, use_spot_instances=True, max_run=3600, max_wait=7200,
-        checkpoint_s3_uri=checkpoints, hyperparameters={"waits": 3})
+    run(unique, "train_ddp.py", distribution={kind: {"enabled": True}}, use_spot_instances=True, max_run=3600,
+        max_wait=7200, checkpoint_s3_uri=checkpoints, hyperparameters={"waits": 3})
 
     def waiting():
         return sum("waits at step 3" in line for text in lines(aws, unique).values() for line in text)
@@ -220,21 +223,25 @@ def test_a_processor_scores_in_parts(aws, unique, tmp_path):
     session = sagemaker.Session()
     base = f"s3://{session.default_bucket()}/{unique}"
     for part in range(4):
-        aws("s3").put_object(Bucket=session.default_bucket(), Key=f"{unique}/rows/{part}", Body=f"{part} {part + 1}".encode())
+        aws("s3").put_object(Bucket=session.default_bucket(), Key=f"{unique}/rows/{part}",
+                             Body=f"{part} {part + 1}".encode())
     program = """
 import pathlib, torch
 for path in pathlib.Path('/opt/ml/processing/rows').iterdir():
     row = torch.tensor([float(word) for word in path.read_text().split()])
-    pathlib.Path('/opt/ml/processing/scores', path.name).write_text(str(torch.dot(row, torch.tensor([2.0, 10.0])).item()))
+    score = torch.dot(row, torch.tensor([2.0, 10.0])).item()
+    pathlib.Path('/opt/ml/processing/scores', path.name).write_text(str(score))
 """
     (tmp_path / "score.py").write_text(program)
     processor = Processor(
-        image_uri=IMAGE, entrypoint=["python3", "/opt/ml/processing/code/score.py"], role=sagemaker.get_execution_role(session), instance_count=2,
+        image_uri=IMAGE, entrypoint=["python3", "/opt/ml/processing/code/score.py"],
+        role=sagemaker.get_execution_role(session), instance_count=2,
         instance_type="ml.m5.large", sagemaker_session=session)
     processor.run(
         job_name=unique, wait=False, logs=False,
         inputs=[ProcessingInput(str(tmp_path / "score.py"), "/opt/ml/processing/code"),
-                ProcessingInput(f"{base}/rows/", "/opt/ml/processing/rows", s3_data_distribution_type="ShardedByS3Key")],
+                ProcessingInput(f"{base}/rows/", "/opt/ml/processing/rows",
+                                s3_data_distribution_type="ShardedByS3Key")],
         outputs=[ProcessingOutput("/opt/ml/processing/scores", f"{base}/scores", output_name="scores")])
     sm = aws("sagemaker")
     done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))[

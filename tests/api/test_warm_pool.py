@@ -1,4 +1,5 @@
-"""Managed warm pools: what the SDK's keep_alive_period_in_seconds keeps, who gets it, when it ends and what it costs."""
+"""Managed warm pools: what the SDK's keep_alive_period_in_seconds keeps, who gets it, when it ends and what it
+costs."""
 import os
 import pathlib
 import signal
@@ -99,7 +100,8 @@ def test_the_second_job_takes_what_the_first_has_kept(server, session, aws, uniq
     fit(unique + "-2", hyperparameters={"rounds": 2}, environment={"SECRET": unique + "-2"})
     # Of the job before there is what it put into the cache, and nothing else.
     assert {"left behind: []", "in the cache: [] with {}"} <= {*jobs.lines(unique + "-1")}
-    assert {"left behind: []", f"in the cache: ['mark-{unique}-1'] with " '{"rounds":2}'} <= {*jobs.lines(unique + "-2")}
+    assert {"left behind: []",
+            f"in the cache: ['mark-{unique}-1'] with " '{"rounds":2}'} <= {*jobs.lines(unique + "-2")}
     for name in unique + "-1", unique + "-2":
         assert f"told to its processes: ['SECRET={name}']" in jobs.lines(name)
     reused = pool(unique + "-1", "Reused")
@@ -169,7 +171,8 @@ server = socket.create_server(("0.0.0.0", 7000))
 threading.Thread(target=lambda: server.accept()[0].sendall(me.encode()), daemon=True).start()
 for _ in range(600):
     try:
-        print(me, "meets", socket.create_connection(("algo-1" if me == "algo-2" else "algo-2", 7000), 1).recv(9).decode())
+        other = "algo-1" if me == "algo-2" else "algo-2"
+        print(me, "meets", socket.create_connection((other, 7000), 1).recv(9).decode())
         break
     except OSError:
         time.sleep(0.1)

@@ -133,7 +133,8 @@ def test_operations_are_counted():
     assert 'sagemaker-runtime InvokeEndpoint\n' in listed and len(listed.split('\n')) - 1 == int(runtime[1])
 
 
-@pytest.mark.parametrize('command', ['up', 'down', 'status', 'env', 'keys', 'images', 'operations', 'reset', 'backup', 'restore'])
+@pytest.mark.parametrize('command',
+                         ['up', 'down', 'status', 'env', 'keys', 'images', 'operations', 'reset', 'backup', 'restore'])
 def test_every_command_has_a_page(command):
     done = subprocess.run([SAGEBRUSH, command, '--help'], capture_output=True, text=True)
     assert done.returncode == 0 and 'DESCRIPTION' in done.stdout and max(map(len, done.stdout.split('\n'))) <= 120
@@ -141,7 +142,8 @@ def test_every_command_has_a_page(command):
 
 def test_wrong_words_are_told(place):
     for words, text in [(['up', '--port', 'http'], 'port = http: the value has to be a number from 1 to 65535'),
-                        (['up', '--nope'], 'up has no option --nope;'), (['up', '--account'], '--account needs a value'),
+                        (['up', '--nope'], 'up has no option --nope;'),
+                        (['up', '--account'], '--account needs a value'),
                         (['up', '--dameon'], 'up has no option --dameon (did you mean --daemon?);'),
                         (['keys', 'forget'], 'usage: sagebrush keys'), (['up', 'now'], 'usage: sagebrush up')]:
         done = subprocess.run([SAGEBRUSH, *words], capture_output=True, text=True)
@@ -187,5 +189,6 @@ def test_images_are_listed_and_typos_told(place):
     (place.data / 'images/archives/mine.tar').write_text('')
     text = place.run('images').stdout
     assert 'sagemaker-xgboost:* ' in text and 'oci-archive:mine.tar ' in text
-    assert {'name': 'xgboost', 'kind': 'built-in', 'about': 'the built-in XGBoost'} in json.loads(place.run('images', '--json').stdout)['images']
+    assert {'name': 'xgboost', 'kind': 'built-in',
+            'about': 'the built-in XGBoost'} in json.loads(place.run('images', '--json').stdout)['images']
     assert 'did you mean images?' in place.run('image', check=False).stderr

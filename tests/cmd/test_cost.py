@@ -10,7 +10,8 @@ NOW_MS = int(time.time() * 1000)
 
 def interval(job, uid, hours, instance=None, **more):
     return {'owner_arn': f'arn:aws:sagemaker:us-east-1:111122223333:training-job/{job}', 'uid': uid, 'work': 'training',
-            'instance_type': 'ml.m5.large', 'role_arn': 'arn:aws:iam::111122223333:role/r', 'usd_hour': 1.0, 'spot': False,
+            'instance_type': 'ml.m5.large', 'role_arn': 'arn:aws:iam::111122223333:role/r', 'usd_hour': 1.0,
+            'spot': False,
             'from_ms': NOW_MS - 10 * HOUR_MS, 'to_ms': NOW_MS - 10 * HOUR_MS + int(hours * HOUR_MS), 'open': False,
             **({'instance': instance} if instance else {}), **more}
 
@@ -39,14 +40,16 @@ def test_an_instance_counts_once(cost):
 
 
 def test_an_instance_that_is_kept_warm_counts_in_both_lines_and_once_in_all(cost):
-    lines, text = cost([interval('j', 'a-0', 1, 'a'), interval('j', 'a-0-warm', 1, 'a', work='warm pool')], '--by', 'work')
+    lines, text = cost([interval('j', 'a-0', 1, 'a'), interval('j', 'a-0-warm', 1, 'a', work='warm pool')], '--by',
+                       'work')
     assert lines['training']['instances'] == 1 and lines['warm pool']['instances'] == 1
     assert text.splitlines()[-1].split()[1] == '1'
 
 
 def test_spot_is_what_was_spot(cost):
     lines, text = cost([interval('s', 'a-0', 1, 'a', spot=True), interval('d', 'b-0', 2, 'b')])
-    assert lines['s']['spot'] and lines['s']['spot_ms'] == HOUR_MS and not lines['d']['spot'] and not lines['d']['spot_ms']
+    assert lines['s']['spot'] and lines['s']['spot_ms'] == HOUR_MS
+    assert not lines['d']['spot'] and not lines['d']['spot_ms']
     assert [x.split()[-1] for x in text.splitlines()[1:3]] == ['2.000000', 'spot']
     lines, text = cost([interval('s', 'a-0', 1, 'a', spot=True), interval('d', 'b-0', 2, 'b')], '--by', 'type')
     assert not lines['ml.m5.large']['spot'] and lines['ml.m5.large']['spot_ms'] == HOUR_MS

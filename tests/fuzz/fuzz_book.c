@@ -1,5 +1,5 @@
 /* links: base doc sign net aws run agent */
-/* The journal of checkpoints, as a killed agent may have left it: whatever is in it, opening it twice tells the same. */
+/* The journal of checkpoints, as a killed agent may have left it: whatever it holds, it tells the same twice. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -19,7 +19,8 @@ static struct doc *target_of(struct arena *a, struct str line)
     doc_set(a, paths, "a", doc_str(a, line));
     doc_set(a, transformer, "InputPathsMap", paths);
     doc_set(a, transformer, "InputTemplate", doc_str(a, line));
-    doc_set(a, target, line.size % 2 ? "InputTransformer" : "InputPath", line.size % 2 ? transformer : doc_str(a, line));
+    doc_set(a, target, line.size % 2 ? "InputTransformer" : "InputPath",
+            line.size % 2 ? transformer : doc_str(a, line));
     return target;
 }
 

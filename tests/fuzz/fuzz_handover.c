@@ -1,6 +1,6 @@
 /* links: base doc sign net aws run fleet agent */
-/* Who calls at the leader's port: a stranger, and an agent that says what it likes in whatever order. Nothing is written
- * outside of the folder, nothing is left on the way, and what is refused is told. */
+/* Who calls at the leader's port: a stranger, and an agent that says what it likes in whatever order. Nothing is
+ * written outside of the folder, nothing is left on the way, and what is refused is told. */
 #include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>

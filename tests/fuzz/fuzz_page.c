@@ -1,6 +1,6 @@
 /* links: base doc store */
-/* fuzz_page.c - the token of a page: the first byte chooses the list, the rest is what a client sent as NextToken. Besides
- * finding no fault, each token that is taken must be one that the store gives for that list. */
+/* fuzz_page.c - the token of a page: the first byte chooses the list, the rest is what a client sent as NextToken.
+ * Besides finding no fault, each token that is taken must be one that the store gives for that list. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -90,7 +90,8 @@ static void run(struct story *s, const char *operation, struct doc *input)
     static const char text[] = "hello";
     struct upload u = { .measured = UPLOAD_MD5 | UPLOAD_CRC64NVME, .checksum = UPLOAD_CRC64NVME };
     char uid[27];
-    struct call c = { .engine = s->engine, .arena = s->arena, .principal = &root, .region = "us-east-1", .request_id = "R",
+    struct call c = { .engine = s->engine, .arena = s->arena, .principal = &root, .region = "us-east-1",
+                      .request_id = "R",
                       .source_ip = "", .now_ms = 1700000000000, .input = input, .output = doc_map(s->arena),
                       .operation = model_operation(model_service("s3"), str_of(operation)) };
     struct err err = { 0 };
@@ -153,8 +154,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct kind *const kinds[] = { NULL };
     struct clock clock = { still_ms, still_ms };
     struct story s = { .arena = arena_new(), .store = store_new_memory(), .rand = rand_seeded(1) };
-    struct engine_world world = { .store = s.store, .clock = &clock, .rand = &s.rand, .services = services, .kinds = kinds,
-                                  .default_region = "us-east-1", .account = "1" };
+    struct engine_world world = { .store = s.store, .clock = &clock, .rand = &s.rand, .services = services,
+                                  .kinds = kinds, .default_region = "us-east-1", .account = "1" };
     struct doc *bucket = doc_map(s.arena);
     struct err err = { 0 };
 

@@ -1,5 +1,6 @@
 /* links: base doc net cmd */
-/* A configuration file, and DIR/config as a server saved it: what is taken can be saved and is read again as the same. */
+/* A configuration file, and DIR/config as a server saved it: what is taken can be saved and is read again as the same.
+ * */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>

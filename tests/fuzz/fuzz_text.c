@@ -1,6 +1,6 @@
 /* links: base */
-/* The small formats inside of everything: numbers, hex, base64, percent-encoding, times. What was read, written and read
- * again is the same. */
+/* The small formats inside of everything: numbers, hex, base64, percent-encoding, times. What was read, written and
+ * read again is the same. */
 #include <assert.h>
 #include <math.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* experiment.c - experiments of AWS FIS on the spot jobs of a story: started and stopped at any moment, each comes to an
- * end, and so does each of its actions. */
+/* experiment.c - experiments of AWS FIS on the spot jobs of a story: started and stopped at any moment, each comes to
+ * an end, and so does each of its actions. */
 #include <string.h>
 
 #include "doc/json.h"

@@ -385,7 +385,8 @@ static void check_kept(const struct doc *interval, const struct agent *x)
     if (!is_state(doc_text(row.status, "WarmPoolStatus.Status"), doc_has(row.want, "Reused") ? "Reused" : "Terminated"))
         broken("the pool of %s is %s, and was%s reused", row.name, doc_text(row.status, "WarmPoolStatus.Status"),
                doc_has(row.want, "Reused") ? "" : " not");
-    if (!w.jumped && doc_has(row.want, "Reused") && doc_int(row.want, "Reused.AtMs", 0) != doc_int(interval, "to_ms", 0))
+    if (!w.jumped && doc_has(row.want, "Reused") &&
+        doc_int(row.want, "Reused.AtMs", 0) != doc_int(interval, "to_ms", 0))
         broken("the pool of %s is paid for longer than until it was reused", row.name);
     if (doc_int(row.status, "WarmPoolStatus.ResourceRetainedBillableTimeInSeconds", -1) != (kept_ms + 999) / 1000)
         broken("the pool of %s was kept for %lld ms, and says something else", row.name, (long long)kept_ms);

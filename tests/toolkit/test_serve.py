@@ -92,7 +92,8 @@ def test_script_that_is_not_there(serve):
 
 def test_a_training_script_that_is_no_module(serve):
     """Its arguments are those of a training job, which the server has not."""
-    script = 'import argparse\np = argparse.ArgumentParser()\np.add_argument("--depth", required=True)\np.parse_args()\n'
+    script = ('import argparse\np = argparse.ArgumentParser()\n'
+              'p.add_argument("--depth", required=True)\np.parse_args()\n')
     server = serve({'code/inference.py': script}, wait=False)
     assert server.process.wait(30) == 1
     said = server.output()

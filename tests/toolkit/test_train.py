@@ -115,7 +115,8 @@ def test_killed_script_is_told_as_out_of_memory(box):
 
 
 def test_a_signal_has_its_name(box):
-    box.script({'train.py': 'import os, sys; print("at the end", file=sys.stderr, flush=True); os.kill(os.getpid(), 11)'})
+    box.script({'train.py': 'import os, sys; print("at the end", file=sys.stderr, flush=True); os.kill(os.getpid(), '
+                            '11)'})
     assert box.train().returncode == 139
     assert 'ExitCode 139\nErrorMessage "Process killed by SIGSEGV (signal 11): at the end"' in box.failure
 
@@ -337,7 +338,8 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize('launcher, words', [
-    pytest.param('sagemaker_torch_distributed_enabled', 'local rank 1 was ended by signal 9 (Killed)', marks=needs_torch),
+    pytest.param('sagemaker_torch_distributed_enabled', 'local rank 1 was ended by signal 9 (Killed)',
+                 marks=needs_torch),
     pytest.param('sagemaker_mpi_enabled', 'process rank 1 with PID', marks=needs_mpi)])
 def test_a_rank_that_is_killed(box, launcher, words):
     box.script({'train.py': '''
@@ -368,13 +370,15 @@ def test_groups_of_a_heterogeneous_cluster(box):
     box.config('resourceconfig', {
         'current_host': 'localhost', 'hosts': ['localhost'], 'network_interface_name': 'lo',
         'current_instance_type': 'ml.c5.large', 'current_group_name': 'cpus',
-        'instance_groups': [group('gpus', 'ml.g5.xlarge', 'algo-3', 'algo-1'), group('cpus', 'ml.c5.large', 'localhost')]})
+        'instance_groups': [group('gpus', 'ml.g5.xlarge', 'algo-3', 'algo-1'),
+                            group('cpus', 'ml.c5.large', 'localhost')]})
     assert box.train().returncode == 0
     env = seen(box)['env']
     assert 'OMPI_COMM_WORLD_RANK' not in env
     for name, value in {
             'SM_CURRENT_INSTANCE_GROUP': 'cpus', 'SM_CURRENT_INSTANCE_GROUP_HOSTS': '["localhost"]',
-            'SM_INSTANCE_GROUPS': '["gpus","cpus"]', 'SM_DISTRIBUTION_INSTANCE_GROUPS': '["gpus"]', 'SM_IS_HETERO': 'true',
+            'SM_INSTANCE_GROUPS': '["gpus","cpus"]', 'SM_DISTRIBUTION_INSTANCE_GROUPS': '["gpus"]',
+            'SM_IS_HETERO': 'true',
             'SM_CURRENT_INSTANCE_TYPE': 'ml.c5.large'}.items():
         assert env[name] == value, name
     assert json.loads(env['SM_INSTANCE_GROUPS_DICT'])['gpus']['hosts'] == ['algo-3', 'algo-1']
@@ -407,8 +411,10 @@ CAUSES = [
      ["KeyError: 'label'\n\nThe above exception was the direct cause", 'RuntimeError: config is wrong']),
     ('by accident', 'try:\n    {}["label"]\nexcept KeyError:\n    open("/nowhere/x")',
      ["KeyError: 'label'\n\nDuring handling", 'FileNotFoundError']),
-    ('the first of three', 'try:\n    try:\n        1 / 0\n    except ArithmeticError as e:\n        raise KeyError from e'
-     '\nexcept KeyError as e:\n    raise ValueError(3) from e', ['ZeroDivisionError: division by zero', 'ValueError: 3']),
+    ('the first of three',
+     'try:\n    try:\n        1 / 0\n    except ArithmeticError as e:\n        raise KeyError from e'
+     '\nexcept KeyError as e:\n    raise ValueError(3) from e',
+     ['ZeroDivisionError: division by zero', 'ValueError: 3']),
     ('a program', called('raise ValueError("no such column")'),
      ['ValueError: no such column', 'CalledProcessError: Command', 'returned non-zero exit status 1']),
     ('a talkative program', called('import atexit, sys\natexit.register(lambda: sys.stderr.write("\\nbye" * 500))\n'
@@ -461,7 +467,8 @@ class Bucket(http.server.BaseHTTPRequestHandler):
         if self.path == '/credentials':
             answer = json.dumps({'AccessKeyId': 'ASIAX', 'SecretAccessKey': 's', 'Token': 'the-token'}).encode()
         elif 'missing' in self.path:
-            body = (b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>There is no &quot;key&quot; of that name'
+            body = (b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>There is no &quot;key&quot; of that '
+                    b'name'
                     b'</Message><Key>missing.tar.gz</Key></Error>')
             self.send_response(404)
             self.send_header('Content-Length', str(len(body)))
@@ -504,7 +511,8 @@ def test_source_from_s3(box, bucket):
 def test_source_that_is_not_in_s3(box, bucket):
     box.script({}, sagemaker_submit_directory='s3://my-bucket/missing.tar.gz')
     assert box.train(AWS_ENDPOINT_URL=bucket, AWS_ACCESS_KEY_ID='A', AWS_SECRET_ACCESS_KEY='s').returncode == 1
-    assert box.failure == 'Cannot download s3://my-bucket/missing.tar.gz: NoSuchKey (404): There is no "key" of that name'
+    assert box.failure == ('Cannot download s3://my-bucket/missing.tar.gz: NoSuchKey (404): '
+                           'There is no "key" of that name')
     assert box.train(AWS_ENDPOINT_URL=bucket).returncode == 1
     assert 'no credentials in the container' in box.failure
 
@@ -532,8 +540,10 @@ def test_signature_is_botocores(box):
     assert ours['authorization'].endswith('Signature=' + signature)
 
 
-TEXTS = ['{}', ' {"a": [1, 2.5, -1e-7, true, null, "\\u00fc\\n\\"x\\""]}\n', '"train.py"', '7', '1e400', 'NaN', '-Infinity',
-         '[[], {"b": {"a": ""}}]', '"\\ud83d\\ude00"', '', 'plain', '{"a":1} x', '"open', '[1,]', "{'a': 1}", '01', '--1']
+TEXTS = ['{}', ' {"a": [1, 2.5, -1e-7, true, null, "\\u00fc\\n\\"x\\""]}\n', '"train.py"', '7', '1e400', 'NaN',
+         '-Infinity',
+         '[[], {"b": {"a": ""}}]', '"\\ud83d\\ude00"', '', 'plain', '{"a":1} x', '"open', '[1,]', "{'a': 1}", '01',
+         '--1']
 
 
 @pytest.mark.parametrize('text', TEXTS)
@@ -563,7 +573,8 @@ def test_what_a_start_imports():
 
 
 def test_a_process_left_behind_does_not_hold_the_job(box):
-    box.script({'train.py': 'import subprocess as s; print(s.Popen(["sleep", "300"], stdout=s.DEVNULL).pid, flush=True)'})
+    box.script({'train.py': 'import subprocess as s; print(s.Popen(["sleep", "300"], stdout=s.DEVNULL).pid, '
+                            'flush=True)'})
     done = box.train()  # waits for 120 s at most
     os.kill(int(done.stdout.split('train.py\n')[1].split()[0]), signal.SIGKILL)
     assert done.returncode == 0, done

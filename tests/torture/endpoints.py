@@ -1,5 +1,5 @@
-"""One endpoint, created, invoked all the time, updated and deleted, whatever dies meanwhile: who asks gets the right model's
-answer, or learns soon that there is none at the moment."""
+"""One endpoint, created, invoked all the time, updated and deleted, whatever dies meanwhile: who asks gets the right
+model's answer, or learns soon that there is none at the moment."""
 import collections
 import threading
 import time
@@ -13,7 +13,8 @@ MODELS = 4       # each answers its own number, whatever it is asked
 SETTLE_S = 600   # within which an endpoint has settled, on a machine that does much else
 SILENT_S = 120   # within which an endpoint that is in service answers again, with somebody killing all the time
 RECOVER_S = 60   # within which a container that was killed is there again
-KINDS = ["is updated"] * 4 + ["is updated and loses its models", "is deleted while it is created", "is deleted while it is updated"]
+KINDS = ["is updated"] * 4 + ["is updated and loses its models", "is deleted while it is created",
+                              "is deleted while it is updated"]
 
 
 def train_models(world):
@@ -89,7 +90,8 @@ class Endpoint:
         self.world.insist("sagemaker", "create_model", "already existing", ModelName=self.part(n),
                           ExecutionRoleArn=self.world.role, PrimaryContainer={"Image": IMAGE, "ModelDataUrl": url})
         self.world.insist("sagemaker", "create_endpoint_config", "already existing", EndpointConfigName=self.part(n),
-                          ProductionVariants=[{"VariantName": "v", "ModelName": self.part(n), "InstanceType": "ml.m5.large",
+                          ProductionVariants=[{"VariantName": "v", "ModelName": self.part(n),
+                                               "InstanceType": "ml.m5.large",
                                                "InitialInstanceCount": 1, "InitialVariantWeight": 1}])
 
     def unmake(self, n):
@@ -134,7 +136,8 @@ class Endpoint:
             now = time.monotonic()
             if answer is None:
                 if now - good_at > SILENT_S:
-                    self.world.find(f"{self.name} is in service and has not answered for {now - good_at:.0f} s: {self.counts}")
+                    self.world.find(f"{self.name} is in service and has not answered for {now - good_at:.0f} s: "
+                                    f"{self.counts}")
                     good_at = now
                 continue
             right = set().union(*self.right[since:])
@@ -166,7 +169,8 @@ class Endpoint:
     def nobody_answers(self):
         def refused():
             try:
-                self.world.client("sagemaker-runtime").invoke_endpoint(EndpointName=self.name, ContentType="text/csv", Body="0,1")
+                self.world.client("sagemaker-runtime").invoke_endpoint(EndpointName=self.name, ContentType="text/csv",
+                                                                       Body="0,1")
                 self.world.find(f"{self.name} is deleted and answers")
                 return True
             except botocore.exceptions.ClientError as e:

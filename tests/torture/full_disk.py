@@ -4,12 +4,12 @@
     tests/torture/full_disk.py [--rounds 6] [--seed N] [--mib 192]
 
 The data directory is on a small ext4 of its own (a loop device: needs root). In each round somebody else takes all the
-room that is left, leaving a random little, and gives it back some seconds later; in every third our processes are killed
-while there is none, and must be back before there is any. In the last round a job fills the disk itself.
+room that is left, leaving a random little, and gives it back some seconds later; in every third our processes are
+killed while there is none, and must be back before there is any. In the last round a job fills the disk itself.
 
-What must hold: every write that was answered is there; an error says in words that it is the disk; a job either completes or
-its FailureReason says so; nothing of ours ends, and all goes on when there is room again. Prints one line a finding,
-and exits 1 if there was any.
+What must hold: every write that was answered is there; an error says in words that it is the disk; a job either
+completes or its FailureReason says so; nothing of ours ends, and all goes on when there is room again. Prints one line
+a finding, and exits 1 if there was any.
 """
 import argparse
 import collections
@@ -240,21 +240,23 @@ class Logs:
     def check(self):
         found, token = set(), {}
         while True:
-            page = self.world.insist("logs", "get_log_events", logGroupName="full", logStreamName="disk", startFromHead=True,
-                                     **token)
+            page = self.world.insist("logs", "get_log_events", logGroupName="full", logStreamName="disk",
+                                     startFromHead=True, **token)
             found |= {e["message"] for e in page["events"]}
             if token.get("nextToken") == page["nextForwardToken"]:
                 break
             token = {"nextToken": page["nextForwardToken"]}
         missing = [t for t in self.there if t not in found]
         if missing:
-            self.world.find(f"{len(missing)} of {len(self.there)} lines were answered and are not there: {missing[0][:12]}...")
+            self.world.find(f"{len(missing)} of {len(self.there)} lines were answered and are not there: "
+                            f"{missing[0][:12]}...")
 
 
 class Story:
     def __init__(self, options):
         self.options, self.disk = options, SmallDisk(options.mib)
-        self.world = World(options.seed, Server(data=self.disk.data, log=self.disk.folder / "up.log", options=["--config", self.disk.settings]))
+        self.world = World(options.seed, Server(data=self.disk.data, log=self.disk.folder / "up.log",
+                                                options=["--config", self.disk.settings]))
         self.dice = self.world.dice("rounds")
 
     def run(self):

@@ -4,9 +4,9 @@
     tests/torture/kill.py [--jobs 200] [--endpoints 0.3] [--seed N] [--at-once 6] [--speed 1]
 
 What must hold: what was answered is there; every job ends as it should, and its command ran once; an endpoint answers
-with the right model or, for a while, not at all; a container goes on serving when its agent dies; nothing is left behind -
-no process, container, mount, cgroup, network, nft table, folder. A job whose container's own first process was killed may
-end as Failed, with that reason; no other may. Prints one line a finding, and exits 1 if there was any.
+with the right model or, for a while, not at all; a container goes on serving when its agent dies; nothing is left
+behind - no process, container, mount, cgroup, network, nft table, folder. A job whose container's own first process was
+killed may end as Failed, with that reason; no other may. Prints one line a finding, and exits 1 if there was any.
 """
 import argparse
 import collections
@@ -62,10 +62,13 @@ def main():
 def tell(world, killer, stories, seconds):
     kinds = collections.Counter(f"{type(s).__name__.lower()} {s.kind}" for s in stories)
     asked = sum((s.counts for s in stories if isinstance(s, Endpoint)), collections.Counter())
-    asked["longest silence, s"] = max((s.counts["longest silence, s"] for s in stories if isinstance(s, Endpoint)), default=0)
+    asked["longest silence, s"] = max((s.counts["longest silence, s"] for s in stories if isinstance(s, Endpoint)),
+                                      default=0)
     print(f"{seconds:.0f} s, {dict(kinds)}")
-    print(f"kills: {sum(killer.kills.values())} {dict(killer.kills)}; in pairs: {sum(killer.pairs.values())} {dict(killer.pairs)}")
-    print(f"invocations: {dict(asked)}; containers that answered right after their agent was killed: {killer.served['served']}")
+    print(f"kills: {sum(killer.kills.values())} {dict(killer.kills)}; in pairs: {sum(killer.pairs.values())} "
+          f"{dict(killer.pairs)}")
+    print(f"invocations: {dict(asked)}; containers that answered right after their agent was killed: "
+          f"{killer.served['served']}")
     print(f"calls tried again: {dict(world.unanswered)}; containers lost: {len(world.wounds)}", flush=True)
 
 

@@ -68,7 +68,8 @@ class Client(threading.Thread):
             if source == key or len(known) != 1 or GONE in known:
                 return
             self.do(key, next(iter(known)),
-                    lambda: self.s3.copy_object(Bucket=self.bucket, Key=key, CopySource={"Bucket": self.bucket, "Key": source}))
+                    lambda: self.s3.copy_object(Bucket=self.bucket, Key=key,
+                                                CopySource={"Bucket": self.bucket, "Key": source}))
         else:
             data, digest = self.body()
             self.do(key, digest, lambda: self.multipart(key, data))
@@ -77,9 +78,11 @@ class Client(threading.Thread):
         upload = self.s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
         parts = []
         for number, at in enumerate(range(0, max(len(data), 1), 5 * MB), 1):
-            part = self.s3.upload_part(Bucket=self.bucket, Key=key, UploadId=upload, PartNumber=number, Body=data[at : at + 5 * MB])
+            part = self.s3.upload_part(Bucket=self.bucket, Key=key, UploadId=upload, PartNumber=number,
+                                       Body=data[at : at + 5 * MB])
             parts.append({"PartNumber": number, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]})
-        self.s3.complete_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+        self.s3.complete_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload,
+                                          MultipartUpload={"Parts": parts})
 
     def do(self, key, after, call):
         before = self.states.get(key, {GONE})
@@ -170,9 +173,10 @@ def main():
         contents = {next(iter(s)) for c in clients for s in c.states.values()} - {GONE}
         sizes = {d: n for c in clients for d, n in c.sizes.items()}
         least = sum(sizes[d] for d in contents)
-        found = wait_for(lambda: disk_bytes(server.data) == least and least or None, 10, f"{least} bytes on disk, not {disk_bytes(server.data)},")
-        print(f"{options.kills} kills, {sum(c.answered for c in clients)} answered, {sum(c.failed for c in clients)} failed, "
-              f"{len(contents)} contents, {found} bytes on disk: nothing lost, nothing left")
+        found = wait_for(lambda: disk_bytes(server.data) == least and least or None, 10,
+                         f"{least} bytes on disk, not {disk_bytes(server.data)},")
+        print(f"{options.kills} kills, {sum(c.answered for c in clients)} answered, {sum(c.failed for c in clients)} "
+              f"failed, {len(contents)} contents, {found} bytes on disk: nothing lost, nothing left")
     finally:
         for c in clients:
             c.over = True

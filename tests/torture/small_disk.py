@@ -1,4 +1,5 @@
-"""A file system of its own, small enough to be filled: ext4 in a file, mounted by a loop device, for the data directory."""
+"""A file system of its own, small enough to be filled: ext4 in a file, mounted by a loop device, for the data
+directory."""
 import os
 import pathlib
 import shutil

@@ -4,10 +4,11 @@
     tests/torture/spot.py [--jobs 40] [--twins 0.4] [--interruptions 8] [--seed N] [--at-once 5] [--speed 1]
 
 Each job counts its steps, reads a file of a FastFile channel in each, and has each in its checkpoint before it is told.
-What must hold: an attempt goes on exactly where the one before ended, on every instance; S3 never goes back behind a step
-that it had; the weights and the model are those of a job that nobody interrupted; each instance is paid once for each
-attempt, from before its first line to after its last, and never twice at a time; nothing is left behind - no process,
-container, mount, cgroup, network, pair of addresses, folder. Prints one line a finding, and exits 1 if there was any.
+What must hold: an attempt goes on exactly where the one before ended, on every instance; S3 never goes back behind a
+step that it had; the weights and the model are those of a job that nobody interrupted; each instance is paid once for
+each attempt, from before its first line to after its last, and never twice at a time; nothing is left behind - no
+process, container, mount, cgroup, network, pair of addresses, folder. Prints one line a finding, and exits 1 if there
+was any.
 """
 import argparse
 import collections
@@ -67,8 +68,8 @@ class SpotJob:
 
     def run(self):
         self.world.insist(
-            "sagemaker", "create_training_job", late="must be unique", TrainingJobName=self.name, RoleArn=self.world.role,
-            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+            "sagemaker", "create_training_job", late="must be unique", TrainingJobName=self.name,
+            RoleArn=self.world.role, AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
             HyperParameters={"sagemaker_program": '"spot_train.py"', "steps": str(self.steps),
                              "pause": str(round(self.dice.uniform(0.02, 0.3), 2)),
                              "sagemaker_submit_directory": f'"s3://{self.world.bucket}/source.tar.gz"'},
@@ -136,7 +137,8 @@ class SpotJob:
         streams = self.world.insist("logs", "describe_log_streams", logGroupName=GROUP,
                                     logStreamNamePrefix=f"{self.name}/{host}-")["logStreams"]
         attempts = [[(e["timestamp"], e["message"].strip()) for e in self.world.insist(
-            "logs", "get_log_events", logGroupName=GROUP, logStreamName=s["logStreamName"], startFromHead=True)["events"]
+            "logs", "get_log_events", logGroupName=GROUP, logStreamName=s["logStreamName"],
+            startFromHead=True)["events"]
             if re.match(r"(begins|ends) at \d+$|step \d+$", e["message"].strip())] for s in streams]
         return sorted(a for a in attempts if a)
 
@@ -231,8 +233,10 @@ class SpotWorld(World):
     def left(self):
         """What the world knows of, and pairs of addresses that are let through for nobody."""
         reserved = {p.name for p in NET.glob("[0-9]*") if p.is_symlink()}
-        found = [f"pairs {p.name} of no network" for p in NET.glob("*.peers") if p.name[:-len(".peers")] not in reserved]
-        table = subprocess.run(["nft", "list", "set", "ip", "sagebrush", "peers"], capture_output=True, text=True).stdout
+        found = [f"pairs {p.name} of no network" for p in NET.glob("*.peers")
+                 if p.name[:-len(".peers")] not in reserved]
+        table = subprocess.run(["nft", "list", "set", "ip", "sagebrush", "peers"], capture_output=True,
+                               text=True).stdout
         for b, c in {m for m in re.findall(r"10\.213\.(\d+)\.(\d+)", table)}:
             if str((int(b) * 256 + int(c)) // 4) not in reserved:
                 found.append(f"10.213.{b}.{c} is let through and reserved by nobody")
@@ -289,7 +293,8 @@ def main():
     parser.add_argument("--twins", type=float, default=0.4, help="how many of them have two instances")
     parser.add_argument("--interruptions", type=int, default=8, help="at most, of one job")
     parser.add_argument("--at-once", type=int, default=5)
-    parser.add_argument("--speed", type=float, default=1.0, help="how many times faster than a kill and a notice each 1.1 s")
+    parser.add_argument("--speed", type=float, default=1.0,
+                        help="how many times faster than a kill and a notice each 1.1 s")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
@@ -315,10 +320,11 @@ def main():
     wait_for(world.server.healthy, 120, "the server's health")
     intervals = usage(world)
     paid, logged = (round(sum(s), 1) for s in zip(*[j.check_bill(intervals) for j in jobs]))
-    print(f"{len(jobs)} jobs, {sum(len(j.hosts) == 2 for j in jobs)} of two instances: {sum(j.interruptions for j in jobs)} "
+    print(f"{len(jobs)} jobs, {sum(len(j.hosts) == 2 for j in jobs)} of two instances: "
+          f"{sum(j.interruptions for j in jobs)} "
           f"interruptions, {dict(told)}; {sum(j.attempts for j in jobs)} attempts of instances that told something")
-    print(f"kills: {sum(killer.kills.values())} {dict(killer.kills)}; in pairs: {dict(killer.pairs)}; calls tried again: "
-          f"{dict(world.unanswered)}")
+    print(f"kills: {sum(killer.kills.values())} {dict(killer.kills)}; in pairs: {dict(killer.pairs)}; calls tried "
+          f"again: {dict(world.unanswered)}")
     print(f"paid for {paid} s in {len(intervals)} intervals, of which the logs tell {logged} s", flush=True)
     status = world.end(lambda: None)
     print(f"seed {options.seed}: {len(world.findings)} findings, {time.monotonic() - began:.0f} s", flush=True)

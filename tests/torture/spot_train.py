@@ -1,5 +1,5 @@
-"""A training that may be interrupted between any two instructions: every step is in the checkpoint before it is told, and the
-weights are those of the steps and of what was read in them, and of nothing else."""
+"""A training that may be interrupted between any two instructions: every step is in the checkpoint before it is told,
+and the weights are those of the steps and of what was read in them, and of nothing else."""
 import argparse
 import json
 import os

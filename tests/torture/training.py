@@ -1,4 +1,5 @@
-"""One training job, from its creation to its end, whatever dies meanwhile: it runs once, and its user learns how it ended."""
+"""One training job, from its creation to its end, whatever dies meanwhile: it runs once, and its user learns how it
+ended."""
 import re
 import time
 
@@ -96,9 +97,11 @@ class Job:
             self.world.find(f"{self.name} completed, and its log is {self.lines()}")
 
     def lines(self):
-        streams = self.world.insist("logs", "describe_log_streams", logGroupName=GROUP, logStreamNamePrefix=self.name + "/")
+        streams = self.world.insist("logs", "describe_log_streams", logGroupName=GROUP,
+                                    logStreamNamePrefix=self.name + "/")
         return [e["message"].strip() for s in streams["logStreams"] for e in self.world.insist(
-            "logs", "get_log_events", logGroupName=GROUP, logStreamName=s["logStreamName"], startFromHead=True)["events"]]
+            "logs", "get_log_events", logGroupName=GROUP, logStreamName=s["logStreamName"],
+            startFromHead=True)["events"]]
 
     def started(self):
         try:
@@ -111,7 +114,8 @@ class Job:
         try:
             job = self.call("describe_training_job")
             if self.kind == "is gone" or (self.status and job["TrainingJobStatus"] != self.status):
-                self.world.find(f"{self.name} was {self.kind} {self.status}, and is {job['TrainingJobStatus']} in the end")
+                self.world.find(f"{self.name} was {self.kind} {self.status}, and is {job['TrainingJobStatus']} in the "
+                                f"end")
         except botocore.exceptions.ClientError as e:
             if self.kind != "is gone":
                 self.world.find(f"{self.name} was {self.status}, and in the end {e}")

@@ -1,4 +1,5 @@
-"""The world of a torture run: a real server that an init system keeps up, clients that insist, and what is left at the end."""
+"""The world of a torture run: a real server that an init system keeps up, clients that insist, and what is left at the
+end."""
 import collections
 import fcntl
 import functools
@@ -139,12 +140,13 @@ class World:
 
     @functools.cache
     def client(self, service):
-        return boto3.client(service, config=Config(retries={"total_max_attempts": 1}, read_timeout=70, connect_timeout=10,
+        return boto3.client(service,
+                            config=Config(retries={"total_max_attempts": 1}, read_timeout=70, connect_timeout=10,
                                                    max_pool_connections=64))
 
     def insist(self, service, operation, late=None, **request):
-        """Calls until it is answered. An error that matches 'late' is what a second call of it says when the first one was
-        carried out and only its answer was lost: None then."""
+        """Calls until it is answered. An error that matches 'late' is what a second call of it says when the first one
+        was carried out and only its answer was lost: None then."""
         deadline, lost = time.monotonic() + ANSWER_S, False
         while True:
             try:

@@ -28,7 +28,8 @@ print("channel", json.dumps(channel, sort_keys=True))
 for epoch in range(2):
     if parser.parse_known_args()[0].mode == "Pipe":
         data = pipe(folder, epoch)
-        print(f"epoch {epoch} bytes {len(data)} lines {data.count(b'line')} hash {hashlib.sha256(data).hexdigest()[:12]}")
+        print(f"epoch {epoch} bytes {len(data)} lines {data.count(b'line')} hash "
+              f"{hashlib.sha256(data).hexdigest()[:12]}")
     else:
         found = dict(files(folder))
         data = b"".join(found.values())

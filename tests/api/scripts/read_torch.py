@@ -1,5 +1,5 @@
-"""Datasets of PyTorch on the channels of a job: "stream" is a pipe of records, read once an epoch; "table" a FastFile mount
-whose rows are read in any order by the workers of a DataLoader."""
+"""Datasets of PyTorch on the channels of a job: "stream" is a pipe of records, read once an epoch; "table" a FastFile
+mount whose rows are read in any order by the workers of a DataLoader."""
 import os
 import time
 
@@ -51,7 +51,8 @@ torch.manual_seed(2)
 stream = Stream(os.environ["SM_CHANNEL_STREAM"])
 for epoch in range(2):
     batches = list(DataLoader(stream, batch_size=16))
-    print(f"stream epoch {epoch}: {sum(len(b) for b in batches)} rows, sum {torch.cat(batches).sum().item():.0f}", flush=True)
+    print(f"stream epoch {epoch}: {sum(len(b) for b in batches)} rows, sum {torch.cat(batches).sum().item():.0f}",
+          flush=True)
 table = Table(os.environ["SM_CHANNEL_TABLE"])
 batches = list(DataLoader(table, batch_size=16, shuffle=True, num_workers=2))
 print(f"table: {len(table)} rows, sum {torch.cat(batches).sum().item():.0f}", flush=True)

@@ -1,5 +1,5 @@
-"""DistributedDataParallel over gloo: every rank has its part of the rows, and all end with the model that one process makes
-of all rows. Under torchrun by the variables that it sets, under mpirun by Open MPI's; alone without either.
+"""DistributedDataParallel over gloo: every rank has its part of the rows, and all end with the model that one process
+makes of all rows. Under torchrun by the variables that it sets, under mpirun by Open MPI's; alone without either.
 
 --fails HOST raises there after the second step, --killed HOST kills that rank. --waits STEP waits there, once, for the
 notice that the instances are taken back, and saves a checkpoint then."""
@@ -87,7 +87,8 @@ def main():
     folder = pathlib.Path(os.environ["SM_MODEL_DIR"])
     if rank == 0:
         (folder / "weights.json").write_text(json.dumps(weights))
-    (folder / f"rank-{rank}.json").write_text(json.dumps({"host": os.environ.get("SM_CURRENT_HOST"), "weights": weights}))
+    (folder / f"rank-{rank}.json").write_text(json.dumps({"host": os.environ.get("SM_CURRENT_HOST"),
+                                                          "weights": weights}))
     if size > 1:
         torch.distributed.barrier()
 

@@ -13,7 +13,8 @@ def variable(name):
 
 
 told = {name.lower(): variable(name) for name in (
-    "CURRENT_HOST", "CURRENT_INSTANCE_TYPE", "CURRENT_INSTANCE_GROUP", "CURRENT_INSTANCE_GROUP_HOSTS", "INSTANCE_GROUPS",
+    "CURRENT_HOST", "CURRENT_INSTANCE_TYPE", "CURRENT_INSTANCE_GROUP", "CURRENT_INSTANCE_GROUP_HOSTS",
+    "INSTANCE_GROUPS",
     "INSTANCE_GROUPS_DICT", "DISTRIBUTION_INSTANCE_GROUPS", "HOSTS", "CHANNELS", "IS_HETERO")}
 told["files"] = {c: sorted(p.name for p in pathlib.Path("/opt/ml/input/data", c).iterdir()) for c in told["channels"]}
 told["config"] = json.loads(pathlib.Path("/opt/ml/input/config/resourceconfig.json").read_text())

@@ -31,7 +31,8 @@ if __name__ == "__main__":
     torch.manual_seed(1)
     torch.set_num_threads(1)
     folder = os.environ["SM_CHANNEL_TRAIN"]
-    rows = numpy.concatenate([numpy.loadtxt(os.path.join(folder, f), delimiter=",", dtype="float32") for f in os.listdir(folder)])
+    rows = numpy.concatenate([numpy.loadtxt(os.path.join(folder, f), delimiter=",", dtype="float32")
+                              for f in os.listdir(folder)])
     x, y = torch.from_numpy(rows[:, 1:]), torch.from_numpy(rows[:, :1])
     model = net()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)

@@ -1,5 +1,5 @@
-"""A training that can be interrupted: every step is in the checkpoint, and the same seed gives the same weights however often
-it was interrupted. At each of --stops it waits for the notice that its capacity is taken back, once."""
+"""A training that can be interrupted: every step is in the checkpoint, and the same seed gives the same weights however
+often it was interrupted. At each of --stops it waits for the notice that its capacity is taken back, once."""
 import argparse
 import json
 import os

@@ -1,5 +1,6 @@
-"""A training that can be interrupted at any moment: model, optimizer, random state, the order of the rows and the place in it
-are in the checkpoint, written every few steps. It ends when it has been interrupted --interruptions times, not before."""
+"""A training that can be interrupted at any moment: model, optimizer, random state, the order of the rows and the place
+in it are in the checkpoint, written every few steps. It ends when it has been interrupted --interruptions times, not
+before."""
 import argparse
 import json
 import os

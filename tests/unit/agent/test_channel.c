@@ -27,7 +27,8 @@ static void hosts_share_everything_once(void **state)
             size_t all = 0;
 
             for (size_t place = 0; place < HOSTS; place++) {
-                struct channel c = { .sharded = true, .shuffled = shuffled, .seed = -5, .place = place, .hosts = HOSTS };
+                struct channel c = { .sharded = true, .shuffled = shuffled, .seed = -5, .place = place,
+                                     .hosts = HOSTS };
                 uint32_t order[COUNT];
                 size_t n = channel_share(&c, epoch, order, COUNT);
 

@@ -115,7 +115,8 @@ static void a_clock_that_nobody_can_be_asked_about_is_not_measured(void **state)
 static void this_disk_and_memory_keep_what_they_are_given(void **state)
 {
     char folder[] = "/tmp/sagebrush-check-XXXXXX";
-    struct order order = { .memory_bytes = 8 << 20, .name = "check", .runtime = "process", .admin_socket = "/not/there" };
+    struct order order = { .memory_bytes = 8 << 20, .name = "check", .runtime = "process",
+                           .admin_socket = "/not/there" };
     struct checked c = { &order, folder, clock_system(), -1 };
     struct finding findings[CHECKS_MOST], f = { .passed = true, .evidence = "" };
     struct err err;

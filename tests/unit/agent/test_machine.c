@@ -337,8 +337,8 @@ static int tidy(struct world *w, struct err *err)
 
 static const struct world functions = {
     wall_ms, boot_ms, look, start, attach, kill_container, clear, begin, task, cancel, ping, pinged, ping_words,
-    address, stop_asked, taken_back, overfull, quiet, saving, save, say, words, exit_message, out_of_memory, model_artifacts,
-    to_save, others_saved, final_metrics, tidy,
+    address, stop_asked, taken_back, overfull, quiet, saving, save, say, words, exit_message, out_of_memory,
+    model_artifacts, to_save, others_saved, final_metrics, tidy,
 };
 
 /* The world moves on by itself. True: something happened that wakes an agent. */

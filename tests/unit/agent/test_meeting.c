@@ -108,7 +108,8 @@ static void found(void *data, const char *host, const struct sockaddr_storage *a
 static int meet(struct script *s, const char *bearer, struct seen *seen, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    struct order order = { .name = "a-0", .host_name = "algo-1", .bearer = bearer, .token = "t0", .admin_socket = s->path };
+    struct order order = { .name = "a-0", .host_name = "algo-1", .bearer = bearer, .token = "t0",
+                           .admin_socket = s->path };
     struct meeting m = { .order = &order, .endpoint = "10.0.0.2:5000", .found = found, .data = seen };
     struct doc *peers;
     int r;
@@ -155,7 +156,8 @@ static void who_is_not_let_in_goes(void **state)
     static const struct {
         const char *answer;
         enum err_kind kind;
-    } cases[] = { { "409 {}", ERR_CONFLICT }, { "403 {}", ERR_DENIED }, { "404 {}", ERR_DENIED }, { "400 {}", ERR_DENIED } };
+    } cases[] = { { "409 {}", ERR_CONFLICT }, { "403 {}", ERR_DENIED }, { "404 {}", ERR_DENIED },
+                  { "400 {}", ERR_DENIED } };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct script s = { .answers = { "500 {}", cases[i].answer } };

@@ -141,7 +141,8 @@ static void instances_on_different_machines_have_a_tunnel(void **state)
     assert_int_equal(order_read(parse(a, "{" BASE CREW "}"), &o, &err), 0);
     assert_false(order_spans_machines(&o));
     assert_int_equal(order_read(parse(a, "{" BASE CREW ",\"mesh\":{\"server\":\"10.0.0.1\"},\"tunnel\":{\"secret\":"
-                                         "\"s\"},\"host_name\":\"algo-2\",\"remote\":{\"token\":\"t\"}}"), &o, &err), 0);
+                                         "\"s\"},\"host_name\":\"algo-2\",\"remote\":{\"token\":\"t\"}}"),
+                                &o, &err), 0);
     assert_true(order_spans_machines(&o));
     assert_string_equal(o.token, "t");
     assert_int_equal(order_number(&o, "algo-2"), 2);

@@ -70,8 +70,8 @@ static void listings(void **state)
 static void manifests(void **state)
 {
     static const char *const bad[] = {
-        "", "{}", "[]", "[\"a\"]", "[{}]", "[{\"prefix\":\"\"}]", "[{\"prefix\":\"b/p\"}]", "[{\"prefix\":\"s3://b/p\"},1]",
-        "[{\"prefix\":\"s3://b/p\"},\"\"]", "[{\"prefix\":\"s3://b/p\"},[\"a\"]]",
+        "", "{}", "[]", "[\"a\"]", "[{}]", "[{\"prefix\":\"\"}]", "[{\"prefix\":\"b/p\"}]",
+        "[{\"prefix\":\"s3://b/p\"},1]", "[{\"prefix\":\"s3://b/p\"},\"\"]", "[{\"prefix\":\"s3://b/p\"},[\"a\"]]",
     };
     _cleanup_arena_ struct arena *a = arena_new();
     struct manifest m;
@@ -137,7 +137,8 @@ static void verdicts(void **state)
     ended.signal = 11;
     f.words = "last line";
     assert_string_equal(verdict_of(a, &f).reason,
-                        "AlgorithmError: last line; the command was ended by signal 11 (SIGSEGV, Segmentation fault), exit code: 1");
+                        "AlgorithmError: last line; the command was ended by signal 11 (SIGSEGV, Segmentation fault), "
+                        "exit code: 1");
     ended.signal = 0;
     f.stopped = true;
     assert_string_equal(verdict_of(a, &f).outcome, "Stopped");

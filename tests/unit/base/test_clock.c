@@ -24,8 +24,8 @@ static void read(void **state)
 {
     static const char *const noons[] = { "2024-02-29T12:00:00Z", "20240229T120000Z", "2024-02-29 12:00:00",
                                          "2024-02-29T13:30:00+01:30", "2024-02-29T12:00:00.000Z", "2024-02-29T12:00" };
-    static const char *const bad[] = { "", "2024", "2024-02", "2024-13-01", "2024-02-30", "2024-02-29T12", "2024-02-29T12:00:00X",
-                                       "2024-02-29T12:00:00+1", "0x24-02-29" };
+    static const char *const bad[] = { "", "2024", "2024-02", "2024-13-01", "2024-02-30", "2024-02-29T12",
+                                       "2024-02-29T12:00:00X", "2024-02-29T12:00:00+1", "0x24-02-29" };
     int64_t t;
 
     for (size_t i = 0; i < sizeof noons / sizeof *noons; i++) {
@@ -64,7 +64,8 @@ static void durations(void **state)
         int64_t ms;
     } good[] = { { "90", 90000 }, { "90s", 90000 }, { "30m", 1800000 }, { "2h", 7200000 }, { "1d", 86400000 },
                  { "0", 0 }, { "off", 0 } };
-    static const char *const bad[] = { "", "s", "m", "-1", "-1m", "1.5h", "1w", "soon", "30 m", "9223372036854775807d" };
+    static const char *const bad[] = { "", "s", "m", "-1", "-1m", "1.5h", "1w", "soon", "30 m",
+                                       "9223372036854775807d" };
     int64_t ms;
 
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

@@ -317,8 +317,8 @@ static void refused_calls_write_nothing(void **state)
             "ValidationException", "aws:");
     refuses("DescribeTrainingJob", "{\"TrainingJobName\":\"a\"}", "ValidationException", "not found");
     refuses("CreateEndpoint", "{}", "NotImplementedException",
-            "Sagebrush does not implement SageMaker CreateEndpoint yet. `sagebrush operations --missing sagemaker` lists "
-            "what it lacks.");
+            "Sagebrush does not implement SageMaker CreateEndpoint yet. `sagebrush operations --missing sagemaker` "
+            "lists what it lacks.");
     assert_int_equal(f.err.http_status, 501);
 
     f.caller.trusted = false;

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 static const char fleet_text[] =
-    "[[pools]]\nname = \"any\"\n[[pools]]\nname = \"picky\"\naccepts = [\"ml.p3.2xlarge\", \"ml.m5.*\"]\nspot = \"never\"\n"
-    "spares = 1\n"
+    "[[pools]]\nname = \"any\"\n[[pools]]\nname = \"picky\"\naccepts = [\"ml.p3.2xlarge\", \"ml.m5.*\"]\n"
+    "spot = \"never\"\nspares = 1\n"
     "[[nodes]]\nname = \"c\"\ncount = 3\ncores = 16\nmemory = \"64GiB\"\n"
     "[[nodes]]\nname = \"g\"\ncores = 64\nmemory = \"512GiB\"\ngpus = { kind = \"V100\", count = 4 }\n"
     "labels = { rack = \"a\", zone = \"z\" }\n"

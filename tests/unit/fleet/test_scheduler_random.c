@@ -128,8 +128,8 @@ static void take_decision(struct story *s, const struct decision *d)
         CHECK(s, k->phase == WAITS, "%s starts in phase %d", k->uid, k->phase);
         check_gang(s, k);
         /* Spot work that came meanwhile has its notice. */
-        CHECK(s, !s->calm || s->now_ms - s->fleet.spot.notice_ms <= k->promised_ms, "%s was promised %lld, and starts %lld", k->uid,
-              (long long)k->promised_ms, (long long)s->now_ms);
+        CHECK(s, !s->calm || s->now_ms - s->fleet.spot.notice_ms <= k->promised_ms,
+              "%s was promised %lld, and starts %lld", k->uid, (long long)k->promised_ms, (long long)s->now_ms);
         k->phase = RUNS;
         k->started_ms = s->now_ms;
         k->ends_ms = k->work.max_runtime_ms ? s->now_ms + 1 + (int64_t)below(s, (uint64_t)k->work.max_runtime_ms)
@@ -383,8 +383,12 @@ static void finish(struct story *s)
         for (int i = 1; i <= s->fleet.nodes[group].count; i++)
             scheduler_return(s->scheduler, arena_printf(s->arena, "%s-%d", s->fleet.nodes[group].name, i), s->now_ms);
     drain(s);
-    for (int rounds = 0; scheduler_counts(s->scheduler).waiting + scheduler_counts(s->scheduler).running > 0; rounds++) {
-        CHECK(s, rounds < 5000, "%d jobs wait for ever", (int)scheduler_counts(s->scheduler).waiting);
+    for (int rounds = 0;; rounds++) {
+        struct scheduler_counts now = scheduler_counts(s->scheduler);
+
+        if (now.waiting + now.running == 0)
+            break;
+        CHECK(s, rounds < 5000, "%d jobs wait for ever", (int)now.waiting);
         pass_time(s);
     }
 }

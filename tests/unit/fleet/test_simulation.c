@@ -49,7 +49,8 @@ static void an_interruption_loses_what_was_not_saved(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct simulation s = simulated(a,
-                                    NODE QUIET "[checkpoints]\ncost = \"0s\"\nrestart = \"1m\"\n[spot]\nnotice = \"2m\"\n",
+                                    NODE QUIET "[checkpoints]\ncost = \"0s\"\nrestart = \"1m\"\n"
+                                               "[spot]\nnotice = \"2m\"\n",
                                     "submit,run,type,spot,checkpoint_interval\n0,1h,t,1,10m\n33m,1h,t,0,\n", 0);
 
     assert_int_equal(s.jobs[0].preempted, 1);

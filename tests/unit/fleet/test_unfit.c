@@ -56,7 +56,8 @@ static void no_node_has_gpus(void **state)
 static void the_gpus_are_of_another_kind(void **state)
 {
     refused(CPU_NODES GPU_NODES, work_of("ml.g5.xlarge"));
-    says("and the GPUs of the nodes are of another kind (T4), which does for a type only where a pool's `accepts` names");
+    says("and the GPUs of the nodes are of another kind (T4), which does for a type only where a pool's `accepts` "
+         "names");
     says("such as ml.g4dn."); /* what has such GPUs comes first */
 }
 
@@ -81,7 +82,8 @@ static void the_market_is_another(void **state)
 static void the_nodes_are_smaller(void **state)
 {
     refused(CPU_NODES, work_of("ml.m5.4xlarge"));
-    says("it needs 16 vCPUs, 65536 MiB, and the nodes have at most 4 cores, 8192 MiB. Ask for another type, such as ml.");
+    says("it needs 16 vCPUs, 65536 MiB, and the nodes have at most 4 cores, 8192 MiB. Ask for another type, such as "
+         "ml.");
     /* EC2's names for who asks by them. */
     refused(CPU_NODES, work_of("m5.4xlarge"));
     assert_null(strstr(err.text, "ml."));

@@ -44,7 +44,8 @@ static void unknown_ones_say_what_to_do(void **state)
 static void a_typo_is_told_what_was_meant(void **state)
 {
     static const char *const cases[][2] = {
-        { "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgbost:1.7-1", "did you mean sagemaker-xgboost:1.7-1?" },
+        { "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgbost:1.7-1",
+          "did you mean sagemaker-xgboost:1.7-1?" },
         { "pytorch-trainnig:1.13@sha256:00", "did you mean pytorch-training:1.13?" },
         { "sagemaker-scikitlearn", "did you mean sagemaker-scikit-learn?" },
         { "team/detectr:v2", "did you mean detector:v2?" },

@@ -203,8 +203,8 @@ static int way(const struct network *n, const char *address)
 }
 
 /* With one peer; server "": both are here. */
-static int open_tunnel(const struct network *n, const char *address, const char *peer, const char *server, int *ret_device,
-                       int *ret_socket, struct err *err)
+static int open_tunnel(const struct network *n, const char *address, const char *peer, const char *server,
+                       int *ret_device, int *ret_socket, struct err *err)
 {
     const char *const peers[] = { peer, NULL };
     const struct tunnel_device d = { .network = n, .address = address, .peers = peers, .server = server };

@@ -115,7 +115,8 @@ static void a_reason_is_told_in_words(void **state)
     struct slurm_job j = { .id = "17", .reason = "Resources" };
 
     assert_string_equal(slurm_waiting_words(*state, &j),
-                        "Slurm job 17 waits: no node of its partition has enough free cores, memory or GPUs (Resources)");
+                        "Slurm job 17 waits: no node of its partition has enough free cores, memory or GPUs "
+                        "(Resources)");
     j.reason = "QOSMaxCpuPerUserLimit";
     assert_string_equal(slurm_waiting_words(*state, &j),
                         "Slurm job 17 waits: a limit of its quality of service is reached (QOSMaxCpuPerUserLimit)");

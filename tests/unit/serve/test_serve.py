@@ -319,7 +319,8 @@ class ServeTest(unittest.TestCase):
     def test_response_stream(self):
         self.go()
         part = {':event-type': 'PayloadPart', ':content-type': 'application/octet-stream', ':message-type': 'event'}
-        r = self.invoke_streamed(what='drip', headers={'X-Amzn-SageMaker-Accept': 'text/event-stream', 'Accept': 'no/no'})
+        r = self.invoke_streamed(what='drip',
+                                 headers={'X-Amzn-SageMaker-Accept': 'text/event-stream', 'Accept': 'no/no'})
         self.assertEqual(r.status, 200)
         self.assertEqual(r.headers['Content-Type'], 'application/vnd.amazon.eventstream')
         self.assertEqual(r.headers['X-Amzn-SageMaker-Content-Type'], 'text/event-stream')
@@ -451,16 +452,19 @@ class ServeTest(unittest.TestCase):
     def test_what_names_another_model_is_refused(self):
         self.go()
         for header, words in (
-                ('Target-Model', 'Endpoint Demo is not a multi-model endpoint and does not support target model header.'),
+                ('Target-Model',
+                 'Endpoint Demo is not a multi-model endpoint and does not support target model header.'),
                 ('Target-Container-Hostname', 'Endpoint Demo is not a multi-container endpoint with direct invocation '
                                               'and does not support target container hostname header.'),
-                ('Inference-Component', 'Inference Component Name header is not allowed for endpoints to which you dont '
+                ('Inference-Component',
+                 'Inference Component Name header is not allowed for endpoints to which you dont '
                                         'plan to deploy inference components. Please remove the Inference Component '
                                         'Name header and try again.')):
             r = self.invoke(headers={'X-Amzn-SageMaker-' + header: 'another'})
             self.assertEqual((r.status, r.headers['x-amzn-ErrorType']), (400, 'ValidationError'))
             self.assertEqual(json.loads(r.content), {'Message': words})
-            self.assertIn(words, self.invoke_streamed(headers={'X-Amzn-SageMaker-' + header: 'another'}).read().decode())
+            self.assertIn(words,
+                          self.invoke_streamed(headers={'X-Amzn-SageMaker-' + header: 'another'}).read().decode())
         self.assertEqual(self.containers[0].seen, [])
 
     def test_model_errors(self):

@@ -111,7 +111,8 @@ static inline struct upload *s3_upload(struct s3_world *w, const void *data, siz
     return u;
 }
 
-static inline int s3_run(struct s3_world *w, const char *operation, const struct doc *input, const struct upload *upload)
+static inline int s3_run(struct s3_world *w, const char *operation, const struct doc *input,
+                         const struct upload *upload)
 {
     struct call c = {
         .engine = w->engine,
@@ -189,8 +190,9 @@ __attribute__((format(printf, 4, 5))) static inline void s3_fails(struct s3_worl
 }
 
 /* Puts with a body; the result of the call. */
-__attribute__((format(printf, 5, 6))) static inline int s3_send(struct s3_world *w, const char *operation, const void *data,
-                                                                size_t size, const char *format, ...)
+__attribute__((format(printf, 5, 6)))
+static inline int s3_send(struct s3_world *w, const char *operation, const void *data, size_t size, const char *format,
+                          ...)
 {
     struct doc *input;
     va_list ap;
@@ -224,7 +226,8 @@ static inline struct str s3_body(struct s3_world *w)
 
         assert_true(fd >= 0);
         assert_true(p->offset + p->size_bytes <= size);
-        assert_int_equal(pread(fd, buf_reserve(&b, (size_t)p->size_bytes), (size_t)p->size_bytes, p->offset), p->size_bytes);
+        assert_int_equal(pread(fd, buf_reserve(&b, (size_t)p->size_bytes), (size_t)p->size_bytes, p->offset),
+                         p->size_bytes);
         b.size += (size_t)p->size_bytes;
         close(fd);
     }

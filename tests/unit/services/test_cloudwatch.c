@@ -147,7 +147,7 @@ static void test_data_and_list(void **state)
     assert_int_equal(doc_count(must("cloudwatch", "ListMetrics", json("{'RecentlyActive':'PT3H'}")), "Metrics"), 0);
 }
 
-/* A token is a place in this list; one that was made up leads neither to another region's metrics nor out of the list. */
+/* A token is a place in this list; one that was made up leads neither to another region's metrics nor outside. */
 static void test_list_token(void **state)
 {
     static const char elsewhere[] = ACCOUNT "\0eu-central-1\0n\0m";
@@ -162,7 +162,8 @@ static void test_list_token(void **state)
     assert_int_equal(doc_count(o, "Metrics"), 1);
     assert_false(doc_has(o, "NextToken"));
     assert_int_equal(engine_call(w.arena, w.engine, &w.root, "eu-central-1", "cloudwatch", "PutMetricData",
-                                 json("{'Namespace':'n','MetricData':[{'MetricName':'m','Value':1}]}"), &output, &w.err),
+                                 json("{'Namespace':'n','MetricData':[{'MetricName':'m','Value':1}]}"), &output,
+                                 &w.err),
                      0);
     refused("cloudwatch", "ListMetrics",
             json("{'NextToken':'%s'}", base64_encode(w.arena, elsewhere, sizeof elsewhere)), "InvalidParameterValue");

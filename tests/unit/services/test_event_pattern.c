@@ -121,7 +121,7 @@ static struct doc *list_of(struct arena *a, const char *item, int count, bool pa
     }
     buf_append_str(&b, "]}");
     buf_append_char(&b, '\0');
-    if ((pattern ? event_pattern_parse(a, quoted(a, b.data), &d, &err) : json_parse(a, quoted(a, b.data), &d, &err)) < 0)
+    if ((pattern ? event_pattern_parse : json_parse)(a, quoted(a, b.data), &d, &err) < 0)
         fail_msg("%s", err.text);
     return d;
 }

@@ -183,7 +183,8 @@ static void test_targets_that_are_not_here(void **state)
 {
     static const char *const wrong[] = {
         "'Arn':'arn:aws:lambda:eu-west-1:123456789012:function:f'", "'Arn':'arn:aws:sqs:eu-west-1:123456789012:q'",
-        "'Arn':'arn:aws:logs:eu-west-1:999999999999:log-group:g'", "'Arn':'arn:aws:logs:us-east-1:123456789012:log-group:g'",
+        "'Arn':'arn:aws:logs:eu-west-1:999999999999:log-group:g'",
+        "'Arn':'arn:aws:logs:us-east-1:123456789012:log-group:g'",
         "'Arn':'arn:aws:logs:eu-west-1:" ACCOUNT ":log-group::*'", "'Arn':'" GROUP " x'", "'Arn':'" GROUP ":x'",
         "'Arn':'" GROUP "','DeadLetterConfig':{'Arn':'arn:aws:sqs:eu-west-1:123456789012:q'}",
         "'Arn':'" GROUP "','InputPath':'detail'", "'Arn':'" GROUP "','InputPath':'$','Input':'1'",
@@ -194,7 +195,8 @@ static void test_targets_that_are_not_here(void **state)
     refused("events", "PutTargets", json("{'Rule':'none','Targets':[{'Id':'t','Arn':'%s'}]}", GROUP),
             "ResourceNotFoundException");
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        refused("events", "PutTargets", json("{'Rule':'r','Targets':[{'Id':'t',%s}]}", wrong[i]), "ValidationException");
+        refused("events", "PutTargets", json("{'Rule':'r','Targets':[{'Id':'t',%s}]}", wrong[i]),
+                "ValidationException");
     for (int i = 0; i < 5; i++)
         must("events", "PutTargets", json("{'Rule':'r','Targets':[{'Id':'t%d','Arn':'%s'}]}", i,
                                           i ? GROUP : GROUP ":*"));

@@ -71,10 +71,10 @@ static int begin(void **state)
 static void train(const char *name, bool spot, const char *team)
 {
     done("sagemaker", "CreateTrainingJob", json(
-        "{'TrainingJobName':'%s','RoleArn':'" ROLE "','AlgorithmSpecification':{'TrainingImage':'x','TrainingInputMode':"
-        "'File'},'OutputDataConfig':{'S3OutputPath':'s3://b/o'},'ResourceConfig':{'InstanceType':'ml.m5.large',"
-        "'InstanceCount':1,'VolumeSizeInGB':1},'Tags':[{'Key':'team','Value':'%s'}],'StoppingCondition':{"
-        "'MaxRuntimeInSeconds':36000%s", name, team,
+        "{'TrainingJobName':'%s','RoleArn':'" ROLE "','AlgorithmSpecification':{'TrainingImage':'x',"
+        "'TrainingInputMode':'File'},'OutputDataConfig':{'S3OutputPath':'s3://b/o'},"
+        "'ResourceConfig':{'InstanceType':'ml.m5.large','InstanceCount':1,'VolumeSizeInGB':1},"
+        "'Tags':[{'Key':'team','Value':'%s'}],'StoppingCondition':{'MaxRuntimeInSeconds':36000%s", name, team,
         spot ? ",'MaxWaitTimeInSeconds':36000},'EnableManagedSpotTraining':true}" : "}}"));
 }
 
@@ -149,7 +149,8 @@ static void action_is_at(const char *id, const char *action, const char *state)
     assert_string_equal(doc_text(doc_get(actions, action), "state.status"), state);
 }
 
-#define REDS      "{'reds':{'resourceType':'aws:ec2:spot-instance','selectionMode':'ALL','resourceTags':{'team':'red'}}}"
+#define REDS      "{'reds':{'resourceType':'aws:ec2:spot-instance','selectionMode':'ALL'," \
+                  "'resourceTags':{'team':'red'}}}"
 #define INTERRUPT "'actionId':'aws:ec2:send-spot-instance-interruptions','targets':{'SpotInstances':'reds'}"
 
 /* The types of EC2's events so far, and the states of the experiment's, one a line. */
@@ -230,7 +231,8 @@ static void test_the_role_is_asked(void **state)
     is_at(id, "failed");
     action_is_at(id, "a", "failed");
     assert_non_null(strstr(doc_value_text(look(id, "experiment.state.reason")),
-                           "is not authorized to perform: ec2:SendSpotInstanceInterruptions on resource: arn:aws:ec2:"));
+                           "is not authorized to perform: ec2:SendSpotInstanceInterruptions on resource: "
+                           "arn:aws:ec2:"));
     assert_int_equal(w.stops, 0);
 }
 
@@ -352,15 +354,17 @@ static void test_templates_that_are_wrong(void **state)
         { "{'t':{'resourceType':'aws:ec2:spot-instance','selectionMode':'SOME','resourceTags':{'a':'b'}}}",
           "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}", "", "must be ALL, COUNT(n)" },
         { "{'t':{'resourceType':'aws:ec2:spot-instance','selectionMode':'ALL'}}",
-          "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}", "", "either resourceArns or resourceTags" },
+          "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}", "",
+          "either resourceArns or resourceTags" },
         { "{}", "{'a':{'actionId':'aws:fis:wait','parameters':{'duration':'PT1M'}}}",
           ",'logConfiguration':{'logSchemaVersion':2}", "logConfiguration is not here" },
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         wrong("CreateExperimentTemplate",
-                json("{'clientToken':'w%zu','description':'d','roleArn':'" ROLE "','stopConditions':[{'source':'none'}],"
-                     "'targets':%s,'actions':%s%s}", i, cases[i].targets, cases[i].actions, cases[i].more),
+                json("{'clientToken':'w%zu','description':'d','roleArn':'" ROLE "',"
+                     "'stopConditions':[{'source':'none'}],'targets':%s,'actions':%s%s}", i, cases[i].targets,
+                     cases[i].actions, cases[i].more),
                 cases[i].words);
     wrong("CreateExperimentTemplate",
             json("{'clientToken':'alarm','description':'d','roleArn':'" ROLE "','stopConditions':[{'source':"

@@ -309,7 +309,8 @@ static void test_sessions_end_with_who_they_are_of(void **state)
     make_and_allow("Role", "again");
     make_and_allow("User", "bob");
     of_role = doc_get(must("sts", "AssumeRole",
-                           json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/again','RoleSessionName':'s1'}")), "Credentials");
+                           json("{'RoleArn':'arn:aws:iam::" ACCOUNT ":role/again','RoleSessionName':'s1'}")),
+                           "Credentials");
     key = must("iam", "CreateAccessKey", json("{'UserName':'bob'}"));
     id = doc_text(key, "AccessKey.AccessKeyId");
     assert_int_equal(find(id, "", &bob), 0);

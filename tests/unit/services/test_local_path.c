@@ -23,8 +23,10 @@ static void channels_are_folders(void **state)
 
 static void tensorboard_writes_below_output(void **state)
 {
-    static const char *const good[] = { "", "/opt/ml/output/tensorboard", "/opt/ml/output/tensorboard/", "/opt/ml/output/a/b" };
-    static const char *const bad[] = { "/opt/ml/output", "/opt/ml/output/", "/opt/ml/outputs", "/opt/ml/output/../model",
+    static const char *const good[] = { "", "/opt/ml/output/tensorboard", "/opt/ml/output/tensorboard/",
+                                        "/opt/ml/output/a/b" };
+    static const char *const bad[] = { "/opt/ml/output", "/opt/ml/output/", "/opt/ml/outputs",
+                                       "/opt/ml/output/../model",
                                        "/opt/ml/output//a", "/tmp/tensorboard", "tensorboard" };
     struct err err = { 0 };
 
@@ -43,15 +45,16 @@ static void checkpoints_have_a_place_of_their_own(void **state)
     static const char *const unclean[] = { "checkpoints", "./a", "/opt/ml/checkpoints/../../../etc", "/opt//ml/x", "//",
                                            "/opt/ml/checkpoints/..", "/opt/ml/./x", "/." };
     static const char *const overlapping[] = { "/", "/opt", "/opt/", "/opt/ml", "/opt/ml/input", "/opt/ml/input/data/x",
-                                               "/opt/ml/model/", "/opt/ml/output/data", "/etc/passwd", "/proc", "/usr/lib",
-                                               "/dev/shm", "/opt/sagebrush/x" };
+                                               "/opt/ml/model/", "/opt/ml/output/data", "/etc/passwd", "/proc",
+                                               "/usr/lib", "/dev/shm", "/opt/sagebrush/x" };
     struct err err = { 0 };
 
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_int_equal(local_path_check_checkpoints(good[i], &err), 0);
     for (size_t i = 0; i < sizeof unclean / sizeof *unclean; i++) {
         assert_int_equal(local_path_check_checkpoints(unclean[i], &err), -1);
-        assert_non_null(strstr(err.text, "at 'checkpointConfig.localPath' failed to satisfy constraint: Member must be"));
+        assert_non_null(strstr(err.text,
+                               "at 'checkpointConfig.localPath' failed to satisfy constraint: Member must be"));
     }
     for (size_t i = 0; i < sizeof overlapping / sizeof *overlapping; i++) {
         assert_int_equal(local_path_check_checkpoints(overlapping[i], &err), -1);

@@ -60,8 +60,9 @@ static void an_object_comes_back(void **state)
     const struct doc *out;
 
     assert_int_equal(s3_send(&w, "PutObject", "hello world", 11,
-                             "{'Bucket':'shelf','Key':'a/b','ContentType':'text/plain','ContentEncoding':'aws-chunked,gzip',"
-                             "'Metadata':{'color':'red'},'Tagging':'a=1&b=x%%20y'}"), 0);
+                             "{'Bucket':'shelf','Key':'a/b','ContentType':'text/plain',"
+                             "'ContentEncoding':'aws-chunked,gzip','Metadata':{'color':'red'},"
+                             "'Tagging':'a=1&b=x%%20y'}"), 0);
     assert_string_equal(doc_text(w.output, "ETag"), "\"5eb63bbbe01eeed093cb22bb8f5acdc3\"");
     assert_true(doc_has(w.output, "ChecksumCRC64NVME"));
     assert_string_equal(doc_text(w.output, "ChecksumType"), "FULL_OBJECT");
@@ -128,7 +129,8 @@ static void conditions(void **state)
     s3_do(&w, "GetObject", "{'Bucket':'shelf','Key':'k','IfMatch':'*'}");
     s3_fails(&w, "PreconditionFailed", "GetObject", "{'Bucket':'shelf','Key':'k','IfMatch':'abc'}");
     assert_int_equal(w.err.http_status, 412);
-    s3_fails(&w, "NotModified", "GetObject", "{'Bucket':'shelf','Key':'k','IfNoneMatch':'x, 5eb63bbbe01eeed093cb22bb8f5acdc3'}");
+    s3_fails(&w, "NotModified", "GetObject",
+             "{'Bucket':'shelf','Key':'k','IfNoneMatch':'x, 5eb63bbbe01eeed093cb22bb8f5acdc3'}");
     assert_int_equal(w.err.http_status, 304);
     assert_true(doc_has(w.extra_headers, "ETag"));
     s3_fails(&w, "NotModified", "GetObject", "{'Bucket':'shelf','Key':'k','IfModifiedSince':1700000000000}");
@@ -270,8 +272,8 @@ static void copies_do_not_grow_without_end(void **state)
              "{'Bucket':'shelf','Key':'n','UploadId':'%s','MultipartUpload':{'Parts':[%s]}}", id, list.data);
     *strrchr(list.data, ',') = '\0'; /* the last part's ETag, */
     *strrchr(list.data, ',') = '\0'; /* and its number */
-    s3_do(&w, "CompleteMultipartUpload", "{'Bucket':'shelf','Key':'n','UploadId':'%s','MultipartUpload':{'Parts':[%s]}}",
-          id, list.data);
+    s3_do(&w, "CompleteMultipartUpload",
+          "{'Bucket':'shelf','Key':'n','UploadId':'%s','MultipartUpload':{'Parts':[%s]}}", id, list.data);
 }
 
 static void parts_become_an_object(void **state)
@@ -305,7 +307,8 @@ static void parts_become_an_object(void **state)
     s3_fails(&w, "InvalidPart", "CompleteMultipartUpload", "{'Bucket':'shelf','Key':'m','UploadId':'%s',"
              "'MultipartUpload':{'Parts':[{'PartNumber':11,'ETag':'x'}]}}", id);
     s3_fails(&w, "InvalidPartOrder", "CompleteMultipartUpload", "{'Bucket':'shelf','Key':'m','UploadId':'%s',"
-             "'MultipartUpload':{'Parts':[{'PartNumber':2,'ETag':%s},{'PartNumber':1,'ETag':%s}]}}", id, etags[2], etags[1]);
+             "'MultipartUpload':{'Parts':[{'PartNumber':2,'ETag':%s},{'PartNumber':1,'ETag':%s}]}}", id, etags[2],
+             etags[1]);
     s3_fails(&w, "EntityTooSmall", "CompleteMultipartUpload", "{'Bucket':'shelf','Key':'m','UploadId':'%s',"
              "'MultipartUpload':{'Parts':[{'PartNumber':10,'ETag':%s},{'PartNumber':11,'ETag':%s}]}}", id, etags[10],
              (s3_send(&w, "UploadPart", "z", 1, "{'Bucket':'shelf','Key':'m','UploadId':'%s','PartNumber':11}", id),
@@ -322,7 +325,8 @@ static void parts_become_an_object(void **state)
     assert_true(text_ends(doc_text(out, "ETag"), "-10\""));
     {
         const struct doc *again = s3_do(&w, "CompleteMultipartUpload",
-                                        "{'Bucket':'shelf','Key':'m','UploadId':'%s','MultipartUpload':{'Parts':[]}}", id);
+                                        "{'Bucket':'shelf','Key':'m','UploadId':'%s','MultipartUpload':{'Parts':[]}}",
+                                        id);
 
         assert_string_equal(doc_text(again, "ETag"), doc_text(out, "ETag")); /* the first answer may have been lost */
         s3_fails(&w, "NoSuchUpload", "CompleteMultipartUpload", "{'Bucket':'shelf','Key':'m','UploadId':'other'}");
@@ -345,7 +349,8 @@ static void parts_become_an_object(void **state)
     assert_int_equal(s3_body(&w).size, 3);
     assert_int_equal(doc_int(out, "PartsCount", 0), 10);
     s3_fails(&w, "InvalidPartNumber", "GetObject", "{'Bucket':'shelf','Key':'m','PartNumber':12}");
-    out = s3_do(&w, "GetObjectAttributes", "{'Bucket':'shelf','Key':'m','ObjectAttributes':['ObjectParts','ETag','ObjectSize']}");
+    out = s3_do(&w, "GetObjectAttributes",
+                "{'Bucket':'shelf','Key':'m','ObjectAttributes':['ObjectParts','ETag','ObjectSize']}");
     assert_int_equal(doc_int(out, "ObjectParts.TotalPartsCount", 0), 10);
     assert_int_equal(doc_int(out, "ObjectSize", 0), (int64_t)whole.size);
 
@@ -354,7 +359,8 @@ static void parts_become_an_object(void **state)
     s3_do(&w, "DeleteObject", "{'Bucket':'shelf','Key':'m'}");
     out = s3_do(&w, "CreateMultipartUpload", "{'Bucket':'shelf','Key':'n'}");
     id = doc_text(out, "UploadId");
-    out = s3_do(&w, "UploadPartCopy", "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':1,'CopySource':'shelf/m2',"
+    out = s3_do(&w, "UploadPartCopy",
+                "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':1,'CopySource':'shelf/m2',"
                 "'CopySourceRange':'bytes=%d-%d'}", id, BIG - 5, BIG + 4);
     etags[1] = doc_text(out, "CopyPartResult.ETag");
     s3_fails(&w, "InvalidArgument", "UploadPartCopy", "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':1,"
@@ -371,8 +377,10 @@ static void parts_become_an_object(void **state)
 
     out = s3_do(&w, "CreateMultipartUpload", "{'Bucket':'shelf','Key':'n'}");
     id = doc_text(out, "UploadId");
-    assert_int_equal(s3_send(&w, "UploadPart", "abc", 3, "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':1}", id), 0);
-    assert_int_equal(s3_send(&w, "UploadPart", "abd", 3, "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':1}", id), 0);
+    assert_int_equal(s3_send(&w, "UploadPart", "abc", 3, "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':1}",
+                             id), 0);
+    assert_int_equal(s3_send(&w, "UploadPart", "abd", 3, "{'Bucket':'shelf','Key':'n','UploadId':'%s','PartNumber':1}",
+                             id), 0);
     assert_int_equal(s3_blob_count(&w), 1);
     s3_do(&w, "AbortMultipartUpload", "{'Bucket':'shelf','Key':'n','UploadId':'%s'}", id);
     s3_fails(&w, "NoSuchUpload", "AbortMultipartUpload", "{'Bucket':'shelf','Key':'n','UploadId':'%s'}", id);
@@ -393,8 +401,8 @@ static struct principal user(const char *policy)
         assert_int_equal(json_parse(w.arena, str_of(text), &document, &w.err), 0);
         doc_append(w.arena, list, document);
     }
-    return (struct principal){ .account = "123456789012", .arn = "arn:aws:iam::123456789012:user/ann", .user_id = "AIDA1",
-                               .access_key_id = "AKIAANN", .policies = list };
+    return (struct principal){ .account = "123456789012", .arn = "arn:aws:iam::123456789012:user/ann",
+                               .user_id = "AIDA1", .access_key_id = "AKIAANN", .policies = list };
 }
 
 static void policies_of_both_sides(void **state)
@@ -407,7 +415,8 @@ static void policies_of_both_sides(void **state)
     s3_put(&w, "shelf", "k", "v");
     w.principal = &reader;
     s3_do(&w, "GetObject", "{'Bucket':'shelf','Key':'k'}");
-    s3_fails(&w, "AccessDenied", "GetObject", "{'Bucket':'shelf','Key':'missing'}"); /* may not list: not told what is missing */
+    s3_fails(&w, "AccessDenied", "GetObject",
+             "{'Bucket':'shelf','Key':'missing'}"); /* may not list: not told what is missing */
     s3_fails(&w, "AccessDenied", "ListObjectsV2", "{'Bucket':'shelf'}");
     s3_fails(&w, "AccessDenied", "DeleteObject", "{'Bucket':'shelf','Key':'k'}");
     s3_fails(&w, "AccessDenied", "CreateBucket", "{'Bucket':'mine-too'}");
@@ -419,9 +428,10 @@ static void policies_of_both_sides(void **state)
     s3_fails(&w, "AccessDenied", "GetObject", "{'Bucket':'shelf','Key':'k'}");
     w.principal = &w.root;
     policy = "{\\'Version\\':\\'2012-10-17\\',\\'Statement\\':[{\\'Effect\\':\\'Allow\\',\\'Principal\\':{\\'AWS\\':"
-             "\\'arn:aws:iam::123456789012:user/ann\\'},\\'Action\\':\\'s3:GetObject\\',\\'Resource\\':\\'arn:aws:s3:::shelf/*\\'},"
-             "{\\'Effect\\':\\'Deny\\',\\'Principal\\':\\'*\\',\\'Action\\':\\'s3:GetObject\\',\\'Resource\\':"
-             "\\'arn:aws:s3:::shelf/secret/*\\'}]}";
+             "\\'arn:aws:iam::123456789012:user/ann\\'},\\'Action\\':\\'s3:GetObject\\',\\'Resource\\':"
+             "\\'arn:aws:s3:::shelf/*\\'},{\\'Effect\\':\\'Deny\\',\\'Principal\\':\\'*\\',"
+             "\\'Action\\':\\'s3:GetObject\\',"
+             "\\'Resource\\':\\'arn:aws:s3:::shelf/secret/*\\'}]}";
     s3_do(&w, "PutBucketPolicy", "{'Bucket':'shelf','Policy':'%s'}", policy);
     s3_put(&w, "shelf", "secret/k", "v");
     w.principal = &nobody;
@@ -439,11 +449,11 @@ static void policies_of_both_sides(void **state)
     s3_fails(&w, "NoSuchBucketPolicy", "GetBucketPolicy", "{'Bucket':'shelf'}");
     s3_fails(&w, "MalformedPolicy", "PutBucketPolicy", "{'Bucket':'shelf','Policy':'nonsense'}");
     s3_fails(&w, "MalformedPolicy", "PutBucketPolicy", "{'Bucket':'shelf','Policy':'{\\'Version\\':\\'2012-10-17\\',"
-             "\\'Statement\\':[{\\'Effect\\':\\'Allow\\',\\'Principal\\':\\'*\\',\\'Action\\':\\'s3:*\\',\\'Resource\\':"
-             "\\'arn:aws:s3:::other/*\\'}]}'}");
+             "\\'Statement\\':[{\\'Effect\\':\\'Allow\\',\\'Principal\\':\\'*\\',\\'Action\\':\\'s3:*\\',"
+             "\\'Resource\\':\\'arn:aws:s3:::other/*\\'}]}'}");
     s3_fails(&w, "AccessDenied", "PutBucketPolicy", "{'Bucket':'shelf','Policy':'{\\'Version\\':\\'2012-10-17\\',"
-             "\\'Statement\\':[{\\'Effect\\':\\'Allow\\',\\'Principal\\':\\'*\\',\\'Action\\':\\'s3:GetObject\\',\\'Resource\\':"
-             "\\'arn:aws:s3:::shelf/*\\'}]}'}");
+             "\\'Statement\\':[{\\'Effect\\':\\'Allow\\',\\'Principal\\':\\'*\\',\\'Action\\':\\'s3:GetObject\\',"
+             "\\'Resource\\':\\'arn:aws:s3:::shelf/*\\'}]}'}");
     s3_fails(&w, "AccessDenied", "GetObject", "{'Bucket':'shelf','Key':'k','ExpectedBucketOwner':'999999999999'}");
     assert_int_equal(w.err.kind, ERR_DENIED);
 }
@@ -463,7 +473,8 @@ static void what_is_not_honoured_is_refused(void **state)
     assert_int_equal(s3_send(&w, "PutObject", "x", 1, "{'Bucket':'shelf','Key':'k','ACL':'public-read'}"), -1);
     assert_string_equal(w.err.code, "AccessControlListNotSupported");
     assert_int_equal(s3_send(&w, "PutObject", "x", 1, "{'Bucket':'shelf','Key':'k','ACL':'private'}"), 0);
-    assert_int_equal(s3_send(&w, "PutObject", "x", 1, "{'Bucket':'shelf','Key':'k','StorageClass':'DEEP_ARCHIVE'}"), -1);
+    assert_int_equal(s3_send(&w, "PutObject", "x", 1, "{'Bucket':'shelf','Key':'k','StorageClass':'DEEP_ARCHIVE'}"),
+                     -1);
     assert_string_equal(w.err.code, "InvalidStorageClass");
     s3_fails(&w, "ServerSideEncryptionConfigurationNotFoundError", "GetBucketEncryption", "{'Bucket':'shelf'}");
     s3_fails(&w, "NoSuchCORSConfiguration", "GetBucketCors", "{'Bucket':'shelf'}");

@@ -59,7 +59,8 @@ static void check_page(const struct doc *out, const struct entry *want, int coun
 
     for (int i = 0; i < count; i++)
         if (want[i].prefix)
-            assert_string_equal(doc_text(out, arena_printf(w.arena, "CommonPrefixes[%zu].Prefix", prefixes++)), want[i].text);
+            assert_string_equal(doc_text(out, arena_printf(w.arena, "CommonPrefixes[%zu].Prefix", prefixes++)),
+                                want[i].text);
         else
             assert_string_equal(doc_text(out, arena_printf(w.arena, "Contents[%zu].Key", contents++)), want[i].text);
     assert_int_equal(doc_count(out, "Contents"), contents);
@@ -186,7 +187,8 @@ static void versions_page_by_page(void **state)
     for (int i = 0; i < 3; i++)
         s3_put(&w, "shelf", "b", "");
     do {
-        out = s3_do(&w, "ListObjectVersions", "{'Bucket':'shelf','MaxKeys':2%s%s%s%s%s%s}", *key ? ",'KeyMarker':'" : "", key,
+        out = s3_do(&w, "ListObjectVersions", "{'Bucket':'shelf','MaxKeys':2%s%s%s%s%s%s}",
+                    *key ? ",'KeyMarker':'" : "", key,
                     *key ? "'" : "", *id ? ",'VersionIdMarker':'" : "", id, *id ? "'" : "");
         for (size_t i = 0; i < doc_count(out, "Versions"); i++)
             latest += doc_bool(out, arena_printf(w.arena, "Versions[%zu].IsLatest", i), false);

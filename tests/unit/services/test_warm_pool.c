@@ -327,7 +327,8 @@ static void who_waits_for_a_pool_is_told(void **state)
     run("a", "Completed", "");
     words = arena_printf(w.arena, "; the warm pool of a keeps its place until %s", kept_until(1));
     create("stranger", ",'VolumeSizeInGB':8", "");
-    assert_non_null(strstr(last_words("stranger"), arena_printf(w.arena, "expected to start in about a minute%s", words)));
+    assert_non_null(strstr(last_words("stranger"),
+                           arena_printf(w.arena, "expected to start in about a minute%s", words)));
     run("b", "Completed", "");
     assert_string_equal(last_words("stranger"),
                         arena_printf(w.arena, "Waiting for 1 ml.m5.large: room for 0 now, 0 jobs are before this one%s",

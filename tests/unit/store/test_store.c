@@ -596,7 +596,8 @@ static void tables_are_ordered(void **state)
 
 /* --- a disk that fails ------------------------------------------------------------------------------------------ */
 
-/* A VFS over the store's own, in its place, that fails writes, growths and syncs from the Nth on, for as long as it was told. */
+/* A VFS over the store's own, in its place, that fails writes, growths and syncs from the Nth on, for as long as it was
+ * told. */
 static struct {
     int64_t calls, fail_at, fail_count;
     int code;
