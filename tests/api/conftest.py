@@ -179,6 +179,16 @@ def ended(aws, job, seconds=120):
     return wait_for(check, seconds, f"the end of {job}", 0.05)
 
 
+def processed(aws, job, seconds=120):
+    """The same of a processing job."""
+    sm = aws("sagemaker")
+
+    def check():
+        d = sm.describe_processing_job(ProcessingJobName=job)
+        return d if d["ProcessingJobStatus"] not in ("InProgress", "Stopping") else None
+    return wait_for(check, seconds, f"the end of {job}", 0.05)
+
+
 def log_lines(logs, job, kind="Training"):
     """Of each log stream of the job."""
     group = f"/aws/sagemaker/{kind}Jobs"

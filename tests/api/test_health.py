@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import needs_tun, server_of_fleet, wait_for
+from conftest import needs_tun, processed, server_of_fleet, wait_for
 from jobs import Jobs, over, request, transition
 
 # A node for each instance.
@@ -245,11 +245,7 @@ def test_a_processing_job_whose_node_dies_fails_and_says_why(server, aws, jobs, 
                                                "VolumeSizeInGB": 1}})
     jobs.says(unique, "begins", 2, "Processing")
     kill_node(agents_of(server, unique)["algo-1"])
-    def ended():
-        found = sm.describe_processing_job(ProcessingJobName=unique)
-        return found["ProcessingJobStatus"] != "InProgress" and found
-
-    done = wait_for(ended, 180, "its end", 0.1)
+    done = processed(aws, unique, 180)
     assert done["ProcessingJobStatus"] == "Failed", done
     assert done["FailureReason"].startswith("InternalServerError: instance unhealthy: algo-1: the container was lost")
     cost = server.cost()[unique]

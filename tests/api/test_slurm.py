@@ -8,7 +8,7 @@ import pytest
 
 import slurm_cluster
 import test_health
-from conftest import Server, drill_spot, ended, log_lines, model_files, wait_for
+from conftest import Server, drill_spot, ended, log_lines, model_files, processed, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.pytorch  # noqa: E402
@@ -138,8 +138,7 @@ def test_a_processing_job(cluster, server, aws, unique):
                           "ContainerEntrypoint": ["/usr/bin/python3", "-c",
                                                   "open('/opt/ml/output/message', 'w').write('of a node')"]},
         ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
-    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] !=
-                    "InProgress" and d, 120, "the end of the job", 0.2)
+    done = processed(aws, unique)
     assert done["ProcessingJobStatus"] == "Completed" and done["ExitMessage"] == "of a node", done
     wait_for(lambda: cluster.of_job(done["ProcessingJobArn"]) == ["COMPLETED"], 60, "the end of the Slurm job")
 

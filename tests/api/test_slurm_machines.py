@@ -20,7 +20,7 @@ import zlib
 import pytest
 
 import slurm_cluster
-from conftest import Server, drill_spot, ended, model_files, wait_for
+from conftest import Server, drill_spot, ended, model_files, processed, wait_for
 from test_slurm import describe, fit, lines, said, statuses
 
 sagemaker = pytest.importorskip("sagemaker")
@@ -297,8 +297,7 @@ def test_an_image_of_ones_own(cluster, server, scratch, aws, unique):
         AppSpecification={"ImageUri": "oci-archive:sh.tar", "ContainerEntrypoint": [
             "/bin/sh", "-c", "echo of a layer; echo of a layer > /opt/ml/output/message; exec >/opt/ml/x"]},
         ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}})
-    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] !=
-                    "InProgress" and d, 120, "the end of the job", 0.2)
+    done = processed(aws, unique)
     assert done["ProcessingJobStatus"] == "Completed", done
     assert done["ExitMessage"].strip() == "of a layer"
     assert list(scratch.glob("*/images/layers/*")) and not (server.data / "images" / "layers").exists()

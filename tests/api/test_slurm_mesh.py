@@ -13,7 +13,7 @@ import pytest
 import slurm_cluster
 import test_processing
 import test_torch
-from conftest import Server, ended, log_lines, model_files, needs_tun, wait_for
+from conftest import Server, ended, log_lines, model_files, needs_tun, processed, wait_for
 from test_cluster import Wire, talked
 from test_slurm import SCRIPTS, describe, lines, said, statuses
 from test_slurm_machines import ask, end_all, holder, parent_of
@@ -101,7 +101,8 @@ def train(name, count=2, script="train_cluster.py", **options):
 
 @pytest.mark.parametrize("nodes", [("n1", "n2"), ("n1", "n3"), ("n3", "n4")])
 def test_two_instances(cluster, server, aws, unique, nodes):
-    """Both on other machines, one on the server's, both there: it is the same. Nobody on the way reads what they say."""
+    """Both on other machines, one on the server's, both there: it is the same. Nobody on the way reads what they
+    say."""
     word = hashlib.sha256(unique.encode()).hexdigest()
     with only(cluster, *nodes), Wire(word) as wire:
         train(unique)
@@ -143,8 +144,7 @@ def test_what_a_container_sees(cluster, server, aws, bucket, unique, isolated):
                               "ContainerEntrypoint": ["python3", "/opt/ml/processing/code/look_at_network.py"]},
             ProcessingResources={"ClusterConfig": {"InstanceCount": 2, "InstanceType": "ml.m5.large",
                                                    "VolumeSizeInGB": 1}})
-        done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))["ProcessingJobStatus"] not in
-                        ("InProgress", "Stopping") and d, 120, "the end of the job", 0.2)
+        done = processed(aws, unique)
     assert done["ProcessingJobStatus"] == "Completed", done
     text = [line for found in log_lines(aws("logs"), unique, "Processing").values() for line in found]
     names = ["eth0", "lo"] if isolated else ["eth0", "eth1", "lo"]

@@ -12,7 +12,7 @@ import stat
 import pytest
 
 import slurm_cluster
-from conftest import BUILD, Server, drill_spot, ended, model_files, wait_for
+from conftest import BUILD, Server, drill_spot, ended, model_files, processed, wait_for
 from test_health import agents_of, signal_all
 from test_slurm import fit, lines, said, statuses
 
@@ -100,11 +100,6 @@ def process(aws, name, program, type="ml.m5.large"):
         AppSpecification={"ImageUri": "sagemaker-scikit-learn:1.2-1-cpu-py3",
                           "ContainerEntrypoint": ["/usr/bin/python3", "-c", f"exec({program!r})"]},
         ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": type, "VolumeSizeInGB": 1}})
-
-
-def processed(aws, name):
-    return wait_for(lambda: (d := aws("sagemaker").describe_processing_job(ProcessingJobName=name))
-                    ["ProcessingJobStatus"] != "InProgress" and d, 120, f"the end of {name}", 0.2)
 
 
 def test_the_container_is_in_the_step(cluster, server, aws, unique):

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from conftest import drill_spot, ended, log_lines, model_files, needs_tun, wait_for
+from conftest import drill_spot, ended, log_lines, model_files, needs_tun, processed, wait_for
 from test_cluster import lines
 
 sagemaker = pytest.importorskip("sagemaker")
@@ -243,9 +243,7 @@ for path in pathlib.Path('/opt/ml/processing/rows').iterdir():
                 ProcessingInput(f"{base}/rows/", "/opt/ml/processing/rows",
                                 s3_data_distribution_type="ShardedByS3Key")],
         outputs=[ProcessingOutput("/opt/ml/processing/scores", f"{base}/scores", output_name="scores")])
-    sm = aws("sagemaker")
-    done = wait_for(lambda: (d := sm.describe_processing_job(ProcessingJobName=unique))[
-        "ProcessingJobStatus"] != "InProgress" and d, PATIENCE_S, "the end of the job", 0.2)
+    done = processed(aws, unique, PATIENCE_S)
     assert done["ProcessingJobStatus"] == "Completed", done.get("FailureReason")
     scores = [aws("s3").get_object(Bucket=session.default_bucket(), Key=f"{unique}/scores/{part}")["Body"].read()
               for part in range(4)]
