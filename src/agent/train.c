@@ -428,12 +428,49 @@ static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
     return false;
 }
 
+/* The container, from before its start to its end. False: the report could not be saved, or nothing could be seen. */
+static bool run(struct train *t, struct arena *a, int64_t *next_ms)
+{
+    struct world *w = t->world;
+    struct exit_record record = { 0 };
+    struct err err = { 0 };
+
+    if (w->look(w, &record, &err) < 0)
+        return false;
+    /* The report reached the disk after the start, the container's traces may not have: then the machine went down. */
+    if (record.state == EXIT_NONE && strcmp(report_phase(t->report), running_phase(t)) == 0)
+        record = (struct exit_record){ .state = EXIT_LOST, .problem = "", .started_ms = member(t, "started_ms") };
+    if (record.state == EXIT_NONE) {
+        prepare(t, a, next_ms);
+        if (!concluded(t) && w->look(w, &record, &err) < 0) {
+            record.state = EXIT_NONE;
+            *next_ms = w->wall_ms(w) + RETRY_MS;
+        }
+    }
+    if (record.state != EXIT_NONE && strcmp(report_phase(t->report), running_phase(t)) != 0) {
+        enter(t, running_phase(t),
+              order_processes(t->order) ? "" : "Training image download completed. Training in progress.");
+        if (record.started_ms)
+            report_set_int(t->report, "started_ms", record.started_ms);
+    }
+    if (record.state == EXIT_RUNNING) {
+        *next_ms = w->wall_ms(w) + LOOK_MS;
+        if (!t->attached && w->attach(w, &err) < 0)
+            log_warning("container.not_attached", "name=%s why=%s", t->order->name, log_quote(a, err.text));
+        t->attached = true;
+        watch(t, a, &record, next_ms);
+        tell_saving(t, a);
+    } else if (record.state != EXIT_NONE) {
+        judge(t, a, &record);
+    }
+    /* On disk only now, after the start: it costs more than the start itself. */
+    return save(t, record.state != EXIT_NONE);
+}
+
 bool train_step(struct train *t, int64_t *ret_next_ms)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct world *w = t->world;
-    struct exit_record record = { 0 };
-    struct err err = { 0 };
 
     *ret_next_ms = INT64_MAX;
     if (strcmp(report_phase(t->report), "Ended") == 0) {
@@ -449,39 +486,7 @@ bool train_step(struct train *t, int64_t *ret_next_ms)
         save(t, false);
     }
     if (!concluded(t)) {
-        if (w->look(w, &record, &err) < 0) {
-            *ret_next_ms = w->wall_ms(w) + RETRY_MS;
-            return false;
-        }
-        /* The report reached the disk after the start, the container's traces may not have: then the
-         * machine went down. */
-        if (record.state == EXIT_NONE && strcmp(report_phase(t->report), running_phase(t)) == 0)
-            record = (struct exit_record){ .state = EXIT_LOST, .problem = "", .started_ms = member(t, "started_ms") };
-        if (record.state == EXIT_NONE) {
-            prepare(t, a, ret_next_ms);
-            if (!concluded(t) && w->look(w, &record, &err) < 0) {
-                record.state = EXIT_NONE;
-                *ret_next_ms = w->wall_ms(w) + RETRY_MS;
-            }
-        }
-        if (record.state != EXIT_NONE && strcmp(report_phase(t->report), running_phase(t)) != 0) {
-            enter(t, running_phase(t),
-                  order_processes(t->order) ? "" : "Training image download completed. Training in progress.");
-            if (record.started_ms)
-                report_set_int(t->report, "started_ms", record.started_ms);
-        }
-        if (record.state == EXIT_RUNNING) {
-            *ret_next_ms = w->wall_ms(w) + LOOK_MS;
-            if (!t->attached && w->attach(w, &err) < 0)
-                log_warning("container.not_attached", "name=%s why=%s", t->order->name, log_quote(a, err.text));
-            t->attached = true;
-            watch(t, a, &record, ret_next_ms);
-            tell_saving(t, a);
-        } else if (record.state != EXIT_NONE) {
-            judge(t, a, &record);
-        }
-        /* On disk only now, after the start: it costs more than the start itself. */
-        if (!save(t, record.state != EXIT_NONE))
+        if (!run(t, a, ret_next_ms))
             *ret_next_ms = w->wall_ms(w) + RETRY_MS;
         if (!concluded(t))
             return false;

@@ -40,33 +40,39 @@ static const struct {
     { "application/x-recordio-protobuf", CONTENT_RECORDIO },
 };
 
+/* "label_size=1; charset=utf-8": the label is the first column and no other. */
+static bool label_is_one_column(struct str parameters)
+{
+    while (parameters.size) {
+        struct str one = parameters, rest = { 0 }, name, value = { 0 };
+
+        str_cut(parameters, ';', &one, &rest);
+        name = str_trim(one);
+        str_cut(one, '=', &name, &value);
+        if (str_is_nocase(str_trim(name), "label_size") && !str_is(str_trim(value), "1"))
+            return false;
+        parameters = rest;
+    }
+    return true;
+}
+
 int content_of(const char *content_type, enum content *ret, struct err *err)
 {
     struct str type = str_of(content_type), parameters = { 0 };
+    _cleanup_buf_ struct buf accepted = { 0 };
 
     str_cut(type, ';', &type, &parameters);
     type = str_trim(type);
     for (size_t i = 0; i < sizeof contents / sizeof contents[0]; i++) {
         if (!str_is_nocase(type, contents[i].name))
             continue;
-        if (contents[i].content == CONTENT_CSV)
-            while (parameters.size) {
-                struct str one = parameters, rest = { 0 }, name, value = { 0 };
-
-                str_cut(parameters, ';', &one, &rest);
-                name = str_trim(one);
-                str_cut(one, '=', &name, &value);
-                if (str_is_nocase(str_trim(name), "label_size") && !str_is(str_trim(value), "1"))
-                    return fail(err, ERR_INVALID,
-                                "%s is not an accepted csv ContentType. Optional parameter label_size "
-                                "must be equal to 1",
-                                content_type);
-                parameters = rest;
-            }
+        if (contents[i].content == CONTENT_CSV && !label_is_one_column(parameters))
+            return fail(err, ERR_INVALID,
+                        "%s is not an accepted csv ContentType. Optional parameter label_size must be equal to 1",
+                        content_type);
         *ret = contents[i].content;
         return 0;
     }
-    _cleanup_buf_ struct buf accepted = { 0 };
     for (size_t i = 0; i < sizeof contents / sizeof contents[0]; i++)
         buf_printf(&accepted, "%s%s", i ? ", " : "", contents[i].name);
     return fail(err, ERR_INVALID, "%s is not an accepted ContentType: %s.", content_type, accepted.data);
@@ -126,46 +132,49 @@ static int by_path(const void *x, const void *y)
     return strcmp(*(const char *const *)x, *(const char *const *)y);
 }
 
+static void add_file(struct arena *a, struct files *f, const char *path)
+{
+    if (f->count == f->capacity) {
+        const char **more = arena_array_of(a, const char *, f->capacity = f->capacity * 2 + 16);
+
+        if (f->count)
+            memcpy(more, f->path, f->count * sizeof *more);
+        f->path = more;
+    }
+    f->path[f->count++] = path;
+}
+
+static int list_files(struct arena *a, const char *folder, int depth, struct files *f, struct err *err);
+
+static int list_file(struct arena *a, const char *path, int depth, struct files *f, struct err *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return fail_errno(err, errno, "reading %s", path);
+    if (S_ISREG(st.st_mode) && st.st_size > 0)
+        add_file(a, f, path);
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    if (depth == MAX_DEPTH)
+        return fail(err, ERR_INVALID, "%s lies more than %d folders deep", path, MAX_DEPTH);
+    return list_files(a, path, depth + 1, f, err);
+}
+
 /* Adds every file below the folder. Names that start with '.' or '_' are nobody's data (_SUCCESS, .DS_Store). */
 static int list_files(struct arena *a, const char *folder, int depth, struct files *f, struct err *err)
 {
     DIR *d = opendir(folder);
     struct dirent *e;
-    struct stat st;
+    int result = 0;
 
     if (!d)
         return errno == ENOENT ? 0 : fail_errno(err, errno, "reading the folder %s", folder);
-    while ((e = readdir(d))) {
-        const char *path;
-
-        if (e->d_name[0] == '.' || e->d_name[0] == '_')
-            continue;
-        path = arena_printf(a, "%s/%s", folder, e->d_name);
-        if (stat(path, &st) < 0) {
-            int failed = errno;
-
-            closedir(d);
-            return fail_errno(err, failed, "reading %s", path);
-        }
-        if (S_ISDIR(st.st_mode)) {
-            if (depth == MAX_DEPTH || list_files(a, path, depth + 1, f, err) < 0) {
-                closedir(d);
-                return depth == MAX_DEPTH ? fail(err, ERR_INVALID, "%s lies more than %d folders deep", path, MAX_DEPTH)
-                                          : -1;
-            }
-        } else if (S_ISREG(st.st_mode) && st.st_size > 0) {
-            if (f->count == f->capacity) {
-                const char **more = arena_array_of(a, const char *, f->capacity = f->capacity * 2 + 16);
-
-                if (f->count)
-                    memcpy(more, f->path, f->count * sizeof *more);
-                f->path = more;
-            }
-            f->path[f->count++] = path;
-        }
-    }
+    while (result == 0 && (e = readdir(d)))
+        if (e->d_name[0] != '.' && e->d_name[0] != '_')
+            result = list_file(a, arena_printf(a, "%s/%s", folder, e->d_name), depth, f, err);
     closedir(d);
-    return 0;
+    return result;
 }
 
 /* What a file is that is no text, by how it begins; NULL: it may be text. */

@@ -50,35 +50,45 @@ static int refuse(const struct libsvm_options *o, struct str line, size_t number
                 o->name);
 }
 
-static bool parse_line(const char *p, const char *end, const struct libsvm_options *o, struct matrix *m)
-{
-    size_t row = m->rows, at = m->row_start[row];
-    float label = NAN, weight = 1;
-    uint64_t index, query = 0;
-    bool query_seen = false, weight_seen = false;
-    const char *after;
+struct start { /* of a line, before its values */
+    float label, weight;
+    uint64_t query;
+    bool query_seen, weight_seen;
+};
 
-    p = skip_blank(p, end);
-    after = number_parse(p, end, &label);
-    if (o->labeled || (after && (after == end || blank(*after)))) {
+/* "label[:weight] [qid:n] ": NULL where it is neither that nor nothing. */
+static const char *parse_start(const char *p, const char *end, bool labeled, struct start *ret)
+{
+    const char *after = number_parse(p, end, &ret->label);
+
+    if (labeled || (after && (after == end || blank(*after)))) {
         if (!after)
-            return false;
+            return NULL;
         p = after;
         if (p < end && *p == ':') {
-            if (!(p = number_parse(p + 1, end, &weight)))
-                return false;
-            weight_seen = true;
+            if (!(p = number_parse(p + 1, end, &ret->weight)))
+                return NULL;
+            ret->weight_seen = true;
         }
         if (p < end && !blank(*p))
-            return false;
+            return NULL;
         p = skip_blank(p, end);
     }
     if (end - p > 4 && memcmp(p, "qid:", 4) == 0) {
-        if (!(p = parse_whole(p + 4, end, UINT64_MAX / 10 - 10, &query)))
-            return false;
-        query_seen = true;
+        if (!(p = parse_whole(p + 4, end, UINT64_MAX / 10 - 10, &ret->query)))
+            return NULL;
+        ret->query_seen = true;
         p = skip_blank(p, end);
     }
+    return p;
+}
+
+/* "index:value ..." to the end of the line. */
+static bool parse_values(const char *p, const char *end, struct matrix *m, size_t *at)
+{
+    size_t start = *at;
+    uint64_t index;
+
     while (p < end) {
         float value = 1;
 
@@ -86,31 +96,46 @@ static bool parse_line(const char *p, const char *end, const struct libsvm_optio
             return false;
         if (!(p = number_parse(p + 1, end, &value)) || (p < end && !blank(*p)))
             return false;
-        matrix_reserve_values(m, at - m->row_start[row] + 1);
-        m->column[at] = (uint32_t)index;
-        m->values[at++] = value;
+        matrix_reserve_values(m, *at - start + 1);
+        m->column[*at] = (uint32_t)index;
+        m->values[(*at)++] = value;
         if (index >= m->columns)
             m->columns = index + 1;
         p = skip_blank(p, end);
     }
-    if (o->labeled) {
-        if (isnan(label) || (row > 0 && query_seen != (m->queries != NULL)))
-            return false; /* a query id stands on every line or on none */
-        m->labels[row] = label;
-        if (query_seen) {
-            matrix_reserve(m, 1, false, false, true);
-            m->queries[row] = query;
-        }
-        if (weight_seen && !m->weights) {
-            matrix_reserve(m, 1, false, true, false);
-            for (size_t r = 0; r < row; r++)
-                m->weights[r] = 1;
-        }
-        if (m->weights)
-            m->weights[row] = weight;
+    return true;
+}
+
+static bool put_start(struct matrix *m, const struct start *s)
+{
+    size_t row = m->rows;
+
+    if (isnan(s->label) || (row > 0 && s->query_seen != (m->queries != NULL)))
+        return false; /* a query id stands on every line or on none */
+    m->labels[row] = s->label;
+    if (s->query_seen) {
+        matrix_reserve(m, 1, false, false, true);
+        m->queries[row] = s->query;
     }
-    m->row_start[row + 1] = at;
-    m->rows++;
+    if (s->weight_seen && !m->weights) {
+        matrix_reserve(m, 1, false, true, false);
+        for (size_t r = 0; r < row; r++)
+            m->weights[r] = 1;
+    }
+    if (m->weights)
+        m->weights[row] = s->weight;
+    return true;
+}
+
+static bool parse_line(const char *p, const char *end, const struct libsvm_options *o, struct matrix *m)
+{
+    struct start s = { .label = NAN, .weight = 1 };
+    size_t at = m->row_start[m->rows];
+
+    p = parse_start(skip_blank(p, end), end, o->labeled, &s);
+    if (!p || !parse_values(p, end, m, &at) || (o->labeled && !put_start(m, &s)))
+        return false;
+    m->row_start[++m->rows] = at;
     return true;
 }
 

@@ -92,12 +92,79 @@ static double of_class(enum score score, size_t hit, size_t actual, size_t predi
     return ratio(2.0 * (double)hit, (double)(actual + predicted));
 }
 
+/* How often each class was, was predicted, and both. */
+struct confusion {
+    size_t classes, rows, all_hits;
+    size_t *hit, *actual, *predicted;
+};
+
+static int count_classes(const char *name, const float *labels, size_t rows, size_t width, size_t *ret, struct err *err)
+{
+    *ret = width > 2 ? width : 2;
+    for (size_t i = 0; i < rows; i++) {
+        if (!(labels[i] >= 0 && labels[i] < 1e6f && floorf(labels[i]) == labels[i]))
+            return fail(err, ERR_INVALID,
+                        "Metric '%s': classification metrics can't handle a mix of continuous and "
+                        "binary targets: label %g is no class number",
+                        name, (double)labels[i]);
+        if (labels[i] >= *ret)
+            *ret = (size_t)labels[i] + 1;
+    }
+    return 0;
+}
+
+static void confuse(struct confusion *c, const float *labels, const float *margins, size_t width)
+{
+    for (size_t i = 0; i < c->rows; i++) {
+        size_t is = (size_t)labels[i], seen = predicted_class(margins + i * width, width);
+
+        c->actual[is]++;
+        c->predicted[seen]++;
+        c->hit[is] += is == seen;
+        c->all_hits += is == seen;
+    }
+}
+
+static double mean_of_classes(const struct row *r, const struct confusion *m)
+{
+    size_t counted = 0;
+    double sum = 0;
+
+    for (size_t c = 0; c < m->classes; c++)
+        if (r->average == BALANCED ? m->actual[c] > 0 : m->actual[c] + m->predicted[c] > 0) {
+            sum += of_class(r->score, m->hit[c], m->actual[c], m->predicted[c]);
+            counted++;
+        }
+    return ratio(sum, (double)counted);
+}
+
+static int classification(const struct row *r, const struct confusion *m, double *ret, struct err *err)
+{
+    switch (r->average) {
+    case NONE:
+    case MICRO:
+        *ret = ratio((double)m->all_hits, (double)m->rows); /* over all classes precision and recall are the accuracy */
+        return 0;
+    case BINARY:
+        if (m->classes > 2)
+            return fail(err, ERR_INVALID,
+                        "Target is multiclass but average='binary'. Please choose another average setting, "
+                        "one of [None, 'micro', 'macro', 'weighted'].");
+        *ret = of_class(r->score, m->hit[1], m->actual[1], m->predicted[1]);
+        return 0;
+    default:
+        *ret = mean_of_classes(r, m);
+        return 0;
+    }
+}
+
 int metric_compute(const char *name, const float *labels, const float *margins, size_t rows, size_t width, double *ret,
                    struct err *err)
 {
     const struct row *r = row_of(name);
-    size_t classes = width > 2 ? width : 2, present = 0, all_hits = 0;
-    double sum = 0;
+    struct confusion m = { .rows = rows };
+    size_t *counts;
+    int result;
 
     assert(r);
     if (r->score == MSE || r->score == R2) {
@@ -107,50 +174,15 @@ int metric_compute(const char *name, const float *labels, const float *margins, 
         *ret = regression(r->score, labels, margins, rows);
         return 0;
     }
-    for (size_t i = 0; i < rows; i++) {
-        if (!(labels[i] >= 0 && labels[i] < 1e6f && floorf(labels[i]) == labels[i]))
-            return fail(err, ERR_INVALID,
-                        "Metric '%s': classification metrics can't handle a mix of continuous and "
-                        "binary targets: label %g is no class number",
-                        name, (double)labels[i]);
-        if (labels[i] >= classes)
-            classes = (size_t)labels[i] + 1;
-    }
-
-    size_t *count = calloc(classes * 3, sizeof *count), *hit = count, *actual = count + classes,
-           *predicted = count + 2 * classes;
-    assert(count);
-    for (size_t i = 0; i < rows; i++) {
-        size_t is = (size_t)labels[i], seen = predicted_class(margins + i * width, width);
-
-        actual[is]++;
-        predicted[seen]++;
-        hit[is] += is == seen;
-        all_hits += is == seen;
-    }
-    for (size_t c = 0; c < classes; c++)
-        present += actual[c] + predicted[c] > 0;
-
-    int rc = 0;
-    if (r->average == NONE || r->average == MICRO) {
-        *ret = ratio((double)all_hits, (double)rows); /* over all classes precision and recall are the accuracy */
-    } else if (r->average == BINARY) {
-        if (present > 2 || classes > 2)
-            rc = fail(err, ERR_INVALID,
-                      "Target is multiclass but average='binary'. Please choose another average setting, "
-                      "one of [None, 'micro', 'macro', 'weighted'].");
-        else
-            *ret = of_class(r->score, hit[1], actual[1], predicted[1]);
-    } else {
-        size_t counted = 0;
-
-        for (size_t c = 0; c < classes; c++)
-            if (r->average == BALANCED ? actual[c] > 0 : actual[c] + predicted[c] > 0) {
-                sum += of_class(r->score, hit[c], actual[c], predicted[c]);
-                counted++;
-            }
-        *ret = ratio(sum, (double)counted);
-    }
-    free(count);
-    return rc;
+    if (count_classes(name, labels, rows, width, &m.classes, err) < 0)
+        return -1;
+    counts = calloc(m.classes * 3, sizeof *counts);
+    assert(counts);
+    m.hit = counts;
+    m.actual = counts + m.classes;
+    m.predicted = counts + 2 * m.classes;
+    confuse(&m, labels, margins, width);
+    result = classification(r, &m, ret, err);
+    free(counts);
+    return result;
 }

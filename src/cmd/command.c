@@ -22,33 +22,35 @@ static const struct command_option common[] = {
     {},
 };
 
+static void print_paragraph(const char *at, const char *end, int margin)
+{
+    const size_t room = (size_t)(100 - margin);
+
+    while (at < end) {
+        size_t size = (size_t)(end - at);
+
+        if (size > room)
+            for (size = room; size > 0 && at[size] != ' '; size--)
+                ;
+        if (size == 0)
+            size = strcspn(at, " \n");
+        printf("%*s%.*s\n", margin, "", (int)size, at);
+        at += size;
+        while (at < end && *at == ' ')
+            at++;
+    }
+}
+
 /* Prints text at a margin, broken at spaces; lines that start with a space are left alone. */
 static void print_wrapped(const char *text, int margin)
 {
-    const int width = 100;
-
     while (*text) {
         size_t line = strcspn(text, "\n");
 
-        if (line == 0 || *text == ' ') {
+        if (line == 0 || *text == ' ')
             printf("%*s%.*s\n", line ? margin : 0, "", (int)line, text);
-        } else {
-            const char *at = text, *end = text + line;
-
-            while (at < end) {
-                size_t room = (size_t)(width - margin), size = (size_t)(end - at);
-
-                if (size > room)
-                    for (size = room; size > 0 && at[size] != ' '; size--)
-                        ;
-                if (size == 0)
-                    size = strcspn(at, " \n");
-                printf("%*s%.*s\n", margin, "", (int)size, at);
-                at += size;
-                while (at < end && *at == ' ')
-                    at++;
-            }
-        }
+        else
+            print_paragraph(text, text + line, margin);
         text += line;
         if (*text)
             text++;

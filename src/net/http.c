@@ -357,50 +357,59 @@ static bool lines_are_clean(struct str raw)
     return true;
 }
 
-/* One pass over the headers for those that say how the message goes on. */
+struct framing { /* how many headers say how the message goes on */
+    size_t hosts, lengths, codings;
+};
+
+static int count_framing(struct http_parser *p, const struct http_header *header, struct framing *c, struct err *err)
+{
+    struct str name = header->name, value = header->value;
+
+    switch (name.size) {
+    case 4:
+        c->hosts += str_is_nocase(name, "host");
+        break;
+    case 6:
+        if (p->side != HTTP_REQUESTS || !str_is_nocase(name, "expect"))
+            break;
+        if (!str_is_nocase(value, "100-continue"))
+            return refuse(p, err, 417, "Expect is not understood");
+        p->head.expects_continue = true;
+        break;
+    case 14:
+        c->lengths += str_is_nocase(name, "content-length");
+        break;
+    case 17:
+        if (!str_is_nocase(name, "transfer-encoding"))
+            break;
+        c->codings++;
+        if (!str_is_nocase(value, "chunked"))
+            return refuse(p, err, 501, "Transfer-Encoding other than chunked");
+        break;
+    }
+    return 0;
+}
+
 static int read_framing(struct http_parser *p, struct err *err)
 {
     struct http_head *h = &p->head;
-    size_t hosts = 0, lengths = 0, codings = 0;
+    struct framing c = { 0 };
 
-    for (size_t i = 0; i < h->header_count; i++) {
-        struct str name = h->headers[i].name, value = h->headers[i].value;
-
-        switch (name.size) {
-        case 4:
-            hosts += str_is_nocase(name, "host");
-            break;
-        case 6:
-            if (p->side == HTTP_REQUESTS && str_is_nocase(name, "expect")) {
-                if (!str_is_nocase(value, "100-continue"))
-                    return refuse(p, err, 417, "Expect is not understood");
-                h->expects_continue = true;
-            }
-            break;
-        case 14:
-            lengths += str_is_nocase(name, "content-length");
-            break;
-        case 17:
-            if (str_is_nocase(name, "transfer-encoding")) {
-                codings++;
-                if (!str_is_nocase(value, "chunked"))
-                    return refuse(p, err, 501, "Transfer-Encoding other than chunked");
-            }
-            break;
-        }
-    }
+    for (size_t i = 0; i < h->header_count; i++)
+        if (count_framing(p, &h->headers[i], &c, err) < 0)
+            return -1;
     h->minor_version = p->llhttp.http_minor;
     if (p->llhttp.http_major != 1 || h->minor_version > 1)
         return refuse(p, err, 505, "the version is not HTTP/1.0 or HTTP/1.1");
-    if (codings > 1 || lengths > 1 || (codings && lengths))
+    if (c.codings > 1 || c.lengths > 1 || (c.codings && c.lengths))
         return refuse(p, err, 400, "the length of the body is given in more than one way");
-    if (codings && h->minor_version == 0)
+    if (c.codings && h->minor_version == 0)
         return refuse(p, err, 400, "Transfer-Encoding in HTTP/1.0");
-    if (p->side == HTTP_REQUESTS && (hosts > 1 || (hosts == 0 && h->minor_version == 1)))
+    if (p->side == HTTP_REQUESTS && (c.hosts > 1 || (c.hosts == 0 && h->minor_version == 1)))
         return refuse(p, err, 400, "a request has one Host header");
-    h->chunked = codings > 0;
+    h->chunked = c.codings > 0;
     h->length = -1;
-    if (lengths) {
+    if (c.lengths) {
         if (p->llhttp.content_length > INT64_MAX)
             return refuse(p, err, 400, "Content-Length is too large");
         h->length = (int64_t)p->llhttp.content_length;

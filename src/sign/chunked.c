@@ -235,11 +235,49 @@ static int take_line(struct chunked *c, struct str *input, struct str *ret, stru
     return 1;
 }
 
+static void advance(struct str *input, size_t size)
+{
+    input->data += size;
+    input->size -= size;
+}
+
+/* What of the chunk is there. */
+static int take_bytes(struct chunked *c, struct str *input, struct str *ret, struct err *err)
+{
+    size_t size = input->size < (uint64_t)c->left_bytes ? input->size : (size_t)c->left_bytes;
+
+    *ret = (struct str){ input->data, size };
+    if (c->signed_chunks)
+        digest_update(&c->digest, input->data, size);
+    advance(input, size);
+    c->left_bytes -= (int64_t)size;
+    c->seen_bytes += (int64_t)size;
+    if (c->left_bytes > 0)
+        return 0;
+    c->state = BYTES_END;
+    return check_chunk(c, err);
+}
+
+/* A line that is whole; 0: it is not yet. */
+static int read_line(struct chunked *c, struct str *input, struct err *err)
+{
+    struct str line;
+    int n = take_line(c, input, &line, err);
+
+    if (n <= 0)
+        return n;
+    if (c->state != BYTES_END)
+        return (c->state == SIZE_LINE ? size_line : trailer_line)(c, line, err) < 0 ? -1 : 1;
+    if (line.size)
+        return malformed(c, err, "a chunk is longer than its size");
+    c->state = SIZE_LINE;
+    return 1;
+}
+
 int chunked_next(struct chunked *c, struct str *input, struct str *ret, struct err *err)
 {
     *ret = (struct str){ 0 };
     while (input->size) {
-        struct str line;
         int n;
 
         switch (c->state) {
@@ -248,39 +286,17 @@ int chunked_next(struct chunked *c, struct str *input, struct str *ret, struct e
         case DONE:
             if ((*input->data != '\r' && *input->data != '\n') || ++c->space_after > SPACE_AFTER_MAX)
                 return malformed(c, err, "something follows its end");
-            input->data++;
-            input->size--;
-            continue;
-        case BYTES: {
-            size_t size = input->size < (uint64_t)c->left_bytes ? input->size : (size_t)c->left_bytes;
-
-            *ret = (struct str){ input->data, size };
-            if (c->signed_chunks)
-                digest_update(&c->digest, input->data, size);
-            input->data += size;
-            input->size -= size;
-            c->left_bytes -= (int64_t)size;
-            c->seen_bytes += (int64_t)size;
-            if (c->left_bytes == 0) {
-                c->state = BYTES_END;
-                if (check_chunk(c, err) < 0)
-                    return -1;
-            }
-            return 0;
-        }
+            advance(input, 1);
+            break;
+        case BYTES:
+            return take_bytes(c, input, ret, err);
         case SIZE_LINE:
         case BYTES_END:
         case TRAILER_LINE:
-            n = take_line(c, input, &line, err);
+            n = read_line(c, input, err);
             if (n <= 0)
                 return n;
-            if (c->state == BYTES_END) {
-                if (line.size)
-                    return malformed(c, err, "a chunk is longer than its size");
-                c->state = SIZE_LINE;
-            } else if ((c->state == SIZE_LINE ? size_line : trailer_line)(c, line, err) < 0) {
-                return -1;
-            }
+            break;
         }
     }
     return 0;
