@@ -23,7 +23,7 @@
 enum { ANSWERS_MOST = 8, REQUEST_MOST = 4096 };
 
 struct script {
-    const char *answers[ANSWERS_MOST + 1]; /* "200 {...}", one a connection; "": none at all. The last is not repeated */
+    const char *answers[ANSWERS_MOST + 1]; /* "200 {...}", one a connection; "": none; the last is not repeated */
     char asked[ANSWERS_MOST][REQUEST_MOST];
     int count, listener;
     pthread_t thread;
@@ -175,7 +175,8 @@ static void what_the_server_makes_up_is_left_out(void **state)
 {
     struct script s = { .answers = { "200 []", "200 {\"peers\":[\"algo-2\"]}", "200 {\"peers\":\"algo-2\"}",
                                      "200 {\"peers\":{\"algo-2\":7,\"algo-3\":{},\"algo-4\":\"10.0.0.9:1\"}}",
-                                     "200 {\"peers\":{\"algo-2\":\"10.0.0.3\",\"algo-3\":\"x:1\",\"algo-1\":\"10.0.0.9:1\"}}",
+                                     "200 {\"peers\":{\"algo-2\":\"10.0.0.3\",\"algo-3\":\"x:1\","
+                                      "\"algo-1\":\"10.0.0.9:1\"}}",
                                      "200 {\"peers\":{\"algo-2\":\"10.0.0.3:1\",\"algo-3\":\"10.0.0.4:1\"}}" } };
     struct seen seen = { "" };
     struct err err = { 0 };
