@@ -339,6 +339,24 @@ static bool finish(struct serve *s, struct arena *a, int64_t *next_ms)
     return false;
 }
 
+static void watch(struct serve *s, struct arena *a, const struct exit_record *record, int64_t *next_ms)
+{
+    struct world *w = s->world;
+    struct err err;
+
+    sooner(next_ms, w->wall_ms(w) + LOOK_MS);
+    enter(s, "Serving", "");
+    if (record->started_ms && !member(s, "started_ms"))
+        report_set_int(s->report, "started_ms", record->started_ms);
+    if (!s->attached && w->attach(w, &err) < 0)
+        log_warning("container.not_attached", "name=%s why=%s", s->order->name, log_quote(a, err.text));
+    s->attached = true;
+    if (*w->overfull(w, a))
+        conclude(s, "Failed", w->overfull(w, a));
+    else
+        check_health(s, a, next_ms);
+}
+
 bool serve_step(struct serve *s, int64_t *ret_next_ms)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -372,17 +390,7 @@ bool serve_step(struct serve *s, int64_t *ret_next_ms)
         }
     }
     if (!concluded(s) && record.state == EXIT_RUNNING) {
-        sooner(ret_next_ms, w->wall_ms(w) + LOOK_MS);
-        enter(s, "Serving", "");
-        if (record.started_ms && !member(s, "started_ms"))
-            report_set_int(s->report, "started_ms", record.started_ms);
-        if (!s->attached && w->attach(w, &err) < 0)
-            log_warning("container.not_attached", "name=%s why=%s", s->order->name, log_quote(a, err.text));
-        s->attached = true;
-        if (*w->overfull(w, a))
-            conclude(s, "Failed", w->overfull(w, a));
-        else
-            check_health(s, a, ret_next_ms);
+        watch(s, a, &record, ret_next_ms);
     } else if (!concluded(s) && record.state != EXIT_NONE) {
         bury(s, a, &record, ret_next_ms);
     }
