@@ -3,13 +3,14 @@
  * A link is one connection; it serves one call at a time and waits in the upstream's pool between them, the last used
  * first. A call moves to a new link at most once: when the kept one turns out to have been closed meanwhile. */
 #include "net/http_client.h"
-#include "net/stream.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "net/stream.h"
 
 enum { HELD_MAX_BYTES = 65536 };
 
