@@ -318,6 +318,7 @@ static int new_slurm_runtime(struct control *c, const struct doc *all, const str
         .qos = doc_text(config, "qos"),
         .spot_partition = doc_text(config, "spot_partition"),
         .spot_qos = doc_text(config, "spot_qos"),
+        .gpu_types = doc_text(config, "gpu_types"),
         .options = doc_text(config, "options"),
         .notice_s = doc_int(config, "notice_s", 30),
         .server = doc_text(config, "server"),

@@ -42,6 +42,10 @@ const struct setting setting_table[] = {
     { "slurm-spot-partition", "", "The partition of spot jobs, one that is preempted. Default: slurm-partition.",
       "names as Slurm's, parted by commas" },
     { "slurm-spot-qos", "", "The quality of service of spot jobs. Default: slurm-qos.", "a name as Slurm's" },
+    { "slurm-gpu-types", "",
+      "The types of GPUs in gres.conf by instance type or family of types: ml.p4d:a100 ml.g5.xlarge:a10g. Default: any "
+      "GPU will do.",
+      "pairs like ml.p4d:a100, parted by spaces" },
     { "slurm-options", "", "Further options for sbatch, parted by spaces; they go before our own.",
       "options that begin with -" },
     { "slurm-notice", "30",
@@ -149,6 +153,7 @@ static const struct {
     { "slurm-qos", "qos", offsetof(struct settings, slurm.qos) },
     { "slurm-spot-partition", "spot_partition", offsetof(struct settings, slurm.spot_partition) },
     { "slurm-spot-qos", "spot_qos", offsetof(struct settings, slurm.spot_qos) },
+    { "slurm-gpu-types", "gpu_types", offsetof(struct settings, slurm.gpu_types) },
     { "slurm-options", "options", offsetof(struct settings, slurm.options) },
     { "slurm-server", "server", offsetof(struct settings, slurm.server) },
     { "slurm-scratch", "scratch", offsetof(struct settings, slurm.scratch) },
@@ -175,6 +180,20 @@ static bool is_reached_from_elsewhere(const char *value)
     return address_read(value, 0, &address) && address_is_of_a_machine(&address);
 }
 
+static bool are_gpu_types(const char *value)
+{
+    for (value += strspn(value, " \t"); *value; value += strspn(value, " \t")) {
+        size_t size = strcspn(value, " \t"), type = strcspn(value, ":");
+        const char *gpu = value + type + 1;
+
+        if (type == 0 || type + 1 >= size || !text_starts(value, "ml.") ||
+            strspn(gpu, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != size - type - 1)
+            return false;
+        value += size;
+    }
+    return true;
+}
+
 /* Words for a command line, given to it one by one: no shell sees them. */
 static bool slurm_fits(const char *key, const char *value)
 {
@@ -182,6 +201,8 @@ static bool slurm_fits(const char *key, const char *value)
 
     if (strcmp(key, "slurm-server") == 0)
         return !*value || is_reached_from_elsewhere(value);
+    if (strcmp(key, "slurm-gpu-types") == 0)
+        return are_gpu_types(value);
     if (strcmp(key, "slurm-scratch") == 0)
         return *value == '/';
     for (const char *c = value; *c; c++)
@@ -290,8 +311,8 @@ void settings_defaults(struct settings *s)
                              .port = 8443,
                              .runtime = "container",
                              .slurm = { .partition = "", .account = "", .qos = "", .spot_partition = "",
-                                        .spot_qos = "", .options = "", .server = "", .scratch = SLURM_SCRATCH,
-                                        .notice_s = SLURM_NOTICE_S },
+                                        .spot_qos = "", .gpu_types = "", .options = "", .server = "",
+                                        .scratch = SLURM_SCRATCH, .notice_s = SLURM_NOTICE_S },
                              .names = "",
                              .images = "",
                              .fleet = "",

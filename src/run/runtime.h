@@ -150,6 +150,7 @@ int process_runtime_new(const struct runtime_config *, struct runtime **ret, str
 struct slurm_settings {
     const char *partition, *account, *qos;
     const char *spot_partition, *spot_qos; /* of spot jobs, when they are others */
+    const char *gpu_types; /* "ml.p4d:a100 ml.g5.xlarge:a10g": of gres.conf, by instance type or family */
     const char *options;                   /* further words for sbatch, parted by spaces */
     int64_t notice_s; /* how long Slurm leaves a job between SIGTERM and SIGKILL: KillWait, or a GraceTime */
     const char *server;  /* by which nodes that are other machines reach the public port; "": they are refused */

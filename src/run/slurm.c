@@ -67,6 +67,16 @@ static void ask_for_more(struct arena *a, struct doc *limits, const struct doc *
             doc_set_integer(a, limits, members[i], doc_int(others, members[i], 0));
 }
 
+/* The GPUs are those of the type that has some; of several types that have, any GPU has to do. */
+static void ask_for_gpus(struct arena *a, struct doc *all, const struct doc *order)
+{
+    const char *type = doc_text(order, "instance_type");
+
+    if (doc_int(order, "limits.gpus_wanted", 0) <= 0 || doc_is(all, "instance_type", type))
+        return;
+    doc_set_string(a, all, "instance_type", doc_int(all, "limits.gpus_wanted", 0) > 0 ? "" : type);
+}
+
 /* They come one by one, and one allocation is for all of them: the last one submits it. False: one is still to come. */
 static int order_of_all(struct slurm *s, struct arena *a, const char *const *agents, int count, bool *ret_all,
                         struct doc **ret_order, struct err *err)
@@ -83,6 +93,7 @@ static int order_of_all(struct slurm *s, struct arena *a, const char *const *age
             return 0;
         if (!all)
             all = doc_copy(a, order);
+        ask_for_gpus(a, all, order);
         ask_for_more(a, doc_member(a, all, "limits", DOC_MAP), doc_get(order, "limits"));
     }
     *ret_all = true;
@@ -440,6 +451,7 @@ static struct slurm_settings settings_copy(struct arena *a, const struct slurm_s
         .qos = arena_strdup(a, s->qos),
         .spot_partition = arena_strdup(a, s->spot_partition),
         .spot_qos = arena_strdup(a, s->spot_qos),
+        .gpu_types = arena_strdup(a, s->gpu_types ? s->gpu_types : ""),
         .options = arena_strdup(a, s->options),
         .notice_s = s->notice_s,
         .server = arena_strdup(a, s->server ? s->server : ""),

@@ -114,8 +114,37 @@ static const char *either(const char *first, const char *second)
     return first && *first ? first : second;
 }
 
+/* Of "ml.p4d:a100 ml.g5.xlarge:a10g": a whole type goes before its family. NULL: any GPU will do. */
+static const char *gpu_type(struct arena *a, const char *words, const char *instance_type)
+{
+    size_t family = strcspn(instance_type, ".");
+    const char *found = NULL;
+
+    family += instance_type[family] ? 1 + strcspn(instance_type + family + 1, ".") : 0;
+    for (words += strspn(words, " \t"); *words; words += strspn(words, " \t")) {
+        size_t size = strcspn(words, " \t"), key = strcspn(words, ":");
+        bool whole = key == strlen(instance_type) && strncmp(words, instance_type, key) == 0;
+
+        if (key < size && (whole || (!found && key == family && strncmp(words, instance_type, key) == 0)))
+            found = arena_strndup(a, words + key + 1, size - key - 1);
+        if (key < size && whole)
+            return found;
+        words += size;
+    }
+    return found;
+}
+
+static void add_gpus(struct arguments *args, const struct slurm_settings *s, const struct doc *order)
+{
+    int64_t wanted = doc_int(order, "limits.gpus_wanted", 0);
+    const char *type = gpu_type(args->arena, s->gpu_types ? s->gpu_types : "", doc_text(order, "instance_type"));
+
+    if (wanted > 0)
+        add(args, arena_printf(args->arena, "--gres=gpu:%s%s%" PRId64, type ? type : "", type ? ":" : "", wanted));
+}
+
 /* What each node of the job has to have. */
-static void add_resources(struct arguments *args, const struct doc *order, int nodes)
+static void add_resources(struct arguments *args, const struct slurm_settings *s, const struct doc *order, int nodes)
 {
     int64_t runtime_s = doc_int(order, "max_runtime_s", 0);
     int64_t memory = doc_int(order, "limits.memory_bytes", 0);
@@ -125,8 +154,7 @@ static void add_resources(struct arguments *args, const struct doc *order, int n
     add(args, "--ntasks-per-node=1");
     add_number(args, "cpus-per-task", doc_int(order, "limits.cpus", 0), "");
     add_number(args, "mem", (memory + MIB - 1) / MIB, "M");
-    if (doc_int(order, "limits.gpus_wanted", 0) > 0)
-        add(args, arena_printf(args->arena, "--gres=gpu:%" PRId64, doc_int(order, "limits.gpus_wanted", 0)));
+    add_gpus(args, s, order);
     if (runtime_s > 0)
         add_number(args, "time", (runtime_s + 59) / 60 + BEFORE_AND_AFTER_MIN, "");
 }
@@ -172,7 +200,7 @@ struct slurm_batch slurm_batch_of(struct arena *a, const struct slurm_settings *
     add(&args, "--chdir=/");
     add(&args, "--open-mode=append");
     add_text(&args, "output", arena_printf(a, "%s/%s/slurm.log", agents_folder, agents[0]));
-    add_resources(&args, order, count);
+    add_resources(&args, s, order, count);
     add_text(&args, "partition", spot ? either(s->spot_partition, s->partition) : s->partition);
     add_text(&args, "qos", spot ? either(s->spot_qos, s->qos) : s->qos);
     add_text(&args, "account", s->account);

@@ -18,7 +18,7 @@ from test_slurm import fit, lines, said, statuses
 
 sagemaker = pytest.importorskip("sagemaker")
 
-GPUS = 4
+GPUS = 2
 LOCAL_DEVICE = 120  # a major number for experiments
 HIERARCHIES = [pathlib.Path("/sys/fs/cgroup") / name for name in ("freezer", "memory", "cpuset", "cpuacct", "devices")]
 
@@ -48,13 +48,13 @@ def cluster():
         why = "Slurm's plugin for cgroup v1 needs its hierarchies"
     if why:
         pytest.skip(why)
-    c = slurm_cluster.Cluster(nodes=2, cpus=64, memory_mb=262144, node_options={"n1": f"Gres=gpu:{GPUS}"},
+    c = slurm_cluster.Cluster(nodes=2, cpus=64, memory_mb=262144, node_options={"n1": f"Gres=gpu:fake:{GPUS}"},
                               more=["ProctrackType=proctrack/cgroup", "TaskPlugin=task/cgroup", "GresTypes=gpu",
                                     "JobAcctGatherType=jobacct_gather/cgroup", "JobAcctGatherFrequency=1"])
     # Not ConstrainCores: the nodes have more cores than the machine.
     (c.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainDevices=yes\n")
     make_gpus(c.folder / "gpus")
-    (c.folder / "gres.conf").write_text(f"NodeName=n1 Name=gpu File={c.folder}/gpus/nvidia[0-{GPUS - 1}]\n")
+    (c.folder / "gres.conf").write_text(f"NodeName=n1 Name=gpu Type=fake File={c.folder}/gpus/nvidia[0-{GPUS - 1}]\n")
     clear_groups()
     try:
         yield c.start()
@@ -66,7 +66,8 @@ def cluster():
 @pytest.fixture(scope="module")
 def server(cluster, tmp_path_factory):
     conf, gpus = tmp_path_factory.mktemp("slurm") / "sagebrush.conf", cluster.folder / "gpus"
-    conf.write_text("slurm-partition = batch\nslurm-spot-partition = spot\nslurm-options = --export="
+    conf.write_text("slurm-partition = batch\nslurm-spot-partition = spot\n"
+                    "slurm-gpu-types = ml.g5:fake ml.p3:other\nslurm-options = --export="
                     f"LD_LIBRARY_PATH={gpus},FAKE_NVML={gpus}/machine,SAGEBRUSH_GPU_DEVICES={gpus}\n")
     s = Server(runtime="slurm", options=["--config", conf])
     with pytest.MonkeyPatch.context() as patch:
@@ -162,14 +163,17 @@ def test_gpus_are_those_of_the_step(cluster, server, aws, unique):
     # Both run at once.
     wait_for(lambda: all(groups(f"slurm_*/uid_0/job_*/step_0/task_0/sagebrush-{a.name}") for a in agents), 60,
              "the containers", 0.2)
+    asked = cluster.run("squeue", "--noheader", "--states=RUNNING", "--format=%b").split()
+    assert asked == ["gres:gpu:fake:1"] * 2
     for agent in agents:
         (agent / "ml" / "output" / "go").write_text("")
     done = [processed(aws, job) for job in jobs]
     assert sorted(d.get("ExitMessage", d.get("FailureReason")) for d in done) == ["/dev/nvidia0", "/dev/nvidia1"]
 
 
-def test_a_node_without_as_many_gpus(cluster, server, aws, unique):
-    process(aws, unique, "", "ml.p3.16xlarge")  # 8
+@pytest.mark.parametrize("type", ["ml.g5.12xlarge", "ml.p3.2xlarge"])  # 4 of 2; one, of another kind
+def test_nodes_without_such_gpus(cluster, server, aws, unique, type):
+    process(aws, unique, "0", type)
     done = processed(aws, unique)
     assert "Slurm does not take the job" in done["FailureReason"], done
     assert "Requested node configuration is not available" in done["FailureReason"], done

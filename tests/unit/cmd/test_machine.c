@@ -44,11 +44,27 @@ static void nodes_do_not_find_the_server_at_their_own_address(void **state)
     assert_string_equal(s.slurm.server, "10.0.0.1");
 }
 
+static void types_of_gpus_are_pairs(void **state)
+{
+    static const char *const bad[] = { "a100", "ml.p4d", "ml.p4d:", ":a100", "ml.g5:a b:c", "ml.g5:a:2" };
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct settings s;
+    struct err err;
+
+    settings_defaults(&s);
+    assert_int_equal(settings_set(a, &s, "slurm-gpu-types", "ml.p4d:a100 ml.g5.xlarge:a10g", &err), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(settings_set(a, &s, "slurm-gpu-types", bad[i], &err), -1);
+    assert_string_equal(s.slurm.gpu_types, "ml.p4d:a100 ml.g5.xlarge:a10g");
+    assert_int_equal(settings_set(a, &s, "slurm-gpu-types", "", &err), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clock_that_cannot_be_right_is_refused),
         cmocka_unit_test(nodes_do_not_find_the_server_at_their_own_address),
+        cmocka_unit_test(types_of_gpus_are_pairs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,28 @@ static void one_instance(void **state)
     assert_true(told(&b, "--partition=spot") && told(&b, "--qos=high") && told(&b, "--gres=gpu:8"));
 }
 
+static void gpus_of_a_type(void **state)
+{
+    static const struct {
+        const char *instance_type, *option;
+    } cases[] = {
+        { "ml.p4d.24xlarge", "--gres=gpu:a100:2" },   { "ml.g5.xlarge", "--gres=gpu:a10g-small:2" },
+        { "ml.g5.48xlarge", "--gres=gpu:a10g:2" },    { "ml.g4dn.xlarge", "--gres=gpu:2" },
+        { "ml.p4de.24xlarge", "--gres=gpu:2" },       { "", "--gres=gpu:2" },
+    };
+    const struct slurm_settings s = { .gpu_types = " ml.g5:a10g ml.p4d:a100  ml.g5.xlarge:a10g-small" };
+    struct doc *order = order_of(*state);
+
+    doc_set_integer(*state, doc_member(*state, order, "limits", DOC_MAP), "gpus_wanted", 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct slurm_batch b;
+
+        doc_set_string(*state, order, "instance_type", cases[i].instance_type);
+        b = slurm_batch_of(*state, &s, order, "/data/agents", "/lib/agent");
+        assert_true(told(&b, cases[i].option));
+    }
+}
+
 static void instances_in_the_order_of_hosts(void **state)
 {
     struct arena *a = *state;
@@ -205,6 +227,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refusal_is_not_a_trouble, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reason_is_told_in_words, setup, teardown),
         cmocka_unit_test_setup_teardown(one_instance, setup, teardown),
+        cmocka_unit_test_setup_teardown(gpus_of_a_type, setup, teardown),
         cmocka_unit_test_setup_teardown(instances_in_the_order_of_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(quotes, setup, teardown),
     };
