@@ -158,9 +158,9 @@ static int prepare(struct world *w, int64_t job, struct err *err)
 
         if (!fleet_type(w->out->fleet, j->groups[g].type, &type))
             return fail(err, ERR_INVALID,
-                        "row %lld of the workload asks for %s, which neither the catalogue nor the fleet file knows; "
+                        "line %lld of the workload asks for %s, which neither the catalogue nor the fleet file knows; "
                         "add it as [[types]]",
-                        (long long)j->row + 1, j->groups[g].type);
+                        (long long)j->line, j->groups[g].type);
         r->cores += count * (double)type.needs.cores;
         r->gpus += count * (double)type.needs.gpus;
         r->on_demand_usd_hour += count * type.usd_hour;

@@ -264,7 +264,7 @@ static int compare(const void *a, const void *b)
 
     if (x->submit_ms != y->submit_ms)
         return x->submit_ms < y->submit_ms ? -1 : 1;
-    return x->row < y->row ? -1 : x->row > y->row;
+    return x->line < y->line ? -1 : x->line > y->line;
 }
 
 int workload_read(struct arena *a, const struct fleet *fleet, const char *name, struct str text, struct workload *ret,
@@ -286,7 +286,7 @@ int workload_read(struct arena *a, const struct fleet *fleet, const char *name, 
     for (; next_line(&t, &text, &line); used++) {
         if (read_row(&t, fleet, line, places, count, &jobs[used]) < 0)
             return -1;
-        jobs[used].row = used;
+        jobs[used].line = t.line;
     }
     if (used == 0)
         return fail(err, ERR_INVALID, "%s names columns and no jobs", name);

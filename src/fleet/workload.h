@@ -16,7 +16,7 @@ struct workload_job {
     struct work_group groups[5];
     int group_count;
     bool spot;
-    int64_t row; /* in the file */
+    int64_t line; /* of the file */
 };
 
 struct workload {

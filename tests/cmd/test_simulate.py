@@ -35,10 +35,10 @@ def test_an_example_overwrites_nothing(example):
 def test_what_is_wrong_is_told_with_its_line(example):
     (example / 'bad.toml').write_text('[[nodes]]\nname = "a"\ncores = 4\nmemory = 16\n')
     (example / 'bad.csv').write_text('submit,type,run\n0,ml.m5.large,soon\n')
-    (example / 'unknown.csv').write_text('submit,type,run\n0,ml.m5.huge,60\n')
+    (example / 'unknown.csv').write_text('submit,type,run\n# one\n0,ml.m5.huge,60\n')
     assert 'bad.toml:4: memory of nodes is a size with its unit' in simulate(example, 'bad.toml', 'workload.csv',
                                                                              code=2)
     assert 'bad.csv:2: soon is no time' in simulate(example, 'fleet.toml', 'bad.csv', code=2)
-    assert 'ml.m5.huge, which neither the catalogue' in simulate(example, 'fleet.toml', 'unknown.csv', code=2)
+    assert 'line 3 of the workload asks for ml.m5.huge, which' in simulate(example, 'fleet.toml', 'unknown.csv', code=2)
     assert 'nowhere.toml' in simulate(example, 'nowhere.toml', 'workload.csv', code=1)
     assert '--example DIR' in simulate(example, 'fleet.toml', code=2)

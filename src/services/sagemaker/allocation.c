@@ -507,7 +507,7 @@ int allocation_change_node(struct engine *e, const char *node, enum node_change 
     struct allocations *all = allocations_of(e);
 
     if (!changes[change](all->scheduler, node, allocations_now_ms(all)))
-        return fail(err, ERR_NOT_FOUND, "there is no node %s; sagebrush status shows those of the fleet", node);
+        return fail(err, ERR_NOT_FOUND, "there is no node %s; `sagebrush nodes` lists them", node);
     log_warning("fleet.node", "node=%s is=%s why=%s", node, names[change], log_quote(a, why));
     return 0;
 }
