@@ -101,7 +101,8 @@ static int give_away(const struct transfer *t, struct uplink *u, bool with_model
     if (handover_token(t->order, token, err) < 0 || uplink_connect(u, err) < 0)
         return -1;
     return handover_send(&(struct handover_sender){
-        .ml = t->ml, .with_model = with_model, .leader = host_of(t->order, 0),
+        .ml = t->ml, .with_model = with_model, .note = arena_printf(a, "%s/handover.given", t->folder),
+        .leader = host_of(t->order, 0),
         .address = tunnel_address(a, 1), .port = HANDOVER_PORT,
         .number = order_number(t->order, t->order->host_name),
         .token = token, .clock = t->clock, .patience_ms = with_model ? PATIENCE_MS : PATIENCE_FAILED_MS,

@@ -24,7 +24,9 @@ enum handover_kind {
     HANDOVER_OFFER = 'o',  /* by the follower: it has something; a byte: 1 with a model */
     HANDOVER_WANTED = 'w', /* by the leader: give it */
     HANDOVER_PIECE = 'p',  /* of the tar of the model, then of that of output/data; each ends with an empty one */
-    HANDOVER_KEPT = 'k',   /* by the leader: it has everything, for good */
+    HANDOVER_WHOLE = 'a',  /* by the leader: everything has come */
+    HANDOVER_NOTED = 'n',  /* by the follower: it has noted that, and will find it when it comes again */
+    HANDOVER_KEPT = 'k',   /* by the leader: it waits for nothing any more, and may be gone from now on */
     HANDOVER_REFUSED = 'r' /* by the leader: it can never have it; a byte of enum err_kind, and why */
 };
 

@@ -1,9 +1,11 @@
-/* handover_receive.c - what comes is unpacked beside its place, gets its name when it is whole, and then its mark. An
- * agent that is killed on the way has left no mark: what is there without one is thrown away when it comes again.
+/* handover_receive.c - what comes is unpacked beside its place, gets its name when it is whole, and its mark when the
+ * other one has noted that. An agent that is killed on the way has left no mark: what is there without one is thrown
+ * away when it comes again. With the marks of all, the job may end, and nobody is here for who calls once more: so the
+ * other one must know by then.
  *
  *     <host>.part    what comes
  *     <host>         whole
- *     <host>.done    the mark: told to the other, which then lets go of its own */
+ *     <host>.done    the mark */
 #include "agent/handover_receive.h"
 
 #include <errno.h>
@@ -61,6 +63,17 @@ static int unpack(struct reception *n, const char *name, struct err *err)
     return 0;
 }
 
+static int hear_that_it_is_noted(struct reception *n, struct err *err)
+{
+    enum handover_kind kind;
+    struct str nothing;
+
+    if (handover_line_send(&n->line, HANDOVER_WHOLE, NULL, 0, err) < 0 ||
+        handover_line_receive(&n->line, &kind, &nothing, err) < 0)
+        return -1;
+    return kind == HANDOVER_NOTED ? 0 : fail(err, ERR_INVALID, "%s does not say that it has noted it", n->r->host);
+}
+
 static int take(struct reception *n, bool with_model, struct err *err)
 {
     if (tree_remove(n->part, err) < 0)
@@ -72,6 +85,8 @@ static int take(struct reception *n, bool with_model, struct err *err)
         return -1;
     if (rename(n->part, n->whole) < 0)
         return fail_errno(err, errno, "move %s to %s", n->part, n->whole);
+    if (hear_that_it_is_noted(n, err) < 0)
+        return -1;
     return file_write_atomic(n->mark, "", 0, 0600, err);
 }
 

@@ -1,3 +1,6 @@
+/* handover_send.c - again from the beginning, until the leader says that it has it. Once all have given, the leader may
+ * end, and an agent of ours that comes after a killed one calls nobody: so it is noted here before the leader counts
+ * on it, and who has noted it and reaches nobody is done. A leader that is lost ends the attempt, whatever we say. */
 #include "agent/handover_send.h"
 
 #include <arpa/inet.h>
@@ -117,6 +120,12 @@ static int send_all(struct sending *n, struct err *err)
         return 0;
     if ((n->s->with_model && send_folder(n, "model", err) < 0) || send_folder(n, "output/data", err) < 0)
         return -1;
+    if (hear(n, "a", &said, err) < 0)
+        return -1;
+    /* Again is fine: when the leader does not hear of it, it wants everything again. */
+    if (file_ensure(n->s->note, "", 0, 0600, err) < 0 ||
+        handover_line_send(&n->line, HANDOVER_NOTED, NULL, 0, err) < 0)
+        return -1;
     return hear(n, "k", &said, err);
 }
 
@@ -130,6 +139,15 @@ static int try(const struct handover_sender *s, bool *ret_again, bool *ret_reach
     *ret_again = n.line.broken && !n.line.ended && !n.refused;
     *ret_reached = n.reached;
     return r;
+}
+
+static int give_up(const struct handover_sender *s, struct err *err)
+{
+    if (path_exists(s->note))
+        return 0;
+    return fail(err, ERR_UNAVAILABLE,
+                "%s, which puts the results of all instances together, was out of reach for %lld s: %s", s->leader,
+                (long long)s->patience_ms / 1000, err->text);
 }
 
 int handover_send(const struct handover_sender *s, struct err *err)
@@ -146,8 +164,7 @@ int handover_send(const struct handover_sender *s, struct err *err)
         if (reached)
             since_ms = now_ms;
         if (now_ms - since_ms >= s->patience_ms)
-            return fail(err, ERR_UNAVAILABLE, "%s, which puts the results of all instances together, was out of reach "
-                        "for %lld s: %s", s->leader, (long long)s->patience_ms / 1000, err->text);
+            return give_up(s, err);
         if (handover_line_wait(&nobody, -1, 0, retry_ms, &ready, err) < 0)
             return -1;
         retry_ms = retry_ms * 2 < RETRY_MOST_MS ? retry_ms * 2 : RETRY_MOST_MS;

@@ -11,6 +11,7 @@
 struct handover_sender {
     const char *ml;             /* output/data below it, and model */
     bool with_model;
+    const char *note;           /* a file of ours: the leader has had everything */
     const char *leader;         /* how it is called */
     const char *address;        /* and where it is */
     int port;
@@ -27,7 +28,7 @@ struct handover_sender {
     void *data;
 };
 
-/* 0: the leader has it, now or since before. Nothing is removed here. */
+/* 0: the leader has it, now or since before, when it may have ended long ago. Nothing is removed here. */
 int handover_send(const struct handover_sender *, struct err *err);
 
 #endif

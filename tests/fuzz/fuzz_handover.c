@@ -61,7 +61,8 @@ static void speak(struct handover_line *l, const uint8_t *data, size_t size)
     }
     shutdown(l->fd, SHUT_WR);
     while (handover_line_receive(l, &kind, &said, &err) == 0)
-        assert(kind == HANDOVER_WANTED || kind == HANDOVER_KEPT || (kind == HANDOVER_REFUSED && said.size > 1));
+        assert(kind == HANDOVER_WANTED || kind == HANDOVER_WHOLE || kind == HANDOVER_KEPT ||
+               (kind == HANDOVER_REFUSED && said.size > 1));
 }
 
 static void check(const struct leader *l)

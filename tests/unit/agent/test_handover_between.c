@@ -182,7 +182,8 @@ static struct giver *giver_of(int number)
     struct err err;
 
     g->number = number;
-    g->s = (struct handover_sender){ .ml = at("out"), .with_model = true, .leader = "algo-1", .address = addresses[0],
+    g->s = (struct handover_sender){ .ml = at("out"), .with_model = true, .leader = "algo-1",
+                                     .note = at(arena_printf(arena, "given-%d", number)), .address = addresses[0],
                                      .port = port, .number = number, .token = g->token, .clock = clock_system(),
                                      .patience_ms = 60000, .cancel_fd = -1, .socket = open_socket,
                                      .data = &g->number };
@@ -247,6 +248,7 @@ static void everything_arrives(void **state)
     assert_int_equal(lstat(at("in/algo-2/model/of/leaves"), &st), -1);
     assert_int_equal(lstat(at("in/algo-2/model/pipe"), &st), -1);
     assert_false(path_exists(at("in/algo-2.part")));
+    assert_true(has("given-2", ""));
     assert_true(has("out/model/w", "weights"));
 }
 
@@ -501,6 +503,44 @@ static int offer(struct handover_line *l)
     return kind;
 }
 
+/* What was sent is counted on when the other end would find that again. */
+static void the_end_is_noted_at_both_ends(void **state)
+{
+    static const char nothing[1024];
+    struct giver *g = giver_of(2);
+    struct err err = { 0 };
+    enum handover_kind kind;
+    struct str said;
+
+    for (int noted = 0; noted < 2; noted++) {
+        int fd = call(2, port);
+        struct handover_line l = line_of(fd);
+
+        assert_int_equal(offer(&l), HANDOVER_WANTED);
+        for (int i = 0; i < 2; i++)
+            if (handover_line_send(&l, HANDOVER_PIECE, nothing, sizeof nothing, &err) < 0 ||
+                handover_line_send(&l, HANDOVER_PIECE, NULL, 0, &err) < 0)
+                fail_msg("%s", err.text);
+        assert_int_equal(handover_line_receive(&l, &kind, &said, &err), 0);
+        assert_int_equal(kind, HANDOVER_WHOLE);
+        assert_false(path_exists(at("in/algo-2.done")));
+        if (noted) {
+            assert_int_equal(handover_line_send(&l, HANDOVER_NOTED, NULL, 0, &err), 0);
+            assert_int_equal(handover_line_receive(&l, &kind, &said, &err), 0);
+            assert_int_equal(kind, HANDOVER_KEPT);
+            assert_true(path_exists(at("in/algo-2.done")));
+        }
+        handover_line_end(&l);
+        close(fd);
+    }
+    /* All have given, and the job of the leader is over. */
+    end_leader();
+    put("given-2", "");
+    g->s.patience_ms = 300;
+    begin_give(g);
+    end_give(g);
+}
+
 static void a_new_agent_need_not_wait_for_the_old_one(void **state)
 {
     int fd = call(2, port);
@@ -723,6 +763,7 @@ int main(void)
         TEST(a_cut_at_any_byte),
         TEST(a_changed_byte_anywhere),
         TEST(what_a_killed_leader_left),
+        TEST(the_end_is_noted_at_both_ends),
         TEST(a_new_agent_need_not_wait_for_the_old_one),
         TEST(no_token_no_entry),
         TEST(a_stranger_at_the_port),
