@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 
 PROGRAMS = ["/usr/sbin/munged", "/usr/sbin/slurmctld", "/usr/sbin/slurmd", "/usr/bin/sbatch", "/usr/bin/squeue"]
 
@@ -40,6 +41,12 @@ def free_ports(count):
             s.bind(("", random.randrange(10000, 32000)))
             found.add(s.getsockname()[1])
     return list(found)
+
+
+def with_boot_id(path):
+    """A command that becomes another, to which this machine has the boot id of that file: a new one."""
+    path.write_text(f"{uuid.uuid4()}\n")
+    return ["unshare", "--mount", "sh", "-c", f'mount --bind {path} /proc/sys/kernel/random/boot_id && exec "$@"', "sh"]
 
 
 class Machine:

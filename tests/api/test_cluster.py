@@ -187,7 +187,7 @@ def test_a_tunnel_outlives_its_agent_and_not_its_keys(server, aws, unique):
     second = wait_for(lambda: {h: o for h, o in folders(server, unique).items()
                                if o["tunnel"]["secret"] not in secrets} or None, 60, "the second attempt", 0.2)
     described = aws("sagemaker").describe_training_job(TrainingJobName=unique)
-    assert any("encrypts the traffic" in t["StatusMessage"] for t in described["SecondaryStatusTransitions"]
+    assert any("carries the traffic" in t["StatusMessage"] for t in described["SecondaryStatusTransitions"]
                if t["Status"] == "Restarting"), described
     assert second
     aws("sagemaker").stop_training_job(TrainingJobName=unique)

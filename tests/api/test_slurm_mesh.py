@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import time
-import uuid
 
 import pytest
 
@@ -49,12 +48,10 @@ def holds(cluster):
 @pytest.fixture(scope="module")
 def server(cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("slurm")
-    conf, boot_id, scratch = folder / "sagebrush.conf", folder / "boot_id", folder / "scratch"
+    conf, scratch = folder / "sagebrush.conf", folder / "scratch"
     conf.write_text("slurm-partition = batch\nbind = 0.0.0.0\n"
                     f"slurm-server = {cluster.machines['n1'].server}\nslurm-scratch = {scratch}\n")
-    boot_id.write_text(f"{uuid.uuid4()}\n")
-    cluster.here = ["unshare", "--mount", "sh", "-c",
-                    f'mount --bind {boot_id} /proc/sys/kernel/random/boot_id && exec "$@"', "sh"]
+    cluster.here = slurm_cluster.with_boot_id(folder / "boot_id")
     s = Server(runtime="slurm", options=["--config", conf], before=cluster.here)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(cluster.conf))
