@@ -110,6 +110,55 @@ int access_key_give(struct arena *a, struct store *store, const char *account, s
     return entity_save(a, store, &iam_user, account, user, err);
 }
 
+/* --- Who acts by it --- */
+
+/* A key without a user: a session of the execution role, so that tools that want a role find one. */
+static int role_principal(struct arena *a, struct store *store, const char *account, struct principal *ret,
+                          struct err *err)
+{
+    struct doc *role, *policies;
+
+    ret->arn = arena_printf(a, "arn:aws:sts::%s:assumed-role/%s/%s", account, EXECUTION_ROLE, SESSION_NAME);
+    if (entity_load(a, store, &iam_role, account, EXECUTION_ROLE, &role, err) < 0) {
+        if (err->kind != ERR_NOT_FOUND)
+            return -1;
+        /* Somebody deleted the role. The key's own rights do not come from it. */
+        *err = (struct err){ 0 };
+        ret->user_id = account;
+        ret->policies = doc_list(a);
+        return 0;
+    }
+    if (entity_policies(a, store, account, role, &policies, err) < 0)
+        return -1;
+    ret->user_id = arena_printf(a, "%s:%s", doc_text(role, "RoleId"), SESSION_NAME);
+    ret->policies = policies;
+    return 0;
+}
+
+static int user_principal(struct arena *a, struct store *store, const char *account, const char *name,
+                          struct principal *ret, struct err *err)
+{
+    struct doc *user, *policies;
+
+    if (entity_load(a, store, &iam_user, account, name, &user, err) < 0 ||
+        entity_policies(a, store, account, user, &policies, err) < 0)
+        return -1;
+    ret->arn = doc_text(user, "Arn");
+    ret->user_id = doc_text(user, "UserId");
+    ret->policies = policies;
+    return 0;
+}
+
+int access_key_principal(struct arena *a, struct store *store, const struct doc *key, struct principal *ret,
+                         struct err *err)
+{
+    const char *account = doc_text(key, "account"), *user = doc_text(key, "user");
+
+    *ret = (struct principal){ .account = account, .access_key_id = doc_text(key, "AccessKeyId"),
+                               .trusted = doc_bool(key, "trusted", false) };
+    return *user ? user_principal(a, store, account, user, ret, err) : role_principal(a, store, account, ret, err);
+}
+
 /* --- Operations --- */
 
 int access_key_create(struct call *c, struct err *err)

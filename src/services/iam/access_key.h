@@ -7,6 +7,10 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "doc/doc.h"
+#include "engine/call.h"
+
+#define EXECUTION_ROLE "SagebrushExecutionRole"
+#define SESSION_NAME   "local"
 
 struct store;
 
@@ -23,6 +27,9 @@ int access_key_each(struct arena *, struct store *, int (*each)(void *data, stru
 
 struct doc *access_key_record(struct arena *, const char *id, const char *secret, const char *account, const char *user,
                               int64_t now_ms);
+
+/* Who acts by it; strings are the key's where they can be. */
+int access_key_principal(struct arena *, struct store *, const struct doc *key, struct principal *ret, struct err *err);
 
 /* Gives the key to a user's record (which is then saved), two at most. */
 int access_key_give(struct arena *, struct store *, const char *account, struct doc *user, const struct doc *key,
