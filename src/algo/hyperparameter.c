@@ -290,26 +290,42 @@ static bool nested_valid(const char *text)
     return depth == 0 && strchr(text, '[');
 }
 
-static void check(struct arena *a, const struct row *r, const char *value, struct buf *errors)
+/* Python reads "+3" too. */
+static struct str number_text(const char *value)
 {
     struct str text = str_trim(str_of(value));
+
+    if (text.size && text.data[0] == '+')
+        text.data++, text.size--;
+    return text;
+}
+
+static void check_tuned_metric(struct arena *a, const struct row *r, const char *value, struct buf *errors)
+{
+    const char *metric = text_starts(value, "validation:") ? value + strlen("validation:") : "";
+    const char *maximized = python_list(a, xgboost->maximized);
+
+    if (among(xgboost->maximized, metric) || among(xgboost->minimized, metric))
+        return;
+    SAY(errors, "Hyperparameter %s: %s is not in the metrics of this algorithm: 'validation:' and one of %.*s, %s",
+        r->name, value, (int)strlen(maximized) - 1, maximized, python_list(a, xgboost->minimized) + 1);
+}
+
+static void check(struct arena *a, const struct row *r, const char *value, struct buf *errors)
+{
     int64_t whole;
     double real;
     bool parsed;
 
     switch (r->type) {
     case INTEGER:
-        if (text.size && text.data[0] == '+')
-            text.data++, text.size--;
-        if (!str_to_int64(text, &whole))
+        if (!str_to_int64(number_text(value), &whole))
             SAY(errors, "Hyperparameter %s: could not parse value (caused by ValueError)", r->name);
         else if (!in_interval(r, (double)whole))
             SAY(errors, "Hyperparameter %s: %lld is not in %s", r->name, (long long)whole, interval(a, r));
         break;
     case REAL:
-        if (text.size && text.data[0] == '+')
-            text.data++, text.size--;
-        if (!str_to_double(text, &real))
+        if (!str_to_double(number_text(value), &real))
             SAY(errors, "Hyperparameter %s: could not parse value (caused by ValueError)", r->name);
         else if (!in_interval(r, real))
             SAY(errors, "Hyperparameter %s: %s is not in %s", r->name, python_real(a, real), interval(a, r));
@@ -327,17 +343,10 @@ static void check(struct arena *a, const struct row *r, const char *value, struc
             }
         break;
     case METRICS:
-        if (strcmp(r->name, "_tuning_objective_metric") == 0) {
-            if (!text_starts(value, "validation:") || (!among(xgboost->maximized, value + strlen("validation:")) &&
-                                                       !among(xgboost->minimized, value + strlen("validation:"))))
-                SAY(errors,
-                    "Hyperparameter %s: %s is not in the metrics of this algorithm: 'validation:' and one of "
-                    "%.*s, %s",
-                    r->name, value, (int)strlen(python_list(a, xgboost->maximized)) - 1,
-                    python_list(a, xgboost->maximized), python_list(a, xgboost->minimized) + 1);
-        } else {
+        if (strcmp(r->name, "_tuning_objective_metric") == 0)
+            check_tuned_metric(a, r, value, errors);
+        else
             check_metrics(a, r, value, errors);
-        }
         break;
     case TUPLE:
         if (!tuple_valid(r, value, &parsed)) {
@@ -431,10 +440,7 @@ static int64_t whole_of(const struct doc *values, const char *name, int64_t othe
 
     if (!doc_has(values, name))
         return otherwise;
-    struct str text = str_trim(str_of(doc_text(values, name)));
-    if (text.size && text.data[0] == '+')
-        text.data++, text.size--;
-    bool is_whole = str_to_int64(text, &v);
+    bool is_whole = str_to_int64(number_text(doc_text(values, name)), &v);
     assert(is_whole); /* checked before */
     return v;
 }

@@ -169,24 +169,23 @@ def server_of_fleet(folder, fleet):
     s.stop()
 
 
+def when_over(describe, status, job, seconds):
+    def check():
+        d = describe()
+        return d if d[status] not in ("InProgress", "Stopping") else None
+    return wait_for(check, seconds, f"the end of {job}", 0.05)
+
+
 def ended(aws, job, seconds=120):
     """The training job as it is described when it has ended."""
     sm = aws("sagemaker")
-
-    def check():
-        d = sm.describe_training_job(TrainingJobName=job)
-        return d if d["TrainingJobStatus"] not in ("InProgress", "Stopping") else None
-    return wait_for(check, seconds, f"the end of {job}", 0.05)
+    return when_over(lambda: sm.describe_training_job(TrainingJobName=job), "TrainingJobStatus", job, seconds)
 
 
 def processed(aws, job, seconds=120):
     """The same of a processing job."""
     sm = aws("sagemaker")
-
-    def check():
-        d = sm.describe_processing_job(ProcessingJobName=job)
-        return d if d["ProcessingJobStatus"] not in ("InProgress", "Stopping") else None
-    return wait_for(check, seconds, f"the end of {job}", 0.05)
+    return when_over(lambda: sm.describe_processing_job(ProcessingJobName=job), "ProcessingJobStatus", job, seconds)
 
 
 def log_lines(logs, job, kind="Training"):
