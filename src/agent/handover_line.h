@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { HANDOVER_TOKEN_SIZE = 32, HANDOVER_PIECE_MOST = 1 << 18 };
+enum { HANDOVER_TOKEN_SIZE = 32, HANDOVER_PIECE_MOST = 1 << 16 };
 
 enum handover_kind {
     HANDOVER_OFFER = 'o',  /* by the follower: it has something; a byte: 1 with a model */

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -25,6 +26,7 @@ struct guest {
     struct in_addr address;
     pthread_t thread;
     int fd; /* -1: nobody is there; closed when the thread has ended */
+    atomic_bool ended; /* it is about to */
 };
 
 struct handover_listener {
@@ -58,6 +60,7 @@ static void *receive(void *data)
         log_warning("handover.broken", "host=%s why=%s", g->receiver.host, log_quote(a, err.text));
     }
     shutdown(g->fd, SHUT_RDWR);
+    g->ended = true;
     return NULL;
 }
 
@@ -74,8 +77,17 @@ static void welcome(struct guest *g, int fd)
 {
     leave(g);
     g->fd = fd;
+    g->ended = false;
     if (pthread_create(&g->thread, NULL, receive, g) != 0)
         fd_cleanup(&g->fd);
+}
+
+/* A job may have more instances than a process has descriptors. */
+static void see_off(struct handover_listener *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->guests[i].ended)
+            leave(&l->guests[i]);
 }
 
 /* Who speaks for itself only: the tunnel lets no other address through. */
@@ -122,6 +134,7 @@ static void *attend(void *data)
         struct guest *g;
         int fd;
 
+        see_off(l);
         if (!listens(l))
             continue;
         fd = accept4(l->door, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -2,6 +2,7 @@
 #include "agent/handover_listener.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -311,9 +312,21 @@ static void many_small_files(void **state)
     }
 }
 
+static int descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
 static void two_at_once(void **state)
 {
     struct giver *two = giver_of(2), *three = giver_of(3);
+    int before = descriptors();
 
     put("out/model/w", "weights");
     begin_give(two);
@@ -321,6 +334,10 @@ static void two_at_once(void **state)
     end_give(two);
     end_give(three);
     assert_true(has("in/algo-2/model/w", "weights") && has("in/algo-3/model/w", "weights"));
+    /* A job of a thousand instances has no more descriptors than others. */
+    for (int i = 0; i < 2000 && descriptors() > before; i++)
+        usleep(10000);
+    assert_int_equal(descriptors(), before);
 }
 
 /* --- Whoever is killed, at whatever step: somebody in the middle hangs up after so many bytes --- */
