@@ -67,8 +67,9 @@ class Machine:
                         f"ip link set {inside} netns {self.name}", f"ip addr add {self.server}/30 dev {self.name}",
                         f"ip link set {self.name} up", f"ip -n {self.name} addr add {self.address}/30 dev {inside}",
                         f"ip -n {self.name} link set {inside} up", f"ip -n {self.name} link set lo up",
-                        f"ip -n {self.name} route add default via {self.server}", "sysctl net.ipv4.ip_forward=1"):
+                        f"ip -n {self.name} route add default via {self.server}"):
             subprocess.run(command.split(), check=True, capture_output=True)
+        pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
 
     def share(self, data, hold, scratch=None):
         """Of the server's data directory its agents and images are there, and nothing else; nor its sockets. Its own

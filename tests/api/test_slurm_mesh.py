@@ -1,5 +1,5 @@
 """Jobs of several instances on a Slurm cluster of three machines: two made of namespaces (slurm_cluster.Machine) with
-the nodes n1 and n2, and the server's own with n3 and n4, whose boot id is made to look like another's."""
+the nodes n1 and n2, and the server's own with n3, whose boot id is made to look like another's."""
 import contextlib
 import errno
 import hashlib
@@ -28,8 +28,8 @@ def cluster():
     why = slurm_cluster.missing()
     if why:
         pytest.skip(why)
-    machines = [slurm_cluster.Machine(0), slurm_cluster.Machine(1), None, None]
-    c = slurm_cluster.Cluster(nodes=4, machines=machines)
+    machines = [slurm_cluster.Machine(0), slurm_cluster.Machine(1), None]
+    c = slurm_cluster.Cluster(nodes=3, machines=machines)
     try:
         for machine in machines[:2]:
             machine.start()
@@ -96,9 +96,9 @@ def train(name, count=2, script="train_cluster.py", **options):
             framework_version="2.1", py_version="py310", **options).fit(job_name=name, wait=False)
 
 
-@pytest.mark.parametrize("nodes", [("n1", "n2"), ("n1", "n3"), ("n3", "n4")])
+@pytest.mark.parametrize("nodes", [("n1", "n2"), ("n1", "n3")])
 def test_two_instances(cluster, server, aws, unique, nodes):
-    """Both on other machines, one on the server's, both there: it is the same. Nobody on the way reads what they
+    """Both on other machines, or one on the server's: it is the same. Nobody on the way reads what they
     say."""
     word = hashlib.sha256(unique.encode()).hexdigest()
     with only(cluster, *nodes), Wire(word) as wire:
@@ -237,8 +237,9 @@ def test_another_machine_dies(cluster, server, aws, unique):
     assert before and done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
 
 
-def test_the_server_is_away(cluster, server, aws, unique):
-    """The instances go on without it."""
+def test_the_ways_are_cut(cluster, server, aws, unique):
+    """Without the server the instances go on. What they send each other comes again when it was lost, as on any
+    network."""
     with only(cluster, "n1", "n2"):
         train(unique, hyperparameters={"talks": "on"})
         wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
@@ -246,15 +247,6 @@ def test_the_server_is_away(cluster, server, aws, unique):
             before = talked(aws, unique)
             time.sleep(float(os.environ.get("SAGEBRUSH_AWAY_S", "3")))
         wait_for(lambda: talked(aws, unique) > before + 20, 60, "what was said meanwhile", 0.2)
-        aws("sagemaker").stop_training_job(TrainingJobName=unique)
-        assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
-
-
-def test_the_way_between_them_is_cut(cluster, server, aws, unique):
-    """As on any network: what they send is sent again, and comes when it can."""
-    with only(cluster, "n1", "n2"):
-        train(unique, hyperparameters={"talks": "on"})
-        wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
         with cluster.machines["n1"].cut_off(cluster.machines["n2"].address):
             time.sleep(1)
             before = talked(aws, unique)

@@ -327,6 +327,15 @@ static void speaks_as_itself(const struct network *n, const char *other)
     close(s);
 }
 
+static bool is_bound_to_ipv6(int s)
+{
+    struct sockaddr_in6 at;
+    socklen_t size = sizeof at;
+
+    return getsockname(s, (struct sockaddr *)&at, &size) == 0 && at.sin6_family == AF_INET6 && at.sin6_port != 0 &&
+           IN6_IS_ADDR_LOOPBACK(&at.sin6_addr);
+}
+
 /* Of a job whose instances may be on different machines: the tunnel is eth0, with addresses of its own. */
 static void a_tunnel_to_other_machines(void **state)
 {
@@ -358,7 +367,9 @@ static void a_tunnel_to_other_machines(void **state)
     speaks_as_itself(&a, own);
     /* An isolated one has nothing else. */
     assert_int_equal(network_setup(f->arena, f->run, "b", NETWORK_NONE, &b, &err), 0);
-    assert_int_equal(open_tunnel(&b, peer, own, "127.0.0.1", &of_b, &socket_of_b, &err), 0);
+    if (open_tunnel(&b, peer, own, "::1", &of_b, &socket_of_b, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_true(is_bound_to_ipv6(socket_of_b));
     assert_int_equal(way(&b, own), 0);
     assert_int_equal(way(&b, "192.0.2.1"), ENETUNREACH);
     close(device);
