@@ -102,16 +102,32 @@ struct ranks *ranks_new(const struct ranks_options *o)
     return ranks;
 }
 
+/* Also one that nobody has waited for. */
+static bool is_gone(const struct rank *r)
+{
+    siginfo_t info = { 0 };
+
+    return !r->pid || waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid;
+}
+
+/* What the libraries have started goes as well: each rank has a session, and so a group, of its own. */
+static void end_group(const struct rank *r)
+{
+    kill(-r->pid, SIGKILL);
+}
+
 static bool has_ended(struct ranks *ranks, struct rank *r, int64_t wait_ms, int *ret_status)
 {
     const struct timespec pause = { .tv_nsec = 10000000 };
     int64_t until_ms = clock_boot_ms(ranks->o.clock) + wait_ms;
 
-    while (waitpid(r->pid, ret_status, WNOHANG) == 0) {
+    while (!is_gone(r)) {
         if (clock_boot_ms(ranks->o.clock) >= until_ms)
             return false;
         nanosleep(&pause, NULL);
     }
+    end_group(r); /* before its number is free */
+    waitpid(r->pid, ret_status, 0);
     r->pid = 0;
     return true;
 }
@@ -124,7 +140,7 @@ void ranks_free(struct ranks *ranks)
         return;
     for (int i = 0; i < ranks->o.count; i++)
         if (ranks->all[i].pid)
-            kill(ranks->all[i].pid, SIGKILL);
+            end_group(&ranks->all[i]);
     /* The GPU is free when its process is gone. */
     for (int i = 0; i < ranks->o.count; i++) {
         if (ranks->all[i].pid)
@@ -153,10 +169,11 @@ static void hear_end(struct ranks *ranks, struct rank *r)
 
 static void hear(struct ranks *ranks, struct rank *r)
 {
+    bool gone = is_gone(r); /* then all that it said is there; what it has started may keep the connection */
     struct rank_word word;
     ssize_t n = recv(r->fd, &word, sizeof word, MSG_DONTWAIT);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && !gone && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
         hear_end(ranks, r);
@@ -201,8 +218,8 @@ static int listen_to(struct ranks *ranks, int64_t left_ms, struct err *err)
         return fail_errno(err, errno, "wait for sagebrush-nccl");
     if (ready > 0 && fds[count].revents)
         return fail(err, ERR_CONFLICT, "the collective check was ended");
-    for (int i = 0; ready > 0 && i < count; i++)
-        if (fds[i].revents)
+    for (int i = 0; i < count; i++)
+        if (!ranks->all[i].heard)
             hear(ranks, &ranks->all[i]);
     return 0;
 }

@@ -8,10 +8,12 @@
  *     fail nvmlDeviceGetPowerUsage 3 1   for GPU 1 only
  *     xid 1 79                           an event, told to whoever registered before the line was there
  *     hang ncclAllReduce 1               for GPU 1 the function never returns (CUDA's and NCCL's)
- *     crash cuInit 1                     for GPU 1 the function ends the process */
+ *     crash cuInit 1                     for GPU 1 the function ends the process
+ *     fork ncclAllReduce 1               for GPU 1 the function leaves a process that stays, whatever it is told */
 #ifndef FAKE_MACHINE_H
 #define FAKE_MACHINE_H
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +42,7 @@ static int each_line(const char *word, int (*each)(const struct line *, void *),
             continue;
         if (strcmp(word, "fail") == 0)
             sscanf(text, "%*s %63s %d %d", l.name, &l.a, &l.c);
-        else if (strcmp(word, "hang") == 0 || strcmp(word, "crash") == 0)
+        else if (strcmp(word, "hang") == 0 || strcmp(word, "crash") == 0 || strcmp(word, "fork") == 0)
             sscanf(text, "%*s %63s %d", l.name, &l.c);
         else if (strcmp(word, "set") == 0)
             sscanf(text, "%*s %d %63s %d", &l.a, l.name, &l.b);
@@ -111,6 +113,11 @@ MAYBE static void misbehave(const char *function, int gpu)
 {
     struct wanted w = { function, gpu, 0 };
 
+    each_line("fork", find_failure, &w);
+    if (w.value && fork() == 0)
+        for (signal(SIGTERM, SIG_IGN);;)
+            pause();
+    w.value = 0;
     each_line("crash", find_failure, &w);
     if (w.value)
         abort();

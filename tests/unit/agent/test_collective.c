@@ -3,6 +3,7 @@
 #include "agent/collective.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -277,6 +278,50 @@ static void a_library_that_ends_its_process_ends_no_other(void **state)
     }
 }
 
+/* The ranks of this test, and what they have started. */
+static int processes(void)
+{
+    DIR *all_of_them = opendir("/proc");
+    struct dirent *entry;
+    int count = 0;
+
+    assert_non_null(all_of_them);
+    while ((entry = readdir(all_of_them)) != NULL) {
+        char path[300], line[512] = "";
+        FILE *f;
+
+        sprintf(path, "/proc/%s/cmdline", entry->d_name);
+        f = fopen(path, "r");
+        if (f && fread(line, 1, sizeof line - 1, f) > 0 && strstr(line, "sagebrush-nccl"))
+            count += strcmp(line + strlen(line) + 1, folder) == 0;
+        if (f)
+            fclose(f);
+    }
+    closedir(all_of_them);
+    return count;
+}
+
+/* It keeps the connection of the one that ended: nobody waits for its last word. */
+static void what_a_library_starts_ends_with_it(void **state)
+{
+    static const char *const then[] = { "", "crash ncclAllReduce 3\n", "hang ncclAllReduce\n" };
+    static const char *const words[] = { "", "the libraries ended their process by signal 6 (Aborted)", " after 2 s" };
+
+    for (int i = 0; i < 3; i++) {
+        char text[128];
+
+        sprintf(text, "fork ncclCommInitRank\n%s", then[i]);
+        if (i == 2)
+            setenv("SAGEBRUSH_NCCL_SECONDS", "2", 1);
+        machine(text);
+        begin(2);
+        run(2);
+        check(0, i == 0, words[i], i == 1 ? "algo-2" : "");
+        assert_int_equal(processes(), 0);
+    }
+    unsetenv("SAGEBRUSH_NCCL_SECONDS");
+}
+
 static void a_library_that_hangs_is_ended(void **state)
 {
     setenv("SAGEBRUSH_NCCL_SECONDS", "2", 1);
@@ -352,6 +397,7 @@ int main(void)
         cmocka_unit_test(an_error_is_told_in_its_words),
         cmocka_unit_test(a_gpu_that_cannot_be_used_is_named),
         cmocka_unit_test(a_library_that_ends_its_process_ends_no_other),
+        cmocka_unit_test(what_a_library_starts_ends_with_it),
         cmocka_unit_test(a_library_that_hangs_is_ended),
         cmocka_unit_test(nobody_waits_for_one_that_failed),
         cmocka_unit_test(it_can_be_ended),
