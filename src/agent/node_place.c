@@ -181,20 +181,36 @@ static void clear_left(struct arena *a, const struct node_place *p)
         unlink(p->keeper);
 }
 
+/* The file of a keeper that was killed, of a place that was cleared without it. */
+static void clear_keeper(const struct node_place *p)
+{
+    _cleanup_fd_ int keeper = -1;
+    struct err ignored;
+
+    if (!path_exists(p->folder) && !path_exists(p->lock) && lock_file(p->keeper, false, &keeper, &ignored) == 0)
+        unlink(p->keeper);
+}
+
 void node_place_sweep(struct arena *a, const struct node_place *ours)
 {
     DIR *folder = opendir(ours->agents);
     struct dirent *entry;
 
     while (folder && (entry = readdir(folder)) != NULL) {
+        const char *end = text_ends(entry->d_name, LOCK_END)     ? LOCK_END
+                          : text_ends(entry->d_name, KEEPER_END) ? KEEPER_END : NULL;
         struct node_place p;
 
-        if (!text_ends(entry->d_name, LOCK_END))
+        if (!end)
             continue;
-        p = node_place_of(a, ours->root, arena_strndup(a, entry->d_name, strlen(entry->d_name) - strlen(LOCK_END)),
+        p = node_place_of(a, ours->root, arena_strndup(a, entry->d_name, strlen(entry->d_name) - strlen(end)),
                           ours->run_folder);
-        if (strcmp(p.name, ours->name) != 0)
+        if (strcmp(p.name, ours->name) == 0)
+            continue;
+        if (strcmp(end, LOCK_END) == 0)
             clear_left(a, &p);
+        else
+            clear_keeper(&p);
     }
     if (folder)
         closedir(folder);
