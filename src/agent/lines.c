@@ -135,14 +135,30 @@ static const struct pattern *pattern_of(struct metric *m)
     return NULL;
 }
 
+/* Of a progress bar, which writes over itself again and again, the state that it was left in; else the whole line. */
+static struct str left_standing(struct str line)
+{
+    static const char carriage_return[] = "#015";
+    const size_t size = strlen(carriage_return);
+    const char *end = line.data + line.size;
+
+    for (const char *at = line.data; (at = memmem(at, (size_t)(end - at), carriage_return, size)); at += size)
+        if (str_trim((struct str){ at + size, (size_t)(end - at) - size }).size)
+            line = (struct str){ at + size, (size_t)(end - at) - size };
+    return line;
+}
+
 bool metrics_find(struct metrics *m, int i, struct str line, double *ret)
 {
+    struct str last = left_standing(line);
     const struct pattern *pattern = pattern_of(&m->list[i]);
     char text[64], *end;
     struct str group;
     double value;
 
-    if (!pattern || !pattern_find(pattern, line, &group))
+    if (!pattern)
+        return false;
+    if (!pattern_find(pattern, last, &group) && (last.size == line.size || !pattern_find(pattern, line, &group)))
         return false;
     group = str_trim(group);
     if (!group.size || group.size >= sizeof text)

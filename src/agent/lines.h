@@ -19,8 +19,8 @@ bool line_next(struct str *text, bool ended, struct str *ret);
 /* As SageMaker's log pipe writes it: control characters as #ooo (a TAB is #011), what is no UTF-8 replaced. */
 void line_escape(struct buf *, struct str line);
 
-/* MetricDefinitions: [{name, regex}], searched in each escaped line; group 1 is the value. One that is no expression is
- * never found. */
+/* MetricDefinitions: [{name, regex}], searched in each escaped line, behind its last carriage return (#015) first;
+ * group 1 is the value. One that is no expression is never found. */
 struct metrics;
 struct metrics *metrics_new(const struct doc *definitions);
 void metrics_free(struct metrics *); /* NULL is fine */

@@ -79,6 +79,11 @@ static void metrics_are_found(void **state)
     assert_false(metrics_find(m, 2, STR("v=1 2"), &value));
     assert_false(metrics_find(m, 2, STR("v="), &value));
     assert_false(metrics_find(m, 0, STR("nothing"), &value));
+    /* A progress bar, one that was wiped, one that said it before, and one that is but the end of its line. */
+    assert_true(metrics_find(m, 0, STR("#0150% loss=9#01550% loss=4#015100% loss=2"), &value) && value == 2);
+    assert_true(metrics_find(m, 0, STR("#01550% loss=4#015        #015loss=3"), &value) && value == 3);
+    assert_true(metrics_find(m, 0, STR("#01550% loss=4#015100%"), &value) && value == 4);
+    assert_true(metrics_find(m, 0, STR("loss=5#015"), &value) && value == 5);
     metrics_free(m);
     assert_int_equal(json_parse(a, STR("[{\"name\":\"x\",\"regex\":\"(\"}]"), &d, &err), 0);
     m = metrics_new(d);
