@@ -18,7 +18,7 @@ enum {
 };
 
 /* proctrack/cgroup tells nobody but this shell of a SIGTERM, others tell the agent too: hearing it twice is harmless.
- * What interrupts a wait says nothing of the agent's end. */
+ * A wait that was interrupted (above 128) says nothing of the agent's end. */
 static const char task[] =
     "trap '[ -z \"$agent\" ] || kill \"$agent\" 2>/dev/null' TERM\n"
     "trap : USR1\n"
@@ -31,7 +31,7 @@ static const char task[] =
     "    while\n"
     "        wait \"$agent\"\n"
     "        code=$?\n"
-    "        kill -0 \"$agent\" 2>/dev/null\n"
+    "        [ $code -gt 128 ] && kill -0 \"$agent\" 2>/dev/null\n"
     "    do :; done\n"
     "    agent=\n"
     "    return $code\n"
