@@ -19,7 +19,7 @@ enum {
     PAUSE_MAX_MS = 60 * 1000,
     EVENTS_KEPT = 20000,         /* for people who look; nobody in this process reads them later */
     HOUSEKEEPING_MS = 60 * 1000,
-    ROWS_A_PAGE = 1000,
+    EVENTS_A_TURN = 1000,
     WAITING_MAX = 1000000,
 };
 
@@ -81,25 +81,13 @@ static bool is_on_its_way(const char *const state[2])
 static int touch_rows(struct engine *e, const struct kind *k, const char *state, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    struct row_filter f = { .kind = k->name, .state = state, .limit = ROWS_A_PAGE };
-    const char *after = NULL;
-    char *kept = NULL;
+    const char **uids;
+    int count;
 
-    do {
-        struct row *rows;
-        int count;
-
-        f.after = kept;
-        if (store_row_list(a, e->world.store, &f, &rows, &count, &after, err) < 0) {
-            free(kept);
-            return -1;
-        }
-        for (int i = 0; i < count; i++)
-            engine_touch(e, rows[i].uid);
-        free(kept);
-        kept = after ? strdup(after) : NULL;
-        arena_reset(a);
-    } while (kept);
+    if (store_row_uids(a, e->world.store, k->name, state, &uids, &count, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        engine_touch(e, uids[i]);
     return 0;
 }
 
@@ -343,7 +331,7 @@ static void trim_events(struct engine *e)
     if (store_event_scan(a, e->world.store, 0, 1, &events, &count, &err) < 0 || count == 0)
         return;
     from = events[0].sequence - 1 + EVENTS_KEPT;
-    if (store_event_scan(a, e->world.store, from, ROWS_A_PAGE, &events, &count, &err) < 0 || count == 0)
+    if (store_event_scan(a, e->world.store, from, EVENTS_A_TURN, &events, &count, &err) < 0 || count == 0)
         return;
     if (store_event_trim(e->world.store, events[count - 1].sequence - EVENTS_KEPT, &err) < 0)
         log_warning("engine.events", "error=%s", log_quote(a, err.text));

@@ -38,6 +38,8 @@ struct row_class {
                    const char *name, const char *parent_uid /* NULL: any */, struct row *ret, struct err *);
     int (*list)(struct arena *, struct store *, const struct row_filter *, const struct place *, struct row **ret,
                 int *ret_count, struct err *); /* up to limit + 1 rows */
+    int (*uids)(struct arena *, struct store *, const char *kind, const char *state, const char ***ret_uids,
+                int *ret_count, struct err *);
     int (*due)(struct arena *, struct store *, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
                struct err *);
     int64_t (*next_due)(struct store *);

@@ -1,6 +1,7 @@
 /* memory_row.c - rows of resources in memory: by uid, and their uids in one map for each order that a list may have. */
 #include "store/memory.h"
 
+#include <limits.h>
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,24 @@ static int row_list(struct arena *a, struct store *s, const struct row_filter *f
     return 0;
 }
 
+static int row_uids(struct arena *a, struct store *s, const char *kind, const char *state, const char ***ret_uids,
+                    int *ret_count, struct err *err)
+{
+    const struct row_filter f = { .kind = kind, .state = state, .order = ROWS_BY_CREATED, .limit = INT_MAX - 1 };
+    struct found found = { 0 };
+    const char **uids = NULL;
+
+    (void)err;
+    list_by_sort(a, memory_of(s), &f, &(struct place){ 0 }, &found);
+    for (int i = 0; i < found.count; i++) {
+        uids = uids_with_room(a, uids, i);
+        uids[i] = found.rows[i].uid;
+    }
+    *ret_uids = uids;
+    *ret_count = found.count;
+    return 0;
+}
+
 static int row_due(struct arena *a, struct store *s, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
                    struct err *err)
 {
@@ -390,5 +409,5 @@ static int row_states(struct arena *a, struct store *s, struct state_count **ret
 const struct row_class memory_rows = {
     .saved = row_saved, .insert = row_insert, .update = row_update, .delete = row_delete,
     .by_uid = row_by_uid, .by_arn = row_by_arn, .by_name = row_by_name, .list = row_list,
-    .due = row_due, .next_due = row_next_due, .states = row_states,
+    .uids = row_uids, .due = row_due, .next_due = row_next_due, .states = row_states,
 };

@@ -295,6 +295,33 @@ static int row_list(struct arena *a, struct store *store, const struct row_filte
     return 0;
 }
 
+static int row_uids(struct arena *a, struct store *store, const char *kind, const char *state, const char ***ret_uids,
+                    int *ret_count, struct err *err)
+{
+    struct database *d = sqlite_of(store)->core;
+    _cleanup_statement_ sqlite3_stmt *st = statement_of(
+        d, state ? "SELECT uid FROM resource INDEXED BY resource_state_created WHERE kind = ? AND state = ?"
+                   " ORDER BY created_ms, uid"
+                 : "SELECT uid FROM resource INDEXED BY resource_created WHERE kind = ? ORDER BY created_ms, uid", err);
+    const char **uids = NULL;
+    int count = 0, rc;
+
+    if (!st)
+        return -1;
+    bind_text(st, 1, kind);
+    if (state)
+        bind_text(st, 2, state);
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+        uids = uids_with_room(a, uids, count);
+        uids[count++] = column_text(a, st, 0);
+    }
+    if (rc != SQLITE_DONE)
+        return database_failed(d, "listing rows", err);
+    *ret_uids = uids;
+    *ret_count = count;
+    return 0;
+}
+
 static int row_due(struct arena *a, struct store *store, int64_t now_ms, int limit, const char ***ret_uids,
                    int *ret_count, struct err *err)
 {
@@ -358,5 +385,5 @@ static int row_states(struct arena *a, struct store *store, struct state_count *
 const struct row_class sqlite_rows = {
     .saved = row_saved, .insert = row_insert, .update = row_update, .delete = row_delete,
     .by_uid = row_by_uid, .by_arn = row_by_arn, .by_name = row_by_name, .list = row_list,
-    .due = row_due, .next_due = row_next_due, .states = row_states,
+    .uids = row_uids, .due = row_due, .next_due = row_next_due, .states = row_states,
 };

@@ -263,6 +263,12 @@ int store_row_list(struct arena *a, struct store *s, const struct row_filter *f,
     return 0;
 }
 
+int store_row_uids(struct arena *a, struct store *s, const char *kind, const char *state, const char ***ret_uids,
+                   int *ret_count, struct err *err)
+{
+    return s->class->rows->uids(a, s, kind, state, ret_uids, ret_count, err);
+}
+
 int store_row_due(struct arena *a, struct store *s, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
                   struct err *err)
 {

@@ -102,6 +102,11 @@ struct row_filter {
 int store_row_list(struct arena *, struct store *, const struct row_filter *, struct row **ret, int *ret_count,
                    const char **ret_after, struct err *err);
 
+/* uids of all rows of a kind that are in a state (NULL: any), the oldest first. Reads an index alone, once: with a
+ * hundred thousand rows a list by pages, of all accounts, sorts them for each page. */
+int store_row_uids(struct arena *, struct store *, const char *kind, const char *state, const char ***ret_uids,
+                   int *ret_count, struct err *err);
+
 /* uids of rows with next_at_ms <= now_ms, the earliest first. */
 int store_row_due(struct arena *, struct store *, int64_t now_ms, int limit, const char ***ret_uids, int *ret_count,
                   struct err *err);

@@ -16,7 +16,7 @@
 #include "services/sagemaker/processing.h"
 #include "services/sagemaker/training.h"
 
-enum { ROWS_A_PAGE = 500, LOOK_AGAIN_MS = 1000 };
+enum { LOOK_AGAIN_MS = 1000 };
 
 struct allocations *allocations_of(struct engine *e)
 {
@@ -279,7 +279,7 @@ static const struct {
     { &processing_job, processing_wish },
 };
 
-static int restore_waiting_row(struct restoring *x, const struct row *row, struct wish (*wish)(const struct resource *),
+static int restore_waiting_row(struct restoring *x, const char *uid, struct wish (*wish)(const struct resource *),
                                struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -289,7 +289,7 @@ static int restore_waiting_row(struct restoring *x, const struct row *row, struc
     struct wish w;
     struct err why;
 
-    if (resource_load(a, x->engine, row->uid, &r, err) < 0)
+    if (resource_load(a, x->engine, uid, &r, err) < 0)
         return -1;
     w = wish(&r);
     if (stand_find(x->all, w.key))
@@ -306,29 +306,17 @@ static int restore_waiting_row(struct restoring *x, const struct row *row, struc
 /* The oldest first. */
 static int restore_waiting(struct restoring *x, size_t which, struct err *err)
 {
-    struct row_filter filter = { .kind = waiting_kinds[which].kind->name, .state = "InProgress",
-                                 .order = ROWS_BY_CREATED, .limit = ROWS_A_PAGE };
-    char *after = NULL;
+    _cleanup_arena_ struct arena *a = arena_new();
+    const char **uids;
+    int count;
 
-    do {
-        _cleanup_arena_ struct arena *a = arena_new();
-        const char *next;
-        struct row *rows;
-        int count;
-
-        filter.after = after;
-        if (store_row_list(a, engine_world_of(x->engine)->store, &filter, &rows, &count, &next, err) < 0)
-            goto failed;
-        for (int i = 0; i < count; i++)
-            if (restore_waiting_row(x, &rows[i], waiting_kinds[which].wish, err) < 0)
-                goto failed;
-        free(after);
-        after = next ? strdup(next) : NULL;
-    } while (after);
+    if (store_row_uids(a, engine_world_of(x->engine)->store, waiting_kinds[which].kind->name, "InProgress", &uids,
+                       &count, err) < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        if (restore_waiting_row(x, uids[i], waiting_kinds[which].wish, err) < 0)
+            return -1;
     return 0;
-failed:
-    free(after);
-    return -1;
 }
 
 int allocations_restore(struct engine *e, struct err *err)

@@ -364,6 +364,37 @@ static void due_rows_come_by_time(void **state)
     assert_int_equal(store_row_next_due(f->store), 80);
 }
 
+static void uids_come_by_age(void **state)
+{
+    static const struct { const char *uid, *region, *state; int64_t created_ms; } rows[] = {
+        { "late", "a", "On", 30 }, { "early", "b", "On", 10 }, { "between", "a", "On", 20 },
+        { "with it", "b", "On", 20 }, { "off", "a", "Off", 5 },
+    };
+    static const char *const on[] = { "early", "between", "with it", "late" };
+    struct fixture *f = *state;
+    const char **uids;
+    int count;
+
+    ok(store_row_uids(f->arena, f->store, "TrainingJob", "On", &uids, &count, &f->err));
+    assert_int_equal(count, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct row r = row_of(f, rows[i].uid, rows[i].uid, rows[i].created_ms);
+
+        r.region = rows[i].region;
+        r.state = rows[i].state;
+        ok(store_row_insert(f->store, &r, &f->err));
+    }
+    ok(store_row_uids(f->arena, f->store, "TrainingJob", "On", &uids, &count, &f->err));
+    assert_int_equal(count, 4);
+    for (int i = 0; i < count; i++)
+        assert_string_equal(uids[i], on[i]);
+    ok(store_row_uids(f->arena, f->store, "TrainingJob", NULL, &uids, &count, &f->err));
+    assert_int_equal(count, 5);
+    assert_string_equal(uids[0], "off");
+    ok(store_row_uids(f->arena, f->store, "Model", NULL, &uids, &count, &f->err));
+    assert_int_equal(count, 0);
+}
+
 static void rows_are_counted_by_state(void **state)
 {
     static const char *const states[] = { "Stopped", "Failed", "Stopped", "Stopped" };
@@ -985,6 +1016,7 @@ int main(void)
         both(dropped_brackets_were_never_there),
         both(events_tell_every_change),
         both(due_rows_come_by_time),
+        both(uids_come_by_age),
         both(rows_are_counted_by_state),
         both(lists_filter_sort_and_page),
         both(long_lists_are_not_quadratic),
