@@ -37,12 +37,18 @@ static size_t take(const struct meeting *m, const struct doc *answer)
     return count;
 }
 
-static int refuse(const struct transport_answer *answer, struct err *err)
+static enum err_kind kind_of(int status)
 {
-    return fail(err, answer->status == 409   ? ERR_CONFLICT
-                     : answer->status == 400 || answer->status == 403 || answer->status == 404 ? ERR_DENIED
-                                                                                               : ERR_UNAVAILABLE,
-                "the server answered %d: %.200s", answer->status, answer->body.data ? answer->body.data : "");
+    switch (status) {
+    case 409:
+        return ERR_CONFLICT;
+    case 400:
+    case 403:
+    case 404:
+        return ERR_DENIED;
+    default:
+        return ERR_UNAVAILABLE;
+    }
 }
 
 /* ERR_UNAVAILABLE: it may be told another time. */
@@ -61,7 +67,8 @@ static int ask(const struct meeting *m, struct arena *a, struct transport *t, co
     if (transport_call(t, &q, &answer, err) < 0)
         err->kind = ERR_UNAVAILABLE;
     else if (answer.status != 200)
-        refuse(&answer, err);
+        fail(err, kind_of(answer.status), "the server answered %d: %.200s", answer.status,
+             answer.body.data ? answer.body.data : "");
     else if (json_parse(a, (struct str){ answer.body.data, answer.body.size }, &d, err) < 0)
         err->kind = ERR_UNAVAILABLE; /* a proxy's words */
     else

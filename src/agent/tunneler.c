@@ -3,8 +3,8 @@
  * NUMBER:ADDRESS:HOST, of a container and of this machine's end of its network; without a HOST the peer is found by way
  * of the server (meeting.h). Started by the agent, with the device and the socket as descriptors.
  *
- * A thread for each direction; they share nothing but what does not change. What cannot be delivered, nobody sealed or
- * is from or to somebody else is dropped in silence, as networks do. */
+ * A thread for each direction, and one that finds the peers; they share nothing but what does not change any more. What
+ * cannot be delivered, nobody sealed or is from or to somebody else is dropped in silence, as networks do. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -44,7 +44,8 @@ static struct tunneler {
     const char *folder;
     struct order order;
     struct in_addr own;
-    struct peer *peers;
+    struct peer *peers; /* by their addresses */
+    struct peer *by_number[ESP_HOSTS_MOST + 1];
     int count;
 } tunnel;
 
@@ -65,12 +66,18 @@ static _Noreturn void give_up(const char *what)
 
 /* --- Out --- */
 
+static int compare(const void *a, const void *b)
+{
+    in_addr_t one = ((const struct peer *)a)->address.s_addr, other = ((const struct peer *)b)->address.s_addr;
+
+    return one < other ? -1 : one > other;
+}
+
 static struct peer *peer_at(struct in_addr address)
 {
-    for (int i = 0; i < tunnel.count; i++)
-        if (tunnel.peers[i].address.s_addr == address.s_addr)
-            return &tunnel.peers[i];
-    return NULL;
+    const struct peer key = { .address = address };
+
+    return bsearch(&key, tunnel.peers, (size_t)tunnel.count, sizeof key, compare);
 }
 
 /* Its header, of which only the addresses matter here. */
@@ -134,10 +141,7 @@ static void *carry_out(void *unused)
 
 static struct peer *peer_of(int number)
 {
-    for (int i = 0; i < tunnel.count; i++)
-        if (tunnel.peers[i].number == number)
-            return &tunnel.peers[i];
-    return NULL;
+    return number >= 1 && number <= ESP_HOSTS_MOST ? tunnel.by_number[number] : NULL;
 }
 
 static void take(char *datagram, size_t size)
@@ -269,6 +273,9 @@ static int read_peers(char **texts, int count, const unsigned char *secret, stru
         p->out = esp_out_new(secret, own.number, p->number, ESP_REKEY);
         p->in = esp_in_new(secret, p->number, own.number);
     }
+    qsort(tunnel.peers, (size_t)tunnel.count, sizeof *tunnel.peers, compare);
+    for (int i = 0; i < tunnel.count; i++)
+        tunnel.by_number[tunnel.peers[i].number] = &tunnel.peers[i];
     return 0;
 }
 
