@@ -369,6 +369,20 @@ static int slurm_inspect(struct runtime *rt, struct arena *arena, const char *na
 
 /* --- Ending --- */
 
+/* Slurm may take a job for running that its node never got, or has lost: no agent will ever read what it is asked. */
+static bool has_agents(struct slurm *s, struct arena *a, const struct doc *order)
+{
+    int count;
+    const char *const *names = slurm_batch_agents(a, order, &count);
+    struct agents_look l;
+    struct err ignored;
+
+    for (int i = 0; i < count; i++)
+        if (agents_look(s->local, a, names[i], &l, &ignored) < 0 || l.alive || has_begun(&l))
+            return true;
+    return false;
+}
+
 static int slurm_stop(struct runtime *rt, const char *name, int64_t grace_s, const char *reason, struct err *err)
 {
     struct slurm *s = slurm_of(rt);
@@ -379,7 +393,7 @@ static int slurm_stop(struct runtime *rt, const char *name, int64_t grace_s, con
     if (runtime_stop(s->local, name, grace_s, reason, err) < 0 || agents_look(s->local, a, name, &l, err) < 0)
         return -1;
     if (l.there && is_on_slurm(l.order) && !l.ended && !l.alive)
-        slurm_cluster_cancel(s->cluster, group_of(a, l.order));
+        slurm_cluster_cancel(s->cluster, group_of(a, l.order), !has_agents(s, a, l.order));
     return 0;
 }
 
@@ -397,7 +411,7 @@ static int slurm_forget(struct runtime *rt, const char *name, struct err *err)
             return -1;
         if (!l.ended && !l.alive)
             return fail(err, ERR_CONFLICT, "%s waits in Slurm's queue, or its end is not known yet", name);
-        slurm_cluster_cancel(s->cluster, group_of(a, l.order));
+        slurm_cluster_cancel(s->cluster, group_of(a, l.order), false);
     }
     return runtime_forget(s->local, name, err);
 }

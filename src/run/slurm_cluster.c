@@ -43,6 +43,7 @@ struct wish {
 
 struct cancel {
     struct list link;
+    bool begun; /* whether or not it has */
     char name[128];
 };
 
@@ -261,8 +262,8 @@ static void scancel(const struct cancel *cancel)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     char user[32];
-    const char *const arguments[] = { "scancel", "--quiet", user, "--state=PENDING",
-                                      arena_printf(a, "--name=%s", cancel->name), NULL };
+    const char *const arguments[] = { "scancel", "--quiet", user, arena_printf(a, "--name=%s", cancel->name),
+                                      cancel->begun ? NULL : "--state=PENDING", NULL };
     struct command_result r;
     struct err err = { 0 };
 
@@ -481,13 +482,14 @@ void slurm_cluster_submit(struct slurm_cluster *c, const struct slurm_batch *bat
     pthread_mutex_unlock(&c->lock);
 }
 
-void slurm_cluster_cancel(struct slurm_cluster *c, const char *name)
+void slurm_cluster_cancel(struct slurm_cluster *c, const char *name, bool begun)
 {
     struct cancel *cancel = calloc(1, sizeof *cancel);
     struct wish *w;
 
     assert(cancel && strlen(name) < sizeof cancel->name);
     strcpy(cancel->name, name);
+    cancel->begun = begun;
     pthread_mutex_lock(&c->lock);
     w = map_get(c->by_name, str_of(name));
     if (w)

@@ -29,8 +29,9 @@ enum slurm_known slurm_cluster_find(struct slurm_cluster *, struct arena *, cons
  * have been submitted before, so that one that is cancelled in time is known to be nowhere. */
 void slurm_cluster_submit(struct slurm_cluster *, const struct slurm_batch *, bool first);
 
-/* Takes a job of that name out of the queue, if it has not begun. What was to be submitted is not, any more. */
-void slurm_cluster_cancel(struct slurm_cluster *, const char *name);
+/* Takes a job of that name out of the queue, if it has not begun; begun: also if it has. What was to be submitted is
+ * not, any more. */
+void slurm_cluster_cancel(struct slurm_cluster *, const char *name, bool begun);
 
 /* The names of jobs that have begun, ended or were refused, since it was asked last. */
 const char *const *slurm_cluster_news(struct slurm_cluster *, struct arena *, int *ret_count);

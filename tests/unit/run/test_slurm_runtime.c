@@ -34,8 +34,10 @@ static const char sbatch[] =
     "[ ! -e $FAKE/lose ] || { echo 'sbatch: error: Batch job submission failed: Socket timed out' >&2; exit 1; }\n"
     "echo $id\n";
 static const char scancel[] = "#!/bin/sh\n"
-                              "for word; do case $word in --name=*) name=${word#--name=};; esac; done\n"
-                              "sed -i \"/|$name\\$/s/PENDING/CANCELLED/\" $FAKE/jobs\n";
+                              "state='[A-Z]*'\n"
+                              "for word; do case $word in --name=*) name=${word#--name=};; "
+                              "--state=*) state=${word#--state=};; esac; done\n"
+                              "sed -i \"/|$name\\$/s/|$state|/|CANCELLED|/\" $FAKE/jobs\n";
 
 struct fixture {
     struct arena *arena;
@@ -311,6 +313,23 @@ static void who_waits_is_stopped_at_once(void **state)
     assert_int_equal(times_submitted(f, "a-0"), 1);
 }
 
+static void who_runs_without_an_agent_is_stopped(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    struct err err;
+
+    start_and_wait(f, "a-0");
+    start_and_wait(f, "b-0");
+    slurm_says(f, "a-0", "RUNNING");
+    slurm_says(f, "b-0", "RUNNING");
+    agent_reported(f, "b-0", "Downloading"); /* reads it by itself */
+    assert_int_equal(runtime_stop(f->runtime, "b-0", 120, "StopTrainingJob", &err), 0);
+    assert_int_equal(runtime_stop(f->runtime, "a-0", 120, "StopTrainingJob", &err), 0);
+    wait_until(f, "a-0", "outcome", "Stopped");
+    assert_non_null(strstr(get(f, "jobs"), "RUNNING"));
+    assert_string_equal(doc_text(look(f, "b-0"), "outcome"), "");
+}
+
 static void what_is_forgotten_is_submitted_again(void **state)
 {
     struct fixture *f = fixture_of(state);
@@ -417,6 +436,7 @@ int main(void)
         with_slurm(silence_concludes_nothing),
         with_slurm(what_was_never_submitted_is_stopped_in_silence),
         with_slurm(who_waits_is_stopped_at_once),
+        with_slurm(who_runs_without_an_agent_is_stopped),
         with_slurm(what_is_forgotten_is_submitted_again),
         with_slurm(an_agent_that_lives_is_let_be),
         with_slurm(what_slurm_ended_has_ended),
