@@ -18,25 +18,29 @@ static int64_t days = DAYS;
 static bool as_json;
 
 static const struct command_option options[] = {
-    { "by", "WHAT", "name (of the job or endpoint; the default), type, role, or work (training, hosting...).",
+    { "by", "WHAT", "name (of the job or endpoint; the default), type, role, work (training, hosting...), or tag:KEY.",
       .text = &by },
     { "days", "N", "Of the last N days. Default: 30.", .number = &days },
     { "json", NULL, "Prints JSON.", .flag = &as_json },
     {},
 };
 
-/* What it can be asked by: the attribute of an interval that tells the lines apart. */
-static const struct {
+/* What it can be asked by: the attribute of an interval that tells the lines apart, or the tag of that key. */
+struct grouping {
     const char *word, *attribute, *title;
-} groupings[] = {
+    const char *tag;
+};
+
+static const struct grouping groupings[] = {
     { "name", "owner_arn", "NAME" },
     { "type", "instance_type", "INSTANCE TYPE" },
     { "role", "role_arn", "ROLE" },
     { "work", "work", "WORK" },
 };
+static const char by_tag[] = "tag:";
 
 struct line {
-    const char *name;
+    const char *name; /* NULL: of what has no such tag */
     int64_t used_ms, spot_ms;
     double usd;
     int64_t waived_ms;
@@ -100,7 +104,14 @@ static int dearest_first(const void *a, const void *b)
 {
     const struct line *x = a, *y = b;
 
-    return x->usd != y->usd ? (x->usd < y->usd ? 1 : -1) : strcmp(x->name, y->name);
+    if (x->usd != y->usd)
+        return x->usd < y->usd ? 1 : -1;
+    return x->name && y->name ? strcmp(x->name, y->name) : !x->name - !y->name;
+}
+
+static const char *shown(const struct line *l)
+{
+    return l->name ? l->name : "(no such tag)";
 }
 
 static void print_text(const char *title, const struct line *lines, size_t count, const struct line *total)
@@ -108,11 +119,11 @@ static void print_text(const char *title, const struct line *lines, size_t count
     int width = (int)strlen(title);
 
     for (size_t i = 0; i < count; i++)
-        if ((int)strlen(lines[i].name) > width)
-            width = (int)strlen(lines[i].name);
+        if ((int)strlen(shown(&lines[i])) > width)
+            width = (int)strlen(shown(&lines[i]));
     printf("%-*s %10s %14s %12s\n", width, title, "INSTANCES", "SECONDS", "USD");
     for (size_t i = 0; i < count; i++) {
-        printf("%-*s %10d %14.1f %12.6f%s", width, lines[i].name, lines[i].instances,
+        printf("%-*s %10d %14.1f %12.6f%s", width, shown(&lines[i]), lines[i].instances,
                (double)lines[i].used_ms / 1e3, lines[i].usd, lines[i].spot ? "  spot" : "");
         if (lines[i].spot && lines[i].on_demand)
             printf(" for %.1f s of it", (double)lines[i].spot_ms / 1e3);
@@ -131,7 +142,7 @@ static void print_json(struct arena *a, const struct line *lines, size_t count, 
     for (size_t i = 0; i < count; i++) {
         struct doc *l = doc_map(a);
 
-        doc_set_string(a, l, "name", lines[i].name);
+        doc_set(a, l, "name", lines[i].name ? doc_str(a, str_of(lines[i].name)) : doc_null(a));
         doc_set_integer(a, l, "instances", lines[i].instances);
         doc_set_integer(a, l, "used_ms", lines[i].used_ms);
         doc_set_integer(a, l, "waived_ms", lines[i].waived_ms);
@@ -148,7 +159,7 @@ static void print_json(struct arena *a, const struct line *lines, size_t count, 
 
 struct bill {
     struct arena *arena;
-    const char *attribute;
+    struct grouping by;
     int64_t from_ms;
     struct line *lines, total;
     size_t count, room;
@@ -156,8 +167,22 @@ struct bill {
     struct map *instances, *open;
 };
 
+/* What tells its line from others, never "": a tag's value may be anything, also nothing. */
+static const char *key_of(struct arena *a, const struct bill *b, const struct doc *interval)
+{
+    const struct doc *tags = doc_get(interval, "tags");
+
+    if (!b->by.tag)
+        return doc_text(interval, b->by.attribute);
+    for (size_t i = 0; i < doc_count(tags, ""); i++)
+        if (doc_is(tags->items[i], "Key", b->by.tag))
+            return arena_printf(a, "=%s", doc_text(tags->items[i], "Value"));
+    return "none";
+}
+
 static struct line *line_of(struct bill *b, const char *key)
 {
+    const char *name = b->by.tag ? (*key == '=' ? key + 1 : NULL) : last_part(key);
     size_t number = (size_t)map_get(b->seen, str_of(key));
 
     if (number)
@@ -170,7 +195,7 @@ static struct line *line_of(struct bill *b, const char *key)
         b->lines = more;
         b->room = b->room * 2 + 64;
     }
-    b->lines[b->count++] = (struct line){ .name = arena_strdup(b->arena, last_part(key)) };
+    b->lines[b->count++] = (struct line){ .name = name ? arena_strdup(b->arena, name) : NULL };
     map_set(b->seen, str_of(key), (void *)b->count);
     return &b->lines[b->count - 1];
 }
@@ -179,7 +204,7 @@ static void add_page(struct bill *b, struct arena *a, const struct doc *interval
 {
     for (uint32_t i = 0; i < intervals->count; i++) {
         const struct doc *interval = intervals->items[i];
-        const char *key = doc_text(interval, b->attribute), *uid = doc_text(interval, "uid");
+        const char *key = key_of(a, b, interval), *uid = doc_text(interval, "uid");
 
         /* It was open on the first page, and has ended since. */
         if (map_get(b->open, str_of(uid)))
@@ -211,20 +236,29 @@ static int add_all(struct bill *b, const char *data, struct err *err)
     return 0;
 }
 
+static int read_grouping(struct arena *a, struct grouping *ret, struct err *err)
+{
+    for (size_t i = 0; i < sizeof groupings / sizeof *groupings; i++)
+        if (strcmp(by, groupings[i].word) == 0) {
+            *ret = groupings[i];
+            return 0;
+        }
+    if (!text_starts(by, by_tag) || strcmp(by, by_tag) == 0)
+        return fail(err, ERR_INVALID, "--by is name, type, role, work or tag:KEY, not \"%s\"", by);
+    *ret = (struct grouping){ .word = by, .tag = by + strlen(by_tag) };
+    ret->title = arena_printf(a, "TAG %s", ret->tag);
+    return 0;
+}
+
 static int run(struct arena *a, char **words, int count, struct err *err)
 {
     struct bill b = { .arena = a, .total = { .name = "" } };
-    const char *data, *title = NULL;
+    const char *data;
     int r;
 
     (void)words, (void)count;
-    for (size_t i = 0; i < sizeof groupings / sizeof *groupings; i++)
-        if (strcmp(by, groupings[i].word) == 0) {
-            b.attribute = groupings[i].attribute;
-            title = groupings[i].title;
-        }
-    if (!b.attribute)
-        return fail(err, ERR_INVALID, "--by is name, type, role or work, not \"%s\"", by);
+    if (read_grouping(a, &b.by, err) < 0)
+        return -1;
     if (days < 1)
         return fail(err, ERR_INVALID, "--days is 1 or more");
     if (settings_data_folder(a, command_data, &data, err) < 0)
@@ -244,13 +278,13 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     if (as_json)
         print_json(a, b.lines, b.count, &b.total);
     else
-        print_text(title, b.lines, b.count, &b.total);
+        print_text(b.by.title, b.lines, b.count, &b.total);
     return 0;
 }
 
 const struct command cost_command = {
     .name = "cost",
-    .usage = "[--by name|type|role|work] [--days N] [--json]",
+    .usage = "[--by name|type|role|work|tag:KEY] [--days N] [--json]",
     .summary = "what was used, and what it costs",
     .about =
         "Adds up what instances of jobs and endpoints were used for how long, the dearest first: from the moment the "
@@ -259,7 +293,8 @@ const struct command cost_command = {
         "while it is kept warm. Prices are those of the time of use, on demand, or spot for managed spot: the fleet "
         "file's of its own types, the catalogue's in the file's region of all others, and without a file SageMaker's "
         "own of us-east-1. What an attempt used that ended because of its instance, and not of your code, is not "
-        "billed. An hour of an instance type without a price costs nothing here, and the line says so.",
+        "billed. By tag:KEY, each second counts for the value that the tag of the job or endpoint had then, also after "
+        "that was deleted. An hour of an instance type without a price costs nothing here, and the line says so.",
     .options = options,
     .run = run,
 };

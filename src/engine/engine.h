@@ -75,8 +75,9 @@ const char *resource_arn(struct arena *, const struct kind *, const char *region
                          const char *name);
 
 /* Usage: one open interval for each instance, with what is needed to price it later; closed from the agent's record.
- * Opening or closing twice changes nothing. attributes: map of owner, instance type, kind, price, spot, tags. Times are
- * the wall's; the length is measured by boot time, so a wall clock that jumps in between bills nobody. */
+ * Opening or closing twice changes nothing, but that an open one has the "tags" of the last opening from then on.
+ * attributes: map of owner, instance type, kind, price, spot, tags (as tags_of() says them). Times are the wall's; the
+ * length is measured by boot time, so a wall clock that jumps in between bills nobody. */
 int usage_open(struct engine *, const char *uid, int64_t at_ms, const struct doc *attributes, struct err *err);
 int usage_close(struct engine *, const char *uid, int64_t at_ms, struct err *err);
 /* What was used, open or closed, is not paid: it stays, with the attribute "waived", which says why. None is fine. */
@@ -85,7 +86,8 @@ int usage_is_open(struct engine *, const char *uid, bool *ret, struct err *err);
 int usage_length(struct engine *, const char *uid, int64_t *ret_ms, struct err *err); /* an open one ends now */
 
 /* Intervals that have a part in from <= t < to: a list of the attributes with "uid", "from_ms", "to_ms" and "open"; an
- * open one ends now. */
+ * open one ends now. One whose tags changed while it was open comes in parts, of which only the last may be open. Tags
+ * that changed again within an hour of it are those of that part, as in AWS's bills, where a line is an hour. */
 int usage_scan(struct arena *, struct engine *, int64_t from_ms, int64_t to_ms, struct doc **ret, struct err *err);
 
 /* The same up to now, in pages: a million of them are neither one answer nor one turn. *ret_after_ms: where the next

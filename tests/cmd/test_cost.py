@@ -56,8 +56,31 @@ def test_spot_is_what_was_spot(cost):
     assert text.splitlines()[1].endswith('  spot for 3600.0 s of it')
 
 
+def test_an_endpoint_and_a_job_of_one_name_are_two(cost):
+    endpoint = interval('j', 'b-0', 1, 'b', owner_arn='arn:aws:sagemaker:us-east-1:111122223333:endpoint/j')
+    _, text = cost([interval('j', 'a-0', 1, 'a'), endpoint])
+    assert [x.split()[:2] for x in text.splitlines()[1:]] == [['j', '1'], ['j', '1'], ['total', '2']]
+
+
 def test_what_has_no_price_is_said(cost):
     unpriced = interval('u', 'a-0', 1, 'a')
     del unpriced['usd_hour']
     lines, text = cost([unpriced, interval('p', 'b-0', 1, 'b')])
     assert lines['u']['unpriced'] and not lines['p']['unpriced'] and text.count('no price') == 1
+
+
+def test_by_tag(cost):
+    """A value may be anything; what came in parts, because its tags changed, is one instance."""
+    def tags(**of):
+        return [{'Key': k, 'Value': v} for k, v in of.items()]
+
+    given = [interval('a', 'a-0', 1, 'a', tags=tags(team='red/1', stage='test')),
+             interval('a', 'a-0', 2, 'a', tags=tags(team='blue')), interval('b', 'b-0', 4, 'b', tags=tags(team='')),
+             interval('c', 'c-0', 8, 'c', tags=[]), interval('old', 'd-0', 1, 'd')]
+    lines, text = cost(given, '--by', 'tag:team')
+    assert {n: x['usd'] for n, x in lines.items()} == {'red/1': 1, 'blue': 2, '': 4, None: 9}
+    assert lines[None]['instances'] == 2
+    assert text.startswith('TAG team ') and '\n(no such tag) ' in text
+    assert text.splitlines()[-1].split()[1] == '4'
+    lines, _ = cost(given, '--by', 'tag:stage')
+    assert {n: x['usd'] for n, x in lines.items()} == {'test': 1, None: 15}

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "engine/engine.h"
+#include "engine/tags.h"
 #include "run/runtime.h"
 #include "services/platform.h"
 #include "services/sagemaker/instance_gpus.h"
@@ -167,14 +168,21 @@ int crew_take_usage(struct pass *p, const struct resource *r, const struct crew 
                     struct err *err)
 {
     const struct platform *platform = engine_context(p->engine);
+    struct doc *tags;
 
+    if (tags_of(p->arena, p->engine, r->row.uid, &tags, err) < 0)
+        return -1;
     for (int i = 0; i < crew->count; i++) {
         const struct mate *m = &crew->mates[i];
         const struct doc *started = noted_of(r, "_StartedMs", m->host);
 
-        if (started &&
-            usage_open(p->engine, m->agent, started->integer, attributes(p->arena, platform, r, i), err) < 0)
-            return -1;
+        if (started) {
+            struct doc *used = attributes(p->arena, platform, r, i);
+
+            doc_set(p->arena, used, "tags", tags);
+            if (usage_open(p->engine, m->agent, started->integer, used, err) < 0)
+                return -1;
+        }
         if ((mate_has_ended(m) || is_lost(m)) && usage_close(p->engine, m->agent, mate_ended_ms(p, m), err) < 0)
             return -1;
     }

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "engine/engine.h"
+#include "engine/tags.h"
 #include "fleet/instance_type.h"
 #include "run/runtime.h"
 #include "services/sagemaker/allocation.h"
@@ -187,8 +188,12 @@ static int open_usage(struct pass *p, const struct resource *r, const struct eac
     const struct instance_usage usage = { .owner = &r->row, .key = e->key, .work = "hosting", .instance = e->key,
                                           .role_arn = doc_text(e->variant, "RoleArn"),
                                           .instance_type = doc_text(e->variant, "InstanceType") };
+    struct doc *attributes = instance_usage(p->arena, engine_context(p->engine), &usage), *tags;
 
-    return usage_open(p->engine, e->name, at_ms, instance_usage(p->arena, engine_context(p->engine), &usage), err);
+    if (tags_of(p->arena, p->engine, r->row.uid, &tags, err) < 0)
+        return -1;
+    doc_set(p->arena, attributes, "tags", tags);
+    return usage_open(p->engine, e->name, at_ms, attributes, err);
 }
 
 /* One more step towards its end; *ret_gone when nothing of it is left. */

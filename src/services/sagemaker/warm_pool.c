@@ -19,6 +19,7 @@
 
 #include "doc/json.h"
 #include "engine/engine.h"
+#include "engine/tags.h"
 #include "run/runtime.h"
 #include "services/platform.h"
 #include "services/sagemaker/crew.h"
@@ -171,10 +172,14 @@ static const char *interval_of(struct arena *a, const struct resource *r, int in
 static int open_intervals(struct pass *p, const struct resource *r, struct err *err)
 {
     int64_t since_ms = doc_int(r->status, "_Pool.SinceMs", 0);
+    struct doc *tags;
 
+    if (tags_of(p->arena, p->engine, r->row.uid, &tags, err) < 0)
+        return -1;
     for (int i = 0; i < training_instances(r); i++) {
         struct doc *attributes = training_usage(p->arena, engine_context(p->engine), r, i);
 
+        doc_set(p->arena, attributes, "tags", tags);
         doc_set_string(p->arena, attributes, "work", "warm pool");
         if (usage_open(p->engine, interval_of(p->arena, r, i), since_ms, attributes, err) < 0)
             return -1;

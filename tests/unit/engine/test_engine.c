@@ -754,6 +754,81 @@ static void usage_comes_in_pages(void **state)
     assert_int_equal(closed, 2499);
 }
 
+static struct doc *tagged(const char *value)
+{
+    struct doc *attributes = doc_map(f.arena), *tag = doc_map(f.arena);
+
+    doc_set_string(f.arena, tag, "Key", "team");
+    doc_set_string(f.arena, tag, "Value", value);
+    doc_append(f.arena, doc_member(f.arena, attributes, "tags", DOC_LIST), tag);
+    return attributes;
+}
+
+/* "red 3600000, blue 7200000 open": of what ended after 'from_ms'. */
+static const char *tags_used(int64_t from_ms)
+{
+    const char *said = "";
+    struct doc *list;
+
+    assert_int_equal(usage_scan(f.arena, f.engine, from_ms, INT64_MAX, &list, &f.err), 0);
+    for (uint32_t i = 0; i < list->count; i++)
+        said = arena_printf(f.arena, "%s%s%s %d%s", said, i ? ", " : "",
+                            doc_text(doc_get(list->items[i], "tags")->items[0], "Value"),
+                            (int)(doc_int(list->items[i], "to_ms", 0) - doc_int(list->items[i], "from_ms", 0)),
+                            doc_bool(list->items[i], "open", false) ? " open" : "");
+    return said;
+}
+
+static void open_as(const char *value)
+{
+    assert_int_equal(usage_open(f.engine, "u", 0, tagged(value), &f.err), 0);
+}
+
+static void usage_has_the_tags_of_its_time(void **state)
+{
+    const int minute = 60 * 1000, hour = 60 * minute;
+    int64_t start = f.clock.wall_ms;
+
+    (void)state;
+    assert_int_equal(usage_open(f.engine, "u", start, tagged("none"), &f.err), 0);
+    later(59 * minute);
+    open_as("red");
+    open_as("red");
+    later(minute);
+    assert_string_equal(tags_used(0), "red 3600000 open"); /* within the hour */
+    open_as("blue");
+    later(30 * minute);
+    open_as("green");
+    assert_string_equal(tags_used(0), "red 3600000, green 1800000 open");
+    assert_int_equal(usage_open(f.engine, "u", start, NULL, &f.err), 0);
+    assert_int_equal(usage_open(f.engine, "u", start, doc_map(f.arena), &f.err), 0);
+    later(30 * minute);
+    open_as("green");
+    open_as("blue");
+    assert_int_equal(usage_waive(f.engine, "u", "why", &f.err), 0);
+    later(hour);
+    assert_int_equal(usage_close(f.engine, "u", start + 2 * hour + 1, &f.err), 0);
+    open_as("red"); /* it has ended */
+    assert_string_equal(tags_used(0), "red 3600000, green 3600000, blue 1");
+    assert_string_equal(tags_used(start + hour), "green 3600000, blue 1");
+    assert_string_equal(tags_used(start + 2 * hour), "blue 1");
+    assert_string_equal(tags_used(start + 2 * hour + 1), "");
+}
+
+/* A change that came after the end of which nobody knew yet changes nothing. */
+static void tags_of_what_had_ended_stay(void **state)
+{
+    const int hour = 3600 * 1000;
+    int64_t start = f.clock.wall_ms;
+
+    (void)state;
+    assert_int_equal(usage_open(f.engine, "u", start, tagged("red"), &f.err), 0);
+    later(2 * hour);
+    open_as("blue");
+    assert_int_equal(usage_close(f.engine, "u", start + hour, &f.err), 0);
+    assert_string_equal(tags_used(0), "red 3600000");
+}
+
 /* What an older version wrote names only who ended when. */
 static void an_older_record_of_an_end_is_read(void **state)
 {
@@ -848,6 +923,8 @@ int main(void)
         with_engine(tags_that_change_are_looked_at),
         with_engine(usage_opens_and_closes_once),
         with_engine(usage_comes_in_pages),
+        with_engine(usage_has_the_tags_of_its_time),
+        with_engine(tags_of_what_had_ended_stay),
         with_engine(an_older_record_of_an_end_is_read),
         with_engine(what_is_waived_stays_and_says_why),
         with_engine(jumps_bill_nobody),

@@ -156,6 +156,25 @@ static void a_lost_instance_is_another_one(void **state)
     end();
 }
 
+/* What is tagged anew is paid for under the new tag from then on. */
+static void tags_of_its_time_are_on_the_bill(void **state)
+{
+    serve(2, 1);
+    later(2 * 3600 * 1000);
+    call("AddTags", "{'ResourceArn':'arn:aws:sagemaker:us-east-1:111122223333:endpoint/e',"
+                    "'Tags':[{'Key':'team','Value':'red'}]}");
+    settle();
+    later(60 * 1000);
+    assert_int_equal(usage()->count, 2);
+    assert_int_equal(doc_count(usage()->items[0], "tags"), 0);
+    assert_false(doc_bool(usage()->items[0], "open", true));
+    assert_true(doc_is(usage()->items[1], "tags[0].Value", "red"));
+    assert_true(doc_bool(usage()->items[1], "open", false));
+    assert_int_equal(doc_int(usage()->items[0], "to_ms", 0), w.now_ms - 60 * 1000);
+    assert_int_equal(doc_int(usage()->items[1], "from_ms", 0), w.now_ms - 60 * 1000);
+    end();
+}
+
 /* Until it dies again it serves, and each time it is away longer. */
 static void a_crash_loop_does_not_spin(void **state)
 {
@@ -397,6 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_dead_instance_is_replaced),
         cmocka_unit_test(a_lost_instance_is_another_one),
+        cmocka_unit_test(tags_of_its_time_are_on_the_bill),
         cmocka_unit_test(a_crash_loop_does_not_spin),
         cmocka_unit_test(during_an_update_too),
         cmocka_unit_test(an_update_without_room_is_rolled_back),

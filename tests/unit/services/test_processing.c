@@ -99,7 +99,7 @@ static void a_job_completes_and_is_paid_for(void **state)
 {
     const char *name;
 
-    create("j", RUN ",'Tags':[{'Key':'sagebrush:owner','Value':'ann'}]");
+    create("j", RUN ",'Tags':[{'Key':'sagebrush:owner','Value':'ann'},{'Key':'team','Value':'red'}]");
     name = only_agent();
     assert_state("j", "InProgress", "");
     assert_false(doc_has(describe("j"), "ProcessingStartTime"));
@@ -109,6 +109,9 @@ static void a_job_completes_and_is_paid_for(void **state)
     assert_int_equal(doc_int(describe("j"), "ProcessingStartTime", 0), 1700000001000);
     sim_report(w.runtime, name, "Processing", "");
     later(9000);
+    assert_true(doc_is(usage()->items[0], "tags[1].Value", "red"));
+    call("AddTags", "{'ResourceArn':'arn:aws:sagemaker:us-east-1:111122223333:processing-job/j',"
+                    "'Tags':[{'Key':'team','Value':'blue'}]}");
     sim_end(w.runtime, name, "Completed", "", 0);
     later(20000);
     assert_state("j", "Completed", "");
@@ -122,6 +125,8 @@ static void a_job_completes_and_is_paid_for(void **state)
     call("DeleteProcessingJob", "{'ProcessingJobName':'j'}");
     settle();
     assert_int_equal(doc_count(call("ListProcessingJobs", "{}"), "ProcessingJobSummaries"), 0);
+    assert_true(doc_is(usage()->items[0], "tags[1].Key", "team")); /* its bill stays what it was */
+    assert_true(doc_is(usage()->items[0], "tags[1].Value", "blue"));
 }
 
 static void begin_upload(const char *key)

@@ -116,10 +116,12 @@ static const struct doc *warm_usage(size_t count)
 
 static void a_pool_holds_and_costs_until_it_ends(void **state)
 {
-    create("a", KEPT, "");
+    create("a", KEPT, ",'Tags':[{'Key':'team','Value':'red'}]");
     assert_pool("a", "InUse", -1, "");
     run("a", "Completed", "");
     assert_pool("a", "Available", 0, "");
+    call("AddTags", "{'ResourceArn':'arn:aws:sagemaker:us-east-1:111122223333:training-job/a',"
+                    "'Tags':[{'Key':'team','Value':'blue'}]}");
     assert_int_equal(allocations_instances(w.platform.allocations), 1);
     assert_string_equal(agent_of("a"), "");
     assert_string_not_equal(standing_by("a"), "");
@@ -133,6 +135,8 @@ static void a_pool_holds_and_costs_until_it_ends(void **state)
     assert_int_equal(doc_int(warm_usage(1)->items[0], "to_ms", 0) - doc_int(warm_usage(1)->items[0], "from_ms", 0),
                      600000);
     assert_true(doc_number(warm_usage(1)->items[0], "usd_hour", 0) > 0);
+    assert_true(doc_is(warm_usage(1)->items[0], "tags[0].Value", "blue"));
+    assert_true(doc_is(usage()->items[0], "tags[0].Value", "red")); /* the job itself had ended */
     assert_string_equal(standing_by("a"), "");
 }
 
