@@ -191,17 +191,29 @@ static int without_stop(const char *text)
     return (int)(size > 0 && text[size - 1] == '.' ? size - 1 : size);
 }
 
-/* AWS's words, with ours for the cause in the middle. What is no fault of the user's stays as it is. */
+/* AWS's words, with ours for the cause in the middle. What is no fault of the user's stays as it is; what is too large
+ * is there, and a fine archive. */
 static int model_failed(const char *what, const char *please, struct err *err)
 {
     if (err->kind == ERR_CONFLICT || err->kind == ERR_INTERNAL)
         return -1;
+    if (err->kind == ERR_LIMIT)
+        return fail(err, ERR_LIMIT, "%s: %.*s.", what, without_stop(err->text), err->text);
     return fail(err, err->kind, "%s: %.*s. Please ensure that %s.", what, without_stop(err->text), err->text, please);
+}
+
+static int unpack_model(const struct transfer *t, const char *archive, const char *folder, struct err *err)
+{
+    const struct archive_limits limits = { .bytes = t->order->disk_bytes };
+
+    if (archive_unpack(archive, folder, ARCHIVE_DATA, &limits, err) == 0)
+        return 0;
+    return err->kind == ERR_LIMIT
+               ? fail(err, ERR_LIMIT, "%s. Raise VolumeSizeInGB, or put less into the archive", err->text) : -1;
 }
 
 static int bring_model(const struct transfer *t, struct arena *a, const struct doc *d, size_t place, struct err *err)
 {
-    const struct archive_limits limits = { .bytes = t->order->disk_bytes };
     const char *archive, *folder;
     int r = 0;
 
@@ -209,7 +221,7 @@ static int bring_model(const struct transfer *t, struct arena *a, const struct d
         r = model_failed("Failed to download model data",
                          "there is an object located at the URL and that the role passed to CreateModel has "
                          "permissions to download the model", err);
-    else if (archive && archive_unpack(archive, folder, ARCHIVE_DATA, &limits, err) < 0)
+    else if (archive && unpack_model(t, archive, folder, err) < 0)
         r = model_failed(arena_printf(a, "Failed to extract model data archive from URL \"%s\"", doc_text(d, "s3_uri")),
                          "the object located at the URL is a valid tar.gz archive", err);
     if (archive)

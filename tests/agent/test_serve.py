@@ -147,7 +147,8 @@ def test_a_tar_bomb(world):
     i = serve(world, models=[{'s3_uri': 's3://b/m.tar.gz', 'path': '/opt/ml/model'}],
               limits={'memory_bytes': 512 << 20, 'disk_bytes': 8 << 20}).start()
     r = i.ended()
-    assert r['outcome'] == 'Failed' and 'more than there is room for' in r['failure_reason']
+    assert r['outcome'] == 'Failed' and r['failure_reason'].endswith(
+        'more than there is room for. Raise VolumeSizeInGB, or put less into the archive.'), r['failure_reason']
 
 
 def test_a_model_that_is_not_there(world):

@@ -116,7 +116,8 @@ def test_a_model_that_is_larger_than_the_volume(aws, deploy, unique, role):
             "CopyPartResult"]["ETag"]} for i in range(1, 10)]
     s3.complete_multipart_upload(Bucket=unique, Key="model.tar.gz", UploadId=upload, MultipartUpload={"Parts": parts})
     name = deploy("", ModelDataUrl=f"s3://{unique}/model.tar.gz", VolumeSizeInGB=1)
-    assert "the model data has 1.12 GiB, and the volume of the instance 1 GiB" in settled(sm, name)["FailureReason"]
+    assert settled(sm, name)["FailureReason"].endswith(
+        "the model data has 1.12 GiB, and the volume of the instance 1 GiB. Raise VolumeSizeInGB.")
 
 
 def test_a_lost_instance_is_replaced(aws, server, deploy):
