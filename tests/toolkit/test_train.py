@@ -402,6 +402,18 @@ def test_the_first_host_is_the_first_of_the_named_groups(box):
     assert training['distribution_hosts'] == ['algo-2', 'algo-3']
 
 
+def test_a_rank_whose_end_is_seen_first_may_have_lost_another():
+    import sys
+    sys.path.insert(0, str(TOOLKIT))
+    from sagebrush_toolkit import reason
+    trace = 'Traceback (most recent call last):\n  main()\n'
+    ranks = {1: trace + 'ValueError: no label', 0: trace + 'RuntimeError: Connection closed by peer [10.0.0.1]:55174'}
+    text = ''.join(f'[1,{rank}]<stderr>:{line}\n' for rank, said in ranks.items() for line in said.split('\n'))
+    for first in (0, 1):
+        end = f'The first process to do so was:\n\n  Process name: [[41185,1],{first}]\n  Exit code:    1\n-----\n'
+        assert reason.of(text + end, 1) == ranks[1]
+
+
 def called(program):
     return f'import subprocess, sys\nsubprocess.run([sys.executable, "-c", {program!r}], check=True)'
 

@@ -47,8 +47,15 @@ def of_mpirun(text):
     if not fate:
         return tag.sub('', text), ''
     rank = fate[1] if fate.re.groups else None
-    lines = [line[each.end():] for line in text.split('\n') if (each := tag.match(line)) and each[1] == rank]
-    return '\n'.join(lines), ' '.join(fate[0].split())
+    said = {rank: []}
+    for line in text.split('\n'):
+        if each := tag.match(line):
+            said.setdefault(each[1], []).append(line[each.end():])
+    words = '\n'.join(said[rank])
+    if is_bereaved(last_words(words)):
+        # Its end was seen first, and another's was before it.
+        words = '\n'.join('\n'.join(lines) for lines in said.values())
+    return words, ' '.join(fate[0].split())
 
 
 def of_torchrun(text):
