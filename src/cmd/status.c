@@ -40,7 +40,7 @@ static void print_process(const struct doc *d, const char *title, const char *ke
         printf("%-18s not running\n", title);
 }
 
-/* "TrainingJob" -> "training jobs" */
+/* "TrainingJob" -> "training job" */
 static const char *title_of(struct arena *a, const char *kind)
 {
     _cleanup_buf_ struct buf b = { 0 };
@@ -50,7 +50,6 @@ static const char *title_of(struct arena *a, const char *kind)
 
         buf_printf(&b, "%s%c", upper && c > kind ? " " : "", upper ? *c - 'A' + 'a' : *c);
     }
-    buf_printf(&b, "s");
     return arena_strndup(a, b.data, b.size);
 }
 
@@ -59,7 +58,7 @@ static void print_resources(struct arena *a, const struct doc *kinds)
     for (uint32_t i = 0; kinds && kinds->type == DOC_MAP && i < kinds->count; i++) {
         const struct doc *states = kinds->members[i].value;
 
-        printf("%-18s ", title_of(a, kinds->members[i].key));
+        printf("%-18s ", arena_printf(a, "%ss", title_of(a, kinds->members[i].key)));
         if (states->type != DOC_MAP)
             printf("%lld", (long long)doc_int(kinds, kinds->members[i].key, 0));
         else
@@ -122,7 +121,24 @@ static void print_instances(const struct doc *d, bool on_slurm)
            "waiting", waiting, waiting == 1 ? "" : "s", waiting == 1 ? "" : "s");
 }
 
-static void print_server(struct arena *a, const struct doc *d, bool on_slurm)
+/* Who has been there for longest, why, and when it may start. */
+static void print_waiting(struct arena *a, const struct doc *server, const char *usual_region)
+{
+    const struct doc *all = doc_get(server, "waiting");
+    long long shown = (long long)doc_count(all, ""), more = doc_int(server, "work_waiting", 0) - shown;
+
+    for (long long i = 0; i < shown; i++) {
+        const struct doc *w = all->items[i];
+        const char *region = doc_text(w, "region");
+
+        printf("%-18s %s %s%s: %s\n", "", title_of(a, doc_text(w, "kind")), doc_text(w, "name"),
+               strcmp(region, usual_region) == 0 ? "" : arena_printf(a, " (%s)", region), doc_text(w, "why"));
+    }
+    if (more > 0)
+        printf("%-18s and %lld more, which came later\n", "", more);
+}
+
+static void print_server(struct arena *a, const struct doc *d, const char *usual_region, bool on_slurm)
 {
     const double gib = 1 << 30;
 
@@ -130,6 +146,7 @@ static void print_server(struct arena *a, const struct doc *d, bool on_slurm)
     printf("%-18s %.1f GiB free of %.1f\n", "disk", (double)doc_int(d, "disk_free_bytes", 0) / gib,
            (double)doc_int(d, "disk_bytes", 0) / gib);
     print_instances(d, on_slurm);
+    print_waiting(a, d, usual_region);
     print_nodes(a, doc_get(d, "nodes"));
     print_resources(a, doc_get(d, "resources"));
 }
@@ -175,7 +192,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     printf("%-18s %s%s%s\n", "public port", doc_text(d, "url"),
            healthy ? ", answers" : ", does not answer: ", doc_text(d, "why"));
     if (doc_has(d, "server"))
-        print_server(a, doc_get(d, "server"), strcmp(s.runtime, "slurm") == 0);
+        print_server(a, doc_get(d, "server"), s.region, strcmp(s.runtime, "slurm") == 0);
     return healthy ? 0 : NOT_RUNNING;
 }
 
@@ -186,7 +203,8 @@ const struct command status_command = {
     .about =
         "Shows the processes of the server, asks for its health, and counts what it has: instances that run, what "
         "waits for a place (a job counts once, however many instances it wants, and each instance of an endpoint), "
-        "training jobs and endpoints by their state, of all regions. The exit status is 0 when it answers, 3 when "
+        "training jobs and endpoints by their state, of all regions. Of those that wait it says why, and when they may "
+        "start: of the twenty that have been there for longest. The exit status is 0 when it answers, 3 when "
         "not.\n"
         "\n"
         "What one job or endpoint does: `aws sagemaker describe-training-job`, `describe-endpoint`; its log: `aws logs "

@@ -89,6 +89,7 @@ def test_a_job_of_two_waits_for_both_and_says_why(server, jobs, unique):
     shown = server.command("status").stdout
     assert "small-1, 1 instance, 1 of 1 cores" in shown, shown
     assert "instances          2 running" in shown and "waiting            1 job or instance" in shown, shown
+    assert f"\n                   training job {three}: Waiting for 1 box.one: room for 0 now" in shown, shown
     jobs.end(two)
     jobs.holds(three)
     jobs.end(three)

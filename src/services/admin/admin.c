@@ -24,8 +24,9 @@
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/node_health.h"
 #include "services/sagemaker/training_interrupt.h"
+#include "services/sagemaker/waiting_list.h"
 
-enum { BODY_MAX_BYTES = 8 << 20, NODES_SHOWN = 1000 };
+enum { BODY_MAX_BYTES = 8 << 20, NODES_SHOWN = 1000, WAITING_SHOWN = 20 };
 
 struct admin {
     struct admin_options options;
@@ -158,9 +159,12 @@ static int status(struct request *q, struct err *err)
 {
     struct admin *admin = q->admin;
     struct statvfs disk;
+    struct doc *waiting;
 
-    if (health(q, err) < 0 || count_resources(q, err) < 0)
+    if (health(q, err) < 0 || count_resources(q, err) < 0 ||
+        waiting_list(q->arena, admin->options.engine, WAITING_SHOWN, &waiting, err) < 0)
         return -1;
+    doc_set(q->arena, q->output, "waiting", waiting);
     show_nodes(q);
     doc_set_string(q->arena, q->output, "version", admin->options.version);
     doc_set_integer(q->arena, q->output, "uptime_s",

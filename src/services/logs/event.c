@@ -75,22 +75,30 @@ int logs_put_events(struct call *c, struct err *err)
     return stream_save(&p, &s, err);
 }
 
+static int stream_make(struct place *p, const char *group, const char *name, int64_t now_ms, struct log_stream *ret,
+                       struct err *err)
+{
+    struct log_group g;
+
+    if (group_open(p, group, &g, err) < 0 &&
+        (err->kind != ERR_NOT_FOUND || group_create(p, group, now_ms, &g, err) < 0))
+        return -1;
+    if (stream_open(p, group, name, ret, err) == 0)
+        return 0;
+    return err->kind == ERR_NOT_FOUND ? stream_create(p, group, name, rand_system(), now_ms, ret, err) : -1;
+}
+
 int logs_append(struct arena *a, struct store *store, const struct doc *batch, int64_t now_ms, struct err *err)
 {
     struct place p = { a, store, doc_text(batch, "account"), doc_text(batch, "region") };
     const char *group = doc_text(batch, "group"), *name = doc_text(batch, "stream");
     const struct doc *events = doc_get(batch, "events");
     struct log_stream s;
-    struct log_group g;
     int64_t known;
 
     if (!*p.account || !*group || !*name)
         return fail(err, ERR_INVALID, "a batch of log events needs account, group and stream");
-    if (group_open(&p, group, &g, err) < 0 &&
-        (err->kind != ERR_NOT_FOUND || group_create(&p, group, now_ms, &g, err) < 0))
-        return -1;
-    if (stream_open(&p, group, name, &s, err) < 0 &&
-        (err->kind != ERR_NOT_FOUND || stream_create(&p, group, name, rand_system(), now_ms, &s, err) < 0))
+    if (stream_make(&p, group, name, now_ms, &s, err) < 0)
         return -1;
     /* An agent counts the bytes of its file: what lies before the last one known came already. */
     known = doc_int(s.record, "offset", -1);
@@ -105,6 +113,17 @@ int logs_append(struct arena *a, struct store *store, const struct doc *batch, i
         known = offset;
     }
     doc_set_integer(a, s.record, "offset", known);
+    return stream_save(&p, &s, err);
+}
+
+int logs_say(struct arena *a, struct store *store, const struct log_line *line, int64_t now_ms, struct err *err)
+{
+    struct place p = { a, store, line->account, line->region };
+    struct log_stream s;
+
+    if (stream_make(&p, line->group, line->stream, now_ms, &s, err) < 0 ||
+        event_append(&p, &s, now_ms, now_ms, str_of(line->text), err) < 0)
+        return -1;
     return stream_save(&p, &s, err);
 }
 

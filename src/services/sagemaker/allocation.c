@@ -157,7 +157,7 @@ int allocation_admit(struct call *c, const struct resource *r, const struct wish
     work.submitted_ms = c->now_ms;
     if (scheduler_submit(all->scheduler, &work, err) < 0)
         return refuse(err);
-    stand = stand_make(all, w->key, r->row.uid);
+    stand = stand_make(all, w->key, r->row.uid, work.submitted_ms);
     stand->fresh = true;
     stand_unsettle(all, stand);
     if (!market_allows(all, stand, &work))
@@ -273,7 +273,7 @@ int allocation_take(struct pass *p, const struct resource *r, const struct wish 
                     struct err *err)
 {
     struct allocations *all = allocations_of(p->engine);
-    struct stand *stand = stand_make(all, w->key, r->row.uid);
+    struct stand *stand = stand_make(all, w->key, r->row.uid, r->row.created_ms);
     struct allocation_record record;
     enum work_state state;
     struct work work;
@@ -352,7 +352,7 @@ int allocation_look(struct pass *p, const struct resource *r, const struct wish 
                     struct err *err)
 {
     struct allocations *all = allocations_of(p->engine);
-    struct stand *stand = stand_make(all, w->key, r->row.uid);
+    struct stand *stand = stand_make(all, w->key, r->row.uid, r->row.created_ms);
     struct allocation_record record;
     bool there;
 
@@ -458,7 +458,7 @@ static int rewrite(struct pass *p, const struct resource *r, const struct wish *
                    struct err *err)
 {
     struct allocations *all = allocations_of(p->engine);
-    struct stand *stand = stand_make(all, w->key, r->row.uid);
+    struct stand *stand = stand_make(all, w->key, r->row.uid, r->row.created_ms);
     struct allocation_record record;
     struct work work;
 

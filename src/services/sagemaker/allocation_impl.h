@@ -18,6 +18,7 @@ struct stand {
     bool kept;             /* what it holds is to be told to the scheduler anew: another work, or another's instances */
     char inherits[64];     /* from that key, "" for none */
     char key[64], row_uid[80];
+    int64_t since_ms;      /* when its row was made */
     const char *cause;     /* when it was told to leave by the market, or was "asked" to */
     const char *to_come;   /* the same, at 'due' */
     struct calendar_entry due; /* of spot: when the market speaks next */
@@ -44,7 +45,7 @@ int allocation_work(struct arena *, struct engine *, const struct row *, const s
                     struct err *err);
 
 struct stand *stand_find(const struct allocations *, const char *key); /* NULL: nobody */
-struct stand *stand_make(struct allocations *, const char *key, const char *row_uid); /* or find */
+struct stand *stand_make(struct allocations *, const char *key, const char *row_uid, int64_t since_ms); /* or find */
 void stand_unsettle(struct allocations *, struct stand *);
 void stand_free(struct allocations *, struct stand *);
 

@@ -86,7 +86,7 @@ struct stand *stand_find(const struct allocations *all, const char *key)
     return map_get(all->stands, str_of(key));
 }
 
-struct stand *stand_make(struct allocations *all, const char *key, const char *row_uid)
+struct stand *stand_make(struct allocations *all, const char *key, const char *row_uid, int64_t since_ms)
 {
     struct stand *stand = stand_find(all, key);
 
@@ -96,6 +96,7 @@ struct stand *stand_make(struct allocations *all, const char *key, const char *r
     assert(stand && strlen(key) < sizeof stand->key && strlen(row_uid) < sizeof stand->row_uid);
     strcpy(stand->key, key);
     strcpy(stand->row_uid, row_uid);
+    stand->since_ms = since_ms;
     list_init(&stand->unsettled);
     list_init(&stand->due.link);
     map_set(all->stands, str_of(key), stand);
@@ -262,7 +263,7 @@ static int restore_record(void *context, const struct allocation_record *r, stru
         log_warning("fleet.nobodys", "key=%s row=%s", r->work.uid, r->row_uid);
         return allocation_record_remove(store, r->work.uid, err);
     }
-    stand = stand_make(x->all, r->work.uid, r->row_uid);
+    stand = stand_make(x->all, r->work.uid, r->row_uid, r->work.submitted_ms);
     if (scheduler_restore(x->all->scheduler, &r->work, r->placed, r->count, r->since_ms, &why) < 0)
         log_warning("fleet.outside", "key=%s why=%s", r->work.uid, log_quote(a, why.text));
     else
@@ -296,7 +297,7 @@ static int restore_waiting_row(struct restoring *x, const char *uid, struct wish
         return 0;
     if (allocation_work(a, x->engine, &r.row, &w, &work, err) < 0)
         return -1;
-    stand = stand_make(x->all, w.key, r.row.uid);
+    stand = stand_make(x->all, w.key, r.row.uid, r.row.created_ms);
     /* What can have no place any more says so when its row is looked at. */
     if (market_allows(x->all, stand, &work) && scheduler_submit(x->all->scheduler, &work, &why) < 0)
         log_warning("fleet.waits_in_vain", "key=%s why=%s", w.key, log_quote(a, why.text));

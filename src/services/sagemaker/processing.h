@@ -18,6 +18,9 @@ struct processing_spec processing_spec_of(const struct doc *input);
 int processing_instances(const struct resource *);
 struct wish processing_wish(const struct resource *);
 
+#define PROCESSING_LOG_GROUP "/aws/sagemaker/ProcessingJobs"
+const char *processing_log_stream(struct arena *, const struct resource *, int instance);
+
 /* The name of the agent of an instance, from 0. */
 const char *processing_agent(struct arena *, const struct resource *, int instance);
 

@@ -110,11 +110,15 @@ static int check_command(struct arena *a, const struct processing_spec *s, struc
                 image.title);
 }
 
+const char *processing_log_stream(struct arena *a, const struct resource *r, int instance)
+{
+    return arena_printf(a, "%s/%s-%" PRId64, r->row.name, crew_host(a, instance), r->row.created_ms / 1000);
+}
+
 int processing_order(struct pass *p, const struct resource *r, int instance, struct doc **ret, struct err *err)
 {
     struct arena *a = p->arena;
     struct processing_spec s = processing_spec_of(r->row.spec);
-    const char *host = crew_host(a, instance);
     struct instance common = {
         .owner = &r->row,
         .name = processing_agent(a, r, instance),
@@ -122,8 +126,8 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
         .image = s.image,
         .instance_type = s.instance_type,
         .role_arn = s.role_arn,
-        .log_group = "/aws/sagemaker/ProcessingJobs",
-        .log_stream = arena_printf(a, "%s/%s-%" PRId64, r->row.name, host, r->row.created_ms / 1000),
+        .log_group = PROCESSING_LOG_GROUP,
+        .log_stream = processing_log_stream(a, r, instance),
         .environment = s.environment,
         .entrypoint = s.entrypoint,
         .arguments = s.arguments,

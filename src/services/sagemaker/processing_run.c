@@ -6,12 +6,13 @@
  * and the job is over when all are.
  *
  * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Quiet and _Hung
- * (crew_health.h), _Swept (what the agents left is gone). */
+ * (crew_health.h), _Waiting (what was told of why it waits, and when), _Swept (what the agents left is gone). */
 #include <string.h>
 
 #include "base/str.h"
 #include "engine/engine.h"
 #include "run/runtime.h"
+#include "services/logs/logs.h"
 #include "services/sagemaker/crew_health.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/instance_uploads.h"
@@ -22,6 +23,7 @@
 enum {
     LOOK_MS = 1000, /* an agent pokes us; this is for the poke that was lost */
     LOOK_LATER_MS = 15000,
+    TELL_AGAIN_MS = 10 * 60000, /* why it waits, where that has changed: places in a line do all the time */
     MESSAGE_MAX = 1024, /* of ExitMessage, in the API's model */
 };
 
@@ -148,6 +150,22 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
 
 /* --- A job that does not run --- */
 
+/* Describe has no word for a job that waits, on AWS neither: its log says why, where the SDK looks, too. */
+static int tell_waiting(struct pass *p, struct resource *r, const char *words, struct err *err)
+{
+    struct doc *told = doc_member(p->arena, r->status, "_Waiting", DOC_MAP);
+    const struct log_line line = { .account = r->row.account, .region = r->row.region, .group = PROCESSING_LOG_GROUP,
+                                   .stream = processing_log_stream(p->arena, r, 0),
+                                   .text = arena_printf(p->arena, "%s.", words) };
+
+    if (doc_is(told, "Words", words) ||
+        (doc_has(told, "Words") && p->now_ms < doc_int(told, "AtMs", 0) + TELL_AGAIN_MS))
+        return 0;
+    doc_set_string(p->arena, told, "Words", words);
+    doc_set_integer(p->arena, told, "AtMs", p->now_ms);
+    return logs_say(p->arena, engine_world_of(p->engine)->store, &line, p->now_ms, err);
+}
+
 static int start_missing(struct pass *p, const struct resource *r, const struct crew *crew, struct err *err)
 {
     struct doc *order;
@@ -171,7 +189,7 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
         return -1;
     if (at.state == ALLOCATION_WAITS) {
         *ret_next_ms = at.look_at_ms;
-        return 0;
+        return tell_waiting(p, r, at.words, err);
     }
     *ret_next_ms = at.state == ALLOCATION_HELD ? p->now_ms + LOOK_MS : p->now_ms;
     if (at.state == ALLOCATION_NEW)
@@ -194,12 +212,15 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     const struct wish wish = processing_wish(r);
     bool hung = doc_has(r->status, "_Hung"), news = false;
     bool ending = crew_is_doomed(crew) || is_stopped(r) || hung;
+    const char *queued = crew->mates[0].report.waiting;
     struct allocation ignored; /* it is on demand: nobody takes its place away */
 
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
     if (crew_overran_ms(crew))
         set_state(r, "Stopping"); /* as one that was asked to */
     *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
+    if (*queued && !doc_has(r->status, "ProcessingStartTime") && tell_waiting(p, r, queued, err) < 0)
+        return -1;
     if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of, err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))

@@ -1,4 +1,5 @@
 #include "services/events/events.h"
+#include "services/logs/logs.h"
 #include "services/s3/s3.h"
 #include "services/sagemaker/node_health.h"
 
@@ -24,7 +25,7 @@ void jobs_make(void)
 {
     static const struct op sts_ops[] = { { "AssumeRole", assume_role, OP_RUN, NULL, OP_OPEN }, {} };
     static const struct service_ops sts = { "sts", sts_ops }; /* there are no roles: whoever asks may */
-    static const struct service_ops *const services[] = { &sagemaker_ops, &s3_ops, &sts, NULL };
+    static const struct service_ops *const services[] = { &sagemaker_ops, &s3_ops, &logs_ops, &sts, NULL };
 
     world_make("111122223333", "us-east-1", 1700000000000);
     w.runtime = sim_runtime_new(&w.clock, &(struct sim_hooks){ .ends_at_once = ends_at_once,

@@ -1,6 +1,7 @@
 /* ProcessingJob on the simulated runtime: what is asked of agents, what is told of their ends, and what is never
  * done. */
 #include "base/str.h"
+#include "services/sagemaker/waiting_list.h"
 
 #include "job_world.h"
 
@@ -235,6 +236,57 @@ static void who_waits_in_line_can_be_stopped(void **state)
     assert_string_not_equal(only_agent(), first);
 }
 
+static const struct doc *log_of(const char *job)
+{
+    return doc_get(must("logs", "GetLogEvents", json("{'logGroupName':'/aws/sagemaker/ProcessingJobs','logStreamName':"
+                                                     "'%s/algo-1-1700000000','startFromHead':true}", job)), "events");
+}
+
+/* Describe has no word for it, on AWS neither. */
+static void why_it_waits_is_in_its_log(void **state)
+{
+    struct doc *waiting;
+    struct err err;
+
+    create("j", RUN ",'StoppingCondition':{'MaxRuntimeInSeconds':3600}");
+    sim_report(w.runtime, only_agent(), "Processing", "");
+    create("k", RUN);
+    create("l", RUN);
+    assert_int_equal(doc_count(log_of("k"), ""), 1);
+    assert_string_equal(doc_text(log_of("k"), "[0].message"),
+                        "Waiting for 1 ml.m5.large: room for 0 now, 0 jobs are before this one; expected to start in "
+                        "about 60 minutes.");
+    assert_int_equal(waiting_list(w.arena, w.engine, 1, &waiting, &err), 0);
+    assert_int_equal(waiting->count, 1);
+    assert_string_equal(doc_text(waiting, "[0].kind"), "ProcessingJob");
+    assert_string_equal(doc_text(waiting, "[0].name"), "k");
+    assert_true(text_starts(doc_text(waiting, "[0].why"), "Waiting for 1 ml.m5.large: room for 0 now, 0 jobs are"));
+    assert_int_equal(doc_int(waiting, "[0].expected_start_ms", 0), 1700000000000 + 3600000);
+    later(5 * 60000); /* its words are others by now */
+    assert_int_equal(doc_count(log_of("k"), ""), 1);
+    for (int i = 0; i < 6; i++)
+        later(60000);
+    assert_int_equal(doc_count(log_of("k"), ""), 2);
+    sim_end(w.runtime, only_agent(), "Completed", "", 0);
+    later(20000);
+    assert_int_equal(waiting_list(w.arena, w.engine, 9, &waiting, &err), 0);
+    assert_int_equal(waiting->count, 1);
+    assert_string_equal(doc_text(waiting, "[0].name"), "l");
+}
+
+/* As a cluster's queue says it. */
+static void why_it_is_queued_is_in_its_log(void **state)
+{
+    create("j", RUN);
+    sim_set(w.runtime, only_agent(), "waiting", doc_string(w.arena, "Slurm job 7 waits: Priority"));
+    later(20000);
+    assert_string_equal(doc_text(log_of("j"), "[0].message"), "Slurm job 7 waits: Priority.");
+    sim_set(w.runtime, only_agent(), "waiting", doc_string(w.arena, ""));
+    sim_report(w.runtime, only_agent(), "Processing", "");
+    later(20 * 60000);
+    assert_int_equal(doc_count(log_of("j"), ""), 1);
+}
+
 static void what_was_seen_is_never_started_again(void **state)
 {
     const char *name;
@@ -380,6 +432,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stop_waits_for_the_outputs, begin, jobs_end),
         cmocka_unit_test_setup_teardown(one_that_has_had_its_time_stops, begin, jobs_end),
         cmocka_unit_test_setup_teardown(who_waits_in_line_can_be_stopped, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(why_it_waits_is_in_its_log, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(why_it_is_queued_is_in_its_log, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_was_seen_is_never_started_again, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_can_never_run_fails, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_job_that_hangs_is_ended_and_paid_for, begin, jobs_end),
