@@ -411,7 +411,7 @@ def test_a_rank_whose_end_is_seen_first_may_have_lost_another():
     text = ''.join(f'[1,{rank}]<stderr>:{line}\n' for rank, said in ranks.items() for line in said.split('\n'))
     for first in (0, 1):
         end = f'The first process to do so was:\n\n  Process name: [[41185,1],{first}]\n  Exit code:    1\n-----\n'
-        assert reason.of(text + end, 1) == ranks[1]
+        assert reason.of(text + end, 1).endswith('ValueError: no label')
 
 
 def called(program):
