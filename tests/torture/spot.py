@@ -6,9 +6,10 @@
 Each job counts its steps, reads a file of a FastFile channel in each, and has each in its checkpoint before it is told.
 What must hold: an attempt goes on exactly where the one before ended, on every instance; S3 never goes back behind a
 step that it had; the weights and the model are those of a job that nobody interrupted; each instance is paid once for
-each attempt, from before its first line to after its last, and never twice at a time; nothing is left behind - no
-process, container, mount, cgroup, network, pair of addresses, folder. Prints one line a finding, and exits 1 if there
-was any.
+each attempt, from before its first line to after its last, and never twice at a time; nobody pays for a moment at
+which the kernel knows neither an agent nor a container of the instance, nor for more than DATA_S before and DATA_S
+after its container, for what comes and goes; nothing is left behind - no process, container, mount, cgroup, network,
+pair of addresses, folder. Prints one line a finding, and exits 1 if there was any.
 """
 import argparse
 import collections
@@ -29,10 +30,12 @@ import botocore.exceptions
 import spot_train
 from killer import Killer
 from training import GROUP, IMAGE
+from watch import Span, Watch
 from world import World, read_json, wait_for
 from conftest import SAGEBRUSH  # isort: skip: the world knows where it is
 
 END_S = 900
+DATA_S = 30  # what an attempt here has to fetch and to save is kilobytes, but S3 and the agent are killed meanwhile
 STEPS_MAX = 60
 NET = pathlib.Path("/run/sagebrush/net")
 REFUSED = ("there is nothing to interrupt", "has no instance at the moment")
@@ -63,6 +66,8 @@ class SpotJob:
         self.steps = self.dice.randint(STEPS_MAX // 3, STEPS_MAX)
         self.most, self.interruptions = options.interruptions, 0
         self.in_s3 = collections.defaultdict(int)  # host -> the last step that S3 was seen to have
+        self.lived = collections.Counter()  # seconds paid for before, during and after the life of containers
+        self.most_data = collections.Counter()  # the most of them in one attempt
         self.attempts = 0
         self.runs = False
 
@@ -179,6 +184,25 @@ class SpotJob:
             if missing:
                 self.find(f"S3 has not {sorted(missing)} of the last checkpoints")
 
+    def check_interval(self, host, interval):
+        """Against what the kernel knew of the attempt. What was too quick to be seen has no more than its data."""
+        begin, end = interval["from_ms"], interval["to_ms"]
+        sight = self.world.watch.sights.get(interval["uid"])
+        if not sight or not sight.alive.begin:
+            if end - begin > DATA_S * 1000:
+                self.find(f"{host} was paid for, and nobody saw it: {interval}")
+            return
+        if begin < sight.alive.begin or end > sight.alive.end:
+            self.find(f"{host} was there from {sight.alive.begin} to {sight.alive.end}, and was paid for when it was "
+                      f"not: {interval}")
+        middle = sight.container if sight.container.begin else Span(begin)
+        spent = {"before": middle.begin - begin, "container": middle.ms(), "after": end - middle.end}
+        for when, ms in spent.items():
+            self.lived[when] += max(ms, 0) / 1000
+            self.most_data[when] = max(self.most_data[when], ms / 1000)
+            if when != "container" and ms > DATA_S * 1000:
+                self.find(f"{host} was paid for {ms} ms {when} its container: {interval}")
+
     def check_bill(self, intervals):
         """Seconds paid, and seconds from the first to the last line of each attempt."""
         job, paid, told = self.describe(), 0, 0
@@ -188,6 +212,8 @@ class SpotJob:
             mine.sort(key=lambda i: i["from_ms"])
             if any(i["open"] for i in mine):
                 self.find(f"{host} is paid for still")
+            for interval in mine:
+                self.check_interval(host, interval)
             for before, after in zip(mine, mine[1:]):
                 if after["from_ms"] < before["to_ms"]:
                     self.find(f"{host} was paid for twice at a time: {before} {after}")
@@ -220,6 +246,7 @@ class SpotWorld(World):
     def __init__(self, seed):
         super().__init__(seed)
         self.hosts = {}  # name of an agent -> its host
+        self.watch = Watch(self)
 
     def instances(self):
         there = super().instances()
@@ -301,6 +328,7 @@ def main():
     began = time.monotonic()
     world = SpotWorld(options.seed)
     world.start()
+    world.watch.start()
     world.insist("s3", "put_object", Bucket=world.bucket, Key="source.tar.gz", Body=source_archive())
     for n in range(STEPS_MAX):
         world.insist("s3", "put_object", Bucket=world.bucket, Key=f"numbers/{n}", Body=str(number(n)).encode())
@@ -315,7 +343,7 @@ def main():
     for t in workers:
         t.join()
     world.over.set()
-    for t in others:
+    for t in [*others, world.watch]:
         t.join()
     wait_for(world.server.healthy, 120, "the server's health")
     intervals = usage(world)
@@ -326,6 +354,9 @@ def main():
     print(f"kills: {sum(killer.kills.values())} {dict(killer.kills)}; in pairs: {dict(killer.pairs)}; calls tried "
           f"again: {dict(world.unanswered)}")
     print(f"paid for {paid} s in {len(intervals)} intervals, of which the logs tell {logged} s", flush=True)
+    lived = {w: (round(sum(j.lived[w] for j in jobs), 1), max(j.most_data[w] for j in jobs))
+             for w in ("before", "container", "after")}
+    print("of these " + "; ".join(f"{s} s {w}, {most} at most" for w, (s, most) in lived.items()), flush=True)
     status = world.end(lambda: None)
     print(f"seed {options.seed}: {len(world.findings)} findings, {time.monotonic() - began:.0f} s", flush=True)
     return status
