@@ -26,6 +26,11 @@ int64_t spot_lifetime_ms(double per_hour, double unit)
     return hours > 1e9 ? INT64_MAX : (int64_t)(hours * 3600e3) + 1;
 }
 
+double spot_rate(double expected, const struct spot_seen *seen)
+{
+    return (expected * SPOT_EXPECTED_HOURS + seen->interruptions) / (SPOT_EXPECTED_HOURS + seen->hours);
+}
+
 const struct fleet_trace *spot_trace(const struct fleet *f, const char *type)
 {
     for (int i = 0; i < f->spot.trace_count; i++)

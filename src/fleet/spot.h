@@ -15,6 +15,17 @@ double spot_unit(int64_t seed, const char *uid, int64_t attempt);
  * never. */
 int64_t spot_lifetime_ms(double per_hour, double unit);
 
+/* What was seen of spot instances of a type. */
+struct spot_seen {
+    double hours; /* of all instances together */
+    double interruptions;
+};
+
+/* Interruptions of one instance in an hour: what was expected before anything was seen counts as if it had been seen
+ * for SPOT_EXPECTED_HOURS. (The mean of the posterior of a Poisson process whose prior is a Gamma distribution.) */
+#define SPOT_EXPECTED_HOURS 100.0
+double spot_rate(double expected, const struct spot_seen *);
+
 const struct fleet_trace *spot_trace(const struct fleet *, const char *type); /* NULL: by rate */
 
 /* Times from the trace's start; the moments are 'from' itself when it is so already, INT64_MAX for never. */

@@ -24,9 +24,9 @@ static struct fate stops(struct arena *a, const char *secondary, const char *wor
                           .message = *more ? arena_printf(a, "%s. %s", words, more) : words };
 }
 
-static struct fate is_interrupted(const char *message)
+static struct fate is_interrupted(const char *message, bool taken)
 {
-    return (struct fate){ .secondary = "Interrupted", .message = message, .leave = true };
+    return (struct fate){ .secondary = "Interrupted", .message = message, .leave = true, .taken = taken };
 }
 
 static const char *spot_taken(struct arena *a, const struct resource *r)
@@ -112,7 +112,7 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
     if (!stopped)
         stopped = evicted;
     if (stopped && !asked && !waited && was_interrupted(r, now_ms, failed || crew_first_lost(crew) || hung))
-        return is_interrupted(training_interrupted_message(a, r, spot_taken(a, r)));
+        return is_interrupted(training_interrupted_message(a, r, spot_taken(a, r)), training_taken(r));
     if (stopped && asked)
         return stops(a, "Stopped", "Training job stopped", stopped);
     if (crew_ailment(crew, ill))
@@ -126,7 +126,7 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
     if (overran)
         return stops(a, "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds", overran);
     if (evicted && !asked && !waited)
-        return is_interrupted(training_interrupted_message(a, r, "the cluster took its instances back"));
+        return is_interrupted(training_interrupted_message(a, r, "the cluster took its instances back"), true);
     if (stopped && waited)
         return stops(a, "MaxWaitTimeExceeded", "Training job exceeded MaxWaitTimeInSeconds", stopped);
     if (stopped)

@@ -12,6 +12,7 @@ struct fate {
     const char *waived;              /* why nobody pays for the attempt; NULL: it is paid */
     const struct ailment *ill;       /* the instance that failed; NULL: none did */
     bool leave;                      /* others may have its instances now */
+    bool taken;                      /* spot capacity was taken away, and nobody had asked for that */
 };
 
 /* 'elsewhere': there are other nodes than this one. */

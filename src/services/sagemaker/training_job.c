@@ -194,13 +194,13 @@ void training_begin_to_stop(struct arena *a, struct resource *r, int64_t at_ms)
 static int create(struct call *c, struct resource *r, struct err *err)
 {
     struct training_spec s = training_spec_of(c->input);
-    const struct platform *platform = engine_context(c->engine);
     const struct wish wish = training_wish(r);
+    const char *starting;
     struct doc *artifacts;
     bool warm;
 
-    if (check(c, &s, err) < 0 || instance_check_role(c, s.role_arn, err) < 0 ||
-        warm_pool_awaits(c, r, &warm, err) < 0)
+    if (check(c, &s, err) < 0 || training_start_message(c, &s, &starting, err) < 0 ||
+        instance_check_role(c, s.role_arn, err) < 0 || warm_pool_awaits(c, r, &warm, err) < 0)
         return -1;
     /* Who takes a pool does not stand in the line: spot work would have to go for it. */
     if ((warm ? allocation_check(c, r, &wish, 1, err) : allocation_admit(c, r, &wish, err)) < 0)
@@ -210,7 +210,7 @@ static int create(struct call *c, struct resource *r, struct err *err)
                    arena_printf(c->arena, "%s/output/model%s", training_prefix(c->arena, &s),
                                 strcmp(s.compression, "NONE") == 0 ? "/" : ".tar.gz"));
     training_enter(c->arena, r->status, "Starting",
-                   arena_printf(c->arena, "%s%s", training_start_message(c->arena, platform->fleet, &s),
+                   arena_printf(c->arena, "%s%s", starting,
                                 warm_pool_warning(c, r)), c->now_ms);
     r->row.next_at_ms = c->now_ms;
     return 0;

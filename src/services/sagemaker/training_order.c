@@ -6,8 +6,8 @@
 #include "engine/engine.h"
 #include "services/sagemaker/crew.h"
 #include "services/sagemaker/crew_health.h"
+#include "services/sagemaker/spot_seen.h"
 #include "services/sagemaker/training_groups.h"
-#include "services/sagemaker/training_saving.h"
 #include "services/sagemaker/warm_pool.h"
 
 static struct doc *metrics_of(struct arena *a, const struct training_spec *s)
@@ -72,9 +72,12 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
         .allocation = r->row.uid,
         .number = instance,
     };
+    double interrupted_every_ms;
     struct doc *order;
 
-    if (instance_order(a, p->engine, &common, p->now_ms, &order, err) < 0)
+    if (instance_order(a, p->engine, &common, p->now_ms, &order, err) < 0 ||
+        spot_interrupted_every_ms(engine_world_of(p->engine)->store, platform->fleet, &s, p->now_ms,
+                                  &interrupted_every_ms, err) < 0)
         return -1;
     crew_tell_hosts(a, r, &(struct crew_of){ training_instances(r), training_present_agent }, instance, order);
     crew_tell_tunnel(p, r, training_attempt(r), s.encrypted, order);
@@ -102,8 +105,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
 
         doc_set_string(a, checkpoint, "s3_uri", s.checkpoint_uri);
         doc_set_string(a, checkpoint, "local_path", *s.checkpoint_path ? s.checkpoint_path : "/opt/ml/checkpoints");
-        doc_set_integer(a, checkpoint, "interrupted_every_s",
-                        (int64_t)(training_interrupted_every_ms(platform->fleet, &s) / 1e3));
+        doc_set_integer(a, checkpoint, "interrupted_every_s", (int64_t)(interrupted_every_ms / 1e3));
     }
     *ret = order;
     return 0;

@@ -25,6 +25,7 @@
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/instance_uploads.h"
 #include "services/sagemaker/kinds.h"
+#include "services/sagemaker/spot_seen.h"
 #include "services/sagemaker/training_crew.h"
 #include "services/sagemaker/training_fate.h"
 #include "services/sagemaker/training_fleet.h"
@@ -155,10 +156,14 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
 {
     const struct platform *platform = engine_context(p->engine);
     const struct fate f = training_fate(p->arena, r, crew, p->now_ms, !platform->fleet->slots);
+    const struct training_spec s = training_spec_of(r->row.spec);
     const char *artifacts = crew->mates[0].report.model_artifacts;
     int64_t at_ms = crew_ended_ms(p, crew);
 
     crew_take_metrics(p->arena, r, crew);
+    if (s.spot && spot_seen_attempt(engine_world_of(p->engine)->store, &s, attempt_ms(r, at_ms), f.taken, p->now_ms,
+                                    err) < 0)
+        return -1;
     if (f.ill && crew_blame(p, r, crew, f.ill, err) < 0)
         return -1;
     if (f.waived && crew_waive(p, crew, f.waived, err) < 0)

@@ -3,29 +3,14 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/engine.h"
 #include "fleet/checkpoint.h"
-#include "fleet/fleet.h"
-#include "fleet/spot.h"
-#include "services/sagemaker/training_groups.h"
+#include "services/platform.h"
+#include "services/sagemaker/spot_seen.h"
 
-enum { HOUR_MS = 3600000, HOPELESS = 20 /* times the work */, NOTHING_MS = 50 /* would be shown as 0.0 s */ };
+enum { HOPELESS = 20 /* times the work */, NOTHING_MS = 50 /* would be shown as 0.0 s */ };
 
 #define STARTING "Starting the training job"
-
-double training_interrupted_every_ms(const struct fleet *fleet, const struct training_spec *s)
-{
-    double per_hour = 0;
-
-    for (int i = 0; s->spot && i < training_group_count(s); i++) {
-        struct training_group g = training_group(s, i);
-        struct fleet_type type;
-
-        /* What is interrupted by price has no rate. */
-        if (!spot_trace(fleet, g.type) && fleet_type(fleet, g.type, &type))
-            per_hour += type.interruptions_hour * (double)g.count;
-    }
-    return per_hour > 0 ? HOUR_MS / per_hour : 0;
-}
 
 static const char *expected_loss(struct arena *a, double work_ms, double every_ms)
 {
@@ -36,9 +21,9 @@ static const char *expected_loss(struct arena *a, double work_ms, double every_m
     return arena_printf(a, "%s of work are expected to be lost", duration_text(a, loss_ms));
 }
 
-const char *training_start_message(struct arena *a, const struct fleet *fleet, const struct training_spec *s)
+static const char *message(struct arena *a, const struct training_spec *s, double every_ms)
 {
-    double every_ms = training_interrupted_every_ms(fleet, s), work_ms = (double)s->max_runtime_s * 1e3;
+    double work_ms = (double)s->max_runtime_s * 1e3;
     const char *who = "Its instance";
 
     if (s->instance_count > 1)
@@ -51,6 +36,17 @@ const char *training_start_message(struct arena *a, const struct fleet *fleet, c
                         "Set CheckpointConfig, and save to it.",
                         who, duration_text(a, every_ms), (long long)s->max_runtime_s,
                         expected_loss(a, work_ms, every_ms));
+}
+
+int training_start_message(struct call *c, const struct training_spec *s, const char **ret, struct err *err)
+{
+    const struct platform *platform = engine_context(c->engine);
+    double every_ms;
+
+    if (spot_interrupted_every_ms(engine_world_of(c->engine)->store, platform->fleet, s, c->now_ms, &every_ms, err) < 0)
+        return -1;
+    *ret = message(c->arena, s, every_ms);
+    return 0;
 }
 
 void training_take_saving(struct arena *a, struct resource *r, const char *usual, const struct report *report)

@@ -6,13 +6,8 @@
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/training.h"
 
-struct fleet;
-
-/* How long it goes on average until one of the job's instances is interrupted by chance; 0: never, as on demand. */
-double training_interrupted_every_ms(const struct fleet *, const struct training_spec *);
-
 /* The message of a new job: with a warning when it is a spot job without CheckpointConfig. */
-const char *training_start_message(struct arena *, const struct fleet *, const struct training_spec *);
+int training_start_message(struct call *, const struct training_spec *, const char **ret, struct err *err);
 
 /* What the agent learned of its checkpoints is told with the status Training, behind its usual message. */
 void training_take_saving(struct arena *, struct resource *, const char *usual, const struct report *);

@@ -64,12 +64,24 @@ static void a_price_comes_from_the_trace(void **state)
     assert_float_equal(spot_cost(&daily, 0, 48 * HOUR), 2 * (2 + 3 + 10.5), 1e-9);
 }
 
+/* Nothing was seen: what was expected; much was: what was seen; and nobody has to expect anything. */
+static void a_rate_learns_from_what_was_seen(void **state)
+{
+    assert_float_equal(spot_rate(0.02, &(struct spot_seen){ 0 }), 0.02, 1e-12);
+    assert_float_equal(spot_rate(0.02, &(struct spot_seen){ .hours = 100, .interruptions = 10 }), 0.06, 1e-12);
+    assert_float_equal(spot_rate(0.02, &(struct spot_seen){ .hours = 1e6, .interruptions = 1e5 }), 0.1, 1e-4);
+    assert_float_equal(spot_rate(4, &(struct spot_seen){ .hours = 300 }), 1, 1e-12);
+    assert_float_equal(spot_rate(0, &(struct spot_seen){ .hours = 100, .interruptions = 10 }), 0.05, 1e-12);
+    assert_true(spot_rate(0, &(struct spot_seen){ .hours = 100 }) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_life_belongs_to_seed_uid_and_attempt),
         cmocka_unit_test(lives_are_as_long_as_the_rate_says),
         cmocka_unit_test(a_price_comes_from_the_trace),
+        cmocka_unit_test(a_rate_learns_from_what_was_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

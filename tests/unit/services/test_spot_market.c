@@ -2,6 +2,7 @@
  * neither by the death of a control plane. */
 #include "fleet/spot.h"
 
+#include "services/sagemaker/spot_seen.h"
 #include "services/sagemaker/training_interrupt.h"
 
 #include "fleet_world.h"
@@ -280,6 +281,80 @@ static void what_a_drill_takes_goes_to_who_waits(void **state)
     assert_int_equal(state_of("two"), WORK_RUNNING);
 }
 
+/* What one instance is thought to be interrupted in an hour. */
+static double rate(void)
+{
+    const struct training_spec s = { .spot = true, .instance_type = "ml.m5.large", .instance_count = 1 };
+    double every_ms;
+
+    assert_int_equal(spot_interrupted_every_ms(w.store, &w.fleet, &s, w.now_ms, &every_ms, &w.err), 0);
+    return every_ms > 0 ? 3600e3 / every_ms : 0;
+}
+
+static double rate_of(double expected, double hours, double interruptions)
+{
+    return spot_rate(expected, &(struct spot_seen){ hours, interruptions });
+}
+
+static void what_chance_did_is_learned(void **state)
+{
+    double hours;
+
+    begin("j", true);
+    assert_float_equal(rate(), 4, 1e-9);
+    hours = (double)drawn_ms("j", 0) / 3600e3;
+    go_to(HOUR + drawn_ms("j", 0));
+    assert_float_equal(rate(), 4, 1e-9); /* it has not ended yet */
+    ends_as_told();
+    assert_float_equal(rate(), rate_of(4, hours, 1), 1e-9);
+    die();
+    assert_float_equal(rate(), rate_of(4, hours, 1), 1e-9);
+    w.now_ms += (int64_t)30 * 24 * 60 * MINUTE_MS; /* half forgotten */
+    assert_float_equal(rate(), rate_of(4, hours / 2, 0.5), 1e-9);
+    w.now_ms -= (int64_t)60 * 24 * 60 * MINUTE_MS; /* the clock was wrong */
+    assert_float_equal(rate(), rate_of(4, hours, 1), 1e-9);
+}
+
+/* A type with a trace has no rate but what was seen. */
+static void what_a_price_did_is_learned(void **state)
+{
+    begin("j", true);
+    assert_true(rate() == 0);
+    go_to(HOUR + 30 * MINUTE_MS);
+    ends_as_told();
+    assert_float_equal(rate(), rate_of(0, 0.5, 1), 1e-9);
+}
+
+static void leaves(const char *job)
+{
+    sim_end(w.runtime, agent_with("job_name", job), "Stopped", "", 0);
+    engine_touch(w.engine, row_of(job).uid);
+    settle();
+}
+
+/* Work on demand took its place: that counts, and a drill does not; nor does who ends by himself, but for his hours. */
+static void what_demand_took_is_learned(void **state)
+{
+    double expected = rate();
+
+    create_trains("one", true);
+    w.now_ms += SECOND_MS;
+    create_trains("two", true);
+    w.now_ms += 60 * MINUTE_MS;
+    create("firm", 1, false);
+    settle();
+    assert_int_equal(state_of("two"), WORK_LEAVING);
+    leaves("two");
+    assert_float_equal(rate(), rate_of(expected, 1, 1), 1e-9);
+    w.now_ms += 59 * MINUTE_MS + 59 * SECOND_MS;
+    assert_int_equal(training_job_interrupt(w.arena, w.engine, row_of("one").arn, &(struct interruption){ 0 }, &w.err),
+                     0);
+    settle();
+    leaves("one");
+    is_at("one", "Interrupted", "");
+    assert_float_equal(rate(), rate_of(expected, 3, 1), 2e-5); /* an hour fades a little */
+}
+
 #define PRICED(test) cmocka_unit_test_setup_teardown(test, begin_priced, jobs_end)
 
 int main(void)
@@ -294,6 +369,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_has_waited_and_run_long_enough_shows_that_it_stops, begin_still, jobs_end),
         cmocka_unit_test_setup_teardown(what_a_drill_takes_goes_to_who_waits, begin_on_two, jobs_end),
         cmocka_unit_test_setup_teardown(chance_is_drawn_once_for_each_attempt, begin_by_chance, jobs_end),
+        cmocka_unit_test_setup_teardown(what_chance_did_is_learned, begin_by_chance, jobs_end),
+        PRICED(what_a_price_did_is_learned),
+        cmocka_unit_test_setup_teardown(what_demand_took_is_learned, begin_on_two, jobs_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
