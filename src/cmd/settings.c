@@ -87,6 +87,11 @@ const struct setting setting_table[] = {
       "The folders that stand for file systems, as ID:FOLDER, parted by commas: fs-0123abcd:/srv/data. A training job "
       "may read and write below the folder of the FileSystemId that a channel names, as root, and nowhere else.",
       "ID:FOLDER pairs with absolute paths, IDs as fs-0123abcd" },
+    { "vpc", "",
+      "The subnets and the security groups that the network of this server already is, by their ids, parted by commas. "
+      "A VpcConfig that names no others is taken, and changes nothing: a container reaches what its machine lets it "
+      "reach. Default: none; every VpcConfig is refused.",
+      "ids such as subnet-0a1b2c3d and sg-0a1b2c3d" },
     { "log-level", "info", "What is logged: debug, info, warning or error.", "debug, info, warning or error" },
     {},
 };
@@ -140,6 +145,19 @@ static bool file_systems_fit(const char *value)
         if (digits < 8 || digits > 18 || value[3 + digits] != ':' || value[4 + digits] != '/')
             return false;
         value += strcspn(value, ", ");
+    }
+    return true;
+}
+
+static bool vpc_fits(const char *value)
+{
+    for (value += strspn(value, ", "); *value; value += strspn(value, ", ")) {
+        size_t size = strcspn(value, ", "), kind = strcspn(value, "-") + 1;
+
+        if ((!text_starts(value, "subnet-") && !text_starts(value, "sg-")) || kind == size ||
+            strspn(value, "-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != size)
+            return false;
+        value += size;
     }
     return true;
 }
@@ -291,6 +309,9 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
     } else if (strcmp(key, "file-systems") == 0) {
         good = file_systems_fit(value);
         s->file_systems = good ? arena_strdup(a, value) : s->file_systems;
+    } else if (strcmp(key, "vpc") == 0) {
+        good = vpc_fits(value);
+        s->vpc = good ? arena_strdup(a, value) : s->vpc;
     } else if (text_starts(key, "slurm-")) {
         good = slurm_set(a, s, key, value);
     } else if (strcmp(key, "checkpoint-rate") == 0) {
@@ -317,6 +338,7 @@ void settings_defaults(struct settings *s)
                              .images = "",
                              .fleet = "",
                              .file_systems = "",
+                             .vpc = "",
                              .nccl_library = "",
                              .disk_reserve_bytes = INT64_C(1) << 30,
                              .checkpoint_bytes_per_s = INT64_C(256) << 20,
@@ -379,6 +401,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .images = doc_text_or(d, "images", s.images),
         .fleet = doc_text_or(d, "fleet", s.fleet),
         .file_systems = doc_text_or(d, "file_systems", s.file_systems),
+        .vpc = doc_text_or(d, "vpc", s.vpc),
         .hang_after_s = doc_int(d, "hang_after_s", s.hang_after_s),
         .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
         .checkpoint_bytes_per_s = doc_int(d, "checkpoint_bytes_per_s", s.checkpoint_bytes_per_s),
@@ -408,6 +431,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_string(a, d, "images", s->images);
     doc_set_string(a, d, "fleet", s->fleet);
     doc_set_string(a, d, "file_systems", s->file_systems);
+    doc_set_string(a, d, "vpc", s->vpc);
     doc_set_integer(a, d, "hang_after_s", s->hang_after_s);
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
     doc_set_integer(a, d, "checkpoint_bytes_per_s", s->checkpoint_bytes_per_s);

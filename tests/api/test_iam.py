@@ -143,6 +143,10 @@ DENIES = [
         {"ChannelName": "c", "DataSource": {"FileSystemDataSource": {
             "FileSystemId": "fs-00000002", "FileSystemAccessMode": "ro", "FileSystemType": "EFS",
             "DirectoryPath": "/"}}}]}),
+    ({"ForAnyValue:StringNotEquals": {"sagemaker:VpcSubnets": ["subnet-1", "subnet-2"]}},
+     {"VpcConfig": {"Subnets": ["subnet-1", "subnet-3"]}}),
+    ({"ForAnyValue:StringNotEquals": {"sagemaker:VpcSecurityGroupIds": ["sg-1"]}},
+     {"VpcConfig": {"SecurityGroupIds": ["sg-2"]}}),
 ]
 
 
@@ -156,7 +160,7 @@ def test_a_policy_knows_what_a_job_asks_for(user, aws, unique, condition, change
     fine.update(EnableNetworkIsolation=True, EnableInterContainerTrafficEncryption=True, InputDataConfig=[
         {"ChannelName": "c", "DataSource": {"FileSystemDataSource": {
             "FileSystemId": "fs-00000001", "FileSystemAccessMode": "ro", "FileSystemType": "EFS",
-            "DirectoryPath": "/"}}}])
+            "DirectoryPath": "/"}}}], VpcConfig={"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})
     bad = {**fine, **{k: {**fine[k], **v} if isinstance(v, dict) and v else v for k, v in change.items()}}
     assert "with an explicit deny" in refused("AccessDeniedException", sm.create_training_job, **bad)
     # What is wrong with the other is told by whoever comes after the policies.

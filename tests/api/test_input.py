@@ -25,14 +25,16 @@ def parts(session, unique):
     return f"s3://{session.default_bucket()}/{unique}", texts
 
 
-def fit(session, channel, mode="File", hosts=1):
+def fit(session, channel, mode="File", hosts=1, **more):
     kind = dict(framework_version="1.13", py_version="py39") if hosts > 1 else dict(framework_version="1.2-1",
                                                                                     py_version="py3")
     estimator = (PyTorch if hosts > 1 else SKLearn)(
         entry_point="read_input.py", source_dir=SCRIPTS, role=sagemaker.get_execution_role(session),
         instance_count=hosts,
-        instance_type="ml.m5.large", sagemaker_session=session, hyperparameters={"mode": mode}, input_mode=mode, **kind)
+        instance_type="ml.m5.large", sagemaker_session=session, hyperparameters={"mode": mode}, input_mode=mode, **kind,
+        **more)
     estimator.fit({"train": channel})
+    return estimator
 
 
 def digest(*texts):
@@ -144,15 +146,34 @@ def test_what_cannot_be_read(session, unique, channel, words):
     assert "Channel train: " in str(e.value) and words in str(e.value)
 
 
+VPC = {"subnets": ["subnet-1", "subnet-2"], "security_group_ids": ["sg-1"]}
+
+
 def test_a_file_system(tmp_path, monkeypatch, capsys):
+    """With the subnets and the security groups that AWS demands for it."""
     (tmp_path / "shared" / "in").mkdir(parents=True)
     (tmp_path / "shared" / "in" / "a.txt").write_text("here")
-    (tmp_path / "settings").write_text(f"file-systems = fs-0123abcd:{tmp_path}/shared\n")
+    (tmp_path / "settings").write_text(f"file-systems = fs-0123abcd:{tmp_path}/shared\n"
+                                       "vpc = subnet-1, subnet-2, sg-1\n")
     server = Server(options=("--config", tmp_path / "settings"))
     try:
         server.start()
         impatient(monkeypatch)
-        fit(sagemaker.Session(enter(server, monkeypatch)), FileSystemInput("fs-0123abcd", "EFS", "/in"))
+        session, channel = sagemaker.Session(enter(server, monkeypatch)), FileSystemInput("fs-0123abcd", "EFS", "/in")
+        job = fit(session, channel, **VPC).latest_training_job
         assert epochs(capsys.readouterr().out)[0] == f"epoch 0 files a.txt bytes 4 hash {digest('here')}"
+        assert job.describe()["VpcConfig"] == {"Subnets": VPC["subnets"], "SecurityGroupIds": VPC["security_group_ids"]}
+        vpc, sm, role = job.describe()["VpcConfig"], session.sagemaker_client, sagemaker.get_execution_role(session)
+        sm.create_model(ModelName="m", ExecutionRoleArn=role, PrimaryContainer={"Image": "i"}, VpcConfig=vpc)
+        assert sm.describe_model(ModelName="m")["VpcConfig"] == vpc
+        sm.create_processing_job(
+            ProcessingJobName="p", RoleArn=role, AppSpecification={"ImageUri": "i"}, NetworkConfig={"VpcConfig": vpc},
+            ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large",
+                                                   "VolumeSizeInGB": 1}})
+        assert sm.describe_processing_job(ProcessingJobName="p")["NetworkConfig"] == {"VpcConfig": vpc}
+        with pytest.raises(Exception, match="The security group 'sg-2' does not exist"):
+            fit(session, channel, subnets=["subnet-1"], security_group_ids=["sg-1", "sg-2"])
+        with pytest.raises(Exception, match="The subnet ID 'subnet' does not exist"):
+            fit(session, channel, subnets=["subnet"], security_group_ids=["sg-1"])
     finally:
         server.stop()

@@ -265,7 +265,7 @@ OUT = ("ProcessingOutputConfig", "Outputs", 0)
 
 @pytest.mark.parametrize("path, value, words", [
     (("NetworkConfig", "VpcConfig"), {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
-     "VpcConfig is not honoured"),
+     "VpcConfig is not honoured here.*administrator says so: vpc = subnet-1, sg-1"),
     (("ProcessingOutputConfig", "KmsKeyId"), "key", "KmsKeyId is not honoured"),
     (("ProcessingResources", "ClusterConfig", "VolumeKmsKeyId"), "key", "VolumeKmsKeyId is not honoured"),
     ((*OUT, "S3Output", "LocalPath"), "/opt/ml/out", "LocalPath must be a folder below /opt/ml/processing/"),

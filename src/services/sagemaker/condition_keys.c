@@ -5,11 +5,11 @@
 #include "aws/model.h"
 
 /* Of "Condition keys for Amazon SageMaker" in the Service Authorization Reference, those whose members are not refused
- * anyway (keys of KMS, subnets, security groups). */
+ * anyway (keys of KMS). */
 static const struct source {
     const char *key;
     const char *list;   /* of each of these; NULL: of the request itself */
-    const char *member;
+    const char *member; /* "": the list has the values themselves */
     const char *usual;  /* what holds where the request says nothing; NULL: nothing does */
 } sources[] = {
     { "sagemaker:EnableRemoteDebug", NULL, "RemoteDebugConfig.EnableRemoteDebug", NULL },
@@ -29,6 +29,10 @@ static const struct source {
     { "sagemaker:MaxRuntimeInSeconds", NULL, "StoppingCondition.MaxRuntimeInSeconds", "86400" },
     { "sagemaker:NetworkIsolation", NULL, "EnableNetworkIsolation", "false" },
     { "sagemaker:NetworkIsolation", NULL, "NetworkConfig.EnableNetworkIsolation", "false" },
+    { "sagemaker:VpcSecurityGroupIds", "VpcConfig.SecurityGroupIds", "", NULL },
+    { "sagemaker:VpcSecurityGroupIds", "NetworkConfig.VpcConfig.SecurityGroupIds", "", NULL },
+    { "sagemaker:VpcSubnets", "VpcConfig.Subnets", "", NULL },
+    { "sagemaker:VpcSubnets", "NetworkConfig.VpcConfig.Subnets", "", NULL },
 };
 
 /* Whether requests of that operation can say it at all. */

@@ -42,7 +42,7 @@ struct report {
 struct report report_read(const struct doc *);
 
 /* Refuses a request with one of these members (paths, NULL at the end), whose neglect would be unsafe or would pretend:
- * a KMS key, a VPC. What else has no effect is in docs/compatibility.md. */
+ * a KMS key. What else has no effect is in docs/compatibility.md. */
 int instance_refuse_unsafe(const struct doc *input, const char *const *members, struct err *err);
 
 /* The role may be passed by the caller and be assumed by SageMaker; else AWS's error. */

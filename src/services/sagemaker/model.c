@@ -5,6 +5,7 @@
 #include "services/sagemaker/condition_keys.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/kinds.h"
+#include "services/sagemaker/vpc.h"
 
 static int check_data_source(const struct doc *container, struct err *err)
 {
@@ -49,11 +50,10 @@ static int check_container(const struct doc *container, struct err *err)
 
 static int create(struct call *c, struct resource *r, struct err *err)
 {
-    static const char *const refused[] = { "VpcConfig", NULL };
     const struct doc *primary = doc_get(c->input, "PrimaryContainer");
     size_t count = doc_count(c->input, "Containers");
 
-    if (instance_refuse_unsafe(c->input, refused, err) < 0)
+    if (vpc_check(c, "VpcConfig", err) < 0)
         return -1;
     if (!!primary == (count > 0))
         return fail_code(err, ERR_INVALID, "ValidationException",

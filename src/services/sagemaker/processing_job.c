@@ -11,6 +11,7 @@
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/local_path.h"
 #include "services/sagemaker/processing.h"
+#include "services/sagemaker/vpc.h"
 
 #define invalid(err, ...) fail_code(err, ERR_INVALID, "ValidationException", __VA_ARGS__)
 
@@ -117,15 +118,14 @@ static int check_outputs(const struct processing_spec *s, struct err *err)
 }
 
 static const char *const refused[] = {
-    "NetworkConfig.VpcConfig", "ProcessingResources.ClusterConfig.VolumeKmsKeyId",
-    "ProcessingOutputConfig.KmsKeyId", NULL,
+    "ProcessingResources.ClusterConfig.VolumeKmsKeyId", "ProcessingOutputConfig.KmsKeyId", NULL,
 };
 
 static int check(struct call *c, const struct processing_spec *s, struct err *err)
 {
     if (!*s->image)
         return invalid(err, "AppSpecification must have an ImageUri.");
-    if (instance_refuse_unsafe(c->input, refused, err) < 0)
+    if (instance_refuse_unsafe(c->input, refused, err) < 0 || vpc_check(c, "NetworkConfig.VpcConfig", err) < 0)
         return -1;
     if (doc_count(s->preferences, ""))
         return invalid(err, "InstancePreferences are not here yet; give InstanceType and InstanceCount.");

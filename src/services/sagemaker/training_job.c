@@ -14,6 +14,7 @@
 #include "services/sagemaker/local_path.h"
 #include "services/sagemaker/training_groups.h"
 #include "services/sagemaker/training_saving.h"
+#include "services/sagemaker/vpc.h"
 #include "services/sagemaker/warm_pool.h"
 
 enum { DEFAULT_RUNTIME_S = 86400, RUNTIME_MOST_S = 28 * 86400 }; /* StoppingCondition's in the API reference */
@@ -83,7 +84,7 @@ static int check_metrics(const struct training_spec *s, struct err *err)
 }
 
 static const char *const refused[] = {
-    "VpcConfig", "ResourceConfig.VolumeKmsKeyId", "OutputDataConfig.KmsKeyId", "DebugRuleConfigurations",
+    "ResourceConfig.VolumeKmsKeyId", "OutputDataConfig.KmsKeyId", "DebugRuleConfigurations",
     "ResourceConfig.TrainingPlanArn", "ResourceConfig.InstancePreferences", "ServerlessJobConfig", NULL,
 };
 
@@ -127,7 +128,7 @@ static int check(struct call *c, const struct training_spec *s, struct err *err)
     if (!*s->image)
         return fail_code(err, ERR_INVALID, "ValidationException",
                          "Either TrainingImage or AlgorithmName must be specified in AlgorithmSpecification.");
-    if (instance_refuse_unsafe(c->input, refused, err) < 0)
+    if (instance_refuse_unsafe(c->input, refused, err) < 0 || vpc_check(c, "VpcConfig", err) < 0)
         return -1;
     if (training_check_groups(c->input, s, err) < 0)
         return -1;

@@ -59,12 +59,28 @@ static void types_of_gpus_are_pairs(void **state)
     assert_int_equal(settings_set(a, &s, "slurm-gpu-types", "", &err), 0);
 }
 
+static void a_vpc_is_subnets_and_security_groups(void **state)
+{
+    static const char *const bad[] = { "vpc-1", "accept", "sg-", "subnet-1;sg-1", "subnet-1, all" };
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct settings s;
+    struct err err;
+
+    settings_defaults(&s);
+    assert_string_equal(s.vpc, "");
+    assert_int_equal(settings_set(a, &s, "vpc", "subnet-0a1b, subnet-2 sg-1", &err), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(settings_set(a, &s, "vpc", bad[i], &err), -1);
+    assert_string_equal(s.vpc, "subnet-0a1b, subnet-2 sg-1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clock_that_cannot_be_right_is_refused),
         cmocka_unit_test(nodes_do_not_find_the_server_at_their_own_address),
         cmocka_unit_test(types_of_gpus_are_pairs),
+        cmocka_unit_test(a_vpc_is_subnets_and_security_groups),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
