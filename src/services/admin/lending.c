@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "run/box.h"
 #include "run/folder.h"
 #include "sign/digest.h"
 
@@ -134,6 +135,28 @@ static int lend(struct lending *l, struct arena *a, const struct claim *c, struc
     return 0;
 }
 
+/* Slurm may forget a job that runs on our own machine, and begin it again elsewhere. Whoever works here needs no loan;
+ * a container that has no agent any more is ended, as it is on any other machine. */
+static int check_here(struct lending *l, struct arena *a, const struct claim *c, const struct doc *order,
+                      struct err *err)
+{
+    const struct box box = { .name = c->name, .folder = folder_of(l, a, c->name),
+                             .run_folder = doc_text(order, "run_folder") };
+    struct exit_record record;
+    pid_t agent;
+
+    if (lock_holder(arena_printf(a, "%s/" FOLDER_AGENT, box.folder), &agent, err) < 0 ||
+        box_look(a, &box, &record, err) < 0)
+        return -1;
+    if (agent)
+        return fail(err, ERR_CONFLICT, "the server's own machine works as %s", c->name);
+    if (record.state != EXIT_RUNNING)
+        return 0;
+    if (box_signal(a, &box, BOX_KILL, err) < 0)
+        return -1;
+    return fail(err, ERR_CONFLICT, "the container of %s on the server's own machine is on its way out", c->name);
+}
+
 int lending_look(struct lending *l, struct arena *a, struct str authorization, struct err *err)
 {
     const struct doc *order;
@@ -165,7 +188,7 @@ int lending_admit(struct lending *l, struct arena *a, struct str authorization, 
         return 0;
     if (to != LENDING_ASKER || (h && clock_boot_ms(l->clock) < h->heard_ms + LENDING_MS))
         return fail(err, ERR_CONFLICT, "another place works as %s", c.name);
-    return lend(l, a, &c, err);
+    return check_here(l, a, &c, *ret_order, err) < 0 ? -1 : lend(l, a, &c, err);
 }
 
 /* --- What passes --- */
