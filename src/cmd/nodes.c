@@ -2,19 +2,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "cmd/client.h"
 #include "cmd/command.h"
 #include "cmd/settings.h"
+#include "doc/json.h"
 
 #define NODES "/_sagebrush/admin/v1/nodes"
 
 enum { FAILURES_SHOWN = 3 };
 
 static bool as_json;
+static const char *of_node = "";
 
 static const struct command_option options[] = {
-    { "json", NULL, "Prints JSON.", .flag = &as_json },
+    { "json", NULL, "Prints JSON; of events, one a line.", .flag = &as_json },
+    { "node", "NAME", "Of the events, those about this node and about jobs while they stood on it.", .text = &of_node },
     {},
 };
 
@@ -66,6 +71,50 @@ static int list(struct arena *a, const char *data, struct err *err)
     return 0;
 }
 
+/* --- Events --- */
+
+static void print_event(struct arena *a, const struct doc *event)
+{
+    const struct doc *d = doc_get(event, "detail");
+    static const char *const members[] = { "node", "job-name", "host", "check", "why", "in-use-because", "back" };
+
+    printf("%s  %-27s", time_iso8601(a, doc_int(event, "at_ms", 0), false), doc_text(event, "what"));
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (doc_has(d, members[i]))
+            printf("  %s: %s", members[i], doc_text(d, members[i]));
+    printf("\n");
+}
+
+static void print_event_json(struct arena *a, const struct doc *event)
+{
+    printf("%s\n", json_text(a, event));
+}
+
+/* By pages: their evidence may be long. */
+static int list_events(const char *data, struct err *err)
+{
+    int64_t after = 0;
+
+    do {
+        _cleanup_arena_ struct arena *a = arena_new();
+        _cleanup_buf_ struct buf path = { 0 };
+        const struct doc *answer, *events;
+
+        buf_printf(&path, NODES "/events?after=%lld&node=", (long long)after);
+        uri_encode(&path, str_of(of_node), false);
+        buf_append_char(&path, '\0');
+        if (client_admin(a, data, "GET", path.data, NULL, &answer, err) < 0)
+            return -1;
+        events = doc_get(answer, "events");
+        for (size_t i = 0; i < doc_count(events, ""); i++)
+            (as_json ? print_event_json : print_event)(a, events->items[i]);
+        after = doc_int(answer, "after", 0);
+    } while (after);
+    return 0;
+}
+
+/* --- The command --- */
+
 static int run(struct arena *a, char **words, int count, struct err *err)
 {
     const struct doc *answer;
@@ -77,8 +126,11 @@ static int run(struct arena *a, char **words, int count, struct err *err)
         return -1;
     if (count == 0 || (count == 1 && strcmp(words[0], "list") == 0))
         return list(a, data, err);
+    if (count == 1 && strcmp(words[0], "events") == 0)
+        return list_events(data, err);
     if (!cordons && (count != 2 || strcmp(words[0], "return") != 0))
-        return fail(err, ERR_INVALID, "it is list, cordon NAME [WHY] or return NAME. See sagebrush nodes --help");
+        return fail(err, ERR_INVALID,
+                    "it is list, events, cordon NAME [WHY] or return NAME. See sagebrush nodes --help");
     doc_set_string(a, body, "node", words[1]);
     doc_set_boolean(a, body, "cordoned", cordons);
     doc_set_string(a, body, "why", count > 2 ? words[2] : NULL);
@@ -95,7 +147,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
 
 const struct command nodes_command = {
     .name = "nodes",
-    .usage = "[list | cordon NAME [WHY] | return NAME]",
+    .usage = "[list | events | cordon NAME [WHY] | return NAME]",
     .summary = "the nodes of the fleet: how they are, and what runs on them",
     .about =
         "Lists the nodes, each with its pool and its state (in use, spare, cordoned, failed), why and since when it is "
@@ -105,7 +157,11 @@ const struct command nodes_command = {
         "fails often is a lemon, and is used when there is no other; that fades with time, and no restart forgets it.\n"
         "\n"
         "cordon takes a node out by hand: it gets nothing new, and what runs on it goes on. return gives it out again. "
-        "Said twice, it is done once.",
+        "Said twice, it is done once.\n"
+        "\n"
+        "events shows what was decided, the oldest first: checks that passed, instances that were not fit, jobs that "
+        "do nothing, nodes that were cordoned, stayed in use and came back. The last thousand are kept. --json has the "
+        "evidence of each, as EventBridge's rules get it.",
     .options = options,
     .most = 3,
     .run = run,

@@ -51,6 +51,13 @@ def nodes(server):
     return {n["name"]: n for n in json.loads(server.command("nodes", "--json").stdout)["nodes"]}
 
 
+def health_events(server, *options):
+    """Those that are kept."""
+    done = server.command("nodes", "events", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 class Steps(Jobs):
     """Jobs on small instances, with checkpoints."""
 
@@ -190,6 +197,11 @@ def test_a_node_dies(server, jobs, told, unique):
     assert [x.keys() for x in nodes(server)[bad]["failures"]] == [{"at_ms", "agent", "job", "check", "why"}]
     listed = server.command("nodes").stdout
     assert f"under {unique} (container): the container was lost" in listed, listed
+    kept = [e["what"] for e in health_events(server, "--node", bad)]
+    assert kept == ["Infrastructure Check Passed", "Instance Unhealthy", "Node Cordoned"]
+    assert [e["what"] for e in health_events(server)].count("Infrastructure Check Passed") == 2
+    assert re.search(rf"Node Cordoned +node: {bad}  job-name: {unique}  check: container  why: the container was lost",
+                     server.command("nodes", "events").stdout)
     assert server.command("nodes", "return", bad).returncode == 0
     assert nodes(server)[bad]["state"] == "in use"
     assert told("Node Returned")[0]["node"] == bad
@@ -264,12 +276,16 @@ def test_a_job_that_hangs_starts_again(jobs, told, unique):
     assert done["BillableTimeInSeconds"] == done["TrainingTimeInSeconds"]
 
 
-def test_a_job_that_hangs_without_a_retry_fails(jobs, unique):
+def test_a_job_that_hangs_without_a_retry_fails(server, jobs, unique):
     jobs.create(unique, "import time; print('begins', flush=True); time.sleep(3600)",
                 environment={"SAGEBRUSH_HANG_AFTER": "2"})
     done = jobs.ended(unique)
     assert done["TrainingJobStatus"] == "Failed"
     assert done["FailureReason"].startswith("InternalServerError: the job hung: for "), done["FailureReason"]
+    # Nobody had asked to be told.
+    assert jobs.says(unique, "sagebrush: The job has done nothing since ", 1)
+    assert "The job has done nothing since " in transition(done, "Training")["StatusMessage"]
+    assert "Job Hung" in [e["what"] for e in health_events(server) if e["detail"].get("job-name") == unique]
 
 
 def test_a_job_that_works_in_silence_does_not_hang(jobs, unique):

@@ -21,6 +21,7 @@
 #include "services/logs/logs.h"
 #include "services/platform.h"
 #include "services/sagemaker/allocation.h"
+#include "services/sagemaker/health_events.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/node_health.h"
 #include "services/sagemaker/training_interrupt.h"
@@ -345,6 +346,23 @@ static int nodes_change(struct request *q, struct err *err)
     return 0;
 }
 
+/* ?node=N and ?after=N, which each page says of the next. */
+static int nodes_events(struct request *q, struct err *err)
+{
+    const char *after_text = doc_text_or(q->query, "after", "0"), *node = doc_text(q->query, "node");
+    struct doc *events;
+    int64_t after;
+
+    if (!str_to_int64(str_of(after_text), &after) || after < 0)
+        return fail(err, ERR_INVALID, "\"%s\" is no number of an event", after_text);
+    if (health_events(q->arena, q->admin->options.engine, *node ? node : NULL, after, &events, &after, err) < 0)
+        return -1;
+    doc_set(q->arena, q->output, "events", events);
+    if (after)
+        doc_set_integer(q->arena, q->output, "after", after);
+    return 0;
+}
+
 /* --- For agents --- */
 
 static int not_its_own(struct err *err)
@@ -405,6 +423,7 @@ static const struct handler handlers[] = {
     { "POST", "/_sagebrush/admin/v1/gpus", INSIDE, gpus_cordon },
     { "GET", "/_sagebrush/admin/v1/nodes", INSIDE, nodes_list },
     { "POST", "/_sagebrush/admin/v1/nodes", INSIDE, nodes_change },
+    { "GET", "/_sagebrush/admin/v1/nodes/events", INSIDE, nodes_events },
     { "POST", "/_sagebrush/agent/v1/poke", INSIDE, poke },
     { "POST", "/_sagebrush/agent/v1/logs", INSIDE, agent_logs },
     { "POST", "/_sagebrush/agent/v1/metrics", INSIDE, agent_metrics },

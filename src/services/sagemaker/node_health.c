@@ -15,10 +15,10 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "doc/json.h"
-#include "services/events/events.h"
 #include "services/platform.h"
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/allocation_record.h"
+#include "services/sagemaker/health_events.h"
 #include "store/store.h"
 
 static const char table[] = "core_node_health";
@@ -123,7 +123,7 @@ static int tell(struct arena *a, struct engine *e, const char *what, const char 
     doc_set_string(a, d, "node", node);
     doc_merge(a, d, more);
     log_warning("node.changed", "node=%s what=%s detail=%s", node, log_quote(a, what), log_quote(a, json_text(a, d)));
-    return events_tell(a, e, &(struct telling){ .source = "sagebrush.health", .detail_type = what, .detail = d }, err);
+    return health_tell(a, e, what, NULL, d, err);
 }
 
 /* --- Failures --- */

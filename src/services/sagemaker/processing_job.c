@@ -5,7 +5,7 @@
 
 #include "engine/engine.h"
 #include "services/sagemaker/condition_keys.h"
-#include "services/sagemaker/crew_health.h"
+#include "services/sagemaker/crew_life.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/job.h"
 #include "services/sagemaker/kinds.h"

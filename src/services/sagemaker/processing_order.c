@@ -4,7 +4,7 @@
 
 #include "engine/engine.h"
 #include "run/image.h"
-#include "services/sagemaker/crew_health.h"
+#include "services/sagemaker/crew_life.h"
 #include "services/sagemaker/processing.h"
 
 struct word {

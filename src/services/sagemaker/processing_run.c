@@ -6,7 +6,7 @@
  * and the job is over when all are.
  *
  * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Quiet and _Hung
- * (crew_health.h), _Waiting (what was told of why it waits, and when), _Swept (what the agents left is gone). */
+ * (crew_life.h), _Waiting (what was told of why it waits, and when), _Swept (what the agents left is gone). */
 #include <string.h>
 
 #include "base/str.h"
@@ -14,6 +14,7 @@
 #include "run/runtime.h"
 #include "services/logs/logs.h"
 #include "services/sagemaker/crew_health.h"
+#include "services/sagemaker/crew_life.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/instance_uploads.h"
 #include "services/sagemaker/instance_usage.h"
@@ -207,6 +208,14 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 /* --- A job that runs --- */
 
+static int look_for_life(struct pass *p, struct resource *r, const struct crew *crew, bool *ret_news, struct err *err)
+{
+    const struct living l = { processing_spec_of(r->row.spec).environment, PROCESSING_LOG_GROUP,
+                              processing_log_stream(p->arena, r, 0) };
+
+    return crew_look_for_life(p, r, crew, &l, ret_news, err);
+}
+
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     const struct wish wish = processing_wish(r);
@@ -227,8 +236,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         return conclude(p, r, crew, err);
     if (allocation_look(p, r, &wish, &ignored, err) < 0)
         return -1;
-    if (!ending &&
-        crew_look_for_life(p, r, crew, processing_spec_of(r->row.spec).environment, &news, err) < 0)
+    if (!ending && look_for_life(p, r, crew, &news, err) < 0)
         return -1;
     if (news) {
         *ret_next_ms = p->now_ms;

@@ -40,6 +40,10 @@ int training_attempt(const struct resource *);
 const char *training_agent(struct arena *, const struct resource *, int instance, int attempt);
 const char *training_present_agent(struct arena *, const struct resource *, int instance); /* in the present one */
 
+/* Where an instance of an attempt that began then writes its log. */
+#define TRAINING_LOG_GROUP "/aws/sagemaker/TrainingJobs"
+const char *training_log_stream(struct arena *, const struct resource *, int instance, int64_t since_ms);
+
 /* What the agent of an instance of the present attempt is told. 'since_ms' is when the attempt began, 'left_s' what is
  * left of MaxRuntimeInSeconds. */
 int training_order(struct pass *, const struct resource *, int instance, int64_t since_ms, int64_t left_s,

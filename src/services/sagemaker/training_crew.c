@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "services/sagemaker/training_saving.h"
+#include "services/sagemaker/crew_life.h"
 
 static int64_t noted(const struct resource *r, const char *name)
 {
@@ -27,6 +27,22 @@ static bool has_reached(const struct mate *m, int phase)
         if (mate_phase(m, phases[i].name))
             return true;
     return mate_has_ended(m);
+}
+
+/* What there is to know while it trains stands behind AWS's words. */
+static void take_news(struct arena *a, struct resource *r, const struct crew *crew)
+{
+    const char *usual = phases[TRAINING].message, *quiet = crew_quiet_words(a, crew);
+    const char *advice = doc_text(crew->mates[0].report.checkpoint, "advice");
+    struct doc *all = doc_member(a, r->status, "SecondaryStatusTransitions", DOC_LIST);
+    struct doc *last = all->count ? all->items[all->count - 1] : NULL;
+
+    /* One that is gone, has ended, or is ended for what it did not do, does not work again. */
+    if (!crew->mates[0].there || mate_has_ended(&crew->mates[0]) || doc_has(r->status, "_Hung"))
+        return;
+    if (last && doc_is(last, "Status", "Training"))
+        doc_set_string(a, last, "StatusMessage",
+                       arena_printf(a, "%s%s%s%s%s", usual, *advice ? " " : "", advice, *quiet ? " " : "", quiet));
 }
 
 /* The secondary status goes on when the last instance does, and shows Stopping throughout once the job stops. */
@@ -55,7 +71,7 @@ void crew_take_phases(struct arena *a, struct resource *r, const struct crew *cr
     }
 done:
     doc_set_integer(a, r->status, "_Phases", taken);
-    training_take_saving(a, r, phases[TRAINING].message, &crew->mates[0].report);
+    take_news(a, r, crew);
 }
 
 void crew_take_waiting(struct arena *a, struct resource *r, const struct crew *crew, int64_t now_ms)

@@ -7,7 +7,7 @@
 #include "aws/pattern.h"
 #include "engine/engine.h"
 #include "services/sagemaker/condition_keys.h"
-#include "services/sagemaker/crew_health.h"
+#include "services/sagemaker/crew_life.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/job.h"
 #include "services/sagemaker/kinds.h"

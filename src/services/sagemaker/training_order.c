@@ -4,8 +4,7 @@
 
 #include "aws/algorithm.h"
 #include "engine/engine.h"
-#include "services/sagemaker/crew.h"
-#include "services/sagemaker/crew_health.h"
+#include "services/sagemaker/crew_life.h"
 #include "services/sagemaker/spot_seen.h"
 #include "services/sagemaker/training_groups.h"
 #include "services/sagemaker/warm_pool.h"
@@ -48,6 +47,11 @@ static struct doc *config_of(struct arena *a, const struct resource *r, const st
     return d;
 }
 
+const char *training_log_stream(struct arena *a, const struct resource *r, int instance, int64_t since_ms)
+{
+    return arena_printf(a, "%s/%s-%" PRId64, r->row.name, crew_host(a, instance), since_ms / 1000);
+}
+
 int training_order(struct pass *p, const struct resource *r, int instance, int64_t since_ms, int64_t left_s,
                    struct doc **ret, struct err *err)
 {
@@ -55,7 +59,6 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     struct arena *a = p->arena;
     struct training_spec s = training_spec_of(r->row.spec);
     struct training_group group = training_group_of(&s, instance);
-    const char *host = crew_host(a, instance);
     struct instance common = {
         .owner = &r->row,
         .name = training_present_agent(a, r, instance),
@@ -63,8 +66,8 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
         .image = s.image,
         .instance_type = group.type,
         .role_arn = s.role_arn,
-        .log_group = "/aws/sagemaker/TrainingJobs",
-        .log_stream = arena_printf(a, "%s/%s-%" PRId64, r->row.name, host, since_ms / 1000),
+        .log_group = TRAINING_LOG_GROUP,
+        .log_stream = training_log_stream(a, r, instance, since_ms),
         .environment = s.environment,
         .entrypoint = s.entrypoint,
         .arguments = s.arguments,

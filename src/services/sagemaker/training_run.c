@@ -21,6 +21,7 @@
 #include "engine/engine.h"
 #include "run/runtime.h"
 #include "services/sagemaker/crew_health.h"
+#include "services/sagemaker/crew_life.h"
 #include "services/sagemaker/instance.h"
 #include "services/sagemaker/instance_gpus.h"
 #include "services/sagemaker/instance_uploads.h"
@@ -75,6 +76,11 @@ static int64_t waits_until_ms(const struct resource *r)
     struct training_spec s = training_spec_of(r->row.spec);
 
     return s.max_wait_s ? r->row.created_ms + s.max_wait_s * 1000 : INT64_MAX;
+}
+
+static int64_t attempt_began_ms(const struct resource *r)
+{
+    return doc_int(r->status, "_SinceMs", r->row.created_ms);
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -136,7 +142,7 @@ static int begin_again(struct pass *p, struct resource *r, const struct fate *f,
 {
     static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Checked", "_Quiet", "_Hung",
                                                   "_Taken" };
-    int64_t since_ms = doc_int(r->status, "_SinceMs", r->row.created_ms);
+    int64_t since_ms = attempt_began_ms(r);
 
     if (allocation_again(p, r->row.uid, f->leave, err) < 0)
         return -1;
@@ -198,12 +204,11 @@ static int64_t left_ms(const struct resource *r)
 
 static int start_missing(struct pass *p, const struct resource *r, const struct crew *crew, struct err *err)
 {
-    int64_t since_ms = doc_int(r->status, "_SinceMs", r->row.created_ms);
     struct doc *order;
 
     for (int i = 0; i < crew->count; i++)
         if (mate_is_missing(&crew->mates[i]) &&
-            (training_order(p, r, i, since_ms, (left_ms(r) + 999) / 1000, &order, err) < 0 ||
+            (training_order(p, r, i, attempt_began_ms(r), (left_ms(r) + 999) / 1000, &order, err) < 0 ||
              runtime_start(p->runtime, crew->mates[i].agent, order, err) < 0))
             return -1;
     return 0;
@@ -261,6 +266,14 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 /* --- An attempt that runs --- */
 
+static int look_for_life(struct pass *p, struct resource *r, const struct crew *crew, bool *ret_news, struct err *err)
+{
+    const struct living l = { training_spec_of(r->row.spec).environment, TRAINING_LOG_GROUP,
+                              training_log_stream(p->arena, r, 0, attempt_began_ms(r)) };
+
+    return crew_look_for_life(p, r, crew, &l, ret_news, err);
+}
+
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)
 {
     bool waited = p->now_ms >= waits_until_ms(r);
@@ -287,8 +300,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
         *ret_next_ms = p->now_ms;
         return 0;
     }
-    if (!ending && (training_recommend(p, r, crew, err) < 0 ||
-                    crew_look_for_life(p, r, crew, training_spec_of(r->row.spec).environment, &news, err) < 0))
+    if (!ending && (training_recommend(p, r, crew, err) < 0 || look_for_life(p, r, crew, &news, err) < 0))
         return -1;
     if (news)
         *ret_next_ms = p->now_ms;

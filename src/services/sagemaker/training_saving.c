@@ -1,7 +1,5 @@
 #include "services/sagemaker/training_saving.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "fleet/checkpoint.h"
@@ -47,14 +45,4 @@ int training_start_message(struct call *c, const struct training_spec *s, const 
         return -1;
     *ret = message(c->arena, s, every_ms);
     return 0;
-}
-
-void training_take_saving(struct arena *a, struct resource *r, const char *usual, const struct report *report)
-{
-    struct doc *all = doc_member(a, r->status, "SecondaryStatusTransitions", DOC_LIST), *last;
-    const char *advice = doc_text(report->checkpoint, "advice");
-
-    last = *advice && all->count ? all->items[all->count - 1] : NULL;
-    if (last && doc_is(last, "Status", "Training"))
-        doc_set_string(a, last, "StatusMessage", arena_printf(a, "%s %s", usual, advice));
 }

@@ -9,7 +9,4 @@
 /* The message of a new job: with a warning when it is a spot job without CheckpointConfig. */
 int training_start_message(struct call *, const struct training_spec *, const char **ret, struct err *err);
 
-/* What the agent learned of its checkpoints is told with the status Training, behind its usual message. */
-void training_take_saving(struct arena *, struct resource *, const char *usual, const struct report *);
-
 #endif

@@ -1,4 +1,4 @@
-/* Who is to blame when instances of a job fail, and when a job does nothing. */
+/* Who is to blame when instances of a job fail. */
 #include "services/sagemaker/crew_health.h"
 
 #include <string.h>
@@ -130,52 +130,6 @@ static void a_gpu_alone(void **state)
     assert_string_equal(ailment_words(a, &crew, &ill), "GPU 0 reported XID 79");
 }
 
-static void say_quiet(int i, int64_t since_ms)
-{
-    struct doc *d = doc_map(a);
-
-    doc_set_integer(a, d, "since_ms", since_ms);
-    doc_set_string(a, d, "why", "nothing");
-    mates[i].report.quiet = d;
-}
-
-static void a_job_is_quiet_when_all_of_it_is(void **state)
-{
-    struct crew crew = crew_of(3);
-    const char *words;
-
-    assert_int_equal(crew_quiet_since_ms(a, &crew, &words), 0);
-    say_quiet(0, 1000);
-    say_quiet(1, 3000);
-    assert_int_equal(crew_quiet_since_ms(a, &crew, &words), 0);
-    say_quiet(2, 2000);
-    assert_int_equal(crew_quiet_since_ms(a, &crew, &words), 3000);
-    assert_string_equal(words, "algo-1: nothing; algo-2: nothing; algo-3: nothing");
-    mates[1].report.phase = "Uploading"; /* it does something after all */
-    assert_int_equal(crew_quiet_since_ms(a, &crew, &words), 0);
-    mates[1].report.phase = "Ended"; /* it is the others that still have to do something */
-    assert_int_equal(crew_quiet_since_ms(a, &crew, &words), 2000);
-}
-
-static void the_jobs_own_word_counts_more_than_the_servers(void **state)
-{
-    const struct platform off = { .hang_after_s = 0 }, on = { .hang_after_s = 600 };
-    struct doc *environment = doc_map(a);
-    struct err err;
-
-    assert_int_equal(hang_after_s(&off, NULL), 0);
-    assert_int_equal(hang_after_s(&on, environment), 600);
-    assert_int_equal(quiet_after_s(&off, environment), 1800);
-    doc_set_string(a, environment, HANG_VARIABLE, "2m");
-    assert_int_equal(hang_after_s(&off, environment), 120);
-    assert_int_equal(quiet_after_s(&on, environment), 120);
-    doc_set_string(a, environment, HANG_VARIABLE, "off");
-    assert_int_equal(hang_after_s(&on, environment), 0);
-    assert_int_equal(hang_check(environment, &err), 0);
-    doc_set_string(a, environment, HANG_VARIABLE, "now and then");
-    assert_int_equal(hang_check(environment, &err), -1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,8 +140,6 @@ int main(void)
         cmocka_unit_test(what_one_says_of_itself_counts_more),
         cmocka_unit_test(one_that_is_gone),
         cmocka_unit_test(a_gpu_alone),
-        cmocka_unit_test(a_job_is_quiet_when_all_of_it_is),
-        cmocka_unit_test(the_jobs_own_word_counts_more_than_the_servers),
     };
     int r;
 
