@@ -1,4 +1,5 @@
 /* health.c - nodes that fail, what stood on them, and the memory of which fail often. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,18 +48,41 @@ static int64_t spares_of(const struct scheduler *s, int pool, struct node **ret_
     return count;
 }
 
-/* A node of the same shape for one instance; none: its job has lost it. */
-static void replace(struct scheduler *s, struct grant *g, const char *failed)
+/* What runs goes before whoever waits: what is held for the first of the queue may be had, too. */
+static struct node *node_elsewhere(struct scheduler *s, const struct grant *g)
+{
+    struct domain *domain = domain_of_job(s, g->job);
+    struct shelf *shelf = nodes_best(s->nodes, LEFT, g->shape);
+
+    if (!shelf && domain->reservation.job) {
+        reservation_drop(s, domain);
+        domain->stirred = true;
+        shelf = nodes_best(s->nodes, LEFT, g->shape);
+    }
+    return shelf ? list_entry(shelf->nodes.next, struct node, on[LEFT].link) : NULL;
+}
+
+static bool can_stay(const struct scheduler *s, const struct node *node, int shape)
+{
+    return node && node->state == NODE_IN_USE && node_slots(s->nodes, node, &node->room[LEFT], shape) > 0;
+}
+
+/* Another node for one instance, or its own where there is no other and it is still in use; none: its job has lost
+ * it. */
+static void replace(struct scheduler *s, struct grant *g, struct node *old)
 {
     struct job *j = g->job;
-    struct decision d = { .kind = DECISION_REPLACE, .instance = g - j->grants, .node = failed };
-    struct shelf *shelf = nodes_best(s->nodes, LEFT, g->shape);
+    struct decision d = { .kind = DECISION_REPLACE, .instance = g - j->grants, .node = old ? old->name : "" };
+    struct node *node;
 
     grant_give(s, g);
     g->beside = 0;
     memcpy(d.uid, j->uid, sizeof d.uid);
-    if (shelf) {
-        grant_take(s, g, list_entry(shelf->nodes.next, struct node, on[LEFT].link));
+    node = node_elsewhere(s, g);
+    if (!node && can_stay(s, old, g->shape))
+        node = old;
+    if (node) {
+        grant_take(s, g, node);
         place_gpus(s, j);
     } else {
         d.kind = DECISION_LOST;
@@ -77,7 +101,7 @@ static void clear(struct scheduler *s, struct node *node, int64_t now_ms)
             job_requeue(s, g->job, now_ms);
             break;
         case JOB_RUNNING:
-            replace(s, g, node->name);
+            replace(s, g, node);
             break;
         default: /* it goes anyway, or has lost one already */
             grant_give(s, g);
@@ -101,6 +125,48 @@ bool scheduler_fail(struct scheduler *s, const char *name, int64_t now_ms)
     set_state(s, node, NODE_FAILED);
     clear(s, node, now_ms);
     return true;
+}
+
+static void set_aside(struct scheduler *s, struct node *node, bool aside)
+{
+    forget_plan(s, node);
+    node->aside = aside;
+    node_shelve(s->nodes, node);
+}
+
+/* Where the instance stands, or stood before a restart; NULL: on a node that the fleet no longer has. */
+static struct node *left_node(const struct scheduler *s, const struct grant *g, const struct placed *placed)
+{
+    return g->node ? g->node : nodes_find(s->nodes, placed->node);
+}
+
+bool scheduler_replace(struct scheduler *s, const char *uid, const struct placed *placed, int64_t now_ms)
+{
+    struct job *j = map_get(s->jobs, str_of(uid));
+    struct node **old;
+
+    if (!j || (j->state != JOB_RUNNING && j->state != JOB_LOST))
+        return false;
+    old = calloc((size_t)j->instances, sizeof(struct node *));
+    assert(old && "memory");
+    for (int64_t i = 0; i < j->instances; i++) {
+        old[i] = placed[i].left ? left_node(s, &j->grants[i], &placed[i]) : NULL;
+        if (!old[i])
+            continue;
+        set_aside(s, old[i], true);
+        grant_give(s, &j->grants[i]);
+        domain_stir(s, old[i]);
+    }
+    j->state = JOB_RUNNING;
+    for (int64_t i = 0; i < j->instances && j->state == JOB_RUNNING; i++)
+        if (placed[i].left)
+            replace(s, &j->grants[i], old[i]);
+    for (int64_t i = 0; i < j->instances; i++)
+        if (old[i])
+            set_aside(s, old[i], false);
+    free(old);
+    start_promised(s, now_ms);
+    return j->state == JOB_RUNNING;
 }
 
 bool scheduler_cordon(struct scheduler *s, const char *name, int64_t now_ms)
@@ -164,13 +230,10 @@ bool scheduler_gpus_out(struct scheduler *s, const char *name, uint64_t gpus)
     return true;
 }
 
-bool scheduler_stands_well(const struct scheduler *s, const char *uid)
+bool scheduler_stands_well(const struct scheduler *s, const char *uid, int64_t instance)
 {
     const struct job *j = map_get(s->jobs, str_of(uid));
+    const struct grant *g = j && j->grants && instance < j->instances ? &j->grants[instance] : NULL;
 
-    for (int64_t i = 0; j && j->grants && i < j->instances; i++)
-        if (!j->grants[i].node || j->grants[i].node->state != NODE_IN_USE ||
-            (j->grants[i].gpus & j->grants[i].node->gpus_out))
-            return false;
-    return true;
+    return g && g->node && g->node->state == NODE_IN_USE && !(g->gpus & g->node->gpus_out);
 }

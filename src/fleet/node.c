@@ -140,7 +140,7 @@ void node_shelve(struct nodes *n, struct node *node)
 {
     for (int side = 0; side < SIDES; side++) {
         leave(n, node, side);
-        if (node->state == NODE_IN_USE && !node->reserved)
+        if (node->state == NODE_IN_USE && !node->reserved && !node->aside)
             stand(n, node, side);
     }
 }

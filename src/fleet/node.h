@@ -31,6 +31,7 @@ struct node {
     int64_t gpus_idle[SIDES]; /* of those given to nobody, that nobody holds */
     struct list grants; /* instances on it */
     struct reserved *reserved; /* held for the head of the queue, and on no shelf */
+    bool aside; /* on no shelf while places elsewhere are looked for */
     struct {
         struct list link;
         struct shelf *shelf;

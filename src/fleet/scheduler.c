@@ -123,6 +123,8 @@ static int check_placed(const struct scheduler *s, const struct job *j, const st
             const struct capacity *needs = &s->nodes->shapes[j->demand->groups[g].shape].type.needs;
             const struct node *node = nodes_find(s->nodes, placed[at].node);
 
+            if (placed[at].left)
+                continue;
             if (!node)
                 return fail(err, ERR_NOT_FOUND, "%s runs on the node %s, which the fleet file no longer has", j->uid,
                             placed[at].node);
@@ -138,6 +140,7 @@ int scheduler_restore(struct scheduler *s, const struct work *w, const struct pl
                       int64_t started_ms, struct err *err)
 {
     struct job *j;
+    bool whole = true;
 
     assert(!map_get(s->jobs, str_of(w->uid)));
     if (job_new(s, w, &j, err) < 0)
@@ -153,6 +156,9 @@ int scheduler_restore(struct scheduler *s, const struct work *w, const struct pl
     for (int64_t i = 0; i < count; i++) {
         struct node *node = nodes_find(s->nodes, placed[i].node);
 
+        whole = whole && !placed[i].left;
+        if (placed[i].left)
+            continue;
         /* A spare that is in use is none. */
         if (node->state == NODE_SPARE) {
             node->state = NODE_IN_USE;
@@ -163,6 +169,8 @@ int scheduler_restore(struct scheduler *s, const struct work *w, const struct pl
         count_gpus(s, node);
     }
     job_run(s, j, started_ms);
+    if (!whole)
+        j->state = JOB_LOST;
     return 0;
 }
 
@@ -217,8 +225,7 @@ static bool has_firm_room(struct scheduler *s, const struct domain *domain, cons
     return true;
 }
 
-/* Whoever was promised what has now been left starts. */
-static void start_promised(struct scheduler *s, int64_t now_ms)
+void start_promised(struct scheduler *s, int64_t now_ms)
 {
     list_each(l, &s->promised) {
         struct job *j = list_entry(l, struct job, link);

@@ -42,6 +42,7 @@ struct work {
 struct placed {
     const char *node, *type;
     uint64_t gpus; /* by index, bit by bit */
+    bool left;     /* it failed there, and is to stand elsewhere: scheduler_replace() */
 };
 
 enum decision_kind {
@@ -67,7 +68,8 @@ void scheduler_free(struct scheduler *);                               /* NULL i
  * coming stays. */
 int scheduler_submit(struct scheduler *, const struct work *, struct err *err);
 
-/* After a restart: it holds these instances, in the order of its groups, since 'started_ms'. */
+/* After a restart: it holds these instances, in the order of its groups, since 'started_ms'. Of those that have 'left'
+ * it holds nothing: replace, requeue or release it. */
 int scheduler_restore(struct scheduler *, const struct work *, const struct placed *, int64_t count,
                       int64_t started_ms, struct err *err);
 
@@ -80,6 +82,11 @@ void scheduler_release(struct scheduler *, const char *uid, int64_t now_ms);
 
 /* It was interrupted or lost an instance: all it held is free, and it waits again, in its old place. */
 void scheduler_requeue(struct scheduler *, const char *uid, int64_t now_ms);
+
+/* Instances of it that have 'left' stand on other nodes from now on, before anybody who waits, and the others stay;
+ * where there is no other node they stay, too, if theirs is in use. False, and DECISION_LOST: there is none for one of
+ * them. As many are given as it has. */
+bool scheduler_replace(struct scheduler *, const char *uid, const struct placed *, int64_t now_ms);
 
 /* Spot work is taken back by a price, a drill or a model: decided as DECISION_INTERRUPT. */
 void scheduler_interrupt(struct scheduler *, const char *uid, int64_t now_ms);
@@ -115,8 +122,8 @@ void scheduler_retag(struct scheduler *, const struct work *to, int64_t now_ms);
 enum work_state { WORK_NONE, WORK_WAITING, WORK_RUNNING, WORK_LEAVING, WORK_LOST /* one of its instances */ };
 enum work_state scheduler_state(const struct scheduler *, const char *uid, int64_t *ret_deadline_ms);
 
-/* It stands on nodes that are in use, and on no GPU that is out. */
-bool scheduler_stands_well(const struct scheduler *, const char *uid);
+/* The instance stands on a node that is in use, and on no GPU that is out. */
+bool scheduler_stands_well(const struct scheduler *, const char *uid, int64_t instance);
 
 /* NULL: it holds nothing. */
 const struct placed *scheduler_placed(const struct scheduler *, struct arena *, const char *uid, int64_t *ret_count);

@@ -90,6 +90,7 @@ void decide_later(struct scheduler *, const struct decision *);
 void job_requeue(struct scheduler *, struct job *, int64_t now_ms);
 void job_withdraw(struct scheduler *, struct job *); /* one that waits is forgotten */
 void domain_stir(struct scheduler *, const struct node *);
+void start_promised(struct scheduler *, int64_t now_ms); /* whoever was promised what has now been left */
 
 /* place.c: grants. The job is in no queue. */
 bool place_now(struct scheduler *, struct job *);                                  /* from the shelves */

@@ -207,6 +207,42 @@ def test_a_node_dies(server, jobs, told, unique):
     assert told("Node Returned")[0]["node"] == bad
 
 
+# Each attempt of it goes on until it is stopped.
+HOLDS = """
+import pathlib, socket, time
+me = socket.gethostname()
+saved = pathlib.Path("/opt/ml/checkpoints", me)
+print("begins", "again" if saved.exists() else "at step 0", "on", socket.gethostbyname(me), flush=True)
+saved.write_text("10")
+time.sleep(3600)
+"""
+
+
+def nodes_of(server, job, attempt):
+    return {host: json.loads((agent / "order.json").read_text())["node"]
+            for host, agent in agents_of(server, job).items() if agent.name.endswith(f"-{attempt}")}
+
+
+def test_the_healthy_instances_keep_their_places_whoever_waits(server, aws, jobs, unique):
+    boss = unique + "-boss"
+    jobs.create(unique, HOLDS, count=3, RetryStrategy={"MaximumRetryAttempts": 1})
+    jobs.says(unique, "begins at step 0", 3)
+    jobs.saved(unique, 3)
+    before = nodes_of(server, unique, 0)
+    jobs.create(boss, "print('runs')", count=2, Tags=[{"Key": "sagebrush:priority", "Value": "100"}])
+    wait_for(lambda: jobs.describe(boss)["SecondaryStatus"] == "Pending", 60, "the other job to wait", 0.1)
+    kill_node_of(server, jobs, unique, "algo-2")
+    jobs.says(unique, "begins again", 3)
+    after = nodes_of(server, unique, 1)
+    assert after == before | {"algo-2": (nodes(server).keys() - before.values()).pop()}
+    assert jobs.describe(boss)["SecondaryStatus"] == "Pending"
+    aws("sagemaker").stop_training_job(TrainingJobName=unique)
+    done = jobs.completed(boss)
+    assert done["TrainingStartTime"] >= jobs.ended(unique)["TrainingEndTime"]
+    for name in nodes(server):
+        server.command("nodes", "return", name)
+
+
 def test_an_instance_loses_its_network(server, jobs, unique):
     jobs.create(unique, STEPS, count=2, RetryStrategy={"MaximumRetryAttempts": 1},
                 environment={"SAGEBRUSH_HANG_AFTER": "60s"})

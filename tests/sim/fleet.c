@@ -1,11 +1,13 @@
 /* fleet.c - what the machine of a story is shared out as: in one of seven it is a fleet of nodes, each with room for
  * one instance, on which spot work makes way, is taken back by chance, and nodes fail.
  *
- * Whatever happens: no node ever has two, and the scheduler's accounts add up. */
+ * Whatever happens: no node ever has two, nor is in the records of two, and the scheduler's accounts add up. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fleet/scheduler.h"
+#include "services/sagemaker/allocation_record.h"
 #include "services/sagemaker/node_health.h"
 #include "sim.h"
 
@@ -95,10 +97,28 @@ static void return_nodes(void)
             return_node(node.name);
 }
 
+/* What is on disk: a restart would believe it. */
+static int check_record(void *context, const struct allocation_record *r, struct err *err)
+{
+    char (*claims)[64] = context; /* by node: whose it is */
+
+    for (int64_t i = 0; i < r->count; i++) {
+        int number = atoi(strrchr(r->placed[i].node, '-') + 1) - 1;
+
+        if (r->placed[i].left)
+            continue;
+        if (*claims[number])
+            broken("%s is in the records of %s and of %s", r->placed[i].node, claims[number], r->work.uid);
+        strcpy(claims[number], r->work.uid);
+    }
+    return 0;
+}
+
 void fleet_move(void)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     const char *faults;
+    struct err err;
 
     if (!HAS_NODES)
         return;
@@ -111,4 +131,6 @@ void fleet_move(void)
     faults = scheduler_faults(allocations_scheduler(w.platform.allocations), a);
     if (*faults)
         broken("the fleet's accounts: %s", faults);
+    if (allocation_record_each(w.store, check_record, arena_alloc(a, (size_t)w.room * 64), &err) < 0)
+        broken("%s", err.text);
 }

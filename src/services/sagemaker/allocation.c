@@ -236,9 +236,8 @@ static int put_record(struct pass *p, const struct row *row, const struct wish *
     return allocation_record_put(p->arena, store_of(p->engine), &record, err);
 }
 
-/* It was started, and has only to be written down. */
-static int note(struct pass *p, struct allocations *all, struct stand *stand, const struct row *row,
-                const struct wish *w, const struct work *work, struct allocation *ret, struct err *err)
+int allocation_note(struct pass *p, struct allocations *all, struct stand *stand, const struct row *row,
+                    const struct wish *w, const struct work *work, struct allocation *ret, struct err *err)
 {
     fill_placed(p->arena, all, w->key, ret);
     if (put_record(p, row, w, work, ret->placed, ret->count, err) < 0)
@@ -283,6 +282,8 @@ int allocation_take(struct pass *p, const struct resource *r, const struct wish 
     *ret = (struct allocation){ .state = ALLOCATION_NEW, .words = "" };
     if (allocation_record_get(p->arena, store_of(p->engine), w->key, &there, &record, err) < 0)
         return -1;
+    if (there && record.attempt != w->attempt)
+        return allocation_take_again(p, all, stand, &r->row, w, &record, ret, err);
     if (there) {
         fill_held(p, all, stand, &record, ret);
         return 0;
@@ -292,7 +293,7 @@ int allocation_take(struct pass *p, const struct resource *r, const struct wish 
     state = scheduler_state(all->scheduler, w->key, &ignored);
     /* The scheduler knows of no prices: it may have started again at once what had to leave because of one. */
     if (state == WORK_RUNNING && market_allows(all, stand, &work))
-        return note(p, all, stand, &r->row, w, &work, ret, err);
+        return allocation_note(p, all, stand, &r->row, w, &work, ret, err);
     if (state == WORK_LEAVING) /* between the decision and this pass */
         scheduler_requeue(all->scheduler, w->key, allocations_now_ms(all));
     if (state != WORK_WAITING)
@@ -325,7 +326,7 @@ static int adopt(struct pass *p, struct allocations *all, struct stand *stand, c
         return 0;
     }
     ret->state = ALLOCATION_HELD;
-    return note(p, all, stand, row, w, &work, ret, err);
+    return allocation_note(p, all, stand, row, w, &work, ret, err);
 }
 
 /* Its tags may have changed since it was written down. What it stands on was chosen by its labels, which count again
@@ -370,7 +371,7 @@ int allocation_look(struct pass *p, const struct resource *r, const struct wish 
 /* --- Giving --- */
 
 /* Nothing is written where there is nothing: an endpoint that ends gives again and again. */
-static int drop_record(struct pass *p, const char *key, struct err *err)
+int allocation_drop(struct pass *p, const char *key, struct err *err)
 {
     struct allocation_record record;
     bool there;
@@ -385,25 +386,10 @@ int allocation_give(struct pass *p, const char *key, struct err *err)
     struct allocations *all = allocations_of(p->engine);
     struct stand *stand = stand_find(all, key);
 
-    if (drop_record(p, key, err) < 0)
+    if (allocation_drop(p, key, err) < 0)
         return -1;
     if (stand) {
         stand->given = true;
-        stand_unsettle(all, stand);
-    }
-    return 0;
-}
-
-int allocation_again(struct pass *p, const char *key, bool leave, struct err *err)
-{
-    struct allocations *all = allocations_of(p->engine);
-    struct stand *stand = stand_find(all, key);
-
-    if (drop_record(p, key, err) < 0)
-        return -1;
-    if (stand) {
-        stand->again = true;
-        stand->leave = leave;
         stand_unsettle(all, stand);
     }
     return 0;

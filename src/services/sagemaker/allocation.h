@@ -7,7 +7,7 @@
  *
  * A life:  allocation_admit (Create)  allocation_take, again and again, until HELD
  *          allocation_look in each pass while agents are there
- *          allocation_again (another attempt is to come) or allocation_give (it has ended)
+ *          allocation_again or _requeue (another attempt is to come) or allocation_give (it has ended)
  * Whenever the answer may have changed, the row is touched. Every function may be called again, and what a pass asked
  * for counts when the pass was saved. */
 #ifndef SERVICES_SAGEMAKER_ALLOCATION_H
@@ -37,7 +37,7 @@ enum allocation_state {
     ALLOCATION_WAITS,   /* 'words' say why */
     ALLOCATION_NEW,     /* granted in this pass: start nothing before it is saved, look again at once */
     ALLOCATION_HELD,
-    ALLOCATION_LEAVING, /* spot: to be gone by deadline_ms; then allocation_again() */
+    ALLOCATION_LEAVING, /* spot: to be gone by deadline_ms; then allocation_requeue() */
     ALLOCATION_OUTSIDE, /* it runs where the fleet of today has no node, or nobody knows where: let it run */
 };
 
@@ -68,9 +68,13 @@ int allocation_look(struct pass *, const struct resource *, const struct wish *,
 /* It has ended: all it held is free. Holding nothing is fine. */
 int allocation_give(struct pass *, const char *key, struct err *err);
 
-/* The attempt is over and another one is to come: where it stands. When it has to leave, when a node or a GPU of it is
- * cordoned, or with 'leave', it waits again, in its old place of the queue. */
-int allocation_again(struct pass *, const char *key, bool leave, struct err *err);
+/* The attempt is over and another one, of the next number, is to come: its instances stay where they are. Those of
+ * 'moves' (by instance; NULL: none), and those whose node or GPU is cordoned, get other places, before anybody who
+ * waits; when there is none for one of them, or it has to leave, it is allocation_requeue(). */
+int allocation_again(struct pass *, const char *key, const bool *moves, struct err *err);
+
+/* Another attempt is to come, and others may have its places before: it waits, where it stood in the queue. */
+int allocation_requeue(struct pass *, const char *key, struct err *err);
 
 /* Inside a pass of spot work that is told to go by somebody else than the fleet, again and again until it has gone: its
  * place is about to be free, and goes to those who wait for it on demand. */

@@ -1,4 +1,4 @@
-/* allocation_impl.h - what allocation.c, allocations.c and spot_market.c share; nobody else includes it. */
+/* allocation_impl.h - what allocation*.c and spot_market.c share; nobody else includes it. */
 #ifndef SERVICES_SAGEMAKER_ALLOCATION_IMPL_H
 #define SERVICES_SAGEMAKER_ALLOCATION_IMPL_H
 
@@ -13,7 +13,7 @@
 struct stand {
     struct list unsettled; /* something was asked of it in this turn */
     bool fresh;            /* the row may not have been saved */
-    bool given, again, leave;
+    bool given, again;
     bool retagged;         /* its record says of another owner or priority than the scheduler */
     bool kept;             /* what it holds is to be told to the scheduler anew: another work, or another's instances */
     char inherits[64];     /* from that key, "" for none */
@@ -43,6 +43,22 @@ int64_t allocations_wall_ms(const struct allocations *, int64_t at_ms); /* of a 
 /* What the scheduler is told of one whose row is saved. */
 int allocation_work(struct arena *, struct engine *, const struct row *, const struct wish *, struct work *ret,
                     struct err *err);
+
+/* It was started, and has only to be written down. */
+int allocation_note(struct pass *, struct allocations *, struct stand *, const struct row *, const struct wish *,
+                    const struct work *, struct allocation *ret, struct err *err);
+
+int allocation_drop(struct pass *, const char *key, struct err *err); /* the record; none is fine */
+
+/* --- allocation_again.c --- */
+
+/* For allocation_take(), of one that has a record of the attempt before. */
+int allocation_take_again(struct pass *, struct allocations *, struct stand *, const struct row *, const struct wish *,
+                          struct allocation_record *, struct allocation *ret, struct err *err);
+
+bool allocation_moves(const struct allocation_record *); /* instances of it are to get other places */
+
+/* --- allocations.c --- */
 
 struct stand *stand_find(const struct allocations *, const char *key); /* NULL: nobody */
 struct stand *stand_make(struct allocations *, const char *key, const char *row_uid, int64_t since_ms); /* or find */

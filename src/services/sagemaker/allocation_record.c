@@ -37,6 +37,8 @@ static struct doc *to_doc(struct arena *a, const struct allocation_record *r)
         doc_set_string(a, one, "node", r->placed[i].node);
         if (r->placed[i].gpus)
             doc_set_integer(a, one, "gpus", (int64_t)r->placed[i].gpus); /* bit by bit */
+        if (r->placed[i].left)
+            doc_set_boolean(a, one, "left", true);
         doc_append(a, placed, one);
     }
     doc_set(a, d, "groups", groups);
@@ -83,7 +85,8 @@ static int from_json(struct arena *a, const char *key, struct str text, struct a
     r.placed = arena_array_of(a, struct placed, (size_t)r.count + 1);
     for (int64_t i = 0; i < r.count; i++)
         r.placed[i] = (struct placed){ doc_text(placed->items[i], "node"), type_of(&r.work, i),
-                                       (uint64_t)doc_int(placed->items[i], "gpus", 0) };
+                                       (uint64_t)doc_int(placed->items[i], "gpus", 0),
+                                       doc_bool(placed->items[i], "left", false) };
     *ret = r;
     return 0;
 }

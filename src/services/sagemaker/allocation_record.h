@@ -1,7 +1,7 @@
 /* allocation_record.h - what somebody holds, on disk: the table core_allocations, by key.
  *
  * It stands in the file of the rows, so a row and what it holds are saved together or not at all. Whoever has no record
- * holds nothing. */
+ * holds nothing, and of a place that was 'left' nothing is held. */
 #ifndef SERVICES_SAGEMAKER_ALLOCATION_RECORD_H
 #define SERVICES_SAGEMAKER_ALLOCATION_RECORD_H
 

@@ -147,7 +147,7 @@ static void settle(struct engine *e, struct allocations *all, struct stand *stan
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct store *store = engine_world_of(e)->store;
-    int64_t now_ms = allocations_now_ms(all), ignored;
+    int64_t now_ms = allocations_now_ms(all);
     struct allocation_record record;
     bool saved = true, holds;
     struct err err;
@@ -165,14 +165,14 @@ static void settle(struct engine *e, struct allocations *all, struct stand *stan
         return;
     } else if (stand->again && !holds) {
         market_forget(all, stand);
-        if (stand->leave || scheduler_state(all->scheduler, stand->key, &ignored) != WORK_RUNNING ||
-            !scheduler_stands_well(all->scheduler, stand->key))
-            scheduler_requeue(all->scheduler, stand->key, now_ms);
+        scheduler_requeue(all->scheduler, stand->key, now_ms);
         stand->cause = NULL;
+    } else if (stand->again) {
+        scheduler_replace(all->scheduler, stand->key, record.placed, now_ms);
     } else if (stand->retagged && holds) {
         scheduler_retag(all->scheduler, &record.work, now_ms);
     }
-    stand->fresh = stand->given = stand->again = stand->leave = stand->kept = stand->retagged = false;
+    stand->fresh = stand->given = stand->again = stand->kept = stand->retagged = false;
     list_remove(&stand->unsettled);
 }
 
@@ -264,6 +264,9 @@ static int restore_record(void *context, const struct allocation_record *r, stru
         return allocation_record_remove(store, r->work.uid, err);
     }
     stand = stand_make(x->all, r->work.uid, r->row_uid, r->work.submitted_ms);
+    stand->again = allocation_moves(r);
+    if (stand->again)
+        stand_unsettle(x->all, stand);
     if (scheduler_restore(x->all->scheduler, &r->work, r->placed, r->count, r->since_ms, &why) < 0)
         log_warning("fleet.outside", "key=%s why=%s", r->work.uid, log_quote(a, why.text));
     else

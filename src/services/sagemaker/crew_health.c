@@ -111,6 +111,15 @@ const char *ailment_words(struct arena *a, const struct crew *crew, const struct
     return crew->count == 1 ? ill->why : arena_printf(a, "%s: %s", crew->mates[ill->told_by].host, ill->why);
 }
 
+const bool *ailment_moves(struct arena *a, const struct crew *crew, const struct ailment *ill)
+{
+    bool *moves = arena_array_of(a, bool, (size_t)crew->count);
+
+    for (int i = 0; i < crew->count; i++)
+        moves[i] = ill->bad < 0 || i == ill->bad;
+    return moves;
+}
+
 /* By host: each check, and what it saw. */
 static struct doc *evidence_of(struct arena *a, const struct crew *crew)
 {

@@ -24,6 +24,9 @@ bool crew_ailment(const struct crew *, struct ailment *ret);
 /* For people: "algo-2: check of the disk failed: only ...". */
 const char *ailment_words(struct arena *, const struct crew *, const struct ailment *);
 
+/* By instance: whether it is to stand elsewhere. When nobody can tell which one is to blame, all of them. */
+const bool *ailment_moves(struct arena *, const struct crew *, const struct ailment *);
+
 /* What was found before the work began, told once for an attempt: "_Checked" of the status. */
 int crew_take_checks(struct pass *, struct resource *, const struct crew *, struct err *err);
 

@@ -333,7 +333,7 @@ static int begin(struct pass *p, struct resource *r, const struct each *e, bool 
     }
     if (at.state != ALLOCATION_HELD) {
         sooner(ret_next_ms, p->now_ms);
-        return at.state == ALLOCATION_NEW ? 0 : allocation_again(p, e->key, false, err);
+        return at.state == ALLOCATION_NEW ? 0 : allocation_requeue(p, e->key, err);
     }
     if (wait_ms) {
         sooner(ret_next_ms, p->now_ms + wait_ms);

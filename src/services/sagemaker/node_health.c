@@ -309,6 +309,8 @@ static int add_tenant(void *context, const struct allocation_record *r, struct e
     for (int64_t i = 0; i < r->count; i++) {
         struct doc *list = map_get(t->by_node, str_of(r->placed[i].node));
 
+        if (r->placed[i].left)
+            continue;
         if (!list) {
             list = doc_list(t->arena);
             map_set(t->by_node, str_of(r->placed[i].node), list);

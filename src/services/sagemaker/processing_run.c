@@ -196,7 +196,7 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
     if (at.state == ALLOCATION_NEW)
         return 0;
     if (at.state != ALLOCATION_HELD) /* nothing has begun there yet */
-        return allocation_again(p, r->row.uid, false, err);
+        return allocation_requeue(p, r->row.uid, err);
     if (start_missing(p, r, crew, err) == 0)
         return 0;
     if (err->kind != ERR_INVALID)

@@ -54,40 +54,40 @@ static struct str without_advice(const char *reason)
 }
 
 /* It was not what ran there, or it may go better the next time: if RetryStrategy says so. */
-static struct fate retries(struct arena *a, const struct resource *r, const char *reason, bool leave)
+static struct fate retries(struct arena *a, const struct resource *r, const char *reason)
 {
     int64_t most = training_spec_of(r->row.spec).retries, so_far = doc_int(r->status, "_Retries", 0);
     struct str why = without_advice(reason);
 
     if (!is_in_progress(r) || so_far >= most)
         return fails(reason);
-    return (struct fate){ .secondary = "Restarting", .counts = "_Retries", .leave = leave,
+    return (struct fate){ .secondary = "Restarting", .counts = "_Retries",
                           .message = arena_printf(a, "Attempt %" PRId64 " of %" PRId64
                                                   " to restart the job: %.*s",
                                                   so_far + 1, most, (int)why.size, why.data) };
 }
 
 /* The platform's fault: the attempt costs nothing. */
-static struct fate is_ours(struct arena *a, const struct resource *r, const char *reason, bool leave)
+static struct fate is_ours(struct arena *a, const struct resource *r, const char *reason)
 {
-    struct fate f = retries(a, r, reason, leave);
+    struct fate f = retries(a, r, reason);
 
     f.waived = reason;
     return f;
 }
 
-/* An instance failed: the next attempt goes to another node where there is one. */
-static struct fate heals(struct arena *a, const struct resource *r, const struct crew *crew, const struct ailment *ill,
-                         bool elsewhere)
+/* An instance failed: the others keep their places, and it gets another one where there is one. */
+static struct fate heals(struct arena *a, const struct resource *r, const struct crew *crew, const struct ailment *ill)
 {
     const char *words = str_dup(a, without_advice(ailment_words(a, crew, ill)));
     const char *reason = arena_printf(a, "InternalServerError: instance unhealthy: %s. Start the job again.", words);
-    struct fate f = is_ours(a, r, reason, elsewhere);
+    struct fate f = is_ours(a, r, reason);
 
     if (ill->before_work && is_in_progress(r) && doc_int(r->status, "_Replaced", 0) < REPLACEMENTS_MOST)
-        f = (struct fate){ .secondary = "Starting", .counts = "_Replaced", .waived = reason, .leave = elsewhere,
+        f = (struct fate){ .secondary = "Starting", .counts = "_Replaced", .waived = reason,
                            .message = arena_printf(a, "Launched instance was unhealthy, replacing it! %s", words) };
     f.ill = ill;
+    f.moves = ailment_moves(a, crew, ill);
     return f;
 }
 
@@ -98,8 +98,7 @@ static bool was_interrupted(const struct resource *r, int64_t now_ms, bool other
 }
 
 /* The first that holds is the reason: what was asked for before what went wrong because of it. */
-struct fate training_fate(struct arena *a, const struct resource *r, const struct crew *crew, int64_t now_ms,
-                          bool elsewhere)
+struct fate training_fate(struct arena *a, const struct resource *r, const struct crew *crew, int64_t now_ms)
 {
     const struct mate *failed = crew_first_ended_as(crew, "Failed");
     const struct mate *overran = crew_first_ended_as(crew, "MaxRuntimeExceeded");
@@ -116,11 +115,11 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
     if (stopped && asked)
         return stops(a, "Stopped", "Training job stopped", stopped);
     if (crew_ailment(crew, ill))
-        return heals(a, r, crew, ill, elsewhere);
+        return heals(a, r, crew, ill);
     if (hung)
-        return retries(a, r, doc_text(r->status, "_Hung"), false);
+        return retries(a, r, doc_text(r->status, "_Hung"));
     if (failed && failure_is_ours(failed->report.failure_reason))
-        return is_ours(a, r, failed->report.failure_reason, false);
+        return is_ours(a, r, failed->report.failure_reason);
     if (failed)
         return fails(failed->report.failure_reason);
     if (overran)

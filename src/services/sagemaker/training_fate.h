@@ -12,10 +12,10 @@ struct fate {
     const char *waived;              /* why nobody pays for the attempt; NULL: it is paid */
     const struct ailment *ill;       /* the instance that failed; NULL: none did */
     bool leave;                      /* others may have its instances now */
+    const bool *moves;               /* else, by instance: those that are to stand elsewhere; NULL: none */
     bool taken;                      /* spot capacity was taken away, and nobody had asked for that */
 };
 
-/* 'elsewhere': there are other nodes than this one. */
-struct fate training_fate(struct arena *, const struct resource *, const struct crew *, int64_t now_ms, bool elsewhere);
+struct fate training_fate(struct arena *, const struct resource *, const struct crew *, int64_t now_ms);
 
 #endif

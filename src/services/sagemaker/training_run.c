@@ -144,7 +144,7 @@ static int begin_again(struct pass *p, struct resource *r, const struct fate *f,
                                                   "_Taken" };
     int64_t since_ms = attempt_began_ms(r);
 
-    if (allocation_again(p, r->row.uid, f->leave, err) < 0)
+    if ((f->leave ? allocation_requeue(p, r->row.uid, err) : allocation_again(p, r->row.uid, f->moves, err)) < 0)
         return -1;
     add_noted(p, r, "_RanMs", attempt_ms(r, at_ms));
     training_enter(p->arena, r->status, f->secondary, f->message, at_ms);
@@ -160,8 +160,7 @@ static int begin_again(struct pass *p, struct resource *r, const struct fate *f,
 /* No instance runs any more. */
 static int conclude(struct pass *p, struct resource *r, const struct crew *crew, struct err *err)
 {
-    const struct platform *platform = engine_context(p->engine);
-    const struct fate f = training_fate(p->arena, r, crew, p->now_ms, !platform->fleet->slots);
+    const struct fate f = training_fate(p->arena, r, crew, p->now_ms);
     const struct training_spec s = training_spec_of(r->row.spec);
     const char *artifacts = crew->mates[0].report.model_artifacts;
     int64_t at_ms = crew_ended_ms(p, crew);
@@ -253,7 +252,7 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
     if (at.state == ALLOCATION_NEW)
         return 0;
     if (at.state != ALLOCATION_HELD) /* nothing has begun there yet */
-        return allocation_again(p, r->row.uid, false, err);
+        return allocation_requeue(p, r->row.uid, err);
     warm_pool_begin(p->arena, r);
     if (start_missing(p, r, crew, err) == 0)
         return 0;

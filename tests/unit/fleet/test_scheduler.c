@@ -13,6 +13,7 @@ enum { MINUTE = 60 * 1000, HOUR = 60 * MINUTE };
 
 struct place {
     struct arena *arena;
+    struct fleet *fleet;
     struct scheduler *s;
     int64_t now;
     struct decision d;
@@ -21,12 +22,12 @@ struct place {
 static struct place begin(const char *text)
 {
     struct place p = { .arena = arena_new(), .now = 1000 * (int64_t)HOUR };
-    struct fleet *fleet = arena_new_of(p.arena, struct fleet);
     struct err err = { 0 };
 
-    if (fleet_read(p.arena, "f", str_of(text), fleet, &err) < 0)
+    p.fleet = arena_new_of(p.arena, struct fleet);
+    if (fleet_read(p.arena, "f", str_of(text), p.fleet, &err) < 0)
         fail_msg("%s", err.text);
-    p.s = scheduler_new(fleet, p.now);
+    p.s = scheduler_new(p.fleet, p.now);
     return p;
 }
 
@@ -267,6 +268,88 @@ static void a_failed_node_is_replaced(void **state)
     end(&p);
 }
 
+/* What uid holds, with one instance that has failed. */
+static const struct placed *but(struct place *p, const char *uid, int instance)
+{
+    int64_t count;
+    const struct placed *now = scheduler_placed(p->s, p->arena, uid, &count);
+    struct placed *placed = arena_array_of(p->arena, struct placed, (size_t)count);
+
+    memcpy(placed, now, (size_t)count * sizeof *placed);
+    placed[instance].left = true;
+    return placed;
+}
+
+/* "a" has three of four nodes, and the fourth is reserved for "boss", who wants two. */
+static struct place begin_full(void)
+{
+    struct place p = begin(FOUR_NODES);
+    struct work boss = work_of(&p, "boss", WHOLE, 2, 60);
+
+    boss.priority = 100;
+    submit(&p, work_of(&p, "a", WHOLE, 3, 60));
+    assert_string_equal(decided(&p), "start a");
+    submit(&p, boss);
+    assert_string_equal(decided(&p), "");
+    return p;
+}
+
+static void an_instance_is_replaced_before_who_waits(void **state)
+{
+    struct place p = begin_full();
+    const struct placed *was = but(&p, "a", 1);
+
+    assert_true(scheduler_replace(p.s, "a", was, p.now));
+    assert_string_equal(decided(&p), "replace a");
+    assert_string_equal(node_of(&p, "a", 0), was[0].node);
+    assert_string_equal(node_of(&p, "a", 1), "n-4");
+    assert_string_equal(node_of(&p, "a", 2), was[2].node);
+    /* Its own, when it is in use and there is no other. */
+    scheduler_cordon(p.s, was[1].node, p.now);
+    assert_true(scheduler_replace(p.s, "a", but(&p, "a", 1), p.now));
+    assert_string_equal(decided(&p), "replace a");
+    assert_string_equal(node_of(&p, "a", 1), "n-4");
+    end(&p);
+}
+
+static void without_another_node_an_instance_is_lost(void **state)
+{
+    struct place p = begin_full();
+    const struct placed *was = but(&p, "a", 1);
+
+    scheduler_cordon(p.s, "n-4", p.now);
+    scheduler_cordon(p.s, was[1].node, p.now);
+    assert_false(scheduler_replace(p.s, "a", was, p.now));
+    assert_string_equal(decided(&p), "lost a");
+    assert_int_equal(scheduler_counts(p.s).running, 1);
+    scheduler_return(p.s, "n-4", p.now);
+    assert_string_equal(decided(&p), ""); /* what it has kept is its own until it gives it up */
+    assert_true(scheduler_replace(p.s, "a", was, p.now));
+    assert_string_equal(decided(&p), "replace a");
+    assert_false(scheduler_replace(p.s, "boss", NULL, p.now));
+    assert_false(scheduler_replace(p.s, "nobody", NULL, p.now));
+    end(&p);
+}
+
+static void a_restart_knows_what_was_left(void **state)
+{
+    struct place p = begin_full();
+    const struct placed *was = but(&p, "a", 1);
+    struct work boss = work_of(&p, "boss", WHOLE, 2, 60), a = work_of(&p, "a", WHOLE, 3, 60);
+    struct err err;
+
+    scheduler_free(p.s);
+    p.s = scheduler_new(p.fleet, p.now);
+    assert_int_equal(scheduler_restore(p.s, &a, was, 3, p.now, &err), 0);
+    submit(&p, boss);
+    assert_int_equal(scheduler_counts(p.s).taken.cores, 32);
+    assert_true(scheduler_replace(p.s, "a", was, p.now));
+    assert_string_equal(decided(&p), "replace a");
+    assert_string_equal(node_of(&p, "a", 0), was[0].node);
+    assert_string_equal(node_of(&p, "a", 1), "n-4"); /* not where it failed */
+    end(&p);
+}
+
 static void a_cordoned_node_gets_nothing_new(void **state)
 {
     struct place p = begin(FOUR_NODES);
@@ -432,6 +515,9 @@ int main(void)
         cmocka_unit_test(who_used_less_goes_first), cmocka_unit_test(what_runs_may_become_anothers),
         cmocka_unit_test(patience_ends),
         cmocka_unit_test(a_failed_node_is_replaced),
+        cmocka_unit_test(an_instance_is_replaced_before_who_waits),
+        cmocka_unit_test(without_another_node_an_instance_is_lost),
+        cmocka_unit_test(a_restart_knows_what_was_left),
         cmocka_unit_test(a_cordoned_node_gets_nothing_new),
         cmocka_unit_test(lemons_are_used_last),
         cmocka_unit_test(what_cannot_be_is_refused_with_the_reason),

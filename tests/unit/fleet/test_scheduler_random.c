@@ -282,6 +282,31 @@ static void pass_time(struct story *s)
     }
 }
 
+/* Some of its instances fail, and their nodes may stay in use. */
+static void fail_instances(struct story *s)
+{
+    struct known *k = s->job_count ? &s->jobs[below(s, (uint64_t)s->job_count)] : NULL;
+    const struct placed *now;
+    struct placed *placed;
+    int64_t count;
+    bool stands;
+
+    if (!k || k->phase != RUNS)
+        return;
+    now = scheduler_placed(s->scheduler, s->arena, k->uid, &count);
+    placed = arena_array_of(s->arena, struct placed, (size_t)count);
+    for (int64_t i = 0; i < count; i++) {
+        placed[i] = now[i];
+        placed[i].left = below(s, 3) == 0;
+    }
+    stands = scheduler_replace(s->scheduler, k->uid, placed, s->now_ms);
+    now = scheduler_placed(s->scheduler, s->arena, k->uid, &count);
+    for (int64_t i = 0; i < count; i++) {
+        CHECK(s, placed[i].left || strcmp(now[i].node, placed[i].node) == 0, "a healthy instance of %s moved", k->uid);
+        CHECK(s, !stands || *now[i].node, "%s stands without its instance %d", k->uid, (int)i);
+    }
+}
+
 static void mishap(struct story *s)
 {
     static const char groups[] = "cgf";
@@ -289,7 +314,10 @@ static void mishap(struct story *s)
     int group = (int)below(s, 3);
     const char *node = arena_printf(s->arena, "%c-%d", groups[group], 1 + (int)below(s, (uint64_t)counts[group]));
 
-    switch (below(s, 4)) {
+    switch (below(s, 5)) {
+    case 4:
+        fail_instances(s);
+        break;
     case 0:
         scheduler_fail(s->scheduler, node, s->now_ms);
         break;

@@ -6,6 +6,7 @@
 
 static const char one_place[] = "[[nodes]]\nname = \"n\"\ncores = 2\nmemory = \"8GiB\"\n";
 static const char two_places[] = "[[nodes]]\nname = \"n\"\ncount = 2\ncores = 2\nmemory = \"8GiB\"\n";
+static const char four_places[] = "[[nodes]]\nname = \"n\"\ncount = 4\ncores = 2\nmemory = \"8GiB\"\n";
 
 static int begin_one(void **state)
 {
@@ -15,6 +16,11 @@ static int begin_one(void **state)
 static int begin_two(void **state)
 {
     return fleet_begin(two_places);
+}
+
+static int begin_four(void **state)
+{
+    return fleet_begin(four_places);
 }
 
 static void turn(void)
@@ -65,11 +71,34 @@ static void give(const char *job)
     assert_int_equal(allocation_give(&p, load(job).row.uid, &w.err), 0);
 }
 
-static void again(const char *job, bool leave)
+static void next_attempt(struct resource *r)
 {
+    doc_set_integer(w.arena, r->status, "_Attempt", training_attempt(r) + 1);
+    r->row.status = r->status;
+    assert_int_equal(store_row_observe(w.store, &r->row, &w.err), 0);
+}
+
+static void again_but(const char *job, const bool *moves)
+{
+    struct resource r = load(job);
     struct pass p = pass();
 
-    assert_int_equal(allocation_again(&p, load(job).row.uid, leave, &w.err), 0);
+    assert_int_equal(allocation_again(&p, r.row.uid, moves, &w.err), 0);
+    next_attempt(&r);
+}
+
+static void again(const char *job)
+{
+    again_but(job, NULL);
+}
+
+static void requeue(const char *job)
+{
+    struct resource r = load(job);
+    struct pass p = pass();
+
+    assert_int_equal(allocation_requeue(&p, r.row.uid, &w.err), 0);
+    next_attempt(&r);
 }
 
 static bool inherit(const char *job, const char *from)
@@ -99,7 +128,7 @@ static void is_waiting(const char *job)
 
     assert_int_equal(at.state, ALLOCATION_WAITS);
     assert_string_not_equal(at.words, "");
-    assert_true(at.look_at_ms > w.now_ms);
+    assert_true(at.look_at_ms >= w.now_ms);
     assert_int_equal(recorded(job), 0);
 }
 
@@ -168,19 +197,38 @@ static void given_when_saved(void **state)
     assert_int_equal(recorded("first"), 0);
 }
 
+static const char *arn_of(const char *job)
+{
+    return load(job).row.arn;
+}
+
+static void tag(const char *job, const char *key, const char *value)
+{
+    call("AddTags", arena_printf(w.arena, "{'ResourceArn':'%s','Tags':[{'Key':'%s','Value':'%s'}]}", arn_of(job), key,
+                                 value));
+}
+
+static void untag(const char *job, const char *key)
+{
+    call("DeleteTags", arena_printf(w.arena, "{'ResourceArn':'%s','TagKeys':['%s']}", arn_of(job), key));
+}
+
+/* Whatever is before it in the line. */
 static void again_keeps_the_place(void **state)
 {
     one_holds();
-    again("first", false);
+    tag("second", "sagebrush:priority", "5");
+    is_waiting("second");
+    again("first");
     die_and_decide();
     assert_int_equal(take("first").state, ALLOCATION_HELD); /* not saved: the attempt goes on */
-    again("first", false);
+    again("first");
     turn();
     is_waiting("second");
     is_given("first");
-    again("first", false);
+    again("first");
     assert_int_equal(engine_commit(w.engine, &w.err), 0);
-    die_and_decide(); /* nothing says any more that it was its place; but it came before the second */
+    die_and_decide();
     is_waiting("second");
     is_given("first");
 }
@@ -198,10 +246,10 @@ static void again_leaves(void **state)
     assert_string_equal(look("first").cause, "capacity");
     assert_int_equal(look("first").deadline_ms, w.now_ms + w.fleet.spot.notice_ms);
     is_waiting("second");
-    again("first", true);
+    requeue("first");
     die_and_decide();
     assert_int_equal(look("first").state, ALLOCATION_LEAVING); /* not saved, and the second still wants it */
-    again("first", true);
+    requeue("first");
     turn();
     is_waiting("first");
     is_given("second");
@@ -250,7 +298,7 @@ static void give_first(void)
 
 static void leave_first(void)
 {
-    again("first", true);
+    requeue("first");
 }
 
 static void inherit_first(void)
@@ -304,7 +352,7 @@ static void the_next_attempt_stands_elsewhere(void **state)
     assert_int_equal(allocation_change_node(w.engine, node, NODE_CORDON, "test", &w.err), 0);
     turn();
     assert_int_equal(look("first").state, ALLOCATION_HELD); /* who stands there stays */
-    again("first", false);
+    again("first");
     turn();
     is_given("first");
     assert_string_not_equal(look("first").placed[0].node, node);
@@ -312,20 +360,127 @@ static void the_next_attempt_stands_elsewhere(void **state)
     assert_int_equal(w.err.kind, ERR_NOT_FOUND);
 }
 
-static const char *arn_of(const char *job)
+/* --- An instance that failed --- */
+
+static const bool second_moves[] = { false, true, false };
+
+static const char *node_of(const char *job, int instance)
 {
-    return load(job).row.arn;
+    const struct placed *placed;
+    int count;
+
+    assert_int_equal(allocation_nodes(w.arena, w.engine, load(job).row.uid, &placed, &count, &w.err), 0);
+    assert_true(instance < count);
+    return placed[instance].node;
 }
 
-static void tag(const char *job, const char *key, const char *value)
+/* "first" has three of four places, and "boss", who sorts before it, waits for two. */
+static void three_hold(void)
 {
-    call("AddTags", arena_printf(w.arena, "{'ResourceArn':'%s','Tags':[{'Key':'%s','Value':'%s'}]}", arn_of(job), key,
-                                 value));
+    create("first", 3, false);
+    turn();
+    is_given("first");
+    w.now_ms += SECOND_MS;
+    create("boss", 2, false);
+    tag("boss", "sagebrush:priority", "100");
+    turn();
+    is_waiting("boss");
 }
 
-static void untag(const char *job, const char *key)
+static void cordon(const char *node)
 {
-    call("DeleteTags", arena_printf(w.arena, "{'ResourceArn':'%s','TagKeys':['%s']}", arn_of(job), key));
+    assert_int_equal(allocation_change_node(w.engine, node, NODE_CORDON, "test", &w.err), 0);
+}
+
+static void the_healthy_ones_keep_their_places(void **state)
+{
+    const char *before[3];
+
+    three_hold();
+    for (int i = 0; i < 3; i++)
+        before[i] = node_of("first", i);
+    again_but("first", second_moves);
+    die_and_decide();
+    assert_int_equal(take("first").state, ALLOCATION_HELD); /* not saved */
+    assert_string_equal(node_of("first", 1), before[1]);
+    again_but("first", second_moves);
+    assert_int_equal(take("first").state, ALLOCATION_WAITS); /* it is not found yet */
+    turn();
+    is_waiting("boss");
+    is_given("first");
+    is_waiting("boss");
+    assert_string_equal(node_of("first", 0), before[0]);
+    assert_string_equal(node_of("first", 2), before[2]);
+    assert_string_not_equal(node_of("first", 1), before[1]);
+    assert_int_equal(allocations_instances(w.platform.allocations), 3);
+}
+
+/* Killed after every step: what was given up is not its own any more, and what was kept is. */
+static void no_restart_forgets_who_is_to_move(void **state)
+{
+    const char *before[3];
+
+    three_hold();
+    for (int i = 0; i < 3; i++)
+        before[i] = node_of("first", i);
+    again_but("first", second_moves);
+    assert_int_equal(engine_commit(w.engine, &w.err), 0);
+    die_and_decide();
+    is_waiting("boss");
+    die_and_decide();
+    assert_int_equal(take("first").state, ALLOCATION_NEW);
+    die_and_decide();
+    is_given("first");
+    die_and_decide();
+    assert_int_equal(take("first").state, ALLOCATION_HELD);
+    assert_string_equal(node_of("first", 0), before[0]);
+    assert_string_equal(node_of("first", 2), before[2]);
+    assert_string_not_equal(node_of("first", 1), before[1]);
+    is_waiting("boss");
+}
+
+/* What it holds would be of use to nobody until there is a fourth. */
+static void without_another_place_it_waits_in_line(void **state)
+{
+    const char *failed;
+
+    three_hold();
+    failed = node_of("first", 1);
+    cordon("n-4");
+    cordon(failed);
+    again_but("first", second_moves);
+    turn();
+    is_waiting("first");
+    assert_int_equal(allocations_instances(w.platform.allocations), 2); /* free when that is saved */
+    restart();
+    cordon("n-4");
+    cordon(failed);
+    turn();
+    is_waiting("first");
+    turn();
+    is_given("boss");
+    is_waiting("first");
+    give("boss");
+    turn();
+    is_waiting("first");
+    assert_int_equal(allocation_change_node(w.engine, "n-4", NODE_RETURN, "test", &w.err), 0);
+    turn();
+    is_given("first");
+}
+
+/* The checks take only so many nodes out: a place that is in use is better than none. */
+static void without_another_place_it_stays_where_that_is_in_use(void **state)
+{
+    const char *before;
+
+    three_hold();
+    before = node_of("first", 1);
+    cordon("n-4");
+    again_but("first", second_moves);
+    turn();
+    is_waiting("boss");
+    is_given("first");
+    assert_string_equal(node_of("first", 1), before);
 }
 
 /* What is tagged while it waits counts, and is gone with the tag. */
@@ -435,6 +590,7 @@ static void a_request_has_a_thousand_instances_at_most(void **state)
 
 #define ON_ONE(test) cmocka_unit_test_setup_teardown(test, begin_one, jobs_end)
 #define ON_TWO(test) cmocka_unit_test_setup_teardown(test, begin_two, jobs_end)
+#define ON_FOUR(test) cmocka_unit_test_setup_teardown(test, begin_four, jobs_end)
 
 int main(void)
 {
@@ -452,6 +608,10 @@ int main(void)
         ON_ONE(who_waits_for_a_node_is_told),
         ON_ONE(a_request_has_a_thousand_instances_at_most),
         ON_TWO(the_next_attempt_stands_elsewhere),
+        ON_FOUR(the_healthy_ones_keep_their_places),
+        ON_FOUR(no_restart_forgets_who_is_to_move),
+        ON_FOUR(without_another_place_it_waits_in_line),
+        ON_FOUR(without_another_place_it_stays_where_that_is_in_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,8 @@
 #define UNFIT     "{'phase':'Ended','outcome':'Failed','failure_reason':'InternalServerError: x'," \
                   "'unhealthy':{'check':'disk','why':'it is full'}}"
 #define LOST      "null"
+#define CUT_OFF(host) "{'phase':'Ended','outcome':'Failed','failure_reason':'InternalServerError: x','unhealthy':{" \
+                      "'check':'network between the instances','why':'no','blames':'algo-" #host "'}}"
 #define SPOT      "'EnableManagedSpotTraining':true,"
 #define RETRY     "'RetryStrategy':{'MaximumRetryAttempts':2},"
 #define TAKEN     "{'Interrupt':{'Attempt':0,'NoticeMs':5}}"
@@ -28,6 +30,7 @@ static const struct end {
     const char *name, *spec, *state, *status, *want, *reports;
     const char *ends, *secondary, *message, *counts;
     bool waived, leave;
+    const char *moves; /* 'x' for each instance that is to stand elsewhere */
 } rows[] = {
     { "all is well", "", "InProgress", "{}", "{}", "[" COMPLETED "," COMPLETED "]", "Completed", "Completed",
       "Training job completed", "", false, false },
@@ -42,11 +45,17 @@ static const struct end {
     { "and not when it is to stop", RETRY, "Stopping", "{}", "{}", "[" OURS "]", "Failed", "Failed",
       "InternalServerError: x", "", true, false },
     { "a lost instance explains the others' errors", "", "InProgress", "{}", "{}", "[" LOST "," FAILED "]", "Failed",
-      "Failed", "InternalServerError: instance unhealthy: algo-1", "", true, false },
+      "Failed", "InternalServerError: instance unhealthy: algo-1", "", true, false, "x." },
+    { "the one that is lost is to stand elsewhere", RETRY, "InProgress", "{}", "{}", "[" STOPPED "," LOST "]", "",
+      "Restarting", "Attempt 1 of 2 to restart the job: InternalServerError: instance unhealthy: algo-2", "_Retries",
+      true, false, ".x" },
+    { "of two that cannot reach each other nobody knows which it is", RETRY, "InProgress", "{}", "{}",
+      "[" CUT_OFF(2) "," CUT_OFF(1) "]", "", "Starting", "Launched instance was unhealthy", "_Replaced", true, false,
+      "xx" },
     { "an instance that is not fit is replaced", "", "InProgress", "{}", "{}", "[" UNFIT "]", "", "Starting",
-      "Launched instance was unhealthy, replacing it! it is full", "_Replaced", true, true },
+      "Launched instance was unhealthy, replacing it! it is full", "_Replaced", true, false, "x" },
     { "five times", "", "InProgress", "{'_Replaced':5}", "{}", "[" UNFIT "]", "Failed", "Failed",
-      "InternalServerError: instance unhealthy: it is full", "", true, false },
+      "InternalServerError: instance unhealthy: it is full", "", true, false, "x" },
     { "it was stopped", "", "Stopping", "{}", "{'Stop':true}", "[" STOPPED "," FAILED "]", "Stopped", "Stopped",
       "Training job stopped", "", false, false },
     { "it was interrupted", SPOT, "InProgress", "{}", TAKEN, "[" STOPPED "," FAILED "]", "", "Interrupted",
@@ -99,6 +108,15 @@ static void assert_begins(const char *row, const char *text, const char *begin)
         fail_msg("%s: \"%s\" does not begin with \"%s\"", row, text ? text : "", begin);
 }
 
+static const char *moves_of(struct arena *a, const struct crew *crew, const struct fate *f)
+{
+    const char *text = "";
+
+    for (int i = 0; f->moves && i < crew->count; i++)
+        text = arena_printf(a, "%s%c", text, f->moves[i] ? 'x' : '.');
+    return text;
+}
+
 static void each_end_has_its_meaning(void **state)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -110,10 +128,11 @@ static void each_end_has_its_meaning(void **state)
         struct fate f;
 
         r.row = (struct row){ .state = row->state, .spec = parse(a, spec), .status = r.status, .want = r.want };
-        f = training_fate(a, &r, &crew, 10, true);
+        f = training_fate(a, &r, &crew, 10);
         assert_begins(row->name, f.state, row->ends);
         assert_begins(row->name, f.secondary, row->secondary);
         assert_begins(row->name, f.message, row->message);
+        assert_string_equal(moves_of(a, &crew, &f), row->moves ? row->moves : "");
         if (!f.state != !*row->ends || !f.waived != !row->waived || f.leave != row->leave ||
             strcmp(f.counts ? f.counts : "", row->counts) != 0)
             fail_msg("%s: state %s waived %s leave %d counts %s", row->name, f.state, f.waived, f.leave, f.counts);
