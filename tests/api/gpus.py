@@ -49,8 +49,8 @@ class Machine(Server):
 
 
 class GpuJobs(Jobs):
-    def create(self, name, type="ml.g5.xlarge", count=1, groups=None, **more):
-        made = request(name, self.role, self.bucket, script=HOLD, **more)
+    def create(self, name, type="ml.g5.xlarge", count=1, groups=None, script=HOLD, **more):
+        made = request(name, self.role, self.bucket, script=script, **more)
         made["ResourceConfig"] = {"VolumeSizeInGB": 1, **(
             {"InstanceGroups": [{"InstanceGroupName": t[3:], "InstanceType": t, "InstanceCount": n}
                                 for t, n in groups.items()]}

@@ -7,6 +7,26 @@ from conftest import ended, log_lines, wait_for
 PYTHON = "sagemaker-scikit-learn:1.2-1-cpu-py3"
 ARGUMENT_SIZE = 256  # of ContainerArguments
 
+# Each step is in the checkpoint of its host. The first attempt gets to step 10 and waits; one that finds a checkpoint
+# goes on.
+STEPS = """
+import pathlib, socket, time
+me = socket.gethostname()
+saved = pathlib.Path("/opt/ml/checkpoints", me)
+step = int(saved.read_text()) if saved.exists() else 0
+first = step == 0
+print("begins at step", step, "on", socket.gethostbyname(me), flush=True)
+while step < 20:
+    step += 1
+    saved.with_suffix(".sagemaker-ignore").write_text(str(step))
+    saved.with_suffix(".sagemaker-ignore").rename(saved)
+    if step == 10 and first:
+        print("waits at step", step, flush=True)
+        time.sleep(3600)
+pathlib.Path("/opt/ml/model", me).write_text(str(step))
+print("ends at step", step, flush=True)
+"""
+
 
 def over(request, changes):
     """The request with the changes; of a map only the members that are named."""
@@ -91,6 +111,17 @@ class Jobs:
             return [t["StatusMessage"] for t in self.describe(name)["SecondaryStatusTransitions"]
                     if t["Status"] == "Pending"]
         wait_for(lambda: any(re.search(words, message) for message in why()), 60, f"{name} waits: {words}", 0.05)
+
+    def saved(self, name, count):
+        """Every host has its tenth of STEPS in S3, below <job>/checkpoints."""
+        def check():
+            try:
+                return all(self.s3.get_object(Bucket=self.bucket,
+                                              Key=f"{name}/checkpoints/algo-{i}")["Body"].read() == b"10"
+                           for i in range(1, count + 1))
+            except self.s3.exceptions.NoSuchKey:
+                return False
+        wait_for(check, 60, "the checkpoints of all hosts", 0.1)
 
     def ended(self, name, seconds=180):
         return ended(self.client, name, seconds)

@@ -1,12 +1,24 @@
 """GPUs of a fake driver (tests/fake/nvml.c) through the whole server: who gets which, who waits, what a restart
 keeps."""
+import json
 import re
+import time
 import urllib.request
 
 import pytest
 
 from gpus import Machine, jobs_of
-from jobs import transition
+from jobs import STEPS, transition
+
+USD_HOUR = 1.4084  # an ml.g5.xlarge, in us-east-1
+
+NODES = """
+region = "us-east-1"
+[[nodes]]
+name = "gpu"
+count = 4
+like = "ml.g5.xlarge"
+"""
 
 
 @pytest.fixture
@@ -74,6 +86,44 @@ def test_a_job_whose_gpu_breaks_starts_again_on_another(machine, jobs):
     assert done.returncode == 0, done.stderr
     assert jobs.sees("two") == ["/dev/nvidia0"]
     jobs.end("one", "two")
+
+
+def test_a_gpu_breaks_under_a_job_of_three_instances():
+    """A node for each instance, each with a GPU: the job goes on from its checkpoints on what is healthy, and ends."""
+    machine = Machine(4, fleet=NODES)
+    try:
+        three_instances_and_an_xid(machine, next(jobs_of(machine)))
+    finally:
+        machine.stop()
+
+
+def three_instances_and_an_xid(machine, jobs):
+    jobs.create("three", count=3, script=STEPS, RetryStrategy={"MaximumRetryAttempts": 1},
+                CheckpointConfig={"S3Uri": f"s3://{jobs.bucket}/three/checkpoints"})
+    jobs.says("three", "waits at step 10", 3)
+    jobs.saved("three", 3)
+    begun = jobs.describe("three")
+    machine.say("xid 1 79")
+    broke = time.monotonic()
+    jobs.says("three", "begins at step 10", 3)
+    print(f"a GPU reported XID 79: all of its job ran again after {time.monotonic() - broke:.1f} s")
+    done = jobs.completed("three")
+    again = transition(done, "Restarting")
+    assert re.search(r"algo-\d: GPU 1 reported XID 79 \(the GPU has fallen off the bus\)", again["StatusMessage"])
+    assert len(jobs.says("three", "ends at step 20", 3)) == 3
+
+    # The attempt that the GPU ended costs nothing.
+    failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
+    assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
+    cost = machine.cost()["three"]
+    assert cost["waived_ms"] >= 1000 * int(failed_s) and cost["instances"] == 3
+    assert cost["usd"] == pytest.approx((cost["used_ms"] - cost["waived_ms"]) / 3.6e6 * USD_HOUR, rel=1e-6)
+
+    listed = json.loads(machine.command("gpu", "list", "--json").stdout)["gpus"]
+    assert [g["index"] for g in listed if "cordoned" in g] == [1]
+    told = [json.loads(line) for line in machine.command("nodes", "events", "--json").stdout.splitlines()]
+    assert [(e["what"], e["detail"]["check"]) for e in told] == [("Instance Unhealthy", "GPU"), ("Node Failed", "GPU")]
+    assert told[1]["detail"]["in-use-because"] == "its GPU alone is cordoned"
 
 
 def test_a_gpu_that_is_not_fit_is_found_before_the_job(machine, jobs):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conftest import needs_tun, processed, server_of_fleet, wait_for
-from jobs import Jobs, over, request, transition
+from jobs import STEPS, Jobs, over, request, transition
 
 # A node for each instance.
 FLEET = """
@@ -20,27 +20,6 @@ count = 4
 like = "ml.t3.medium"
 """
 USD_HOUR = 0.05
-
-# Each step is in the checkpoint of its host. The first attempt gets to step 10 and waits; one that finds a checkpoint
-# goes on.
-STEPS = """
-import pathlib, socket, time
-me = socket.gethostname()
-saved = pathlib.Path("/opt/ml/checkpoints", me)
-step = int(saved.read_text()) if saved.exists() else 0
-first = step == 0
-print("begins at step", step, "on", socket.gethostbyname(me), flush=True)
-while step < 20:
-    step += 1
-    saved.with_suffix(".sagemaker-ignore").write_text(str(step))
-    saved.with_suffix(".sagemaker-ignore").rename(saved)
-    if step == 10 and first:
-        print("waits at step", step, flush=True)
-        time.sleep(3600)
-pathlib.Path("/opt/ml/model", me).write_text(str(step))
-print("ends at step", step, flush=True)
-"""
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -66,17 +45,6 @@ class Steps(Jobs):
                        CheckpointConfig={"S3Uri": f"s3://{self.bucket}/{name}/checkpoints"},
                        ResourceConfig={"InstanceType": "ml.t3.medium", "InstanceCount": count})
         self.submit(over(made, {"Environment": environment or {}}))
-
-    def saved(self, name, count):
-        """Every host has its tenth step in S3."""
-        def check():
-            try:
-                return all(self.s3.get_object(Bucket=self.bucket,
-                                              Key=f"{name}/checkpoints/algo-{i}")["Body"].read() == b"10"
-                           for i in range(1, count + 1))
-            except self.s3.exceptions.NoSuchKey:
-                return False
-        wait_for(check, 60, "the checkpoints of all hosts", 0.1)
 
 
 @pytest.fixture
