@@ -8,7 +8,7 @@
 
 enum {
     STARTUP_S = 600, /* the guide's 4 minutes are for hosts that have the image; a Python model takes its time */
-    VOLUME_GB = 30,  /* on AWS it depends on the type, and 30 GB is the most that one without a size gets */
+    VOLUME_GB = 30,  /* without a size: on AWS it depends on the type */
 };
 
 static int check_variant(struct call *c, const struct doc *v, struct err *err)
