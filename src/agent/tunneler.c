@@ -49,12 +49,13 @@ static struct tunneler {
     int count;
 } tunnel;
 
-/* A packet that cannot be delivered: its receiver is not there, or it is no packet that the kernel takes. */
+/* A packet that cannot be delivered: its receiver is not there, or it is no packet that the kernel takes, or has
+ * memory for. */
 static bool passes(int error)
 {
     return error == EINTR || error == ENETUNREACH || error == EHOSTUNREACH || error == ECONNREFUSED ||
-           error == ENOBUFS || error == EPERM || error == EMSGSIZE || error == EINVAL || error == ENETDOWN ||
-           error == EHOSTDOWN || error == EACCES || error == EAGAIN;
+           error == ENOBUFS || error == ENOMEM || error == EPERM || error == EMSGSIZE || error == EINVAL ||
+           error == ENETDOWN || error == EHOSTDOWN || error == EACCES || error == EAGAIN;
 }
 
 /* Without us there is no way between the instances: the agent sees it and ends the job. */
