@@ -21,8 +21,10 @@ class H(http.server.BaseHTTPRequestHandler):
         self.wfile.write(open("/opt/ml/model/m.txt","rb").read() if os.path.exists("/opt/ml/model/m.txt") else b"")
     def do_POST(self):
         os._exit(7)
+class S(http.server.HTTPServer):
+    def handle_error(self, *a): pass  # who asked is gone: an agent that was killed
 print("serving", flush=True)
-http.server.HTTPServer(("0.0.0.0", 8080), H).serve_forever()
+S(("0.0.0.0", 8080), H).serve_forever()
 '''
 
 

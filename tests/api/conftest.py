@@ -4,10 +4,12 @@ jobs.
 The server is the one of $SAGEBRUSH_BUILD (default: build/ of this tree). Each test session has a data directory of its
 own below $TMPDIR and a free port; set SAGEBRUSH_KEEP=1 to keep the directory, with the logs, after the run.
 """
+import contextlib
 import io
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -28,9 +30,12 @@ needs_tun = pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK),
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that the kernel gives to connections: nobody gets it before the server that it is for."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(check, seconds=60.0, what="it", step=0.02):

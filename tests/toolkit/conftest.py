@@ -1,8 +1,10 @@
 """Script mode as the platform sees it: the program of the build, an /opt/ml of its own, the Python of the machine."""
+import contextlib
 import io
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -58,11 +60,18 @@ class Box:
         return (self.base / 'output/failure').read_text()
 
 
+def free_port():
+    """Below those that the kernel gives to connections: nobody gets it before the server that it is for."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(('127.0.0.1', port))
+            return port
+
+
 class Served:
     def __init__(self, box, **environment):
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.log = open(box.base / 'serve.log', 'w+')
         variables = {**box.environment, 'SAGEMAKER_BIND_TO_PORT': str(self.port), **environment}
         self.process = subprocess.Popen([TOOLKIT, 'serve'], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
