@@ -82,6 +82,8 @@ int usage_open(struct engine *, const char *uid, int64_t at_ms, const struct doc
 int usage_close(struct engine *, const char *uid, int64_t at_ms, struct err *err);
 /* What was used, open or closed, is not paid: it stays, with the attribute "waived", which says why. None is fine. */
 int usage_waive(struct engine *, const char *uid, const char *why, struct err *err);
+/* Of one that is there, what its hours cost on average, where that is known only afterwards: "usd_hour". */
+int usage_price(struct engine *, const char *uid, double usd_hour, struct err *err);
 int usage_is_open(struct engine *, const char *uid, bool *ret, struct err *err);
 int usage_length(struct engine *, const char *uid, int64_t *ret_ms, struct err *err); /* an open one ends now */
 

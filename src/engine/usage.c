@@ -277,6 +277,20 @@ int usage_waive(struct engine *e, const char *uid, const char *why, struct err *
     return save(a, e, uid, interval, err);
 }
 
+int usage_price(struct engine *e, const char *uid, double usd_hour, struct err *err)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct doc *interval, *attributes;
+
+    if (load(a, e, uid, &interval, err) < 0)
+        return err->kind == ERR_NOT_FOUND ? 0 : -1;
+    attributes = doc_member(a, interval, "attributes", DOC_MAP);
+    if (doc_number(attributes, "usd_hour", -1) == usd_hour)
+        return 0;
+    doc_set_real(a, attributes, "usd_hour", usd_hour);
+    return save(a, e, uid, interval, err);
+}
+
 int usage_is_open(struct engine *e, const char *uid, bool *ret, struct err *err)
 {
     _cleanup_arena_ struct arena *a = arena_new();

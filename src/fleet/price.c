@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fleet/instance_type.h"
+#include "fleet/spot.h"
 
 static const char list_region[] = "us-east-1"; /* that SageMaker's own list prices in the catalogue are of */
 
@@ -42,4 +43,14 @@ struct price fleet_price(const struct fleet *f, const char *name, const char *re
 double price_paid(const struct price *price, bool spot)
 {
     return spot ? price->usd_hour * price->spot_share : price->usd_hour;
+}
+
+bool price_traced(const struct fleet *f, const char *type, int64_t from_ms, int64_t to_ms, double *ret_usd_hour)
+{
+    const struct fleet_trace *t = f->spot.live ? spot_trace(f, type) : NULL;
+
+    if (t)
+        *ret_usd_hour = to_ms > from_ms ? spot_cost(t, from_ms, to_ms) / ((double)(to_ms - from_ms) / 3600e3)
+                                        : spot_price(t, from_ms);
+    return t;
 }

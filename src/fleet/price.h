@@ -16,4 +16,8 @@ struct price fleet_price(const struct fleet *, const char *type, const char *reg
 /* What is paid for an hour. */
 double price_paid(const struct price *, bool spot);
 
+/* Spot of this type is taken back by the price of a trace, and so is paid at that: what an hour of it costs on average
+ * from one moment to another, wall time. *ret is untouched where it is not. */
+bool price_traced(const struct fleet *, const char *type, int64_t from_ms, int64_t to_ms, double *ret_usd_hour);
+
 #endif

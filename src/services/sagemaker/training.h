@@ -52,8 +52,10 @@ int training_order(struct pass *, const struct resource *, int instance, int64_t
 /* What is known of an interval of one of its instances, to price it. */
 struct doc *training_usage(struct arena *, const struct platform *, const struct resource *, int instance);
 
-/* What the job pays, as a part of the price on demand. */
+/* What the job pays, as a part of the price on demand: of all attempts together, by their lengths, where the price
+ * changes while they run, which is noted when one ends that is paid. */
 double training_price_share(const struct platform *, const struct resource *);
+void training_note_price(struct arena *, const struct platform *, struct resource *, int64_t from_ms, int64_t to_ms);
 
 /* InputDataConfig, and what the agent is told of it. */
 int training_check_channels(struct call *, const struct training_spec *, struct err *err);

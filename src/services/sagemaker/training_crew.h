@@ -14,4 +14,7 @@ void crew_take_waiting(struct arena *, struct resource *, const struct crew *, i
 void crew_take_phases(struct arena *, struct resource *, const struct crew *);
 void crew_take_metrics(struct arena *, struct resource *, const struct crew *);
 
+/* Into the intervals: what was paid until now, where the price changes. */
+int training_take_prices(struct pass *, const struct resource *, const struct crew *, struct err *err);
+
 #endif

@@ -175,6 +175,8 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
         return -1;
     if (f.waived)
         add_noted(p, r, "_WaivedMs", attempt_ms(r, at_ms));
+    else
+        training_note_price(p->arena, engine_context(p->engine), r, at_ms - attempt_ms(r, at_ms), at_ms);
     if (f.counts)
         add_noted(p, r, f.counts, 1);
     if (!f.state)
@@ -289,7 +291,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     crew_take_phases(p->arena, r, crew);
     crew_take_waiting(p->arena, r, crew, p->now_ms);
     if (crew_take_checks(p, r, crew, err) < 0 || crew_take_gpu_faults(p, crew, err) < 0 ||
-        crew_take_usage(p, r, crew, training_usage, err) < 0)
+        crew_take_usage(p, r, crew, training_usage, err) < 0 || training_take_prices(p, r, crew, err) < 0)
         return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);

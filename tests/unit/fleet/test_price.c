@@ -51,6 +51,31 @@ static void with_a_file_the_catalogue_of_its_region(void **state)
     assert_price(asked(file, "ml.no.such", "us-east-1"), 0, 0);
 }
 
+/* Half an hour at 0.4, half an hour at 0.8. */
+static void a_trace_that_takes_back_is_paid(void **state)
+{
+    static const char trace[] = "[[nodes]]\nname = \"n\"\ncores = 2\nmemory = \"8GiB\"\n"
+                                "[[spot.traces]]\ntype = \"box*\"\n"
+                                "repeat = \"1h\"\npoints = [[\"0m\", 0.4], [\"30m\", 0.8]]\n[spot]\n";
+    _cleanup_arena_ struct arena *a = arena_new();
+    const int64_t hour = 3600 * 1000;
+    double usd_hour = 7;
+    struct fleet f;
+    struct err err;
+
+    assert_int_equal(fleet_read(a, "fleet.toml", str_of(trace), &f, &err), 0);
+    assert_false(price_traced(&f, "box", 0, hour, &usd_hour));
+    assert_int_equal(fleet_read(a, "fleet.toml", str_of(arena_printf(a, "%slive = true\n", trace)), &f, &err), 0);
+    assert_false(price_traced(&f, "another", 0, hour, &usd_hour));
+    assert_true(usd_hour == 7);
+    assert_true(price_traced(&f, "box", 100 * hour, 101 * hour, &usd_hour));
+    assert_float_equal(usd_hour, 0.6, 1e-9);
+    assert_true(price_traced(&f, "box", hour / 4, hour * 3 / 4, &usd_hour));
+    assert_float_equal(usd_hour, 0.6, 1e-9);
+    assert_true(price_traced(&f, "box", hour / 2, hour / 2, &usd_hour));
+    assert_float_equal(usd_hour, 0.8, 1e-9);
+}
+
 static void without_a_file_the_list(void **state)
 {
     double usd_hour = instance_type("ml.c5.xlarge")->usd_hour;
@@ -65,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_files_own),
         cmocka_unit_test(with_a_file_the_catalogue_of_its_region),
+        cmocka_unit_test(a_trace_that_takes_back_is_paid),
         cmocka_unit_test(without_a_file_the_list),
     };
 

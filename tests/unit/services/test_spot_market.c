@@ -1,5 +1,8 @@
 /* Spot in a live server, by the fleet file's traces and rates: interrupted at the moment, not before and not later, and
  * neither by the death of a control plane. */
+#include <math.h>
+
+#include "fleet/price.h"
 #include "fleet/spot.h"
 
 #include "services/sagemaker/spot_seen.h"
@@ -325,6 +328,45 @@ static void what_a_price_did_is_learned(void **state)
     assert_float_equal(rate(), rate_of(0, 0.5, 1), 1e-9);
 }
 
+/* From the hour on 0.4 for ten minutes, 0.9 for twenty, 0.91 of the notice; on demand it is 1. */
+static void a_trace_is_paid(void **state)
+{
+    begin("j", true);
+    go_to(HOUR + 5 * MINUTE_MS);
+    assert_float_equal(doc_number(usage()->items[0], "usd_hour", 0), 0.4, 1e-9);
+    go_to(HOUR + 20 * MINUTE_MS);
+    assert_float_equal(doc_number(usage()->items[0], "usd_hour", 0), (0.4 + 0.9) / 2, 1e-2); /* some seconds ago */
+    go_to(HOUR + 30 * MINUTE_MS);
+    go_to(HOUR + 32 * MINUTE_MS);
+    ends_as_told();
+    assert_float_equal(doc_number(usage()->items[0], "usd_hour", 0), (4 + 18 + 1.82) / 32, 1e-9);
+    go_to(HOUR + 45 * MINUTE_MS);
+    trains();
+    go_to(HOUR + 60 * MINUTE_MS);
+    die();
+    sim_end(w.runtime, agent(), "Completed", "", 0);
+    engine_touch(w.engine, row_of("j").uid);
+    settle();
+    assert_float_equal(doc_number(usage()->items[1], "usd_hour", 0), 0.4, 1e-9);
+    assert_int_equal(doc_int(describe("j"), "TrainingTimeInSeconds", 0), 47 * 60);
+    assert_int_equal(doc_int(describe("j"), "BillableTimeInSeconds", 0), ceil((4 + 18 + 1.82 + 6) * 60));
+}
+
+/* One that takes nothing back is not paid either. */
+static void a_still_trace_is_not_paid(void **state)
+{
+    struct price price;
+
+    begin("j", true);
+    go_to(HOUR + 20 * MINUTE_MS);
+    price = fleet_price(&w.fleet, "ml.m5.large", w.platform.default_region);
+    assert_float_equal(doc_number(usage()->items[0], "usd_hour", 0), price_paid(&price, true), 1e-9);
+    sim_end(w.runtime, agent(), "Completed", "", 0);
+    engine_touch(w.engine, row_of("j").uid);
+    settle();
+    assert_int_equal(doc_int(describe("j"), "BillableTimeInSeconds", 0), ceil(1200 * price.spot_share));
+}
+
 static void leaves(const char *job)
 {
     sim_end(w.runtime, agent_with("job_name", job), "Stopped", "", 0);
@@ -371,6 +413,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(chance_is_drawn_once_for_each_attempt, begin_by_chance, jobs_end),
         cmocka_unit_test_setup_teardown(what_chance_did_is_learned, begin_by_chance, jobs_end),
         PRICED(what_a_price_did_is_learned),
+        PRICED(a_trace_is_paid),
+        cmocka_unit_test_setup_teardown(a_still_trace_is_not_paid, begin_still, jobs_end),
         cmocka_unit_test_setup_teardown(what_demand_took_is_learned, begin_on_two, jobs_end),
     };
 
