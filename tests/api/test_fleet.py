@@ -120,13 +120,18 @@ def test_groups_get_what_their_types_need(server, jobs, unique):
 
 
 def test_own_types_cost_what_the_file_says(server, jobs, unique):
-    """On demand and spot, in `sagebrush cost` and in what Describe calls billable."""
+    """On demand and spot, in `sagebrush cost` and in what Describe calls billable. Its tags stay on the bill of a job
+    that is deleted."""
     firm, spot = f"{unique}-firm", f"{unique}-spot"
     script = "import time; time.sleep(2)"
-    jobs.create(firm, type="box.half", script=script)
+    jobs.create(firm, type="box.half", script=script, tags=[("team", unique)])
     jobs.create(spot, type="box.half", script=script, spot=True)
     ends = {name: jobs.completed(name) for name in (firm, spot)}
     lines = server.cost()
+    jobs.sm.delete_training_job(TrainingJobName=firm)
+    jobs.names.remove(firm)
+    of_teams = server.cost("tag:team")
+    assert of_teams[unique]["usd"] == lines[firm]["usd"] and of_teams[None]["usd"] >= lines[spot]["usd"]
     for name, usd_hour in ((firm, 0.05), (spot, 0.02)):
         assert lines[name]["usd"] == pytest.approx(lines[name]["used_ms"] / 3.6e6 * usd_hour, rel=1e-6), lines
     assert ends[firm]["BillableTimeInSeconds"] == ends[firm]["TrainingTimeInSeconds"]
