@@ -15,8 +15,8 @@ int channel_check_room(const struct transfer *t, int64_t bytes, struct err *err)
 
     if (t->order->disk_bytes && bytes > t->order->disk_bytes)
         return fail(err, ERR_LIMIT,
-                    "the %s has %.2f GiB, and the volume of the instance %.0f GiB. Raise VolumeSizeInGB.",
-                    what, (double)bytes / (1 << 30), (double)t->order->disk_bytes / (1 << 30));
+                    "the %s has %.2f GiB, and the volume of the instance %.0f GiB. %s.", what,
+                    (double)bytes / (1 << 30), (double)t->order->disk_bytes / (1 << 30), order_more_disk(t->order));
     if (statvfs(t->ml, &fs) == 0 && bytes > (int64_t)fs.f_bavail * (int64_t)fs.f_frsize)
         return fail(err, ERR_LIMIT,
                     "the %s has %.2f GiB, and the server's disk has room for %.2f GiB. Make room on the server.",

@@ -37,6 +37,7 @@ static const struct doc_field fields[] = {
     DOC_DOC(struct order, gpus, "limits.gpus"),
     DOC_INT(struct order, gpus_absent, "limits.gpus_absent"),
     DOC_INT(struct order, disk_bytes, "limits.disk_bytes"),
+    DOC_BOOL(struct order, own_disk, "limits.own_disk"),
     DOC_INT(struct order, checkpoint_bytes_per_s, "checkpoint_bytes_per_s"),
     DOC_TEXT(struct order, nccl_library, "nccl_library"),
     DOC_INT(struct order, interrupted_every_s, "checkpoint.interrupted_every_s"),
@@ -107,6 +108,11 @@ const char *order_reason_file(const struct order *o)
 const char *order_local_path(const struct doc *d)
 {
     return doc_text(d, "local_path") + strlen("/opt/ml/");
+}
+
+const char *order_more_disk(const struct order *o)
+{
+    return o->own_disk ? "Take an instance type with a larger disk" : "Raise VolumeSizeInGB";
 }
 
 uint64_t order_gpus(const struct order *o)

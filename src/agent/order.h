@@ -16,6 +16,7 @@ struct order {
     const char *token; /* of a job that may be on other machines: it is this agent; see bearer */
     const char *bearer; /* of a node that is another machine: the Authorization of what goes to admin_socket; else "" */
     bool isolated, spot;
+    bool own_disk;         /* disk_bytes are those of its type, and not of a volume */
     bool infra_check;      /* the instance is looked at thoroughly before its container starts */
     const char *nccl_library; /* for that: its path; "": the loader's */
     int64_t quiet_after_s; /* without a sign of life: it is told of; 0: never */
@@ -64,6 +65,9 @@ const char *order_reason_file(const struct order *);
 const char *order_local_path(const struct doc *channel_or_output);
 
 size_t list_count(const struct doc *list); /* 0 for NULL and for anything but a list */
+/* What gives an instance more than disk_bytes: "Raise VolumeSizeInGB". */
+const char *order_more_disk(const struct order *);
+
 uint64_t order_gpus(const struct order *); /* a bit an index */
 
 #endif

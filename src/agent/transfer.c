@@ -209,7 +209,8 @@ static int unpack_model(const struct transfer *t, const char *archive, const cha
     if (archive_unpack(archive, folder, ARCHIVE_DATA, &limits, err) == 0)
         return 0;
     return err->kind == ERR_LIMIT
-               ? fail(err, ERR_LIMIT, "%s. Raise VolumeSizeInGB, or put less into the archive", err->text) : -1;
+               ? fail(err, ERR_LIMIT, "%s. %s, or put less into the archive", err->text, order_more_disk(t->order))
+               : -1;
 }
 
 static int bring_model(const struct transfer *t, struct arena *a, const struct doc *d, size_t place, struct err *err)
@@ -317,10 +318,10 @@ static int check_size(const struct transfer *t, struct arena *a, const char *roo
     if (!t->order->disk_bytes || bytes <= t->order->disk_bytes)
         return 0;
     return fail(err, ERR_LIMIT,
-                "the files in %s have %.2f GiB, with the holes in them, and the volume %.0f GiB. Raise "
-                "VolumeSizeInGB, or write smaller files.",
+                "the files in %s have %.2f GiB, with the holes in them, and the volume %.0f GiB. %s, or "
+                "write smaller files.",
                 text_ends(root, "/model") ? "/opt/ml/model" : "/opt/ml/output/data", (double)bytes / (1 << 30),
-                (double)t->order->disk_bytes / (1 << 30));
+                (double)t->order->disk_bytes / (1 << 30), order_more_disk(t->order));
 }
 
 int transfer_results(const struct transfer *t, struct arena *arena, bool with_model, const char **ret_model,

@@ -292,8 +292,9 @@ const char *volume_full(struct volume *v, struct arena *a)
     case OVER_SIZE:
         why = arena_printf(a,
                            "ClientError: No space left on device: the instance holds %.2f GiB, and its volume %.0f "
-                           "GiB. Raise VolumeSizeInGB, or keep less data in /opt/ml and /tmp.",
-                           (double)v->used.bytes / (1 << 30), (double)v->o.order->disk_bytes / (1 << 30));
+                           "GiB. %s, or keep less data in /opt/ml and /tmp.",
+                           (double)v->used.bytes / (1 << 30), (double)v->o.order->disk_bytes / (1 << 30),
+                           order_more_disk(v->o.order));
         break;
     case TOO_DEEP:
         why = arena_printf(a, "ClientError: the container made folders more than %d deep. Use fewer levels.",

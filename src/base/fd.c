@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -124,6 +125,13 @@ int folder_sync(const char *path, struct err *err)
     if (fd < 0 || fsync(fd) < 0)
         return fail_errno(err, errno, "fsync %s", path);
     return 0;
+}
+
+int64_t folder_disk_bytes(const char *path)
+{
+    struct statvfs fs;
+
+    return statvfs(path, &fs) == 0 ? (int64_t)fs.f_blocks * (int64_t)fs.f_frsize : 0;
 }
 
 int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode, struct err *err)

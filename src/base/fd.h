@@ -34,6 +34,7 @@ int file_open_beneath(const char *folder, const char *path, int *ret_fd, struct 
 bool path_exists(const char *path);
 int folder_make(const char *path, mode_t mode, struct err *err); /* and its parents; there already is fine */
 int folder_sync(const char *path, struct err *err);
+int64_t folder_disk_bytes(const char *path); /* the size of its file system; 0: not known */
 
 /* Removes a file or a whole tree, of any depth, without following links and without crossing into another file system.
  * Not there is fine. */

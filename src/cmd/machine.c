@@ -111,10 +111,11 @@ int machine_check(const struct settings *s, struct clock *clock, struct err *err
 }
 
 /* The GPUs are counted by the server. */
-static void warn_of_fleet(const struct settings *s)
+static void warn_of_fleet(const struct settings *s, const char *data_folder)
 {
     const struct machine machine = { .cores = (int)sysconf(_SC_NPROCESSORS_ONLN), .gpus = INT_MAX,
-                                     .memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) };
+                                     .memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+                                     .disk_bytes = folder_disk_bytes(data_folder) };
     _cleanup_arena_ struct arena *a = arena_new();
     _cleanup_buf_ struct buf too_much = { 0 };
     struct fleet fleet;
@@ -149,10 +150,10 @@ static void warn_of_slurm(void)
                 err.text);
 }
 
-void machine_warn(const struct settings *s)
+void machine_warn(const struct settings *s, const char *data_folder)
 {
     if (strcmp(s->runtime, "slurm") == 0)
         warn_of_slurm();
     else if (*s->fleet)
-        warn_of_fleet(s);
+        warn_of_fleet(s, data_folder);
 }

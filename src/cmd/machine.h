@@ -9,6 +9,6 @@
 int machine_check(const struct settings *, struct clock *, struct err *err);
 
 /* Says on stderr what is missing and may come later: a Slurm that does not answer. Waits 15 s for it at most. */
-void machine_warn(const struct settings *);
+void machine_warn(const struct settings *, const char *data_folder);
 
 #endif

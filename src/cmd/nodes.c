@@ -43,12 +43,21 @@ static void print_failures(struct arena *a, const struct doc *node)
                doc_text(all->items[i], "job"), doc_text(all->items[i], "check"), doc_text(all->items[i], "why"));
 }
 
+static void print_disk(const struct doc *node)
+{
+    int64_t has = doc_int(node, "disk_mib", 0), left = doc_int(node, "disk_left_mib", 0);
+
+    if (doc_has(node, "disk_mib"))
+        printf("    disk %lld GiB of %lld given out\n", (long long)(has - left) / 1024, (long long)has / 1024);
+}
+
 static void print_node(struct arena *a, const struct doc *node)
 {
     const struct doc *runs = doc_get(node, "runs");
 
     printf("%-24s %-16s %-9s%s%s\n", doc_text(node, "name"), doc_text(node, "pool"), doc_text(node, "state"),
            doc_bool(node, "lemon", false) ? "  lemon: used last" : "", doc_count(runs, "") ? "" : "  free");
+    print_disk(node);
     print_cordon(a, node);
     print_failures(a, node);
     for (size_t i = 0; i < doc_count(runs, ""); i++)

@@ -451,7 +451,8 @@ static int read_fleet(struct control *c, const struct doc *config, struct err *e
 
     p->machine = (struct machine){ .cores = (int)sysconf(_SC_NPROCESSORS_ONLN),
                                    .memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
-                                   .gpus = gpu_bank_count(p->gpus) };
+                                   .gpus = gpu_bank_count(p->gpus),
+                                   .disk_bytes = folder_disk_bytes(p->data_folder) };
     if (doc_is(config, "runtime", "slurm")) {
         /* A cluster's capacity is Slurm's to give: an instance has what its type has, and waits in Slurm's queue. */
         p->machine.cores = SLURM_CORES;

@@ -98,11 +98,12 @@ static void print_nodes(struct arena *a, const struct doc *nodes)
         const struct doc *n = nodes->items[i];
         const char *state = doc_text(n, "state");
 
-        printf("%-18s %s%s%s, %lld instance%s%s%s%s\n", i ? "" : "nodes", doc_text(n, "name"),
+        printf("%-18s %s%s%s, %lld instance%s%s%s%s%s\n", i ? "" : "nodes", doc_text(n, "name"),
                strcmp(state, "in use") == 0 ? "" : arena_printf(a, " (%s)", state),
                doc_bool(n, "lemon", false) ? " (fails often)" : "", (long long)doc_int(n, "instances", 0),
                doc_int(n, "instances", 0) == 1 ? "" : "s",
-               used(a, n, "cores", 1, "cores"), used(a, n, "memory_mib", 1024, "GiB"), used(a, n, "gpus", 1, "GPUs"));
+               used(a, n, "cores", 1, "cores"), used(a, n, "memory_mib", 1024, "GiB"),
+               used(a, n, "disk_mib", 1024, "GiB of disk"), used(a, n, "gpus", 1, "GPUs"));
     }
     if (count > NODES_SHOWN)
         printf("%-18s and %zu more: sagebrush status --json\n", "", count - NODES_SHOWN);

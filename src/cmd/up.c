@@ -250,7 +250,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
         make_root_key(a, data, err) < 0 || make_certificate(a, data, &s, err) < 0 ||
         client_files_write(a, data, &s, err) < 0)
         return -1;
-    machine_warn(&s);
+    machine_warn(&s, data);
     announcement.settings = &s;
     announcement.data = data;
     if (in_background) {

@@ -43,8 +43,8 @@ static int refuse_type(const struct nodes *n, const struct shape *shape, struct 
     const char *needs = arena_printf(a, "%" PRId64 " vCPU%s, %" PRId64 " MiB", t->needs.cores,
                                      t->needs.cores == 1 ? "" : "s", t->needs.memory_mib);
 
-    if (t->needs.disk_gb)
-        needs = arena_printf(a, "%s, %" PRId64 " GB of disk", needs, t->needs.disk_gb);
+    if (t->needs.disk_mib)
+        needs = arena_printf(a, "%s, %.4g GiB of disk", needs, (double)t->needs.disk_mib / 1024);
     if (t->needs.gpus)
         needs = arena_printf(a, "%s, %" PRId64 " GPU%s of the kind %s", needs, t->needs.gpus,
                              t->needs.gpus == 1 ? "" : "s", t->gpu);
@@ -59,9 +59,18 @@ static const char *labels_of(const struct work *w)
     return w->labels ? w->labels : "";
 }
 
-/* What a group needs, as far as the empty fleet has it. */
-static int group_shape(struct nodes *n, const struct work *w, const struct work_group *g, int *ret, struct err *err)
+static struct ask ask_of(const struct work *w, int group)
 {
+    const struct work_group *g = &w->groups[group];
+
+    return (struct ask){ .type = g->type, .spot = w->spot, .labels = labels_of(w), .volume_gb = g->volume_gb };
+}
+
+/* What a group needs, as far as the empty fleet has it. */
+static int group_shape(struct nodes *n, const struct work *w, int group, int *ret, struct err *err)
+{
+    const struct work_group *g = &w->groups[group];
+    const struct ask ask = ask_of(w, group);
     _cleanup_arena_ struct arena *a = NULL;
     struct shape none;
     int64_t most;
@@ -69,11 +78,11 @@ static int group_shape(struct nodes *n, const struct work *w, const struct work_
     if (g->count < 1)
         return fail(err, ERR_INVALID, "A group of instances has at least one; %" PRId64 " of %s were asked for",
                     g->count, g->type);
-    if (nodes_shape(n, g->type, w->spot, labels_of(w), ret, err) < 0)
+    if (nodes_shape(n, &ask, ret, err) < 0)
         return -1;
     if (*ret < 0) {
         a = arena_new();
-        return nodes_measure(n, a, g->type, w->spot, labels_of(w), &none, err) < 0 ? -1 : refuse_type(n, &none, err);
+        return nodes_measure(n, a, &ask, &none, err) < 0 ? -1 : refuse_type(n, &none, err);
     }
     most = n->shapes[*ret].most;
     if (g->count > most)
@@ -113,7 +122,9 @@ static int check_together(struct scheduler *s, const struct work *w, struct err 
     bool fits;
 
     for (int g = 0; g < w->group_count; g++) {
-        nodes_shape(empty.nodes, w->groups[g].type, w->spot, labels_of(w), &demand.groups[g].shape, err);
+        const struct ask ask = ask_of(w, g);
+
+        nodes_shape(empty.nodes, &ask, &demand.groups[g].shape, err);
         demand.groups[g].count = w->groups[g].count;
         trial.instances += w->groups[g].count;
     }
@@ -137,7 +148,7 @@ int job_new(struct scheduler *s, const struct work *w, struct job **ret, struct 
 
     assert(w->group_count >= 1 && w->group_count <= GROUPS_MOST && strlen(w->uid) < sizeof j->uid);
     for (int g = 0; g < w->group_count; g++) {
-        if (group_shape(s->nodes, w, &w->groups[g], &groups[g].shape, err) < 0)
+        if (group_shape(s->nodes, w, g, &groups[g].shape, err) < 0)
             return -1;
         groups[g].count = w->groups[g].count;
         fleet_part += (double)groups[g].count / (double)s->nodes->shapes[groups[g].shape].most;
@@ -202,9 +213,11 @@ static bool is_as(struct scheduler *s, const struct job *j, const struct work *w
     struct err ignored;
     int shape;
 
-    for (int g = 0; same && g < w->group_count; g++)
-        same = nodes_shape(s->nodes, w->groups[g].type, w->spot, labels_of(w), &shape, &ignored) == 0 &&
-               j->demand->groups[g].shape == shape;
+    for (int g = 0; same && g < w->group_count; g++) {
+        const struct ask ask = ask_of(w, g);
+
+        same = nodes_shape(s->nodes, &ask, &shape, &ignored) == 0 && j->demand->groups[g].shape == shape;
+    }
     return same;
 }
 

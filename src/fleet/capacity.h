@@ -8,7 +8,8 @@ static inline void capacity_add(struct capacity *to, const struct capacity *c, i
 {
     to->cores += c->cores * times;
     to->memory_mib += c->memory_mib * times;
-    to->disk_gb += c->disk_gb * times;
+    if (to->disk_mib != DISK_UNCOUNTED && c->disk_mib != DISK_UNCOUNTED)
+        to->disk_mib += c->disk_mib * times;
     to->gpus += c->gpus * times;
 }
 
@@ -29,12 +30,12 @@ static inline int64_t capacity_times(const struct capacity *has, const struct ca
 
     times = capacity_ratio(has->memory_mib, needs->memory_mib, times);
     times = capacity_ratio(has->gpus, needs->gpus, times);
-    return capacity_ratio(has->disk_gb, needs->disk_gb, times);
+    return capacity_ratio(has->disk_mib, needs->disk_mib, times);
 }
 
 static inline bool capacity_holds(const struct capacity *c) /* nothing is overdrawn */
 {
-    return c->cores >= 0 && c->memory_mib >= 0 && c->disk_gb >= 0 && c->gpus >= 0;
+    return c->cores >= 0 && c->memory_mib >= 0 && c->disk_mib >= 0 && c->gpus >= 0;
 }
 
 #endif

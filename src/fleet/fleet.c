@@ -9,6 +9,8 @@
 
 enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS };
 
+static const int64_t GB = 1000 * 1000 * 1000, MIB = 1024 * 1024;
+
 bool glob_matches(const char *pattern, const char *text)
 {
     return fnmatch(pattern, text, 0) == 0;
@@ -36,8 +38,8 @@ struct fleet fleet_of_slots(struct arena *a, const char *node, int64_t slots, in
     fleet.pools[fleet.pool_count++] = (struct fleet_pool){ .name = "default" };
     fleet.nodes = arena_new_of(a, struct fleet_nodes);
     fleet.nodes[fleet.node_group_count++] =
-        (struct fleet_nodes){ .name = arena_strdup(a, node), .count = 1, .has = { .cores = slots, .gpus = gpus },
-                              .gpu = "", .labels = "" };
+        (struct fleet_nodes){ .name = arena_strdup(a, node), .count = 1, .gpu = "", .labels = "",
+                              .has = { .cores = slots, .disk_mib = DISK_UNCOUNTED, .gpus = gpus } };
     fleet.node_count = 1;
     return fleet;
 }
@@ -47,7 +49,7 @@ static struct capacity capacity_of(const struct instance_type *type)
     return (struct capacity){
         .cores = type->vcpus,
         .memory_mib = llround(type->memory_gib * 1024),
-        .disk_gb = type->nvme_gb,
+        .disk_mib = type->nvme_gb * GB / MIB,
         .gpus = type->accelerators,
     };
 }
@@ -94,6 +96,11 @@ bool fleet_type(const struct fleet *fleet, const char *name, struct fleet_type *
             break;
         }
     return found;
+}
+
+int64_t fleet_type_disk_mib(const struct fleet_type *type, int64_t volume_gb)
+{
+    return type->needs.disk_mib ? type->needs.disk_mib : volume_gb * 1024;
 }
 
 const struct fleet_owner *fleet_owner(const struct fleet *fleet, const char *owner)

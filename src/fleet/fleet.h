@@ -15,8 +15,11 @@ enum { POOLS_MOST = 32, GPUS_MOST = 64, NODES_MOST = 1000000 };
 
 /* What a node has, an instance takes, and a node has left. */
 struct capacity {
-    int64_t cores, memory_mib, disk_gb, gpus;
+    int64_t cores, memory_mib, disk_mib, gpus;
 };
+
+/* The disk of a node of which nobody said how large it is: whoever comes finds room on it, and it stays as it is. */
+#define DISK_UNCOUNTED (INT64_MAX / 2)
 
 enum spot_rule { SPOT_ALLOWED, SPOT_NEVER, SPOT_ONLY };
 
@@ -140,6 +143,9 @@ bool fleet_type(const struct fleet *, const char *name, struct fleet_type *ret);
 
 const struct fleet_owner *fleet_owner(const struct fleet *, const char *owner); /* the first rule that matches, or one
                                                                                    of weight 1 and priority 0 */
+/* What an instance takes of a node's disk: what its type has of its own, else its volume, in GB as AWS means them. */
+int64_t fleet_type_disk_mib(const struct fleet_type *, int64_t volume_gb);
+
 bool glob_matches(const char *pattern, const char *text); /* * and ? */
 
 #endif

@@ -138,12 +138,13 @@ static int read_node(struct toml_reader *r, const struct doc *d, struct fleet *f
         { "like", TEXT, offsetof(struct node_text, like) },
         { "cores", WHOLE, offsetof(struct node_text, nodes.has.cores), 1, 1 << 20 },
         { "memory", MEMORY, offsetof(struct node_text, nodes.has.memory_mib), 1, 1LL << 40 },
-        { "disk", DISK, offsetof(struct node_text, nodes.has.disk_gb), 0, 1LL << 40 },
+        { "disk", DISK, offsetof(struct node_text, nodes.has.disk_mib), 0, 1LL << 40 },
         { "gpus", OTHER },
         { "labels", OTHER },
         {},
     };
-    struct node_text t = { .nodes = { .name = "", .count = 1, .gpu = "" }, .pool = fleet->pools[0].name, .like = "" };
+    struct node_text t = { .nodes = { .name = "", .count = 1, .gpu = "", .has = { .disk_mib = DISK_UNCOUNTED } },
+                           .pool = fleet->pools[0].name, .like = "" };
     struct gpus gpus = { .kind = "" };
     const struct doc *like = doc_get(d, "like");
 
@@ -154,6 +155,8 @@ static int read_node(struct toml_reader *r, const struct doc *d, struct fleet *f
             return toml_wrong(r, like, "the catalogue has no type %s; give cores, memory and gpus",
                               doc_value_text(like));
         t.nodes.has = fleet_catalogue_type(fleet, type).needs;
+        if (!t.nodes.has.disk_mib) /* on AWS it has volumes of whatever size */
+            t.nodes.has.disk_mib = DISK_UNCOUNTED;
         gpus = (struct gpus){ .kind = type->accelerator, .count = type->accelerators };
     }
     if (toml_read(r, d, "nodes", fields, &t) < 0 || read_gpus(r, doc_get(d, "gpus"), &gpus) < 0 ||
@@ -236,7 +239,7 @@ static int read_type(struct toml_reader *r, const struct doc *d, struct fleet *f
         { "name", TEXT, offsetof(struct fleet_type, name) },
         { "vcpus", WHOLE, offsetof(struct fleet_type, needs.cores), 1, 1 << 20 },
         { "memory", MEMORY, offsetof(struct fleet_type, needs.memory_mib), 1, 1LL << 40 },
-        { "disk", DISK, offsetof(struct fleet_type, needs.disk_gb), 0, 1LL << 40 },
+        { "disk", DISK, offsetof(struct fleet_type, needs.disk_mib), 0, 1LL << 40 },
         { "usd_hour", NUMBER, offsetof(struct fleet_type, usd_hour), 0, 1e6 },
         { "spot_usd_hour", NUMBER, offsetof(struct fleet_type, spot_usd_hour), 0, 1e6 },
         { "interruptions_per_hour", NUMBER, offsetof(struct fleet_type, interruptions_hour), 0, 3600 },

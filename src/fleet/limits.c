@@ -46,6 +46,16 @@ struct limits limits_of(const struct fleet *f, const struct machine *m, const ch
                             .memory_bytes = least(type.needs.memory_mib << 20, m->memory_bytes) };
 }
 
+struct disk_limit limits_of_disk(const struct fleet *f, const char *name, int64_t volume_gb)
+{
+    const struct instance_type *known = instance_type(name);
+    struct fleet_type type;
+
+    if (f->slots || !fleet_type(f, name, &type))
+        return (struct disk_limit){ .bytes = known && known->nvme_gb ? 0 : volume_gb << 30 };
+    return (struct disk_limit){ fleet_type_disk_mib(&type, volume_gb) << 20, type.needs.disk_mib > 0 };
+}
+
 void fleet_overdrawn(const struct fleet *f, const struct machine *m, struct buf *ret)
 {
     struct capacity all = { 0 };
@@ -57,6 +67,9 @@ void fleet_overdrawn(const struct fleet *f, const struct machine *m, struct buf 
     if (all.memory_mib > m->memory_bytes >> 20)
         buf_printf(ret, "%s%" PRId64 " MiB of memory of %" PRId64, ret->size ? ", " : "", all.memory_mib,
                    m->memory_bytes >> 20);
+    if (m->disk_bytes && all.disk_mib > m->disk_bytes >> 20)
+        buf_printf(ret, "%s%" PRId64 " GiB of disk of %" PRId64, ret->size ? ", " : "", all.disk_mib >> 10,
+                   m->disk_bytes >> 30);
     if (all.gpus > m->gpus)
         buf_printf(ret, "%s%" PRId64 " GPUs of %d", ret->size ? ", " : "", all.gpus, m->gpus);
 }

@@ -2,6 +2,7 @@
 #include "fleet/node.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,7 @@ static enum fit pool_fit(const struct fleet_pool *pool, const struct kind *kind,
 enum fit kind_fit(const struct nodes *n, const struct kind *kind, const struct shape *s)
 {
     const struct fleet_pool *pool = &n->fleet->pools[kind->pool];
+    struct capacity diskless = s->type.needs;
     enum fit fit = pool_fit(pool, kind, s);
 
     if (!has_labels(kind->labels, s->labels))
@@ -64,7 +66,10 @@ enum fit kind_fit(const struct nodes *n, const struct kind *kind, const struct s
         return FIT_NO_GPUS;
     if (pool->spot == (s->spot ? SPOT_NEVER : SPOT_ONLY))
         return FIT_MARKET;
-    return fit == FIT_WELL && capacity_times(&kind->has, &s->type.needs) == 0 ? FIT_SIZE : fit;
+    if (fit != FIT_WELL || capacity_times(&kind->has, &s->type.needs) > 0)
+        return fit;
+    diskless.disk_mib = 0;
+    return capacity_times(&kind->has, &diskless) > 0 ? FIT_DISK : FIT_SIZE;
 }
 
 int64_t node_slots(const struct nodes *n, const struct node *node, const struct capacity *room, int shape)
@@ -211,7 +216,7 @@ static int64_t compare(const struct nodes *n, const struct shape *s, const struc
         difference = a->key.room.memory_mib - b->key.room.memory_mib;
     if (!difference)
         difference = a->key.kind - b->key.kind;
-    return difference ? difference : a->key.room.disk_gb - b->key.room.disk_gb;
+    return difference ? difference : a->key.room.disk_mib - b->key.room.disk_mib;
 }
 
 struct shelf *nodes_best(const struct nodes *n, enum side side, int shape)
@@ -230,15 +235,18 @@ struct shelf *nodes_best(const struct nodes *n, enum side side, int shape)
     return best;
 }
 
-int nodes_measure(const struct nodes *n, struct arena *a, const char *type, bool spot, const char *labels,
-                  struct shape *ret, struct err *err)
+int nodes_measure(const struct nodes *n, struct arena *a, const struct ask *ask, struct shape *ret, struct err *err)
 {
-    struct shape s = { .spot = spot, .labels = labels, .fits = arena_array_of(a, bool, (size_t)n->kind_count) };
+    struct shape s = { .spot = ask->spot, .labels = ask->labels, .volume_gb = ask->volume_gb,
+                       .fits = arena_array_of(a, bool, (size_t)n->kind_count) };
+    bool counted = false;
 
-    if (!fleet_type(n->fleet, type, &s.type))
+    if (!fleet_type(n->fleet, ask->type, &s.type))
         return fail(err, ERR_INVALID,
-                    "Neither the catalogue nor the fleet file knows the instance type %s; add it as [[types]]", type);
-    s.usd_hour = spot && s.type.spot_usd_hour >= 0 ? s.type.spot_usd_hour : s.type.usd_hour;
+                    "Neither the catalogue nor the fleet file knows the instance type %s; add it as [[types]]",
+                    ask->type);
+    s.type.needs.disk_mib = fleet_type_disk_mib(&s.type, ask->volume_gb);
+    s.usd_hour = ask->spot && s.type.spot_usd_hour >= 0 ? s.type.spot_usd_hour : s.type.usd_hour;
     for (int i = 0; i < n->kind_count; i++) {
         const struct kind *kind = &n->kinds[i];
 
@@ -246,8 +254,11 @@ int nodes_measure(const struct nodes *n, struct arena *a, const char *type, bool
         if (s.fits[i]) {
             s.most += capacity_times(&kind->has, &s.type.needs) * kind->count;
             s.pools |= (uint32_t)1 << kind->pool;
+            counted = counted || kind->has.disk_mib != DISK_UNCOUNTED;
         }
     }
+    if (s.most && !counted)
+        s.type.needs.disk_mib = 0;
     *ret = s;
     return 0;
 }
@@ -307,7 +318,7 @@ static int shape_find(struct nodes *n, const struct shape *s)
     const void *known;
     int number;
 
-    buf_printf(&key, "%s|%d|", s->type.name, s->spot);
+    buf_printf(&key, "%s|%d|%" PRId64 "|", s->type.name, s->spot, s->type.needs.disk_mib);
     buf_append(&key, s->fits, (size_t)n->kind_count * sizeof *s->fits);
     known = map_get(n->shape_by_fit, (struct str){ key.data, key.size });
     if (known)
@@ -327,21 +338,46 @@ static void shape_note(struct nodes *n, struct str words, int number)
     map_set(n->shape_by_words, words, as_value(number));
 }
 
-int nodes_shape(struct nodes *n, const char *type, bool spot, const char *labels, int *ret, struct err *err)
+/* Up, by less than a sixty-fourth: what people say as a rule stays as it is. */
+static int64_t round_volume(int64_t gb)
+{
+    int64_t step = 1;
+
+    while (gb > 128 * step)
+        step *= 2;
+    return (gb + step - 1) / step * step;
+}
+
+/* As 'ask' measures, of as few sizes of volumes as may be: where a larger one fits as often, that one. */
+static int measure_rounded(struct nodes *n, struct arena *a, const struct ask *ask, struct shape *ret, struct err *err)
+{
+    struct ask rounded = *ask;
+    struct shape larger;
+
+    rounded.volume_gb = round_volume(ask->volume_gb);
+    if (nodes_measure(n, a, ask, ret, err) < 0)
+        return -1;
+    if (rounded.volume_gb != ask->volume_gb && nodes_measure(n, a, &rounded, &larger, err) == 0 &&
+        larger.most == ret->most)
+        *ret = larger;
+    return 0;
+}
+
+int nodes_shape(struct nodes *n, const struct ask *ask, int *ret, struct err *err)
 {
     _cleanup_arena_ struct arena *a = NULL;
     _cleanup_buf_ struct buf words = { 0 };
     const void *known;
     struct shape s;
 
-    buf_printf(&words, "%s|%d|%s", type, spot, labels);
+    buf_printf(&words, "%s|%d|%" PRId64 "|%s", ask->type, ask->spot, ask->volume_gb, ask->labels);
     known = map_get(n->shape_by_words, (struct str){ words.data, words.size });
     if (known) {
         *ret = (int)((uintptr_t)known - 1);
         return 0;
     }
     a = arena_new();
-    if (nodes_measure(n, a, type, spot, labels, &s, err) < 0)
+    if (measure_rounded(n, a, ask, &s, err) < 0)
         return -1;
     *ret = s.most ? shape_find(n, &s) : -1;
     if (s.most)

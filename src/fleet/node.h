@@ -1,6 +1,7 @@
 /* node.h - the nodes of a fleet, and which of them have room for what.
  *
- * A shape is an instance type as it is asked for: on demand or spot, on nodes with certain labels. Nodes that are
+ * A shape is an instance type as it is asked for: on demand or spot, with a volume, on nodes with certain labels. Nodes
+ * that are
  * alike and have the same left stand on one shelf, and a shelf knows how many instances of each shape a node of it
  * takes: so the room in the whole fleet is one number that is always up to date, and a node is found by looking at
  * shelves, of which there are few however many nodes there are.
@@ -48,7 +49,8 @@ struct kind {
 };
 
 struct shape {
-    struct fleet_type type;
+    struct fleet_type type; /* needs: with its volume, where a node counts disk */
+    int64_t volume_gb;
     const char *labels; /* that a node must have; NULL in nodes.shapes, where others may have led to the same */
     bool spot;
     bool *fits; /* by kind */
@@ -94,13 +96,21 @@ void nodes_free(struct nodes *);               /* NULL is fine */
 
 struct node *nodes_find(const struct nodes *, const char *name); /* NULL: there is none */
 
-/* What instances of that type are to these nodes, in the arena; ERR_INVALID: nobody knows the type. */
-int nodes_measure(const struct nodes *, struct arena *, const char *type, bool spot, const char *labels,
-                  struct shape *ret, struct err *err);
+/* An instance as it is asked for. */
+struct ask {
+    const char *type;
+    bool spot;
+    const char *labels;
+    int64_t volume_gb;
+};
 
-/* The number of the shape, the same for all labels that let it stand on the same nodes; -1: no node can ever hold it.
- * So there are no more than the types and the nodes of the fleet make, whatever people ask for. */
-int nodes_shape(struct nodes *, const char *type, bool spot, const char *labels, int *ret, struct err *err);
+/* What such instances are to these nodes, in the arena; ERR_INVALID: nobody knows the type. */
+int nodes_measure(const struct nodes *, struct arena *, const struct ask *, struct shape *ret, struct err *err);
+
+/* The number of the shape, the same for all labels that let it stand on the same nodes, and for volumes that are about
+ * as large; -1: no node can ever hold it. So there are no more than the types and the nodes of the fleet make, whatever
+ * people ask for. */
+int nodes_shape(struct nodes *, const struct ask *, int *ret, struct err *err);
 
 /* How near nodes of the kind come to holding an instance of the shape when they are empty. */
 enum fit {
@@ -110,6 +120,7 @@ enum fit {
     FIT_POOL,   /* their pool does not accept the type */
     FIT_GPU,    /* their GPUs are others */
     FIT_SIZE,   /* they have less than it needs */
+    FIT_DISK,   /* the same, of disk alone */
     FIT_WELL,
 };
 enum fit kind_fit(const struct nodes *, const struct kind *, const struct shape *);

@@ -20,6 +20,7 @@ struct scheduler;
 struct work_group {
     const char *type; /* "ml.m5.xlarge" */
     int64_t count;
+    int64_t volume_gb; /* of disk that each may fill; one whose type has a disk of its own has that instead */
 };
 
 /* What asks for instances: a training job, a processing job, a variant of an endpoint. */

@@ -32,7 +32,7 @@ static const struct unit memory_units[] = {
     { "TB", 1e12 / 1048576 }, {},
 };
 static const struct unit disk_units[] = {
-    { "GB", 1 }, { "TB", 1000 }, { "GiB", 1.073741824 }, { "TiB", 1099.511627776 }, {},
+    { "GB", 1e9 / 1048576 }, { "TB", 1e12 / 1048576 }, { "GiB", 1024 }, { "TiB", 1024 * 1024 }, {},
 };
 
 static bool quantity(const char *text, const struct unit *units, int64_t *ret)
@@ -44,7 +44,7 @@ static bool quantity(const char *text, const struct unit *units, int64_t *ret)
         return false;
     for (; units->name; units++)
         if (strcmp(units->name, text + size) == 0 && value * units->scale < 1e15) {
-            *ret = llround(value * units->scale);
+            *ret = (int64_t)(value * units->scale + 1e-6); /* down: four quarters are no more than the whole */
             return true;
         }
     return false;

@@ -51,15 +51,25 @@ static const char *most_of(struct arena *a, const struct nodes *n, const struct 
 
         if (kind_fit(n, &n->kinds[i], s) == FIT_SIZE)
             most = (struct capacity){ more(most.cores, has->cores), more(most.memory_mib, has->memory_mib),
-                                      more(most.disk_gb, has->disk_gb), more(most.gpus, has->gpus) };
+                                      more(most.disk_mib, has->disk_mib), more(most.gpus, has->gpus) };
     }
     text = arena_printf(a, "%" PRId64 " core%s, %" PRId64 " MiB", most.cores, most.cores == 1 ? "" : "s",
                         most.memory_mib);
-    if (s->type.needs.disk_gb)
-        text = arena_printf(a, "%s, %" PRId64 " GB of disk", text, most.disk_gb);
+    if (s->type.needs.disk_mib && most.disk_mib != DISK_UNCOUNTED)
+        text = arena_printf(a, "%s, %.4g GiB of disk", text, (double)most.disk_mib / 1024);
     if (s->type.needs.gpus)
         text = arena_printf(a, "%s, %" PRId64 " GPU%s", text, most.gpus, most.gpus == 1 ? "" : "s");
     return text;
+}
+
+static double most_disk_gib(const struct nodes *n, const struct shape *s)
+{
+    int64_t most_mib = 0;
+
+    for (int i = 0; i < n->kind_count; i++)
+        if (kind_fit(n, &n->kinds[i], s) == FIT_DISK)
+            most_mib = more(most_mib, n->kinds[i].has.disk_mib);
+    return (double)most_mib / 1024;
 }
 
 const char *unfit_why(struct arena *a, const struct nodes *n, const struct shape *s)
@@ -78,6 +88,8 @@ const char *unfit_why(struct arena *a, const struct nodes *n, const struct shape
                                "pool's `accepts` names it", gpus_of(a, n, s));
     case FIT_SIZE:
         return arena_printf(a, "the nodes have at most %s", most_of(a, n, s));
+    case FIT_DISK:
+        return arena_printf(a, "the nodes have at most %.4g GiB", most_disk_gib(n, s));
     case FIT_WELL:
         break;
     }
@@ -90,6 +102,9 @@ static bool fits(const struct nodes *n, const char *type, const struct shape *li
 {
     *ret = (struct shape){ .spot = like->spot, .labels = like->labels };
     if (!fleet_type(n->fleet, type, &ret->type))
+        return false;
+    ret->type.needs.disk_mib = fleet_type_disk_mib(&ret->type, like->volume_gb);
+    if (ret->type.needs.disk_mib < like->volume_gb * 1024)
         return false;
     for (int i = 0; i < n->kind_count; i++)
         if (n->kinds[i].count && kind_fit(n, &n->kinds[i], ret) == FIT_WELL)
@@ -164,10 +179,13 @@ static const char *instead_of(struct arena *a, const struct nodes *n, const stru
 
 const char *unfit_remedy(struct arena *a, const struct nodes *n, const struct shape *s)
 {
+    enum fit best = best_fit(n, s);
     const char *instead;
 
-    if (best_fit(n, s) == FIT_LABELS)
+    if (best == FIT_LABELS)
         return "Ask for other labels, or give them to nodes in the fleet file";
+    if (best == FIT_DISK && s->type.needs.disk_mib == s->volume_gb * 1024)
+        return "Ask for a smaller VolumeSizeInGB, or add nodes with larger disks to the fleet file";
     instead = instead_of(a, n, s);
     return arena_printf(a, "Ask for another type%s%s, or add nodes or a pool that accepts it to the fleet file",
                         *instead ? ", such as " : "", instead);

@@ -108,6 +108,45 @@ static int64_t room_of(struct scheduler *s, const struct job *j, int group)
     return nodes_slots(s->nodes, LEFT, shape) + (r->job == j ? reservation_slots(s, r, shape, true) : 0);
 }
 
+/* Instances of the shape that all nodes would take, whomever they are held for. */
+static int64_t room_at_all(const struct scheduler *s, const struct reservation *r, const struct shape *shape,
+                           const struct capacity *needs)
+{
+    const struct shelves *shelves = &s->nodes->shelves[LEFT];
+    int64_t slots = 0;
+
+    for (size_t i = 0; i < shelves->count; i++)
+        if (shape->fits[shelves->all[i]->key.kind])
+            slots += shelves->all[i]->count * capacity_times(&shelves->all[i]->key.room, needs);
+    for (int64_t i = 0; i < r->count; i++)
+        if (shape->fits[r->nodes[i].node->kind])
+            slots += capacity_times(&r->nodes[i].node->room[LEFT], needs);
+    return slots;
+}
+
+/* Whether there would be room for the group, were it not for the disks. */
+static bool lacks_disk(struct scheduler *s, const struct job *j, int group)
+{
+    const struct reservation *r = &s->domains[domain_of_demand(s, j->demand)].reservation;
+    const struct shape *shape = &s->nodes->shapes[j->demand->groups[group].shape];
+    struct capacity diskless = shape->type.needs;
+    int64_t count = j->demand->groups[group].count;
+
+    diskless.disk_mib = 0;
+    return shape->type.needs.disk_mib && room_of(s, j, group) < count &&
+           room_at_all(s, r, shape, &shape->type.needs) < count && room_at_all(s, r, shape, &diskless) >= count;
+}
+
+/* " for want of disk (100 GiB each)": so that nobody looks for cores. */
+static const char *want_of_disk(struct scheduler *s, struct arena *a, const struct job *j)
+{
+    for (int g = 0; g < j->demand->group_count; g++)
+        if (lacks_disk(s, j, g))
+            return arena_printf(a, " for want of disk (%.4g GiB each)",
+                                (double)s->nodes->shapes[j->demand->groups[g].shape].type.needs.disk_mib / 1024);
+    return "";
+}
+
 /* Adds the room that there is for each group of 'j' when the instance goes, too. */
 static void free_grant(struct scheduler *s, const struct job *j, const struct grant *g,
                        int64_t room[static GROUPS_MOST])
@@ -185,8 +224,9 @@ static void explain(struct scheduler *s, struct arena *a, struct job *j, int64_t
     else
         when = arena_printf(a, "; expected to start in about %s",
                             duration(a, ret->expected_ms > now_ms ? ret->expected_ms - now_ms : 0));
-    ret->what = arena_printf(a, "Waiting for %s: room for %" PRId64 " now, %" PRId64 " %s before this one",
-                             wish_of(s, a, j), room, ret->before, ret->before == 1 ? "job is" : "jobs are");
+    ret->what = arena_printf(a, "Waiting for %s: room for %" PRId64 " now%s, %" PRId64 " %s before this one",
+                             wish_of(s, a, j), room, want_of_disk(s, a, j), ret->before,
+                             ret->before == 1 ? "job is" : "jobs are");
     ret->reason = arena_printf(a, "%s%s", ret->what, when);
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS_MOST = 32, DAY_S = 86400 };
+enum { COLUMNS_MOST = 32, VOLUME_MOST_GB = 16384, DAY_S = 86400 };
 
 struct table {
     struct arena *arena;
@@ -138,7 +138,18 @@ static int read_type(struct table *t, struct str s, struct workload_job *j)
     return 0;
 }
 
-/* count comes before type where both stand: it is the default of the first group. */
+static int read_volume(struct table *t, struct str s, struct workload_job *j)
+{
+    int64_t gb;
+
+    if (!str_to_int64(s, &gb) || gb < 1 || gb > VOLUME_MOST_GB)
+        return wrong(t, "volume is a whole number of GB from 1 to %d, and not " STR_FMT, VOLUME_MOST_GB, STR_ARG(s));
+    for (int g = 0; g < j->group_count; g++)
+        j->groups[g].volume_gb = gb;
+    return 0;
+}
+
+/* count comes before type where both stand: it is the default of the first group. What comes after is of all groups. */
 static const struct column {
     const char *name;
     column_reader *read;
@@ -148,6 +159,7 @@ static const struct column {
     { "run", read_run_ms, true },
     { "count", read_instances, false },
     { "type", read_type, true },
+    { "volume", read_volume, false },
     { "owner", read_owner, false },
     { "account", read_account, false },
     { "labels", read_labels, false },
@@ -212,8 +224,8 @@ static int read_head(struct table *t, struct str line, int *places, int *ret_cou
             c++;
         if (!c->name)
             return wrong(t,
-                         "no column is called " STR_FMT "; there are submit, run, type, count, owner, account, labels, "
-                         "priority, spot, max_run, max_wait, checkpoint_cost, checkpoint_interval",
+                         "no column is called " STR_FMT "; there are submit, run, type, count, volume, owner, account, "
+                         "labels, priority, spot, max_run, max_wait, checkpoint_cost, checkpoint_interval",
                          STR_ARG(fields[i]));
         if (places[c - columns] >= 0)
             return wrong(t, "the column %s stands there twice", c->name);

@@ -23,6 +23,7 @@ static int room(void)
 void fleet_begin(void)
 {
     static const char file[] = "[[nodes]]\nname = \"n\"\ncount = %d\ncores = 2\nmemory = \"8GiB\"\n"
+                               "disk = \"40GiB\"\n" /* an endpoint's instance takes 30 */
                                "[spot]\nlive = true\nnotice = \"30s\"\n"
                                "[[spot.rates]]\ntype = \"*\"\nper_hour = %d\n";
     struct err err;

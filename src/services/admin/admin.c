@@ -149,7 +149,8 @@ static void show_nodes(struct request *q)
         doc_set_integer(a, d, "instances", node.instances);
         show_capacity(a, d, "cores", node.left.cores, node.has.cores);
         show_capacity(a, d, "memory_mib", node.left.memory_mib, node.has.memory_mib);
-        show_capacity(a, d, "disk_gb", node.left.disk_gb, node.has.disk_gb);
+        if (node.has.disk_mib != DISK_UNCOUNTED)
+            show_capacity(a, d, "disk_mib", node.left.disk_mib, node.has.disk_mib);
         show_capacity(a, d, "gpus", node.left.gpus, node.has.gpus);
         doc_append(a, nodes, d);
     }

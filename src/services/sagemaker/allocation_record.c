@@ -29,6 +29,7 @@ static struct doc *to_doc(struct arena *a, const struct allocation_record *r)
 
         doc_set_string(a, group, "type", w->groups[g].type);
         doc_set_integer(a, group, "count", w->groups[g].count);
+        doc_set_integer(a, group, "volume_gb", w->groups[g].volume_gb);
         doc_append(a, groups, group);
     }
     for (int64_t i = 0; i < r->count; i++) {
@@ -79,7 +80,8 @@ static int from_json(struct arena *a, const char *key, struct str text, struct a
     groups = doc_get(d, "groups");
     for (size_t g = 0; g < doc_count(groups, "") && g < sizeof r.work.groups / sizeof *r.work.groups; g++)
         r.work.groups[r.work.group_count++] = (struct work_group){ doc_text(groups->items[g], "type"),
-                                                                   doc_int(groups->items[g], "count", 1) };
+                                                                   doc_int(groups->items[g], "count", 1),
+                                                                   doc_int(groups->items[g], "volume_gb", 0) };
     placed = doc_get(d, "instances");
     r.count = (int64_t)doc_count(placed, "");
     r.placed = arena_array_of(a, struct placed, (size_t)r.count + 1);

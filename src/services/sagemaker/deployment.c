@@ -98,6 +98,12 @@ int64_t deployment_gpus(const struct doc *deployment)
     return gpus;
 }
 
+/* None of an endpoint that was made when there was no limit. */
+static int64_t volume_gb(const struct doc *variant)
+{
+    return doc_int(variant, "VolumeGb", 0);
+}
+
 int deployment_check(struct call *c, const struct resource *r, const struct doc *deployment, struct err *err)
 {
     const struct doc *variants = doc_get(deployment, "Variants");
@@ -109,7 +115,8 @@ int deployment_check(struct call *c, const struct resource *r, const struct doc 
 
         wishes[i] = (struct wish){ .key = child_uid(c->arena, r->row.uid, doc_text(v, "VariantName"), 0),
                                    .usage = "endpoint", .role_arn = doc_text(v, "RoleArn"), .group_count = 1,
-                                   .groups = { { doc_text(v, "InstanceType"), doc_int(v, "InstanceCount", 1) } } };
+                                   .groups = { { doc_text(v, "InstanceType"), doc_int(v, "InstanceCount", 1),
+                                                 volume_gb(v) } } };
     }
     return allocation_check(c, r, wishes, (int)count, err);
 }
@@ -130,7 +137,8 @@ static struct wish wish_of(const struct each *e, bool in_service)
 {
     return (struct wish){ .key = e->key, .usage = "endpoint", .urgent = in_service,
                           .role_arn = doc_text(e->variant, "RoleArn"),
-                          .groups = { { doc_text(e->variant, "InstanceType"), 1 } }, .group_count = 1 };
+                          .groups = { { doc_text(e->variant, "InstanceType"), 1, volume_gb(e->variant) } },
+                          .group_count = 1 };
 }
 
 static const char *log_group(struct arena *a, const struct resource *r)
@@ -157,6 +165,7 @@ static int start(struct pass *p, const struct resource *r, const struct each *e,
         .log_stream = log_stream(a, e),
         .environment = doc_get(e->variant, "Environment"),
         .isolated = doc_bool(e->variant, "Isolated", false),
+        .volume_gb = volume_gb(e->variant),
         .allocation = e->key,
     };
     struct doc *order, *models = doc_list(a);
@@ -174,9 +183,6 @@ static int start(struct pass *p, const struct resource *r, const struct each *e,
         doc_set_string(a, m, "path", "/opt/ml/model");
         doc_append(a, models, m);
     }
-    /* None of an endpoint that was made when there was no limit. */
-    doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes",
-                    instance_disk_bytes(instance.instance_type, doc_int(e->variant, "VolumeGb", 0)));
     doc_set(a, order, "models", models);
     doc_set_integer(a, order, "port", PORT);
     doc_set_integer(a, order, "startup_timeout_s", doc_int(e->variant, "StartupSeconds", 600));

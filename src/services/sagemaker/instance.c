@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "engine/engine.h"
-#include "fleet/instance_type.h"
 #include "services/iam/identity.h"
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/instance_gpus.h"
@@ -56,6 +55,7 @@ int instance_order(struct arena *a, struct engine *engine, const struct instance
 {
     struct platform *platform = engine_context(engine);
     struct limits limits = limits_of(platform->fleet, &platform->machine, i->instance_type);
+    struct disk_limit disk = limits_of_disk(platform->fleet, i->instance_type, i->volume_gb);
     struct doc *order = doc_map(a), *l = doc_map(a), *credentials;
     const struct placed *placed;
     int count;
@@ -68,6 +68,8 @@ int instance_order(struct arena *a, struct engine *engine, const struct instance
     doc_set_integer(a, l, "cpus", limits.cpus);
     doc_set_integer(a, l, "cpu_weight", limits.cpu_weight);
     doc_set_integer(a, l, "memory_bytes", limits.memory_bytes);
+    doc_set_integer(a, l, "disk_bytes", disk.bytes);
+    doc_set_boolean(a, l, "own_disk", disk.own);
     instance_gpus_order(a, engine, i->name, i->instance_type, placed, l);
     doc_set_integer(a, order, "version", 1);
     doc_set_string(a, order, "name", i->name);
@@ -92,13 +94,6 @@ int instance_order(struct arena *a, struct engine *engine, const struct instance
         doc_set(a, order, "arguments", doc_copy(a, i->arguments));
     *ret = order;
     return 0;
-}
-
-int64_t instance_disk_bytes(const char *type_name, int64_t volume_gb)
-{
-    const struct instance_type *type = instance_type(type_name);
-
-    return type && type->nvme_gb ? 0 : volume_gb << 30;
 }
 
 struct report report_read(const struct doc *d)

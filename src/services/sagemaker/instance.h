@@ -17,6 +17,7 @@ struct instance {
     const struct doc *environment;
     const struct doc *entrypoint, *arguments; /* NULL: the image's own */
     bool isolated;
+    int64_t volume_gb;
     const char *allocation; /* the key of what it is one of (allocation.h) */
     int number;             /* in that, from 0 */
 };
@@ -24,9 +25,6 @@ struct instance {
 /* A new order document, ready for the members that the work adds. */
 int instance_order(struct arena *, struct engine *, const struct instance *, int64_t now_ms, struct doc **ret,
                    struct err *err);
-
-/* What an instance may write: a type with disks of its own has no volume beside them. 0: what there is. */
-int64_t instance_disk_bytes(const char *instance_type, int64_t volume_gb);
 
 /* The report of an agent, as a view. Phases are read from the document. */
 struct report {

@@ -348,6 +348,10 @@ static struct doc *row_of(struct arena *a, const struct node_view *node, const s
     doc_set_string(a, d, "state", node->state);
     doc_set_boolean(a, d, "lemon", node->lemon);
     doc_set_integer(a, d, "instances", node->instances);
+    if (node->has.disk_mib != DISK_UNCOUNTED) {
+        doc_set_integer(a, d, "disk_mib", node->has.disk_mib);
+        doc_set_integer(a, d, "disk_left_mib", node->left.disk_mib);
+    }
     if (doc_has(memory, "Out")) {
         doc_set_string(a, d, "cordoned", doc_text(memory, "Out.Why"));
         doc_set_integer(a, d, "cordoned_ms", doc_int(memory, "Out.AtMs", 0));

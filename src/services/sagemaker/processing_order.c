@@ -132,6 +132,7 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
         .entrypoint = s.entrypoint,
         .arguments = s.arguments,
         .isolated = s.isolated,
+        .volume_gb = s.volume_gb,
         .allocation = r->row.uid,
         .number = instance,
     };
@@ -145,8 +146,6 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", s.max_runtime_s);
     doc_set_integer(a, order, "quiet_after_s", quiet_after_s(engine_context(p->engine), s.environment));
-    doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes",
-                    instance_disk_bytes(s.instance_type, s.volume_gb));
     doc_set(a, order, "channels", channels_of(a, &s));
     doc_set(a, order, "outputs", outputs_of(a, &s));
     doc_set(a, order, "job_config", config_of(a, r, &s));

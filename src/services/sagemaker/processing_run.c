@@ -38,7 +38,7 @@ struct wish processing_wish(const struct resource *r)
     struct processing_spec s = processing_spec_of(r->row.spec);
 
     return (struct wish){ .key = r->row.uid, .usage = "processing job", .role_arn = s.role_arn,
-                          .groups = { { s.instance_type, s.instance_count } }, .group_count = 1,
+                          .groups = { { s.instance_type, s.instance_count, s.volume_gb } }, .group_count = 1,
                           .max_runtime_ms = s.max_runtime_s * 1000 };
 }
 

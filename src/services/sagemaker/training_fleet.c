@@ -15,7 +15,7 @@ struct wish training_wish(const struct resource *r)
                       .max_runtime_ms = s.max_runtime_s * 1000 - doc_int(r->status, "_RanMs", 0) };
 
     for (int i = 0; i < w.group_count; i++)
-        w.groups[i] = (struct work_group){ training_group(&s, i).type, training_group(&s, i).count };
+        w.groups[i] = (struct work_group){ training_group(&s, i).type, training_group(&s, i).count, s.volume_gb };
     return w;
 }
 

@@ -72,6 +72,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
         .entrypoint = s.entrypoint,
         .arguments = s.arguments,
         .isolated = s.isolated,
+        .volume_gb = s.volume_gb,
         .allocation = r->row.uid,
         .number = instance,
     };
@@ -93,8 +94,6 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set_boolean(a, order, "infra_check", s.infra_check);
     doc_set_integer(a, order, "quiet_after_s", quiet_after_s(engine_context(p->engine), s.environment));
     doc_set_boolean(a, order, "warm_pool", warm_pool_is_used(r));
-    doc_set_integer(a, doc_member(a, order, "limits", DOC_MAP), "disk_bytes",
-                    instance_disk_bytes(group.type, s.volume_gb));
     doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));
     doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s, instance));
     doc_set(a, order, "metric_definitions", metrics_of(a, &s));

@@ -34,13 +34,16 @@ static void without_a_file_cores_are_shared_by_weight(void **state)
     l = limits_of(&f, &m, "ml.unheard.of");
     assert_int_equal(l.cpus, 4);
     assert_int_equal(l.cpu_weight, 100);
+    assert_true(limits_of_disk(&f, "ml.m5.large", 30).bytes == 30 * gib);
+    assert_true(limits_of_disk(&f, "ml.g5.xlarge", 30).bytes == 0); /* what there is */
     arena_free(a);
 }
 
 static void with_a_file_an_instance_has_what_its_type_has(void **state)
 {
     static const char text[] = "[[nodes]]\nname = \"a\"\ncores = 2\nmemory = \"4GiB\"\n"
-                               "[[types]]\nname = \"box.small\"\nvcpus = 1\nmemory = \"512MiB\"\nusd_hour = 0.1\n";
+                               "[[types]]\nname = \"box.small\"\nvcpus = 1\nmemory = \"512MiB\"\nusd_hour = 0.1\n"
+                               "[[types]]\nname = \"box.disk\"\nvcpus = 1\nmemory = \"1GiB\"\ndisk = \"10GiB\"\n";
     struct arena *a = arena_new();
     struct buf words = { 0 };
     struct fleet f;
@@ -55,6 +58,30 @@ static void with_a_file_an_instance_has_what_its_type_has(void **state)
     assert_int_equal(words.size, 0);
     fleet_overdrawn(&f, &(struct machine){ 1, 2 * gib, 0 }, &words);
     assert_string_equal(words.data, "2 cores of 1, 4096 MiB of memory of 2048");
+    assert_true(limits_of_disk(&f, "ml.m5.large", 30).bytes == 30 * gib);
+    assert_true(limits_of_disk(&f, "ml.m5.large", 0).bytes == 0);
+    assert_true(limits_of_disk(&f, "box.disk", 30).bytes == 10 * gib);
+    assert_true(limits_of_disk(&f, "box.disk", 30).own && !limits_of_disk(&f, "ml.m5.large", 30).own);
+    assert_true(limits_of_disk(&f, "ml.g5.xlarge", 30).bytes == (250 * INT64_C(1000000000) >> 20 << 20));
+    buf_free(&words);
+    arena_free(a);
+}
+
+static void disks_are_compared_with_the_machines(void **state)
+{
+    static const char text[] = "[[nodes]]\nname = \"a\"\ncount = 2\ncores = 1\nmemory = \"1GiB\"\ndisk = \"60GiB\"\n"
+                               "[[nodes]]\nname = \"b\"\ncores = 1\nmemory = \"1GiB\"\n";
+    struct arena *a = arena_new();
+    struct buf words = { 0 };
+    struct fleet f;
+    struct err err;
+
+    assert_int_equal(fleet_read(a, "f", str_of(text), &f, &err), 0);
+    fleet_overdrawn(&f, &(struct machine){ 8, 64 * gib, 0, 120 * gib }, &words);
+    fleet_overdrawn(&f, &(struct machine){ 8, 64 * gib, 0, 0 }, &words); /* not known */
+    assert_int_equal(words.size, 0);
+    fleet_overdrawn(&f, &(struct machine){ 8, 64 * gib, 0, 100 * gib }, &words);
+    assert_string_equal(words.data, "120 GiB of disk of 100");
     buf_free(&words);
     arena_free(a);
 }
@@ -65,6 +92,7 @@ int main(void)
         cmocka_unit_test(a_machine_bears_so_many),
         cmocka_unit_test(without_a_file_cores_are_shared_by_weight),
         cmocka_unit_test(with_a_file_an_instance_has_what_its_type_has),
+        cmocka_unit_test(disks_are_compared_with_the_machines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

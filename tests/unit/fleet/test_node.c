@@ -44,14 +44,19 @@ static int teardown(void **state)
     return 0;
 }
 
-static int shape(struct place *p, const char *type, bool spot, const char *labels)
+static int shape_of(struct place *p, const struct ask *ask)
 {
     struct err err = { 0 };
     int s = -1;
 
-    if (nodes_shape(p->nodes, type, spot, labels, &s, &err) < 0)
+    if (nodes_shape(p->nodes, ask, &s, &err) < 0)
         fail_msg("%s", err.text);
     return s;
+}
+
+static int shape(struct place *p, const char *type, bool spot, const char *labels)
+{
+    return shape_of(p, &(struct ask){ type, spot, labels, 0 });
 }
 
 static void room_is_counted_over_all_nodes(void **state)
@@ -99,6 +104,54 @@ static void there_are_no_more_shapes_than_the_nodes_make(void **state)
     }
     assert_int_equal(p->nodes->shape_count, 4);
     assert_int_equal(shape(p, "ml.m5.large", false, ""), any);
+}
+
+/* Volumes, too. */
+static void volumes_make_few_shapes_and_none_where_no_disk_is_counted(void **state)
+{
+    struct place *p = *state;
+    int any = shape(p, "ml.m5.large", false, ""), none = shape(p, "ml.m5.large", false, "rack=a");
+
+    for (int64_t gb = 1; gb <= 16384; gb++) {
+        assert_int_equal(shape_of(p, &(struct ask){ "ml.m5.large", false, "", gb }), any);
+        assert_int_equal(shape_of(p, &(struct ask){ "ml.m5.large", false, "rack=a", gb }), none);
+    }
+    assert_int_equal(p->nodes->shape_count, 2);
+}
+
+static void volumes_that_are_counted_make_few_shapes(void **state)
+{
+    static const char text[] = "[[nodes]]\nname = \"d\"\ncount = 2\ncores = 16\nmemory = \"64GiB\"\n"
+                               "disk = \"1500GiB\"\n"
+                               "[[nodes]]\nname = \"b\"\ncores = 16\nmemory = \"64GiB\"\ndisk = \"100TB\"\n"
+                               "[[nodes]]\nname = \"u\"\ncores = 4\nmemory = \"64GiB\"\n";
+    struct place p = { .arena = arena_new() };
+    struct err err;
+    int large, small;
+
+    assert_int_equal(fleet_read(p.arena, "f", str_of(text), &p.fleet, &err), 0);
+    p.nodes = nodes_new(&p.fleet);
+    small = shape_of(&p, &(struct ask){ "ml.m5.large", false, "", 100 });
+    large = shape_of(&p, &(struct ask){ "ml.m5.large", false, "", 1500 });
+    /* 8 instances by their memory and cores, 2 on the node that counts none. */
+    assert_int_equal(nodes_slots(p.nodes, LEFT, small), 8 + 8 + 8 + 2);
+    assert_int_equal(nodes_slots(p.nodes, LEFT, large), 1 + 1 + 8 + 2); /* to the last GB */
+    node_take(p.nodes, nodes_find(p.nodes, "u"), large);
+    node_take(p.nodes, nodes_find(p.nodes, "d-1"), large);
+    assert_int_equal(nodes_slots(p.nodes, LEFT, small), 0 + 8 + 8 + 1);
+    assert_true(nodes_find(p.nodes, "u")->room[LEFT].disk_mib == DISK_UNCOUNTED);
+    node_give(p.nodes, nodes_find(p.nodes, "d-1"), large);
+    node_give(p.nodes, nodes_find(p.nodes, "u"), large);
+    for (int64_t gb = 1; gb <= 16384; gb++) {
+        struct ask ask = { "ml.m5.large", false, "", gb };
+        int number = shape_of(&p, &ask);
+        int64_t counted_mib = p.nodes->shapes[number].type.needs.disk_mib;
+
+        assert_true(counted_mib >= gb * 1024 && counted_mib <= gb * 1024 * 65 / 64);
+    }
+    assert_in_range(p.nodes->shape_count, 500, 1000);
+    nodes_free(p.nodes);
+    arena_free(p.arena);
 }
 
 static void gpus_labels_and_pools_choose_the_nodes(void **state)
@@ -160,6 +213,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(room_is_counted_over_all_nodes, setup, teardown),
         cmocka_unit_test_setup_teardown(there_are_no_more_shapes_than_the_nodes_make, setup, teardown),
+        cmocka_unit_test_setup_teardown(volumes_make_few_shapes_and_none_where_no_disk_is_counted, setup, teardown),
+        cmocka_unit_test(volumes_that_are_counted_make_few_shapes),
         cmocka_unit_test_setup_teardown(gpus_labels_and_pools_choose_the_nodes, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_node_has_least_left_and_no_idle_gpus, setup, teardown),
         cmocka_unit_test_setup_teardown(gpus_are_given_by_index, setup, teardown),

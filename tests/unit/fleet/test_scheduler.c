@@ -434,6 +434,51 @@ static void the_reason_for_waiting_is_in_words(void **state)
     end(&p);
 }
 
+static struct work with_volume(struct work w, int64_t gb)
+{
+    for (int g = 0; g < w.group_count; g++)
+        w.groups[g].volume_gb = gb;
+    return w;
+}
+
+static void disks_are_shared_out(void **state)
+{
+    struct place p = begin("[[nodes]]\nname = \"n\"\ncores = 16\nmemory = \"64GiB\"\ndisk = \"200GiB\"\n");
+    struct err err = { 0 };
+    struct waiting w;
+    struct work work;
+
+    submit(&p, with_volume(work_of(&p, "a", "ml.m5.large", 1, 60), 100));
+    submit(&p, with_volume(work_of(&p, "b", "ml.m5.large", 1, 60), 100));
+    submit(&p, with_volume(work_of(&p, "c", "ml.m5.large", 1, 60), 100));
+    submit(&p, with_volume(work_of(&p, "none", "ml.m5.large", 1, 60), 0));
+    assert_string_equal(decided(&p), "start a, start b, start none");
+    assert_true(scheduler_waiting(p.s, p.arena, "c", p.now, &w));
+    assert_string_equal(w.reason, "Waiting for 1 ml.m5.large: room for 0 now for want of disk (100 GiB each), 0 jobs "
+                                  "are before this one; expected to start in about 60 minutes");
+    /* Cores are missing, too. */
+    submit(&p, with_volume(work_of(&p, "wide", WHOLE, 1, 60), 1));
+    decided(&p);
+    assert_true(scheduler_waiting(p.s, p.arena, "wide", p.now, &w));
+    assert_null(strstr(w.reason, "disk"));
+    scheduler_release(p.s, "wide", p.now);
+    scheduler_release(p.s, "a", p.now);
+    assert_string_equal(decided(&p), "start c");
+    /* Of spot work, too. */
+    work = with_volume(work_of(&p, "spot", "ml.m5.large", 1, 60), 100);
+    work.spot = true;
+    scheduler_release(p.s, "b", p.now);
+    submit(&p, work);
+    assert_string_equal(decided(&p), "start spot");
+    submit(&p, with_volume(work_of(&p, "firm", "ml.m5.large", 1, 60), 50));
+    assert_string_equal(decided(&p), "interrupt spot");
+    scheduler_requeue(p.s, "spot", p.now);
+    assert_string_equal(decided(&p), "start firm");
+    work = with_volume(work_of(&p, "never", "ml.m5.large", 1, 60), 201);
+    assert_int_equal(scheduler_submit(p.s, &work, &err), -1);
+    end(&p);
+}
+
 /* The nodes have room for one WHOLE each. */
 static void what_stands_in_the_way_is_found(void **state)
 {
@@ -522,6 +567,7 @@ int main(void)
         cmocka_unit_test(lemons_are_used_last),
         cmocka_unit_test(what_cannot_be_is_refused_with_the_reason),
         cmocka_unit_test(the_reason_for_waiting_is_in_words),
+        cmocka_unit_test(disks_are_shared_out),
         cmocka_unit_test(what_stands_in_the_way_is_found),
         cmocka_unit_test(after_a_restart_all_is_as_it_was),
         cmocka_unit_test(without_a_file_every_instance_is_a_slot),

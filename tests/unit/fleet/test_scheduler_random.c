@@ -50,9 +50,11 @@ static const char fleet_text[] =
     "[[pools]]\nname = \"gpu\"\naccepts = [\"box.*\", \"ml.m5.*\"]\nspares = 1\n"
     "[[pools]]\nname = \"firm\"\nspot = \"never\"\n"
     "[[nodes]]\nname = \"c\"\npool = \"cpu\"\ncount = 6\ncores = 16\nmemory = \"64GiB\"\n"
+    "disk = \"300GiB\"\n"
     "[[nodes]]\nname = \"g\"\npool = \"gpu\"\ncount = 4\ncores = 64\nmemory = \"512GiB\"\n"
     "gpus = { kind = \"A100\", count = 8 }\nlabels = { rack = \"a\" }\n"
     "[[nodes]]\nname = \"f\"\npool = \"firm\"\ncount = 2\ncores = 8\nmemory = \"32GiB\"\n"
+    "disk = \"100GiB\"\n"
     "[[types]]\nname = \"box.1\"\nvcpus = 8\nmemory = \"60GiB\"\nusd_hour = 3\n"
     "gpus = { kind = \"A100\", count = 1 }\n"
     "[[types]]\nname = \"box.4\"\nvcpus = 32\nmemory = \"240GiB\"\nusd_hour = 12\n"
@@ -69,8 +71,10 @@ static uint64_t below(struct story *s, uint64_t limit)
 static void new_job(struct story *s)
 {
     static const char *const types[] = { "ml.m5.large", "ml.m5.xlarge", "ml.m5.4xlarge", "box.1", "box.4" };
+    static const int64_t volumes_gb[] = { 0, 0, 0, 30, 100, 500 }; /* the last but on nodes that count none */
     static const char *const owners[] = { "ann", "bob", "cy" }, *const accounts[] = { "1", "2" };
     struct known *k = &s->jobs[s->job_count];
+    int64_t volume_gb = volumes_gb[below(s, 6)];
     struct err err = { 0 };
 
     if (s->job_count == JOBS)
@@ -88,7 +92,8 @@ static void new_job(struct story *s)
         .max_runtime_ms = below(s, 20) ? 60000 * (1 + (int64_t)below(s, 600)) : 0,
     };
     for (int g = 0; g < k->work.group_count; g++)
-        k->work.groups[g] = (struct work_group){ types[below(s, 5)], 1 + (int64_t)below(s, below(s, 4) ? 3 : 9) };
+        k->work.groups[g] = (struct work_group){ types[below(s, 5)], 1 + (int64_t)below(s, below(s, 4) ? 3 : 9),
+                                                 volume_gb };
     if (scheduler_submit(s->scheduler, &k->work, &err) < 0) {
         CHECK(s, *err.text, "an error without words");
         s->refused++;
@@ -175,6 +180,7 @@ static void check_capacity(struct story *s)
             __typeof__(nodes[0][0]) *node = &nodes[group][atoi(placed[k].node + 2)];
             node->used.cores += type.needs.cores;
             node->used.memory_mib += type.needs.memory_mib;
+            node->used.disk_mib += s->jobs[i].work.groups[0].volume_gb * 1024;
             CHECK(s, !(node->gpus & placed[k].gpus), "a GPU of %s is given twice", placed[k].node);
             CHECK(s, __builtin_popcountll(placed[k].gpus) == type.needs.gpus, "a wrong number of GPUs");
             node->gpus |= placed[k].gpus;
@@ -185,6 +191,7 @@ static void check_capacity(struct story *s)
             const struct capacity *has = &s->fleet.nodes[group].has;
 
             CHECK(s, nodes[group][i].used.cores <= has->cores && nodes[group][i].used.memory_mib <= has->memory_mib &&
+                         nodes[group][i].used.disk_mib <= has->disk_mib &&
                          nodes[group][i].gpus < (uint64_t)1 << has->gpus,
                   "%s-%d gives more than it has", s->fleet.nodes[group].name, i);
         }

@@ -13,6 +13,7 @@
 #define GPU_NODES "[[nodes]]\nname = \"g\"\ncores = 16\nmemory = \"64GiB\"\ndisk = \"1TB\"\n" GPUS
 #define GPUS "gpus = { kind = \"T4\", count = 2 }\n"
 #define OWN_TYPES BIG "[[types]]\nname = \"box.one\"\nvcpus = 1\nmemory = \"512MiB\"\n"
+#define BIG_DISK "[[types]]\nname = \"box.disk\"\nvcpus = 1\nmemory = \"512MiB\"\ndisk = \"2TiB\"\n"
 #define BIG "[[types]]\nname = \"box.big\"\nvcpus = 64\nmemory = \"1GiB\"\n"
 
 static struct err err;
@@ -89,6 +90,24 @@ static void the_nodes_are_smaller(void **state)
     assert_null(strstr(err.text, "ml."));
 }
 
+static void the_disks_are_smaller(void **state)
+{
+    struct work w = work_of("ml.m5.large");
+
+    w.groups[0].volume_gb = 1000;
+    refused("[[nodes]]\nname = \"d\"\ncores = 4\nmemory = \"8GiB\"\ndisk = \"1TB\"\n", w);
+    says("it needs 2 vCPUs, 8192 MiB, 1000 GiB of disk, and the nodes have at most 931.3 GiB. Ask for a smaller "
+         "VolumeSizeInGB, or add nodes with larger disks to the fleet file");
+    /* A disk of the type's own: no volume makes that smaller. */
+    refused(GPU_NODES BIG_DISK, work_of("box.disk"));
+    says("it needs 1 vCPU, 512 MiB, 2048 GiB of disk, and the nodes have at most 931.3 GiB. Ask for another type");
+    /* What is told instead has to take the volume, too. */
+    w = work_of("ml.m5.24xlarge");
+    w.groups[0].volume_gb = 2000;
+    refused("[[nodes]]\nname = \"d\"\ncores = 4\nmemory = \"8GiB\"\ndisk = \"1TB\"\n", w);
+    says("and the nodes have at most 4 cores, 8192 MiB, 931.3 GiB of disk. Ask for another type, or add");
+}
+
 static void the_labels_are_nowhere(void **state)
 {
     struct work w = work_of("ml.t3.medium");
@@ -114,7 +133,7 @@ int main(void)
         cmocka_unit_test(no_node_has_gpus),       cmocka_unit_test(the_gpus_are_of_another_kind),
         cmocka_unit_test(no_pool_accepts_it),     cmocka_unit_test(the_market_is_another),
         cmocka_unit_test(the_nodes_are_smaller),  cmocka_unit_test(the_labels_are_nowhere),
-        cmocka_unit_test(only_spares_could),
+        cmocka_unit_test(the_disks_are_smaller),  cmocka_unit_test(only_spares_could),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,21 @@ static void a_line_is_a_job(void **state)
     assert_true(w.jobs[2].spot);
     assert_int_equal(w.jobs[2].max_wait_ms, 2 * 86400000);
     assert_int_equal(w.jobs[2].checkpoint_interval_ms, NO_CHECKPOINTS);
+    assert_int_equal(w.jobs[2].groups[0].volume_gb, 0);
+}
+
+static void a_volume_is_each_instances(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct fleet f = fleet_default();
+    struct workload w;
+    struct err err = { 0 };
+
+    assert_int_equal(workload_read(a, &f, "w.csv", str_of("volume,submit,type,run\n100,5,a:2+b,60\n,6,a,1\n"), &w,
+                                   &err), 0);
+    assert_int_equal(w.jobs[0].groups[0].volume_gb, 100);
+    assert_int_equal(w.jobs[0].groups[1].volume_gb, 100);
+    assert_int_equal(w.jobs[1].groups[0].volume_gb, 0);
 }
 
 static void a_mistake_is_told_with_its_line(void **state)
@@ -53,6 +68,7 @@ static void a_mistake_is_told_with_its_line(void **state)
         { "submit,run,type\n1,-5,ml.m5.large\n", "is no time" },
         { "submit,run,type\n1,5,\n", "type is empty" },
         { "submit,run,type,count\n1,5,a,0\n", "count is a whole number from 1" },
+        { "submit,run,type,volume\n1,5,a,30GB\n", "volume is a whole number of GB from 1 to 16384, and not 30GB" },
         { "submit,run,type,spot\n1,5,a,maybe\n", "spot is 0 or 1" },
         { "submit,run,type,priority\n1,5,a,1001\n", "priority is a whole number" },
         { "submit,run,type\n1,5,\"a\"\n", "a quote" },
@@ -77,7 +93,7 @@ static void a_mistake_is_told_with_its_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_line_is_a_job),
+        cmocka_unit_test(a_line_is_a_job), cmocka_unit_test(a_volume_is_each_instances),
         cmocka_unit_test(a_mistake_is_told_with_its_line),
     };
 
