@@ -191,7 +191,7 @@ def nodes_of(server, job, attempt):
             for host, agent in agents_of(server, job).items() if agent.name.endswith(f"-{attempt}")}
 
 
-def test_the_healthy_instances_keep_their_places_whoever_waits(server, aws, jobs, unique):
+def test_the_healthy_instances_keep_their_places_whoever_waits(server, aws, jobs, told, unique):
     boss = unique + "-boss"
     jobs.create(unique, HOLDS, count=3, RetryStrategy={"MaximumRetryAttempts": 1})
     jobs.says(unique, "begins at step 0", 3)
@@ -203,6 +203,8 @@ def test_the_healthy_instances_keep_their_places_whoever_waits(server, aws, jobs
     jobs.says(unique, "begins again", 3)
     after = nodes_of(server, unique, 1)
     assert after == before | {"algo-2": (nodes(server).keys() - before.values()).pop()}
+    moved = told("Instance Replaced")[0]
+    assert [moved[x] for x in ("host", "from", "to")] == ["algo-2", before["algo-2"], after["algo-2"]]
     assert jobs.describe(boss)["SecondaryStatus"] == "Pending"
     aws("sagemaker").stop_training_job(TrainingJobName=unique)
     done = jobs.completed(boss)

@@ -7,6 +7,8 @@
  * until somebody else's end might wait for one who does the same. */
 #include "engine/engine.h"
 #include "services/sagemaker/allocation_impl.h"
+#include "services/sagemaker/crew.h"
+#include "services/sagemaker/health_events.h"
 
 static struct store *store_of(struct pass *p)
 {
@@ -72,10 +74,29 @@ int allocation_again(struct pass *p, const char *key, const bool *moves, struct 
     return allocation_moves(&record) ? put_marked(p, all, stand, &record, err) : 0;
 }
 
+/* Of each that had to move: where it failed, and where it begins anew. */
+static int tell_moves(struct pass *p, const struct row *row, const struct placed *before, const struct allocation *now,
+                      struct err *err)
+{
+    for (int i = 0; i < now->count; i++) {
+        struct doc *d = doc_map(p->arena);
+
+        if (!before[i].left)
+            continue;
+        doc_set_string(p->arena, d, "host", crew_host(p->arena, i));
+        doc_set_string(p->arena, d, "from", before[i].node);
+        doc_set_string(p->arena, d, "to", now->placed[i].node);
+        if (health_tell(p->arena, p->engine, "Instance Replaced", row, d, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int allocation_take_again(struct pass *p, struct allocations *all, struct stand *stand, const struct row *row,
                           const struct wish *w, struct allocation_record *record, struct allocation *ret,
                           struct err *err)
 {
+    const struct placed *before = record->placed;
     struct work work;
     int64_t ignored;
 
@@ -90,5 +111,7 @@ int allocation_take_again(struct pass *p, struct allocations *all, struct stand 
     if (allocation_moves(record)) /* a node of it was cordoned meanwhile */
         return put_marked(p, all, stand, record, err);
     ret->state = ALLOCATION_NEW;
-    return allocation_note(p, all, stand, row, w, &work, ret, err);
+    if (allocation_note(p, all, stand, row, w, &work, ret, err) < 0)
+        return -1;
+    return tell_moves(p, row, before, ret, err);
 }

@@ -1,5 +1,6 @@
 /* A training job on a fleet whose nodes fail: who goes where, who is taken out and comes back, and what a restart
  * remembers. */
+#include "services/sagemaker/health_events.h"
 #include "services/sagemaker/node_health.h"
 
 #include "job_world.h"
@@ -92,6 +93,18 @@ static bool is_out(const char *name)
     return doc_is(node(name), "state", "cordoned");
 }
 
+static int told(const char *what)
+{
+    struct doc *events;
+    int64_t after;
+    int count = 0;
+
+    assert_int_equal(health_events(w.arena, w.engine, NULL, 0, &events, &after, &w.err), 0);
+    for (uint32_t i = 0; i < events->count; i++)
+        count += doc_is(events->items[i], "what", what);
+    return count;
+}
+
 static void look_for_those_to_come_back(void)
 {
     assert_int_equal(store_begin(w.store, &w.err), 0);
@@ -116,6 +129,7 @@ static void a_node_that_fails_a_check_is_replaced_and_stays_out(void **state)
                         "check of the disk failed: what was written is not what is read");
     for (int i = 1; i <= 3; i++)
         assert_string_not_equal(node_of(arena_printf(w.arena, "algo-%d", i)), bad);
+    assert_int_equal(told("Instance Replaced"), 1);
     /* It was found before the work began: RetryStrategy has nothing to count. */
     d = describe("j");
     assert_string_equal(doc_text(d, "SecondaryStatus"), "Starting");
