@@ -6,6 +6,7 @@
 
 #include "agent/fetch.h"
 #include "agent/manifest.h"
+#include "base/map.h"
 #include "base/rand.h"
 
 int channel_check_room(const struct transfer *t, int64_t bytes, struct err *err)
@@ -135,6 +136,19 @@ static int list_manifest(struct s3 *s3, struct arena *a, const struct channel *c
     return 0;
 }
 
+/* A file is written once, however often a manifest names it. A pipe has it each time. */
+static size_t drop_repeated(struct channel_object *list, size_t count)
+{
+    struct map *named = map_new();
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (!map_set(named, str_of(list[i].key), list))
+            list[kept++] = list[i];
+    map_free(named);
+    return kept;
+}
+
 int channel_objects(const struct transfer *t, struct s3 *s3, struct arena *a, const struct channel *c,
                     struct channel_object **ret, size_t *ret_count, struct err *err)
 {
@@ -144,6 +158,8 @@ int channel_objects(const struct transfer *t, struct s3 *s3, struct arena *a, co
     if ((c->type == CHANNEL_MANIFEST ? list_manifest(s3, a, c, &list, &count, err)
                                      : list_prefix(t, s3, a, c, &list, &count, err)) < 0)
         return -1;
+    if (c->type == CHANNEL_MANIFEST && c->mode == CHANNEL_FILE)
+        count = drop_repeated(list, count);
     /* A pipe has no names. */
     for (size_t i = 0; c->mode != CHANNEL_PIPE && i < count; i++)
         if (!list[i].local)

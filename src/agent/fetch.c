@@ -33,8 +33,71 @@ void fetch_add_piece(struct arena *a, struct fetch *f, const struct fetch_piece 
     f->pieces[f->count++] = *p;
 }
 
-static int fetch_piece(struct s3 *s3, const struct fetch_piece *p, struct err *err)
+/* --- Several at a time --- */
+
+struct run {
+    const struct transfer *transfer;
+    int (*one)(void *data, int number, struct s3 *, struct err *err);
+    void *data;
+    int count;
+    pthread_mutex_t lock;
+    int next;
+    bool failed;
+    struct err err;
+};
+
+static void *run_thread(void *data)
 {
+    struct run *r = data;
+    struct s3 *s3 = fetch_client(r->transfer);
+
+    for (;;) {
+        struct err err = { 0 };
+        int number;
+
+        pthread_mutex_lock(&r->lock);
+        number = r->failed || r->next == r->count ? -1 : r->next++;
+        pthread_mutex_unlock(&r->lock);
+        if (number < 0)
+            break;
+        if (r->one(r->data, number, s3, &err) < 0) {
+            pthread_mutex_lock(&r->lock);
+            if (!r->failed)
+                r->err = err;
+            r->failed = true;
+            pthread_mutex_unlock(&r->lock);
+        }
+    }
+    s3_free(s3);
+    return NULL;
+}
+
+int fetch_each(const struct transfer *t, int count, int (*one)(void *data, int number, struct s3 *, struct err *err),
+               void *data, struct err *err)
+{
+    struct run r = { .transfer = t, .one = one, .data = data, .count = count, .lock = PTHREAD_MUTEX_INITIALIZER };
+    pthread_t threads[THREADS];
+    int started = 0;
+
+    /* One thing needs no thread of its own; this one takes part. */
+    while (started < THREADS - 1 && started + 1 < count &&
+           pthread_create(&threads[started], NULL, run_thread, &r) == 0)
+        started++;
+    run_thread(&r);
+    while (started > 0)
+        pthread_join(threads[--started], NULL);
+    pthread_mutex_destroy(&r.lock);
+    if (!r.failed)
+        return 0;
+    *err = r.err;
+    return -1;
+}
+
+/* --- Pieces --- */
+
+static int fetch_piece(void *data, int number, struct s3 *s3, struct err *err)
+{
+    const struct fetch_piece *p = &((const struct fetch *)data)->pieces[number];
     _cleanup_fd_ int fd = open(p->path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
     int64_t got;
 
@@ -49,58 +112,9 @@ static int fetch_piece(struct s3 *s3, const struct fetch_piece *p, struct err *e
     return 0;
 }
 
-struct run {
-    const struct fetch *fetch;
-    pthread_mutex_t lock;
-    int next;
-    bool failed;
-    struct err err;
-};
-
-static void *fetch_thread(void *data)
-{
-    struct run *r = data;
-    struct s3 *s3 = fetch_client(r->fetch->transfer);
-
-    for (;;) {
-        struct err err = { 0 };
-        const struct fetch_piece *p;
-
-        pthread_mutex_lock(&r->lock);
-        p = r->failed || r->next == r->fetch->count ? NULL : &r->fetch->pieces[r->next++];
-        pthread_mutex_unlock(&r->lock);
-        if (!p)
-            break;
-        if (fetch_piece(s3, p, &err) < 0) {
-            pthread_mutex_lock(&r->lock);
-            if (!r->failed)
-                r->err = err;
-            r->failed = true;
-            pthread_mutex_unlock(&r->lock);
-        }
-    }
-    s3_free(s3);
-    return NULL;
-}
-
 int fetch_all(struct fetch *f, struct err *err)
 {
-    struct run r = { .fetch = f, .lock = PTHREAD_MUTEX_INITIALIZER };
-    pthread_t threads[THREADS];
-    int started = 0;
-
-    /* One piece needs no thread of its own; this one takes part. */
-    while (started < THREADS - 1 && started + 1 < f->count &&
-           pthread_create(&threads[started], NULL, fetch_thread, &r) == 0)
-        started++;
-    fetch_thread(&r);
-    while (started > 0)
-        pthread_join(threads[--started], NULL);
-    pthread_mutex_destroy(&r.lock);
-    if (!r.failed)
-        return 0;
-    *err = r.err;
-    return -1;
+    return fetch_each(f->transfer, f->count, fetch_piece, f, err);
 }
 
 const char *fetch_local_path(struct arena *a, const char *prefix, const char *key)

@@ -20,6 +20,11 @@ struct fetch {
 
 struct s3 *fetch_client(const struct transfer *);
 
+/* Does 'one' to each of the numbers from 0 on, several at a time, each thread with a client of its own; the first
+ * failure ends it. */
+int fetch_each(const struct transfer *, int count, int (*one)(void *data, int number, struct s3 *, struct err *err),
+               void *data, struct err *err);
+
 void fetch_add_piece(struct arena *, struct fetch *, const struct fetch_piece *);
 
 /* The pieces of one object; makes the folders above the path. */

@@ -10,6 +10,7 @@
 #include "agent/channel.h"
 #include "agent/fastfile.h"
 #include "agent/fetch.h"
+#include "agent/measure.h"
 #include "agent/pipe.h"
 #include "agent/s3.h"
 #include "agent/walk.h"
@@ -28,10 +29,12 @@ static int add_channel(const struct transfer *t, struct s3 *s3, struct arena *a,
         return -1;
     order = arena_array_of(a, uint32_t, count);
     count = channel_share(c, 0, order, count);
+    if (measure_objects(t, s3, c, objects, order, count, err) < 0)
+        return -1;
     for (size_t i = 0; i < count; i++) {
         const struct channel_object *o = &objects[order[i]];
 
-        *bytes += o->size_bytes > 0 ? o->size_bytes : 0;
+        *bytes += o->size_bytes;
         if (*o->local && fetch_add(a, f, o->bucket, o->key, o->size_bytes, arena_printf(a, "%s/%s", folder, o->local),
                                    err) < 0)
             return -1;

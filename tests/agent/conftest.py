@@ -38,7 +38,7 @@ class Server:
     def __init__(self, folder):
         self.folder = folder
         self.objects, self.uploads, self.streams, self.metrics, self.pokes, self.requests = {}, {}, {}, {}, [], []
-        self.denied = set()
+        self.denied, self.unlisted = set(), set()
         self.fetched = {}  # bytes by path, of ranges
         self.lock = threading.Lock()
         self.servers = []
@@ -123,6 +123,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def s3(self, bucket, key, query, body):
         objects = self.state.objects
         path = f'{bucket}/{key}'
+        if self.command == 'GET' and not key and bucket in self.state.unlisted:
+            return self.error(403, 'AccessDenied', 'Access Denied')
         if self.command == 'GET' and not key:
             names = sorted(k for k in objects if k.startswith(f'{bucket}/')
                            and k[len(bucket) + 1:].startswith(query['prefix']))

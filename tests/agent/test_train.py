@@ -1,4 +1,5 @@
 """Training jobs in real containers."""
+import hashlib
 import io
 import json
 import os
@@ -161,6 +162,37 @@ def test_manifests_and_shards(world):
                           {'name': 'b', 's3_uri': 's3://in/m/', 'distribution': 'ShardedByS3Key'}]).start()
     assert job.ended()['outcome'] == 'Completed'
     assert world.server.lines(job.name) == ["['f1', 'f3'] ['f0', 'f2', 'f4']"]
+
+
+MANIFEST = [{'name': 'a', 's3_uri': 's3://in/manifest', 's3_data_type': 'ManifestFile'}]
+HASHES = """
+import hashlib, os
+for name in sorted(os.listdir("/opt/ml/input/data/a")):
+    print(name, hashlib.sha256(open("/opt/ml/input/data/a/" + name, "rb").read()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize('unlisted', [set(), {'in'}])
+def test_what_a_manifest_names_comes_in_ranges(world, unlisted):
+    world.server.unlisted = unlisted
+    big = os.urandom(33 << 20)
+    world.server.objects.update({'in/m/big': big, 'in/m/empty': b'', 'in/manifest': json.dumps(
+        [{'prefix': 's3://in/m/'}, 'big', 'empty', 'big']).encode()})
+    job = world.train(HASHES, channels=MANIFEST).start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name) == [f'{name} {hashlib.sha256(data).hexdigest()}'
+                                            for name, data in (('big', big), ('empty', b''))]
+    # What was not listed is asked for its first byte, which tells how big it is.
+    assert world.server.fetched['in/m/big'] == len(big) + len(unlisted)
+
+
+def test_what_a_manifest_names_has_to_fit(world):
+    world.server.objects.update({f'in/m/{i}': bytes(5 << 20) for i in range(2)})
+    world.server.objects['in/manifest'] = json.dumps([{'prefix': 's3://in/m/'}, '0', '1', '1']).encode()
+    job = world.train('print(1)', channels=MANIFEST, limits={'memory_bytes': 512 << 20, 'disk_bytes': 9 << 20}).start()
+    r = job.ended()
+    assert r['outcome'] == 'Failed' and 'the input data has 0.01 GiB' in r['failure_reason'], r
+    assert world.server.fetched == {} and ('GET', '/in/m/0') not in world.server.requests  # nothing was begun
 
 
 def test_an_image_that_is_not_known(world):
