@@ -412,9 +412,9 @@ static const char *host_overfull(struct world *w, struct arena *a)
     return *why ? why : volume_full(h->volume, a);
 }
 
-static struct doc *host_quiet(struct world *w, struct arena *a)
+static struct doc *host_signs(struct world *w, struct arena *a)
 {
-    return infra_quiet(&host_of(w)->infra, a);
+    return infra_signs(&host_of(w)->infra, a);
 }
 
 /* Room that the job cannot have: a full disk still has a report, and the words why. */
@@ -584,7 +584,7 @@ static const struct world functions = {
     .stop_asked = host_stop_asked,
     .taken_back = host_taken_back,
     .overfull = host_overfull,
-    .quiet = host_quiet,
+    .signs = host_signs,
     .saving = host_saving,
     .save = host_save,
     .say = host_say,

@@ -43,14 +43,14 @@ static void say(const struct infra *i, const struct finding *f)
 }
 
 /* Nobody gets it until somebody has looked at it. */
-static void take_bad_gpu(struct infra *i, const struct finding *f)
+static void take_bad_gpu(struct infra *i, const struct gpu *gpu, const char *words)
 {
     struct gpu_fault *fault = &i->gpu_fault;
 
-    fault->index = f->gpu->index;
+    fault->index = gpu->index;
     fault->effect = XID_BROKEN;
-    snprintf(fault->uuid, sizeof fault->uuid, "%s", f->gpu->uuid);
-    snprintf(fault->words, sizeof fault->words, "%s", f->evidence);
+    snprintf(fault->uuid, sizeof fault->uuid, "%s", gpu->uuid);
+    snprintf(fault->words, sizeof fault->words, "%s", words);
 }
 
 static int conclude(struct infra *i, struct err *err)
@@ -60,7 +60,7 @@ static int conclude(struct infra *i, struct err *err)
     if (last->passed)
         return 0;
     if (last->gpu)
-        take_bad_gpu(i, last);
+        take_bad_gpu(i, last->gpu, last->evidence);
     i->check = last->check;
     i->why = arena_printf(i->arena, "check of the %s failed: %s", last->check, last->evidence);
     log_warning("instance.unfit", "name=%s check=%s why=%s", i->order->name, log_quote(i->arena, i->check),
@@ -223,6 +223,8 @@ static void take_vitals(struct infra *i, struct arena *a)
     logs_line(i->logs, arena_printf(a, "sagebrush: this instance cannot go on: %s", words));
     i->check = arena_strdup(i->arena, check);
     i->why = arena_strdup(i->arena, words);
+    if (vitals_bad_gpu(i->vitals))
+        take_bad_gpu(i, vitals_bad_gpu(i->vitals), words);
 }
 
 const char *infra_trouble(struct infra *i, struct arena *a)
@@ -232,17 +234,20 @@ const char *infra_trouble(struct infra *i, struct arena *a)
     return *i->why ? arena_printf(a, "InternalServerError: instance unhealthy: %s. Start the job again.", i->why) : "";
 }
 
-struct doc *infra_quiet(const struct infra *i, struct arena *a)
+struct doc *infra_signs(const struct infra *i, struct arena *a)
 {
-    const char *words;
+    const char *words, *warning = vitals_warning(i->vitals);
     int64_t since_ms = vitals_quiet_since_ms(i->vitals, &words);
-    struct doc *d = doc_map(a);
+    struct doc *all = doc_map(a), *quiet = doc_member(a, all, "quiet", DOC_MAP),
+               *warned = doc_member(a, all, "warned", DOC_MAP);
 
-    if (!since_ms)
-        return d;
-    doc_set_integer(a, d, "since_ms", since_ms);
-    doc_set_string(a, d, "why", words);
-    return d;
+    if (since_ms) {
+        doc_set_integer(a, quiet, "since_ms", since_ms);
+        doc_set_string(a, quiet, "why", words);
+    }
+    if (*warning)
+        doc_set_string(a, warned, "why", warning);
+    return all;
 }
 
 /* --- What is told --- */

@@ -189,10 +189,14 @@ static bool end_overfull(struct train *t, struct arena *a, int64_t *next_ms)
     return true;
 }
 
-static void note_quiet(struct train *t, const struct doc *quiet)
+static void note_signs(struct train *t, const struct doc *signs)
 {
-    if (quiet->count || doc_has(report_doc(t->report), "quiet"))
-        report_set_doc(t->report, "quiet", quiet);
+    for (uint32_t i = 0; i < signs->count; i++) {
+        const struct doc_item *m = &signs->members[i];
+
+        if (m->value->count || doc_has(report_doc(t->report), m->key))
+            report_set_doc(t->report, m->key, m->value);
+    }
 }
 
 /* Ends the container when it was asked to, or has had its time. */
@@ -203,7 +207,7 @@ static void watch(struct train *t, struct arena *a, const struct exit_record *re
     struct err err = { 0 };
     bool stop = w->stop_asked(w, &grace_s), overrun = false;
 
-    note_quiet(t, w->quiet(w, a));
+    note_signs(t, w->signs(w, a));
     if (end_overfull(t, a, next_ms))
         return;
     /* Boot time of this boot: the container's start as wall time may have been jumped over since. An init that has only

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "agent/check.h"
+#include "agent/gpu_watch.h"
 #include "agent/quiet.h"
 #include "run/cgroup.h"
 #include "run/folder.h"
@@ -26,8 +27,49 @@ struct vitals {
     bool is_quiet;
     char quiet_words[160], trouble[512];
     const char *check;
+    struct gpu_watch watched;
+    const struct gpu *bad_gpu;
+    char warning[512];
     int64_t ecc_errors; /* that were counted before the container started; -1: nobody counts them */
 };
+
+/* --- Its GPUs --- */
+
+static void look_at_gpus(struct vitals *v, struct arena *a)
+{
+    const char *words = "";
+    bool changed = false;
+
+    for (int i = 0; i < gpu_monitor_count(v->o.gpus); i++) {
+        int index = gpu_monitor_gpu(v->o.gpus, i)->index;
+        struct gpu_sample s;
+        const char *warning;
+
+        if (gpu_monitor_sample(v->o.gpus, i, &s) && gpu_watch_look(&v->watched, i, &s))
+            changed = true;
+        warning = gpu_watch_warning(a, &v->watched, i, index);
+        if (warning)
+            words = arena_printf(a, "%s%s%s", words, *words ? "; " : "", warning);
+    }
+    if (!changed)
+        return;
+    snprintf(v->warning, sizeof v->warning, "%s", words);
+    v->o.happened(v->o.data);
+}
+
+static const char *bad_gpu_words(struct vitals *v, struct arena *a)
+{
+    for (int i = 0; i < gpu_monitor_count(v->o.gpus); i++) {
+        const struct gpu *gpu = gpu_monitor_gpu(v->o.gpus, i);
+        const char *words = gpu_watch_trouble(a, &v->watched, i, gpu->index);
+
+        if (words) {
+            v->bad_gpu = gpu;
+            return words;
+        }
+    }
+    return "";
+}
 
 /* --- Is the instance fit? --- */
 
@@ -46,6 +88,9 @@ static bool is_fit(struct vitals *v, struct arena *a)
     } else if (!findings[count - 1].passed) {
         v->check = findings[count - 1].check;
         words = findings[count - 1].evidence;
+    } else if (*bad_gpu_words(v, a)) {
+        v->check = "GPU";
+        words = bad_gpu_words(v, a);
     } else if (v->o.network && !network_stands(a, v->o.network, &words)) {
         v->check = "network";
     }
@@ -95,6 +140,7 @@ static void due(struct loop_timer *timer)
     _cleanup_arena_ struct arena *a = arena_new();
 
     look_for_life(v, a);
+    look_at_gpus(v, a);
     if (is_fit(v, a))
         loop_timer_set(v->o.loop, timer, loop_now_ms(v->o.loop) + v->quiet.look_ms);
     else
@@ -132,6 +178,16 @@ const char *vitals_trouble(const struct vitals *v, const char **ret_check)
 {
     *ret_check = v && v->check ? v->check : "";
     return v ? v->trouble : "";
+}
+
+const struct gpu *vitals_bad_gpu(const struct vitals *v)
+{
+    return v ? v->bad_gpu : NULL;
+}
+
+const char *vitals_warning(const struct vitals *v)
+{
+    return v ? v->warning : "";
 }
 
 int64_t vitals_quiet_since_ms(const struct vitals *v, const char **ret_words)

@@ -17,7 +17,7 @@ struct vitals_options { /* all of it lives longer */
     const char *folder;            /* of the agent */
     const struct network *network; /* NULL: it has none of its own */
     struct gpu_monitor *gpus;      /* NULL: it has none */
-    void (*happened)(void *data);  /* on the loop: there is trouble, or it became quiet, or is no more */
+    void (*happened)(void *data);  /* on the loop: there is trouble, or a warning; or it is quiet; or no more so */
     void *data;
 };
 
@@ -26,6 +26,12 @@ void vitals_free(struct vitals *); /* NULL is fine */
 
 /* Why the instance cannot go on: which check, and what was seen. "": nothing speaks against it. */
 const char *vitals_trouble(const struct vitals *, const char **ret_check);
+
+/* Which of its GPUs that is; NULL: it is about none. */
+const struct gpu *vitals_bad_gpu(const struct vitals *);
+
+/* What is to be looked into while all goes on; "": nothing. */
+const char *vitals_warning(const struct vitals *);
 
 /* Since when the container has done nothing, when that is longer than the order has it, and what was last seen; 0: it
  * does something. */

@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 
+from conftest import wait_for
 from gpus import Machine, jobs_of
 from jobs import STEPS, transition
 
@@ -124,6 +125,41 @@ def three_instances_and_an_xid(machine, jobs):
     told = [json.loads(line) for line in machine.command("nodes", "events", "--json").stdout.splitlines()]
     assert [(e["what"], e["detail"]["check"]) for e in told] == [("Instance Unhealthy", "GPU"), ("Node Failed", "GPU")]
     assert told[1]["detail"]["in-use-because"] == "its GPU alone is cordoned"
+
+
+# The instance is looked at as often as the limit on doing nothing asks for.
+WORKS = "import itertools, time\nfor i in itertools.count(): print('works', i, flush=True); time.sleep(0.1)"
+
+
+def told_of(machine):
+    told = [json.loads(line) for line in machine.command("nodes", "events", "--json").stdout.splitlines()]
+    return [(e["what"], e["detail"].get("why")) for e in told]
+
+
+def test_what_comes_over_a_gpu_while_it_works(machine, jobs):
+    jobs.create("one", script=WORKS, RetryStrategy={"MaximumRetryAttempts": 1},
+                Environment={"SAGEBRUSH_HANG_AFTER": "2s"})
+    jobs.says("one", "works", 5)
+    # What only slows it down is told, and passes.
+    slow = "GPU 0: its hardware slows down for heat"
+    machine.now("gpus 2", "set 0 throttle 64")
+    jobs.says("one", f"sagebrush: warning: algo-1: {slow}")
+    machine.now("gpus 2")
+    jobs.says("one", "sagebrush: algo-1: what was warned of is over")
+    assert told_of(machine) == [("Instance Warning", slow), ("Instance Warning Over", None)]
+    assert jobs.describe("one")["SecondaryStatus"] == "Training"
+    assert "cordoned" not in machine.command("gpu", "list").stdout
+    # What its memory has lost is lost: it starts again on the other one.
+    machine.now("gpus 2", "set 0 ecc_uncorrected 1")
+    bad = "GPU 0: uncorrected ECC errors since the container started"
+    wait_for(lambda: jobs.describe("one")["SecondaryStatusTransitions"][-1]["Status"] == "Training" and
+             any(t["Status"] == "Restarting" for t in jobs.describe("one")["SecondaryStatusTransitions"]), 60,
+             "the other GPU", 0.1)
+    assert f"instance unhealthy: {bad}" in transition(jobs.describe("one"), "Restarting")["StatusMessage"]
+    listed = json.loads(machine.command("gpu", "list", "--json").stdout)["gpus"]
+    assert [(g["index"], g.get("cordoned")) for g in listed] == [(0, bad), (1, None)]
+    assert ("Instance Unhealthy", bad) in told_of(machine)
+    jobs.end("one")
 
 
 def test_a_gpu_that_is_not_fit_is_found_before_the_job(machine, jobs):

@@ -5,6 +5,7 @@
 #ifndef SERVICES_SAGEMAKER_CREW_HEALTH_H
 #define SERVICES_SAGEMAKER_CREW_HEALTH_H
 
+#include "services/logs/logs.h"
 #include "services/sagemaker/crew.h"
 
 struct ailment {
@@ -29,6 +30,11 @@ const bool *ailment_moves(struct arena *, const struct crew *, const struct ailm
 
 /* What was found before the work began, told once for an attempt: "_Checked" of the status. */
 int crew_take_checks(struct pass *, struct resource *, const struct crew *, struct err *err);
+
+/* What is to be looked into of an instance that goes on is told once, in the job's log, too: "_Warned" of the status,
+ * by host. */
+int crew_take_warnings(struct pass *, struct resource *, const struct crew *, const struct log_line *of,
+                       struct err *err);
 
 /* What was found is told, and the node that is to blame is remembered for it, and taken out of use where that helps
  * (node_health.h). */

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "engine/engine.h"
-#include "services/logs/logs.h"
 #include "services/sagemaker/health_events.h"
 
 enum { NOTICE_S = 1800, HOSTS_NAMED = 4 };
@@ -88,12 +87,12 @@ const char *crew_quiet_words(struct arena *a, const struct crew *crew)
 
 /* --- What is told --- */
 
-static int say(struct pass *p, const struct resource *r, const struct living *l, const char *line, struct err *err)
+static int say(struct pass *p, const struct log_line *of, const char *words, struct err *err)
 {
-    const struct log_line at = { .account = r->row.account, .region = r->row.region, .group = l->log_group,
-                                 .stream = l->log_stream, .text = arena_printf(p->arena, "sagebrush: %s", line) };
+    struct log_line line = *of;
 
-    return logs_say(p->arena, engine_world_of(p->engine)->store, &at, p->now_ms, err);
+    line.text = arena_printf(p->arena, "sagebrush: %s", words);
+    return logs_say(p->arena, engine_world_of(p->engine)->store, &line, p->now_ms, err);
 }
 
 static int tell(struct pass *p, const struct resource *r, const char *what, int64_t since_ms, const char *words,
@@ -107,24 +106,24 @@ static int tell(struct pass *p, const struct resource *r, const char *what, int6
     return health_tell(p->arena, p->engine, what, &r->row, d, err);
 }
 
-static int tell_of_life(struct pass *p, const struct resource *r, const struct living *l, struct err *err)
+static int tell_of_life(struct pass *p, const struct resource *r, const struct log_line *of, struct err *err)
 {
-    if (say(p, r, l, "this job works again", err) < 0)
+    if (say(p, of, "this job works again", err) < 0)
         return -1;
     return tell(p, r, "Job Works Again", doc_int(r->status, "_Quiet", 0), "", err);
 }
 
-int crew_look_for_life(struct pass *p, struct resource *r, const struct crew *crew, const struct living *l,
-                       bool *ret_news, struct err *err)
+int crew_look_for_life(struct pass *p, struct resource *r, const struct crew *crew, const struct doc *environment,
+                       const struct log_line *of, bool *ret_news, struct err *err)
 {
-    int64_t limit_s = hang_after_s(engine_context(p->engine), l->environment);
+    int64_t limit_s = hang_after_s(engine_context(p->engine), environment);
     const char *words;
     int64_t quiet_ms = crew_quiet_since_ms(p->arena, crew, &words);
 
     *ret_news = false;
     if ((quiet_ms != 0) == doc_has(r->status, "_Quiet"))
         return 0;
-    if (!quiet_ms && tell_of_life(p, r, l, err) < 0)
+    if (!quiet_ms && tell_of_life(p, r, of, err) < 0)
         return -1;
     doc_set(p->arena, r->status, "_Quiet", quiet_ms ? doc_integer(p->arena, quiet_ms) : NULL);
     if (!quiet_ms)
@@ -135,7 +134,7 @@ int crew_look_for_life(struct pass *p, struct resource *r, const struct crew *cr
                                               "and used neither a core nor a GPU (%s)", (p->now_ms - quiet_ms) / 1000,
                                     words));
     *ret_news = true;
-    if (say(p, r, l, crew_quiet_words(p->arena, crew), err) < 0)
+    if (say(p, of, crew_quiet_words(p->arena, crew), err) < 0)
         return -1;
     return tell(p, r, limit_s ? "Job Hung" : "Job Quiet", quiet_ms, words, err);
 }

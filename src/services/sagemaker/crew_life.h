@@ -2,6 +2,7 @@
 #ifndef SERVICES_SAGEMAKER_CREW_LIFE_H
 #define SERVICES_SAGEMAKER_CREW_LIFE_H
 
+#include "services/logs/logs.h"
 #include "services/sagemaker/crew.h"
 
 /* How long a job may do nothing, in seconds, 0: as long as it likes. From the variable of its environment, else from
@@ -19,18 +20,13 @@ int64_t crew_quiet_since_ms(struct arena *, const struct crew *, const char **re
 /* A sentence of it, for people; "": it does something. */
 const char *crew_quiet_words(struct arena *, const struct crew *);
 
-struct living {
-    const struct doc *environment;
-    const char *log_group, *log_stream; /* of its first instance: the job's log says it, too */
-};
-
 enum { HUNG_GRACE_S = 30 };
 
 /* Every instance does nothing, and has done so for a while: that is told, and so is that it works again; whether it is
  * to be borne is the job's to say. Into the status: _Quiet (since when), and _Hung (why) when it is to be ended for
- * that, with HUNG_GRACE_S.
+ * that, with HUNG_GRACE_S. 'of' is where the log of its first instance is.
  * *ret_news: there is some, which is to be saved first: who is ended later is ended for this. */
-int crew_look_for_life(struct pass *, struct resource *, const struct crew *, const struct living *, bool *ret_news,
-                       struct err *err);
+int crew_look_for_life(struct pass *, struct resource *, const struct crew *, const struct doc *environment,
+                       const struct log_line *of, bool *ret_news, struct err *err);
 
 #endif

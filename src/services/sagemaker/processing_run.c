@@ -6,7 +6,8 @@
  * and the job is over when all are.
  *
  * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Quiet and _Hung
- * (crew_life.h), _Waiting (what was told of why it waits, and when), _Swept (what the agents left is gone). */
+ * (crew_life.h), _Warned (crew_health.h), _Waiting (what was told of why it waits, and when), _Swept (what the agents
+ * left is gone). */
 #include <string.h>
 
 #include "base/str.h"
@@ -151,17 +152,23 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
 
 /* --- A job that does not run --- */
 
+/* Where its first instance writes: what the platform has to say of it is there. */
+static struct log_line log_of(struct arena *a, const struct resource *r)
+{
+    return (struct log_line){ .account = r->row.account, .region = r->row.region, .group = PROCESSING_LOG_GROUP,
+                              .stream = processing_log_stream(a, r, 0) };
+}
+
 /* Describe has no word for a job that waits, on AWS neither: its log says why, where the SDK looks, too. */
 static int tell_waiting(struct pass *p, struct resource *r, const char *words, struct err *err)
 {
     struct doc *told = doc_member(p->arena, r->status, "_Waiting", DOC_MAP);
-    const struct log_line line = { .account = r->row.account, .region = r->row.region, .group = PROCESSING_LOG_GROUP,
-                                   .stream = processing_log_stream(p->arena, r, 0),
-                                   .text = arena_printf(p->arena, "%s.", words) };
+    struct log_line line = log_of(p->arena, r);
 
     if (doc_is(told, "Words", words) ||
         (doc_has(told, "Words") && p->now_ms < doc_int(told, "AtMs", 0) + TELL_AGAIN_MS))
         return 0;
+    line.text = arena_printf(p->arena, "%s.", words);
     doc_set_string(p->arena, told, "Words", words);
     doc_set_integer(p->arena, told, "AtMs", p->now_ms);
     return logs_say(p->arena, engine_world_of(p->engine)->store, &line, p->now_ms, err);
@@ -210,10 +217,11 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 static int look_for_life(struct pass *p, struct resource *r, const struct crew *crew, bool *ret_news, struct err *err)
 {
-    const struct living l = { processing_spec_of(r->row.spec).environment, PROCESSING_LOG_GROUP,
-                              processing_log_stream(p->arena, r, 0) };
+    const struct log_line log = log_of(p->arena, r);
 
-    return crew_look_for_life(p, r, crew, &l, ret_news, err);
+    if (crew_take_warnings(p, r, crew, &log, err) < 0)
+        return -1;
+    return crew_look_for_life(p, r, crew, processing_spec_of(r->row.spec).environment, &log, ret_news, err);
 }
 
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)

@@ -13,7 +13,7 @@
  * worked), _Swept. Of the present attempt: _SinceMs (when it began; not for the first), _Seen (by host: a report came),
  * _Phases (how many of them all instances have reached), _StartedMs (by host: of what is paid), _Checked (what was
  * found of the instances was told), _Waited (it was ended for MaxWaitTimeInSeconds), _Quiet (since when it does
- * nothing), _Hung (it was ended for that, and why). */
+ * nothing), _Hung (it was ended for that, and why), _Warned (by host: what was told of it). */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -141,7 +141,7 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
 static int begin_again(struct pass *p, struct resource *r, const struct fate *f, int64_t at_ms, struct err *err)
 {
     static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Checked", "_Quiet", "_Hung",
-                                                  "_Taken" };
+                                                  "_Warned", "_Taken" };
     int64_t since_ms = attempt_began_ms(r);
 
     if ((f->leave ? allocation_requeue(p, r->row.uid, err) : allocation_again(p, r->row.uid, f->moves, err)) < 0)
@@ -269,10 +269,12 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 static int look_for_life(struct pass *p, struct resource *r, const struct crew *crew, bool *ret_news, struct err *err)
 {
-    const struct living l = { training_spec_of(r->row.spec).environment, TRAINING_LOG_GROUP,
-                              training_log_stream(p->arena, r, 0, attempt_began_ms(r)) };
+    const struct log_line log = { .account = r->row.account, .region = r->row.region, .group = TRAINING_LOG_GROUP,
+                                  .stream = training_log_stream(p->arena, r, 0, attempt_began_ms(r)) };
 
-    return crew_look_for_life(p, r, crew, &l, ret_news, err);
+    if (crew_take_warnings(p, r, crew, &log, err) < 0)
+        return -1;
+    return crew_look_for_life(p, r, crew, training_spec_of(r->row.spec).environment, &log, ret_news, err);
 }
 
 static int go_on(struct pass *p, struct resource *r, const struct crew *crew, int64_t *ret_next_ms, struct err *err)

@@ -247,13 +247,13 @@ static struct doc *saving(struct world *w, struct arena *a)
     return d;
 }
 
-static struct doc *quiet(struct world *w, struct arena *a)
+static struct doc *signs(struct world *w, struct arena *a)
 {
-    struct doc *d = doc_map(a);
+    struct doc *all = doc_map(a), *d = doc_member(a, all, "quiet", DOC_MAP);
 
     if (rand_below(&story_of(w)->dice, 8) == 0)
         doc_set_integer(a, d, "since_ms", 1);
-    return d;
+    return all;
 }
 
 static bool save(struct world *w, struct report *r, bool durable)
@@ -337,7 +337,7 @@ static int tidy(struct world *w, struct err *err)
 
 static const struct world functions = {
     wall_ms, boot_ms, look, start, attach, kill_container, clear, begin, task, cancel, ping, pinged, ping_words,
-    address, stop_asked, taken_back, overfull, quiet, saving, save, say, words, exit_message, out_of_memory,
+    address, stop_asked, taken_back, overfull, signs, saving, save, say, words, exit_message, out_of_memory,
     model_artifacts, to_save, others_saved, final_metrics, tidy,
 };
 

@@ -163,6 +163,29 @@ static void a_quiet_job_is_seen_without_a_rule_and_seen_to_work_again(void **sta
     assert_non_null(strstr(last_event(&count), "\"what\":\"Job Works Again\""));
 }
 
+static void a_warning_is_told_once_and_so_is_its_end(void **state)
+{
+    struct doc *warned = json("{'why':'GPU 0: it is hot'}");
+    size_t count;
+
+    create("");
+    sim_set(w.runtime, only_agent(), "warned", warned);
+    later(LOOK_MS);
+    assert_string_equal(log_line(), "sagebrush: warning: algo-1: GPU 0: it is hot");
+    assert_non_null(strstr(last_event(&count), "\"what\":\"Instance Warning\""));
+    jobs_stop();
+    jobs_start();
+    later(LOOK_MS);
+    last_event(&count);
+    assert_int_equal(count, 1);
+    sim_set(w.runtime, only_agent(), "warned", doc_map(w.arena));
+    later(LOOK_MS);
+    assert_string_equal(log_line(), "sagebrush: algo-1: what was warned of is over");
+    assert_non_null(strstr(last_event(&count), "\"what\":\"Instance Warning Over\""));
+    assert_int_equal(count, 2);
+    assert_string_equal(message(), USUAL);
+}
+
 static void one_that_may_not_hang_is_ended(void **state)
 {
     const struct doc *d;
@@ -186,6 +209,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_jobs_own_word_counts_more_than_the_servers, begin, jobs_end),
         cmocka_unit_test_setup_teardown(not_every_host_of_many_is_named, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_quiet_job_is_seen_without_a_rule_and_seen_to_work_again, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_warning_is_told_once_and_so_is_its_end, begin, jobs_end),
         cmocka_unit_test_setup_teardown(one_that_may_not_hang_is_ended, begin, jobs_end),
     };
 
