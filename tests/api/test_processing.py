@@ -274,7 +274,7 @@ OUT = ("ProcessingOutputConfig", "Outputs", 0)
     ((*OUT, "FeatureStoreOutput"), {"FeatureGroupName": "g"}, "FeatureStoreOutput is not here yet"),
     (("ProcessingInputs",), [s3_input("i", "s3://b/i", "i")] * 2, "names must be unique"),
     (("ProcessingInputs",), [s3_input("i", "s3://b/i", "i"), s3_input("j", "s3://b/i", "i")], "is that of i, too"),
-    (("ProcessingInputs",), [s3_input("i", "s3://b/i", "i", S3InputMode="Pipe")], "Pipe is not here yet"),
+    (("ProcessingInputs",), [s3_input("i", "s3://b/i", "i", S3InputMode="Pipe")], "Pipe is not here: .* Use File"),
     (("ProcessingInputs",), [{"InputName": "i"}], "S3Input is required"),
     (("ProcessingInputs",), [{"InputName": "i", "DatasetDefinition": {"AthenaDatasetDefinition": {
         "Catalog": "c", "Database": "d", "QueryString": "q", "OutputS3Uri": "s3://b/o", "OutputFormat": "PARQUET"}}}],

@@ -89,7 +89,9 @@ static int check_inputs(const struct processing_spec *s, struct err *err)
                            "Input %s: DatasetDefinition is not here yet: there is neither Athena nor Redshift. Write "
                            "the data to S3 and use S3Input.", doc_text(d, "InputName"));
         if (doc_is(d, "S3Input.S3InputMode", "Pipe"))
-            return invalid(err, "Input %s: S3InputMode Pipe is not here yet; use File.",
+            return invalid(err,
+                           "Input %s: S3InputMode Pipe is not here: AWS says nowhere what the pipe of a processing "
+                           "input is called, and a script would wait for another one. Use File.",
                            doc_text(d, "InputName"));
         if (doc_is(d, "S3Input.S3CompressionType", "Gzip"))
             return invalid(err, "Input %s: Gzip can only be used as a compression type if the input mode is Pipe.",
