@@ -87,18 +87,20 @@ static int check_fleet(const struct settings *s, struct err *err)
 
     if (!*path)
         return 0;
-    if (strcmp(s->runtime, "slurm") == 0)
-        return fail(err, ERR_INVALID,
-                    "the runtime slurm takes no fleet file (%s): a Slurm cluster has its own nodes and limits. Start "
-                    "with --fleet \"\", and take `fleet` out of the configuration file",
-                    path);
     if (file_read(a, path, FLEET_MAX_BYTES, &text, err) < 0)
         return fail(err, err->kind,
                     "the fleet file cannot be read: %s. --fleet FILE, and the setting `fleet`, which is kept from one "
                     "start to the next, name a TOML file (`sagebrush simulate --example DIR` writes one to begin "
                     "with); --fleet \"\" starts without any",
                     err->text);
-    return fleet_read(a, path, text, &fleet, err);
+    if (fleet_read(a, path, text, &fleet, err) < 0)
+        return -1;
+    if (fleet.node_count && strcmp(s->runtime, "slurm") == 0)
+        return fail(err, ERR_INVALID,
+                    "the runtime slurm takes no nodes of a fleet file (%s): a Slurm cluster has its own. Take "
+                    "[[nodes]] and [[pools]] out of it; types, prices, quotas and owners may stay",
+                    path);
+    return 0;
 }
 
 int machine_check(const struct settings *s, struct clock *clock, struct err *err)

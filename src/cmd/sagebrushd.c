@@ -453,17 +453,19 @@ static int read_fleet(struct control *c, const struct doc *config, struct err *e
                                    .memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
                                    .gpus = gpu_bank_count(p->gpus),
                                    .disk_bytes = folder_disk_bytes(p->data_folder) };
+    c->fleet = fleet_default();
+    if (*path && (file_read(c->arena, path, FLEET_MAX_BYTES, &text, err) < 0 ||
+                  fleet_read(c->arena, path, text, &c->fleet, err) < 0))
+        return -1;
     if (doc_is(config, "runtime", "slurm")) {
         /* A cluster's capacity is Slurm's to give: an instance has what its type has, and waits in Slurm's queue. */
         p->machine.cores = SLURM_CORES;
         p->machine.memory_bytes = INT64_C(1) << 60;
-        c->fleet = fleet_of_slots(c->arena, "slurm", SLURM_SLOTS, 0);
-    } else if (!*path) {
-        c->fleet = fleet_of_slots(c->arena, "local", slots > 0 ? slots : machine_slots(&p->machine), p->machine.gpus);
+        fleet_share_slots(c->arena, &c->fleet, "slurm", SLURM_SLOTS, 0);
+    } else if (!c->fleet.node_count) {
+        fleet_share_slots(c->arena, &c->fleet, "local", slots > 0 ? slots : machine_slots(&p->machine),
+                          p->machine.gpus);
     } else {
-        if (file_read(c->arena, path, FLEET_MAX_BYTES, &text, err) < 0 ||
-            fleet_read(c->arena, path, text, &c->fleet, err) < 0)
-            return -1;
         fleet_overdrawn(&c->fleet, &p->machine, &too_much);
         if (too_much.size)
             log_warning("fleet.overdrawn", "the nodes of %s together have more than this machine: %s", path,

@@ -66,8 +66,8 @@ const struct setting setting_table[] = {
       "directory.",
       "the absolute path of a folder" },
     { "fleet", "",
-      "The fleet file (docs/manual/fleet.md): this machine as nodes, with types, quotas, priorities and fair share. It "
-      "is read at each start. Default: none; any instance type is accepted, and what does not fit waits.",
+      "The fleet file (docs/manual/fleet.md): this machine as nodes, with types, prices, quotas, priorities and fair "
+      "share. It is read at each start. Default: none; any instance type is accepted, and what does not fit waits.",
       "the absolute path of a file" },
     { "disk-reserve", "1G", "Free space that is kept for records: uploads are refused before the disk is full.",
       "bytes, or a number with K, M or G" },

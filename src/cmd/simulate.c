@@ -59,8 +59,12 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     if (days < 0 || days > 36500)
         return fail(err, ERR_INVALID, "--days goes from 1 to 36500");
     if (file_read(a, words[0], FILE_MOST, &fleet_text, err) < 0 ||
-        fleet_read(a, words[0], fleet_text, &fleet, err) < 0 ||
-        file_read(a, words[1], FILE_MOST, &workload_text, err) < 0 ||
+        fleet_read(a, words[0], fleet_text, &fleet, err) < 0)
+        return -1;
+    if (!fleet.node_count)
+        return fail(err, ERR_INVALID, "%s: a simulation needs nodes; add [[nodes]] with name, cores and memory",
+                    words[0]);
+    if (file_read(a, words[1], FILE_MOST, &workload_text, err) < 0 ||
         workload_read(a, &fleet, words[1], workload_text, &workload, err) < 0 ||
         simulate(a, &fleet, &workload, seed < 0 ? fleet.seed : seed, days, result, err) < 0)
         return -1;

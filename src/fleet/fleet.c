@@ -29,18 +29,23 @@ struct fleet fleet_default(void)
     };
 }
 
+void fleet_share_slots(struct arena *a, struct fleet *f, const char *node, int64_t slots, int64_t gpus)
+{
+    f->slots = slots;
+    f->pools = arena_new_of(a, struct fleet_pool);
+    *f->pools = (struct fleet_pool){ .name = "default" };
+    f->pool_count = 1;
+    f->nodes = arena_new_of(a, struct fleet_nodes);
+    *f->nodes = (struct fleet_nodes){ .name = arena_strdup(a, node), .count = 1, .gpu = "", .labels = "",
+                                      .has = { .cores = slots, .disk_mib = DISK_UNCOUNTED, .gpus = gpus } };
+    f->node_count = f->node_group_count = 1;
+}
+
 struct fleet fleet_of_slots(struct arena *a, const char *node, int64_t slots, int64_t gpus)
 {
     struct fleet fleet = fleet_default();
 
-    fleet.slots = slots;
-    fleet.pools = arena_new_of(a, struct fleet_pool);
-    fleet.pools[fleet.pool_count++] = (struct fleet_pool){ .name = "default" };
-    fleet.nodes = arena_new_of(a, struct fleet_nodes);
-    fleet.nodes[fleet.node_group_count++] =
-        (struct fleet_nodes){ .name = arena_strdup(a, node), .count = 1, .gpu = "", .labels = "",
-                              .has = { .cores = slots, .disk_mib = DISK_UNCOUNTED, .gpus = gpus } };
-    fleet.node_count = 1;
+    fleet_share_slots(a, &fleet, node, slots, gpus);
     return fleet;
 }
 
@@ -68,25 +73,35 @@ struct fleet_type fleet_catalogue_type(const struct fleet *fleet, const struct i
     };
 }
 
+const struct fleet_type *fleet_own_type(const struct fleet *fleet, const char *name)
+{
+    for (int i = 0; i < fleet->type_count; i++)
+        if (strcmp(fleet->types[i].name, name) == 0)
+            return &fleet->types[i];
+    return NULL;
+}
+
+int64_t fleet_type_gpus(const struct fleet *fleet, const char *name)
+{
+    const struct fleet_type *own = fleet_own_type(fleet, name);
+
+    return own ? own->needs.gpus : instance_type_gpus(name);
+}
+
 bool fleet_type(const struct fleet *fleet, const char *name, struct fleet_type *ret)
 {
     const struct instance_type *known = instance_type(name);
-    bool found = false;
+    const struct fleet_type *own = fleet_own_type(fleet, name);
+    bool found = own || known;
 
-    for (int i = 0; i < fleet->type_count && !found; i++)
-        if (strcmp(fleet->types[i].name, name) == 0) {
-            *ret = fleet->types[i];
-            found = true;
-        }
-    if (!found && known) {
-        *ret = fleet_catalogue_type(fleet, known);
-        found = true;
-    }
+    if (found)
+        *ret = own ? *own : fleet_catalogue_type(fleet, known);
     if (fleet->slots) {
         if (!found)
             *ret = (struct fleet_type){ .name = name, .spot_usd_hour = -1,
                                         .interruptions_hour = instance_interruptions_hour("", "") };
-        ret->needs = (struct capacity){ .cores = 1, .gpus = fleet->nodes[0].has.gpus ? instance_type_gpus(name) : 0 };
+        ret->needs = (struct capacity){ .cores = 1,
+                                        .gpus = fleet->nodes[0].has.gpus ? fleet_type_gpus(fleet, name) : 0 };
         ret->gpu = "";
         found = true;
     }

@@ -86,7 +86,8 @@ struct fleet_rate {
 struct fleet {
     const char *region;
     int64_t seed;
-    int64_t slots; /* 0, or the fleet is fleet_of_slots() */
+    int64_t slots;   /* 0, or its only node is fleet_share_slots()'s */
+    bool from_file;
     struct fleet_pool *pools;
     int pool_count;
     struct fleet_nodes *nodes;
@@ -128,11 +129,14 @@ struct fleet {
 /* No nodes, no rules. */
 struct fleet fleet_default(void);
 
-/* Without a file: one node that takes so many instances of whatever type, and shares its cores among them by weight.
- * Where it has GPUs, an instance takes as many as its type has on AWS. */
+/* Of a file without nodes, and of none: one node that takes so many instances of whatever type, and shares its cores
+ * among them by weight. Where it has GPUs, an instance takes as many as its type has. */
+void fleet_share_slots(struct arena *, struct fleet *, const char *node, int64_t slots, int64_t gpus);
+
+/* Without a file. */
 struct fleet fleet_of_slots(struct arena *, const char *node, int64_t slots, int64_t gpus);
 
-/* 'name' of the file is for the errors, which name the line and what to do. */
+/* 'name' of the file is for the errors, which name the line and what to do. A file may name no nodes: *ret has none. */
 int fleet_read(struct arena *, const char *name, struct str text, struct fleet *ret, struct err *err);
 
 struct instance_type;
@@ -143,6 +147,9 @@ bool fleet_type(const struct fleet *, const char *name, struct fleet_type *ret);
 
 const struct fleet_owner *fleet_owner(const struct fleet *, const char *owner); /* the first rule that matches, or one
                                                                                    of weight 1 and priority 0 */
+const struct fleet_type *fleet_own_type(const struct fleet *, const char *name); /* the file's; NULL: it has none */
+int64_t fleet_type_gpus(const struct fleet *, const char *name); /* the file's, else NVIDIA's of the catalogue */
+
 /* What an instance takes of a node's disk: what its type has of its own, else its volume, in GB as AWS means them. */
 int64_t fleet_type_disk_mib(const struct fleet_type *, int64_t volume_gb);
 

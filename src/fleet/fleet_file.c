@@ -217,8 +217,12 @@ static int read_nodes(struct toml_reader *r, const struct doc *d, struct fleet *
 
     if (toml_items(r, d, "nodes", &items, &count) < 0)
         return -1;
+    if (count == 0 && doc_has(d, "pools"))
+        return toml_wrong(r, doc_get(d, "pools"),
+                          "pools without nodes; add [[nodes]] with name, cores and memory, or take the pools out: a "
+                          "file without both holds types, prices and rules");
     if (count == 0)
-        return fail(r->err, ERR_INVALID, "%s: a fleet has nodes; add [[nodes]] with name, cores and memory", r->name);
+        return 0;
     fleet->nodes = arena_array_of(r->arena, struct fleet_nodes, count);
     for (uint32_t i = 0; i < count; i++) {
         if (read_node(r, items->items[i], fleet, &fleet->nodes[i]) < 0)
@@ -520,6 +524,7 @@ int fleet_read(struct arena *a, const char *name, struct str text, struct fleet 
     struct fleet fleet = fleet_default();
     struct doc *d;
 
+    fleet.from_file = true;
     if (toml_parse(a, name, text, &d, err) < 0 || toml_read(&r, d, "the fleet", top_fields, &fleet) < 0 ||
         read_pools(&r, d, &fleet) < 0 || read_nodes(&r, d, &fleet) < 0 || read_types(&r, d, &fleet) < 0 ||
         read_quotas(&r, d, &fleet) < 0 || read_owners(&r, d, &fleet) < 0 ||

@@ -22,17 +22,19 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static struct limits by_weight(const struct machine *m, const char *name)
+static struct limits by_weight(const struct fleet *f, const struct machine *m, const char *name)
 {
-    const struct instance_type *type = instance_type(name);
+    const struct fleet_type *own = fleet_own_type(f, name);
+    const struct instance_type *known = instance_type(name);
+    struct capacity needs = own ? own->needs : known ? fleet_catalogue_type(f, known).needs : (struct capacity){ 0 };
     /* A fifth stays for the platform itself and the page cache. */
     int64_t most = m->memory_bytes - m->memory_bytes / 5;
 
-    if (!type)
+    if (!own && !known)
         return (struct limits){ m->cores, 100, most };
-    return (struct limits){ .cpus = (int)least(type->vcpus, m->cores),
-                            .cpu_weight = (int)least((int64_t)type->vcpus * 25, WEIGHT_MOST),
-                            .memory_bytes = least((int64_t)(type->memory_gib * (1 << 30)), most) };
+    return (struct limits){ .cpus = (int)least(needs.cores, m->cores),
+                            .cpu_weight = (int)least(needs.cores * 25, WEIGHT_MOST),
+                            .memory_bytes = least(needs.memory_mib << 20, most) };
 }
 
 struct limits limits_of(const struct fleet *f, const struct machine *m, const char *name)
@@ -40,7 +42,7 @@ struct limits limits_of(const struct fleet *f, const struct machine *m, const ch
     struct fleet_type type;
 
     if (f->slots || !fleet_type(f, name, &type))
-        return by_weight(m, name);
+        return by_weight(f, m, name);
     return (struct limits){ .cpus = (int)least(type.needs.cores, m->cores),
                             .cpu_weight = (int)least(type.needs.cores * 25, WEIGHT_MOST),
                             .memory_bytes = least(type.needs.memory_mib << 20, m->memory_bytes) };
@@ -48,11 +50,16 @@ struct limits limits_of(const struct fleet *f, const struct machine *m, const ch
 
 struct disk_limit limits_of_disk(const struct fleet *f, const char *name, int64_t volume_gb)
 {
+    const struct fleet_type *own = fleet_own_type(f, name);
     const struct instance_type *known = instance_type(name);
     struct fleet_type type;
 
-    if (f->slots || !fleet_type(f, name, &type))
+    if (own)
+        type = *own;
+    else if (f->slots || !known)
         return (struct disk_limit){ .bytes = known && known->nvme_gb ? 0 : volume_gb << 30 };
+    else
+        type = fleet_catalogue_type(f, known);
     return (struct disk_limit){ fleet_type_disk_mib(&type, volume_gb) << 20, type.needs.disk_mib > 0 };
 }
 

@@ -7,14 +7,6 @@
 
 static const char list_region[] = "us-east-1"; /* that SageMaker's own list prices in the catalogue are of */
 
-static const struct fleet_type *own_type(const struct fleet *f, const char *name)
-{
-    for (int i = 0; i < f->type_count; i++)
-        if (strcmp(f->types[i].name, name) == 0)
-            return &f->types[i];
-    return NULL;
-}
-
 static double catalogue_usd(const char *name, const char *region)
 {
     const struct instance_type *type = instance_type(name);
@@ -28,7 +20,7 @@ static double catalogue_usd(const char *name, const char *region)
 
 struct price fleet_price(const struct fleet *f, const char *name, const char *region)
 {
-    const struct fleet_type *own = own_type(f, name);
+    const struct fleet_type *own = fleet_own_type(f, name);
 
     if (own)
         return (struct price){
@@ -36,8 +28,8 @@ struct price fleet_price(const struct fleet *f, const char *name, const char *re
             .spot_share = own->spot_usd_hour >= 0 && own->spot_usd_hour < own->usd_hour
                               ? own->spot_usd_hour / own->usd_hour : 1,
         };
-    return (struct price){ .usd_hour = catalogue_usd(name, f->slots ? list_region : f->region),
-                           .spot_share = instance_spot_share(name, f->slots ? region : f->region) };
+    return (struct price){ .usd_hour = catalogue_usd(name, f->from_file ? f->region : list_region),
+                           .spot_share = instance_spot_share(name, f->from_file ? f->region : region) };
 }
 
 double price_paid(const struct price *price, bool spot)

@@ -15,6 +15,7 @@ import sagemaker.pytorch  # noqa: E402
 import sagemaker.sklearn  # noqa: E402
 
 SCRIPTS = pathlib.Path(__file__).parent / "scripts"
+USD_HOUR = 7.2
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,9 @@ def cluster():
 def server(cluster, tmp_path_factory):
     conf = tmp_path_factory.mktemp("slurm") / "sagebrush.conf"
     conf.write_text("slurm-partition = batch\nslurm-spot-partition = spot\n")
-    s = Server(runtime="slurm", options=["--config", conf])
+    fleet = conf.with_name("fleet.toml")  # of which a cluster takes all but nodes
+    fleet.write_text(f'[[types]]\nname = "ml.m5.large"\nusd_hour = {USD_HOUR}\n')
+    s = Server(runtime="slurm", options=["--config", conf, "--fleet", str(fleet)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(cluster.conf))
         s.start()
@@ -80,6 +83,8 @@ def test_a_job(cluster, server, aws, unique):
     assert "weights.json" in model_files(aws, done)
     # It was Slurm's: one job, named by our agent's name.
     wait_for(lambda: cluster.of_job(done["TrainingJobArn"]) == ["COMPLETED"], 60, "the end of the Slurm job")
+    line = server.cost()[unique]
+    assert line["usd"] == pytest.approx(line["used_ms"] / 3.6e6 * USD_HOUR, rel=1e-6)
 
 
 def test_several_instances_are_one_allocation(cluster, server, aws, unique):

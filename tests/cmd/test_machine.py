@@ -80,9 +80,9 @@ def test_a_port_of_roots(place, everybodys):
 
 def test_slurm_has_its_own_nodes(place):
     fleet = place.folder / 'fleet.toml'
-    fleet.write_text('')
+    fleet.write_text('[[nodes]]\nname = "n"\ncores = 1\nmemory = "1GiB"\n')
     text = refused('--data', place.data, '--runtime', 'slurm', '--fleet', fleet)
-    assert 'takes no fleet file' in text and str(fleet) in text and 'its own nodes and limits' in text
+    assert 'takes no nodes of a fleet file' in text and str(fleet) in text and 'Take [[nodes]]' in text
 
 
 def test_a_fleet_that_is_more_than_the_machine(place):

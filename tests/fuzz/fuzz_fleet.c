@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(err.text[0]);
         return 0;
     }
-    assert(f.node_count >= 1 && f.node_count <= NODES_MOST && f.pool_count >= 1 && f.pool_count <= POOLS_MOST);
+    assert(f.node_count >= 0 && f.node_count <= NODES_MOST && f.pool_count >= 1 && f.pool_count <= POOLS_MOST);
     for (int i = 0; i < f.node_group_count; i++)
         assert(f.nodes[i].pool >= 0 && f.nodes[i].pool < f.pool_count && f.nodes[i].has.gpus <= GPUS_MOST);
     for (int i = 0; i < f.type_count; i++)

@@ -12,7 +12,6 @@
 #include "engine/engine.h"
 #include "engine/own_tags.h"
 #include "engine/tags.h"
-#include "fleet/instance_type.h"
 #include "services/sagemaker/allocation_impl.h"
 #include "services/sagemaker/waiting_words.h"
 
@@ -131,7 +130,7 @@ static int check_machine(const struct fleet *f, const struct wish *w, struct err
                                               : "One request gets no more here.");
     left = has;
     for (int g = 0; has && g < w->group_count; g++) {
-        int wants = instance_type_gpus(w->groups[g].type);
+        int wants = (int)fleet_type_gpus(f, w->groups[g].type);
 
         if (wants && w->groups[g].count > left / wants)
             return fail_code(err, ERR_LIMIT, "ResourceLimitExceeded",

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "engine/tags.h"
-#include "fleet/instance_type.h"
 #include "run/runtime.h"
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/instance.h"
@@ -87,14 +86,14 @@ bool deployment_has(struct arena *a, const struct resource *r, const struct doc 
     return false;
 }
 
-int64_t deployment_gpus(const struct doc *deployment)
+int64_t deployment_gpus(const struct fleet *fleet, const struct doc *deployment)
 {
     const struct doc *variants = doc_get(deployment, "Variants");
     int64_t gpus = 0;
 
     for (size_t i = 0; i < doc_count(variants, ""); i++)
         gpus += doc_int(variants->items[i], "InstanceCount", 1) *
-                instance_type_gpus(doc_text(variants->items[i], "InstanceType"));
+                fleet_type_gpus(fleet, doc_text(variants->items[i], "InstanceType"));
     return gpus;
 }
 

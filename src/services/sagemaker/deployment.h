@@ -7,6 +7,7 @@
 #define SERVICES_SAGEMAKER_DEPLOYMENT_H
 
 #include "engine/kind.h"
+#include "fleet/fleet.h"
 
 struct deployment_view {
     int wanted, healthy, waiting; /* waiting: for a place on a node */
@@ -28,7 +29,7 @@ int deployment_end(struct pass *, struct resource *, const struct doc *deploymen
 bool deployment_has(struct arena *, const struct resource *, const struct doc *deployment, const char *agent);
 
 int deployment_size(const struct doc *deployment); /* how many instances it wants */
-int64_t deployment_gpus(const struct doc *deployment); /* how many GPUs their types have */
+int64_t deployment_gpus(const struct fleet *, const struct doc *deployment); /* how many GPUs their types have */
 
 /* Refuses, at Create and Update, what the fleet can never run, or a quota does not allow. */
 int deployment_check(struct call *, const struct resource *, const struct doc *deployment, struct err *err);

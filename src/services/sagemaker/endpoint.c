@@ -218,7 +218,8 @@ static bool lacks_gpus(const struct platform *platform, const struct doc *deploy
 {
     int64_t has = platform->fleet->slots ? platform->fleet->nodes[0].has.gpus : 0;
 
-    return has && deployment_gpus(deployment) + deployment_gpus(current) > has;
+    return has &&
+           deployment_gpus(platform->fleet, deployment) + deployment_gpus(platform->fleet, current) > has;
 }
 
 /* Some instance waits for a place. NULL: let it wait, *ret_message says so; else why it waits in vain. */

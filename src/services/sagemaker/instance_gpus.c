@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "fleet/gpu_bank.h"
-#include "fleet/instance_type.h"
 #include "run/runtime.h"
 #include "services/sagemaker/allocation.h"
 
@@ -48,8 +47,8 @@ void instance_gpus_order(struct arena *a, struct engine *e, const char *agent, c
     }
     gpu_bank_hold(bank, agent, gpus);
     doc_set(a, limits, "gpus", list->count ? list : NULL);
-    if (!list->count && instance_type_gpus(instance_type))
-        doc_set_integer(a, limits, "gpus_absent", instance_type_gpus(instance_type));
+    if (!list->count && fleet_type_gpus(platform_of(e)->fleet, instance_type))
+        doc_set_integer(a, limits, "gpus_absent", fleet_type_gpus(platform_of(e)->fleet, instance_type));
 }
 
 void instance_gpus_give(struct pass *p, const char *agent)

@@ -76,7 +76,7 @@ static void a_mistake_is_told_with_its_line_and_the_remedy(void **state)
     static const struct {
         const char *text, *words;
     } cases[] = {
-        { "", "a fleet has nodes; add [[nodes]]" },
+        { "[[types]]\nname = \"ml.m5.large\"\n[[pools]]\nname = \"p\"\n", "pools without nodes; add [[nodes]]" },
         { "sed = 1\n", "fleet.toml:1: the fleet has no key sed; there are region, seed, pools" },
         { "[[nodes]]\nname = \"a\"\ncores = 8\n", "fleet.toml:1: nodes need cores and memory" },
         { "[[nodes]]\nname = \"a\"\ncores = 8\nmemory = \"16\"\n",
@@ -128,11 +128,34 @@ static void a_mistake_is_told_with_its_line_and_the_remedy(void **state)
     }
 }
 
+static void a_file_without_nodes_has_prices_types_and_rules(void **state)
+{
+    static const char text[] = "region = \"eu-central-1\"\n[[quotas]]\ntype = \"box.*\"\nlimit = 2\n"
+                               "[[types]]\nname = \"box.two\"\nvcpus = 2\nmemory = \"1GiB\"\nusd_hour = 0.5\n"
+                               "gpus = { kind = \"T4\", count = 2 }\n";
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct fleet f, none;
+    struct fleet_type type;
+    struct err err = { 0 };
+
+    assert_int_equal(fleet_read(a, "f", str_of(""), &none, &err), 0);
+    assert_int_equal(fleet_read(a, "f", str_of(text), &f, &err), 0);
+    assert_int_equal(f.node_count, 0);
+    fleet_share_slots(a, &f, "local", 4, 2);
+    assert_int_equal(f.node_count, 1);
+    assert_int_equal(f.quota_count, 1);
+    assert_true(fleet_type(&f, "box.two", &type));
+    assert_true(type.usd_hour == 0.5 && type.needs.cores == 1 && type.needs.gpus == 2);
+    assert_true(fleet_type(&f, "ml.of.nowhere", &type));
+    assert_true(fleet_type_gpus(&f, "ml.g5.xlarge") == 1 && fleet_type_gpus(&f, "box.two") == 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_file_says_is_the_fleet),
         cmocka_unit_test(a_type_is_the_administrators_else_the_catalogues),
+        cmocka_unit_test(a_file_without_nodes_has_prices_types_and_rules),
         cmocka_unit_test(a_mistake_is_told_with_its_line_and_the_remedy),
     };
 

@@ -86,12 +86,34 @@ static void disks_are_compared_with_the_machines(void **state)
     arena_free(a);
 }
 
+static void of_a_file_without_nodes_an_own_type_is_shared_by_weight_too(void **state)
+{
+    static const char text[] = "[[types]]\nname = \"box.two\"\nvcpus = 2\nmemory = \"1GiB\"\n"
+                               "[[types]]\nname = \"ml.m5.large\"\nmemory = \"2GiB\"\n";
+    const struct machine m = { 4, 8 * gib, 0 };
+    struct arena *a = arena_new();
+    struct fleet f;
+    struct limits l;
+    struct err err;
+
+    assert_int_equal(fleet_read(a, "f", str_of(text), &f, &err), 0);
+    fleet_share_slots(a, &f, "local", 4, 0);
+    l = limits_of(&f, &m, "box.two");
+    assert_true(l.cpus == 2 && l.cpu_weight == 50 && l.memory_bytes == gib);
+    assert_true(limits_of(&f, &m, "ml.m5.large").memory_bytes == 2 * gib);
+    assert_true(limits_of(&f, &m, "ml.c5.large").cpus == 2);
+    assert_true(limits_of_disk(&f, "box.two", 3).bytes == 3 * gib);
+    assert_true(limits_of_disk(&f, "ml.g5.xlarge", 3).bytes == 0);
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_machine_bears_so_many),
         cmocka_unit_test(without_a_file_cores_are_shared_by_weight),
         cmocka_unit_test(with_a_file_an_instance_has_what_its_type_has),
+        cmocka_unit_test(of_a_file_without_nodes_an_own_type_is_shared_by_weight_too),
         cmocka_unit_test(disks_are_compared_with_the_machines),
     };
 
