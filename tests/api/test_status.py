@@ -41,7 +41,7 @@ def test_what_was_used_is_priced(server, jobs, unique):
     shown = server.command("cost").stdout
     assert unique in shown and "total" in shown
     assert "ml.m5.large" in server.cost("type")
-    assert "--by is name, type, role or work" in server.command("cost", "--by", "moon").stderr
+    assert "--by is name, type, role, work or tag:KEY" in server.command("cost", "--by", "moon").stderr
 
 
 def test_a_mistyped_image_is_answered_with_the_one_that_was_meant(jobs, unique):
