@@ -62,6 +62,18 @@ static int claim(struct arena *a, const char *folder, bool *ret_ours, struct err
     return fd_write_all(fd, text, strlen(text), err);
 }
 
+/* The server learns by the report what Slurm has told this node alone. */
+static void report_notice(struct agent *g)
+{
+    _cleanup_arena_ struct arena *a = NULL;
+
+    if (!g->order.notice_s || doc_bool(report_doc(g->report), "noticed", false))
+        return;
+    a = arena_new();
+    if (slurm_node_noticed(a, g->folder))
+        report_set_bool(g->report, "noticed", true);
+}
+
 static void step(void *data)
 {
     struct agent *g = data;
@@ -77,6 +89,7 @@ static void step(void *data)
     g->stepping = true;
     do {
         g->again = false;
+        report_notice(g);
         g->over = order_ends(&g->order) ? train_step(&g->train, &next_ms) : serve_step(&g->serve, &next_ms);
     } while (g->again && !g->over);
     g->stepping = false;
@@ -210,6 +223,8 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
         return -1;
     world = host_world(g->host);
     g->report = report_new(before);
+    if (doc_is(order, "runtime", "slurm") && slurm_node_name())
+        report_set_text(g->report, "node", slurm_node_name());
     g->train = (struct train){ .world = world, .order = &g->order, .report = g->report };
     g->serve = (struct serve){ .world = world, .order = &g->order, .report = g->report };
     g->timer.run = timer_due;

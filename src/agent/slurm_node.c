@@ -9,6 +9,13 @@
 #include "run/gpu_monitor.h"
 #include "run/runtime.h"
 
+#define BY_SLURM "Slurm" /* in stop.json: it was not the server who asked */
+
+const char *slurm_node_name(void)
+{
+    return getenv("SLURMD_NODENAME");
+}
+
 const char *slurm_node_gpus(void)
 {
     const char *of_step = getenv("SLURM_STEP_GPUS");
@@ -126,5 +133,14 @@ int slurm_node_notice(struct arena *a, const char *folder, int64_t notice_s, str
     doc_set_integer(a, d, "version", 1);
     doc_set_integer(a, d, "grace_s", notice_s);
     doc_set_string(a, d, "reason", STOP_TAKEN_BACK);
+    doc_set_string(a, d, "by", BY_SLURM);
     return folder_write(a, folder, FOLDER_STOP, d, false, err);
+}
+
+bool slurm_node_noticed(struct arena *a, const char *folder)
+{
+    const struct doc *stop;
+    struct err ignored;
+
+    return folder_read(a, folder, FOLDER_STOP, &stop, &ignored) == 0 && doc_is(stop, "by", BY_SLURM);
 }

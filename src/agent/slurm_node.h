@@ -9,6 +9,9 @@
 int slurm_node_order(struct arena *, const struct doc *order, const char *boot_id, const char *gpus, int listed,
                      const struct doc **ret, struct err *err);
 
+/* The name of this node, as Slurm has it; NULL: Slurm has not started us. */
+const char *slurm_node_name(void);
+
 /* The GPUs of this process, as Slurm's environment has them: "0,2-3"; NULL: none. */
 const char *slurm_node_gpus(void);
 
@@ -17,5 +20,8 @@ int slurm_node_listed(const struct doc *order);
 
 /* SIGTERM: the instance is taken back. What was asked before goes before. */
 int slurm_node_notice(struct arena *, const char *folder, int64_t notice_s, struct err *err);
+
+/* Was it taken back by such a notice? */
+bool slurm_node_noticed(struct arena *, const char *folder);
 
 #endif

@@ -29,9 +29,9 @@ int instance_order(struct arena *, struct engine *, const struct instance *, int
 /* The report of an agent, as a view. Phases are read from the document. */
 struct report {
     const char *phase, *outcome, *failure_reason, *message, *exit_message, *model_artifacts, *address,
-        *waiting;
+        *waiting, *node;
     int64_t started_ms, ended_ms, overran_ms, billable_ms, port;
-    bool healthy;
+    bool healthy, noticed;
     const struct doc *phases, *final_metrics, *gpu_fault;
     const struct doc *checkpoint; /* agent/savings.h */
     const struct doc *checks, *unhealthy, *quiet, *warned; /* agent/infra.h */

@@ -58,7 +58,7 @@ static int tell_of(struct pass *p, const struct resource *r, const struct notice
     return events_tell(p->arena, p->engine, &t, err);
 }
 
-/* Once an attempt, of each instance that still runs. */
+/* Once an attempt, of each instance that still runs, or ended by what it was told. */
 static int tell(struct pass *p, struct resource *r, const struct crew *crew, const struct notice *n, struct err *err)
 {
     int64_t number = training_attempt(r) + 1;
@@ -66,7 +66,7 @@ static int tell(struct pass *p, struct resource *r, const struct crew *crew, con
     if (doc_int(r->status, n->noted, 0) == number)
         return 0;
     for (int i = 0; i < crew->count; i++)
-        if (crew->mates[i].there && !mate_has_ended(&crew->mates[i]) &&
+        if (crew->mates[i].there && (crew->mates[i].report.noticed || !mate_has_ended(&crew->mates[i])) &&
             tell_of(p, r, n, crew->mates[i].agent, err) < 0)
             return -1;
     doc_set_integer(p->arena, r->status, n->noted, number);
@@ -95,6 +95,18 @@ int training_take_back(struct pass *p, struct resource *r, const struct crew *cr
     if (crew_stop(p, crew, notice_s, STOP_TAKEN_BACK, err) < 0 || tell(p, r, crew, &recommendation, err) < 0)
         return -1;
     return tell(p, r, crew, &interruption_notice, err);
+}
+
+/* Slurm tells the instances, and they us. That it also told a job that is no spot job is no matter of spot capacity. */
+int training_tell_eviction(struct pass *p, struct resource *r, const struct crew *crew, struct err *err)
+{
+    bool noticed = false;
+
+    for (int i = 0; i < crew->count; i++)
+        noticed = noticed || (crew->mates[i].there && crew->mates[i].report.noticed);
+    if (!noticed || !training_spec_of(r->row.spec).spot)
+        return 0;
+    return tell(p, r, crew, &recommendation, err) < 0 ? -1 : tell(p, r, crew, &interruption_notice, err);
 }
 
 /* --- Asking --- */

@@ -38,6 +38,7 @@ int64_t training_taken_back_ms(const struct resource *);
 
 /* Inside a pass: tells the instances what is due for them to know, and the world. Again is fine. */
 int training_recommend(struct pass *, struct resource *, const struct crew *, struct err *err);
+int training_tell_eviction(struct pass *, struct resource *, const struct crew *, struct err *err); /* by a cluster */
 int training_take_back(struct pass *, struct resource *, const struct crew *, struct err *err);
 
 #endif

@@ -295,6 +295,8 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     if (crew_take_checks(p, r, crew, err) < 0 || crew_take_gpu_faults(p, crew, err) < 0 ||
         crew_take_usage(p, r, crew, training_usage, err) < 0 || training_take_prices(p, r, crew, err) < 0)
         return -1;
+    if (training_tell_eviction(p, r, crew, err) < 0)
+        return -1;
     if (crew_is_over(crew, !ending))
         return conclude(p, r, crew, err);
     if (training_ask_fleet(p, r, &taken, err) < 0)

@@ -90,7 +90,9 @@ static void a_notice_takes_the_instance_back(void **state)
     struct err err;
 
     assert_non_null(mkdtemp(folder));
+    assert_false(slurm_node_noticed(a, folder));
     assert_int_equal(slurm_node_notice(a, folder, 30, &err), 0);
+    assert_true(slurm_node_noticed(a, folder));
     assert_int_equal(folder_read(a, folder, FOLDER_STOP, &stop, &err), 0);
     assert_true(doc_is(stop, "reason", STOP_TAKEN_BACK) && doc_int(stop, "grace_s", 0) == 30);
     /* A stop that was asked for stays what it was. */
