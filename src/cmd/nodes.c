@@ -56,7 +56,7 @@ static void print_node(struct arena *a, const struct doc *node)
     const struct doc *runs = doc_get(node, "runs");
 
     printf("%-24s %-16s %-9s%s%s\n", doc_text(node, "name"), doc_text(node, "pool"), doc_text(node, "state"),
-           doc_bool(node, "lemon", false) ? "  lemon: used last" : "", doc_count(runs, "") ? "" : "  free");
+           doc_bool(node, "lemon", false) ? "  lemon: used last" : "", !runs || doc_count(runs, "") ? "" : "  free");
     print_disk(node);
     print_cordon(a, node);
     print_failures(a, node);
@@ -164,6 +164,9 @@ const struct command nodes_command = {
         "check found on the node itself (disk, memory, clock...) until you return it, anything else for ten minutes; "
         "never the only one, and never more than a fifth of the fleet. A spare of its pool takes its place. One that "
         "fails often is a lemon, and is used when there is no other; that fades with time, and no restart forgets it.\n"
+        "\n"
+        "On a Slurm cluster it lists the cluster's nodes that failed, and those that are cordoned: Slurm is asked for "
+        "others.\n"
         "\n"
         "cordon takes a node out by hand: it gets nothing new, and what runs on it goes on. return gives it out again. "
         "Said twice, it is done once.\n"

@@ -33,6 +33,9 @@ struct runtime {
     int (*forget)(struct runtime *, const char *name, struct err *err);
     int (*list)(struct runtime *, struct arena *, const char *const **ret_names, int *ret_count, struct err *err);
     int (*order)(struct runtime *, struct arena *, const char *name, const struct doc **ret_order, struct err *err);
+    /* NULL: it has no nodes of its own */
+    void (*avoid)(struct runtime *, const char *const *nodes, int count);
+    int (*nodes)(struct runtime *, struct arena *, const char *const **ret_names);
     /* NULL: nobody here sees it. */
     int (*died)(struct runtime *, struct arena *, const char *const **ret_names);
     void (*free)(struct runtime *);
@@ -80,6 +83,26 @@ static inline int runtime_stop(struct runtime *rt, const char *name, int64_t gra
 static inline int runtime_recommend(struct runtime *rt, const char *name, int64_t at_ms, struct err *err)
 {
     return rt->recommend ? rt->recommend(rt, name, at_ms, err) : 0;
+}
+
+/* Where the nodes are not the fleet's, but a cluster's: the names of those that it has, as far as is known; returns how
+ * many. */
+static inline bool runtime_has_nodes(const struct runtime *rt)
+{
+    return rt->nodes;
+}
+
+static inline int runtime_nodes(struct runtime *rt, struct arena *a, const char *const **ret_names)
+{
+    *ret_names = NULL;
+    return rt->nodes ? rt->nodes(rt, a, ret_names) : 0;
+}
+
+/* What is started from now on does not go to these, and may go to any other. */
+static inline void runtime_avoid(struct runtime *rt, const char *const *nodes, int count)
+{
+    if (rt->avoid)
+        rt->avoid(rt, nodes, count);
 }
 
 /* Removes what is left: container, mounts, cgroup, network, folder. ERR_CONFLICT while it still runs; nothing of that

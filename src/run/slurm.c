@@ -433,6 +433,20 @@ static int slurm_recommend(struct runtime *rt, const char *name, int64_t at_ms, 
     return runtime_recommend(slurm_of(rt)->local, name, at_ms, err);
 }
 
+static void slurm_avoid(struct runtime *rt, const char *const *nodes, int count)
+{
+    struct slurm *s = slurm_of(rt);
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    slurm_cluster_avoid(s->cluster, slurm_batch_exclude(a, "", nodes, count),
+                        slurm_batch_exclude(a, s->settings.options, nodes, count));
+}
+
+static int slurm_nodes(struct runtime *rt, struct arena *a, const char *const **ret_names)
+{
+    return slurm_cluster_nodes(slurm_of(rt)->cluster, a, ret_names);
+}
+
 static int slurm_died(struct runtime *rt, struct arena *a, const char *const **ret_names)
 {
     struct slurm *s = slurm_of(rt);
@@ -484,6 +498,16 @@ static int read_boot_id(struct arena *a, const char **ret, struct err *err)
     return 0;
 }
 
+/* Whose nodes may get jobs. Without a name of its own that is Slurm's default: any then. */
+static const char *partitions_of(struct arena *a, const struct slurm_settings *s)
+{
+    const char *spot = s->spot_partition ? s->spot_partition : "";
+
+    if (!s->partition || !*s->partition)
+        return "";
+    return arena_printf(a, "%s%s%s", s->partition, *spot ? "," : "", spot);
+}
+
 int slurm_runtime_new(const struct runtime_config *config, const struct slurm_settings *settings, struct runtime **ret,
                       struct err *err)
 {
@@ -497,7 +521,7 @@ int slurm_runtime_new(const struct runtime_config *config, const struct slurm_se
         arena_free(a);
         return -1;
     }
-    if (slurm_cluster_new(settings->happened, settings->data, &cluster, err) < 0) {
+    if (slurm_cluster_new(partitions_of(a, settings), settings->happened, settings->data, &cluster, err) < 0) {
         runtime_free(local);
         arena_free(a);
         return -1;
@@ -512,6 +536,8 @@ int slurm_runtime_new(const struct runtime_config *config, const struct slurm_se
                                    .forget = slurm_forget,
                                    .list = slurm_list,
                                    .order = slurm_order,
+                                   .avoid = slurm_avoid,
+                                   .nodes = slurm_nodes,
                                    .died = slurm_died,
                                    .free = slurm_free },
                          .local = local,

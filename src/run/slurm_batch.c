@@ -109,6 +109,32 @@ static void add_words(struct arguments *args, const char *words)
     }
 }
 
+/* --exclude=LIST, --exclude LIST, -x LIST, -xLIST: what is behind the option; NULL: it is another one. */
+static const char *excluded_by(const char *option, const char *next)
+{
+    if (text_starts(option, "--exclude="))
+        return option + strlen("--exclude=");
+    if (strcmp(option, "--exclude") == 0 || strcmp(option, "-x") == 0)
+        return next;
+    return text_starts(option, "-x") ? option + strlen("-x") : NULL;
+}
+
+const char *slurm_batch_exclude(struct arena *a, const char *options, const char *const *nodes, int count)
+{
+    struct arguments words = { .arena = a };
+    const char *all = "";
+
+    add_words(&words, options ? options : "");
+    for (int i = 0; i < words.count; i++) {
+        const char *list = excluded_by(words.all[i], words.all[i + 1]);
+
+        all = list ? list : all;
+    }
+    for (int i = 0; i < count; i++)
+        all = arena_printf(a, "%s%s%s", all, *all ? "," : "", nodes[i]);
+    return all;
+}
+
 static const char *either(const char *first, const char *second)
 {
     return first && *first ? first : second;

@@ -20,6 +20,9 @@ const char *const *slurm_batch_agents(struct arena *, const struct doc *order, i
 struct slurm_batch slurm_batch_of(struct arena *, const struct slurm_settings *, const struct doc *order,
                                   const char *agents_folder, const char *program);
 
+/* Those that the administrator's options exclude, and these: for one --exclude=, of which the last counts. */
+const char *slurm_batch_exclude(struct arena *, const char *options, const char *const *nodes, int count);
+
 /* For tests: the text as one word of a shell. */
 const char *shell_quote(struct arena *, const char *);
 

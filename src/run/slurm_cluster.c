@@ -26,6 +26,8 @@ enum {
     RETRY_LEAST_MS = 1000,
     RETRY_MOST_MS = 30000,
     END_S = 3,
+    NODES_MS = 300000,   /* how old the list of nodes may become */
+    SHUT_MS = 600000,    /* that a job waits because all that could take it are avoided */
 };
 
 /* A job that is to be submitted, or was since the last answer of squeue. */
@@ -39,6 +41,7 @@ struct wish {
     bool first; /* nobody has submitted a job of that name before, a server before this one neither */
     bool tried; /* sbatch was run: what it said may be lost */
     int64_t next_ms, wait_ms;
+    int64_t shut_ms; /* since when only nodes that are avoided could take it; 0: they are not all */
 };
 
 struct cancel {
@@ -65,6 +68,14 @@ struct slurm_cluster {
     void *data;
     struct list news;
     int64_t asked_ms;            /* when somebody asked last */
+
+    char *partitions;
+    struct arena *avoiding; /* of these two */
+    const char *avoided, *exclude;
+    struct arena *nodes_arena;
+    const char **nodes;     /* sorted as sinfo has them */
+    int node_count;
+    int64_t nodes_ms;       /* when they are looked at next; the thread's alone */
 
     bool answered;         /* the last squeue did */
     struct arena *arena;   /* of the answer; jobs are sorted by name */
@@ -177,6 +188,52 @@ static bool look(struct slurm_cluster *c)
     return true;
 }
 
+/* One that is in two partitions stands there twice, one after the other. */
+static int read_nodes(struct arena *a, struct str text, const char **names)
+{
+    struct str line;
+    int count = 0;
+
+    while (str_cut(text, '\n', &line, &text)) {
+        line = str_trim(line);
+        if (line.size && (!count || !str_is(line, names[count - 1])))
+            names[count++] = str_dup(a, line);
+    }
+    return count;
+}
+
+/* Which nodes there are is worth to know, and nothing waits for it. */
+static void look_at_nodes(struct slurm_cluster *c)
+{
+    struct arena *a = arena_new();
+    const char *partitions = *c->partitions ? arena_printf(a, "--partition=%s", c->partitions) : "--all";
+    const char *const arguments[] = { "sinfo", "--noheader", "--Node", "--format=%N", partitions, NULL };
+    struct command_result r;
+    struct err err;
+    const char **names;
+    size_t lines = 0;
+    int count;
+
+    if (now_ms() < c->nodes_ms)
+        goto away;
+    c->nodes_ms = now_ms() + NODES_MS;
+    if (command_run(a, arguments, STR(""), COMMAND_MS, &r, &err) < 0 || r.status != 0)
+        goto away;
+    for (size_t i = 0; i < r.output.size; i++)
+        lines += r.output.data[i] == '\n';
+    names = arena_array_of(a, const char *, lines + 1);
+    count = read_nodes(a, r.output, names);
+    pthread_mutex_lock(&c->lock);
+    arena_free(c->nodes_arena);
+    c->nodes_arena = a;
+    c->nodes = names;
+    c->node_count = count;
+    pthread_mutex_unlock(&c->lock);
+    return;
+away:
+    arena_free(a);
+}
+
 /* --- Doing --- */
 
 /* With the lock; the batch is the wish's own, which nobody else frees while it is neither submitted nor dropped. */
@@ -196,20 +253,64 @@ static void note_trouble(struct wish *w, const char *words, bool refused)
     w->next_ms = now_ms() + w->wait_ms;
 }
 
+static const char *const *with_option(struct arena *a, const char *const *arguments, const char *option)
+{
+    const char **all;
+    int count = 0;
+
+    while (arguments[count])
+        count++;
+    all = arena_array_of(a, const char *, (size_t)count + 2);
+    memcpy(all, arguments, sizeof *all * (size_t)count);
+    all[count] = option;
+    return all;
+}
+
+/* Would it take the job, if nothing were excluded? */
+static bool takes_without(struct arena *a, const struct wish *w)
+{
+    struct command_result r;
+    struct err ignored;
+
+    return command_run(a, with_option(a, w->batch.arguments, "--test-only"), str_of(w->batch.script), COMMAND_MS, &r,
+                       &ignored) == 0 && r.status == 0;
+}
+
+/* "": there are none, or it has waited long enough for others. */
+static const char *avoided_by(struct slurm_cluster *c, struct arena *a, const struct wish *w, const char **ret_exclude)
+{
+    const char *nodes = "";
+
+    pthread_mutex_lock(&c->lock);
+    if (*c->avoided && (!w->shut_ms || now_ms() < w->shut_ms + SHUT_MS)) {
+        nodes = arena_strdup(a, c->avoided);
+        *ret_exclude = arena_printf(a, "--exclude=%s", c->exclude);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return nodes;
+}
+
 static void submit(struct slurm_cluster *c, struct wish *w)
 {
     _cleanup_arena_ struct arena *a = arena_new();
     struct command_result r;
     struct err err = { 0 };
-    const char *id = NULL, *words = err.text;
-    bool refused = false;
+    const char *id = NULL, *words = err.text, *exclude = NULL, *avoided = avoided_by(c, a, w, &exclude);
+    const char *const *arguments = *avoided ? with_option(a, w->batch.arguments, exclude) : w->batch.arguments;
+    bool refused = false, shut = false;
 
-    if (command_run(a, w->batch.arguments, str_of(w->batch.script), COMMAND_MS, &r, &err) == 0) {
+    if (command_run(a, arguments, str_of(w->batch.script), COMMAND_MS, &r, &err) == 0) {
         id = r.status == 0 ? slurm_read_id(a, r.output) : NULL;
         words = slurm_complaint(a, r.errors);
         refused = slurm_refuses(words);
     }
+    shut = refused && *avoided && takes_without(a, w);
+    if (shut) {
+        words = arena_printf(a, "only nodes that are cordoned could: %s (see `sagebrush nodes`)", avoided);
+        refused = false;
+    }
     pthread_mutex_lock(&c->lock);
+    w->shut_ms = shut ? (w->shut_ms ? w->shut_ms : now_ms()) : w->shut_ms;
     if (id) {
         log_info("slurm.submitted", "name=%s job=%s", w->batch.name, id);
         note_submitted(w, id);
@@ -329,14 +430,17 @@ static void *talk(void *data)
 
     do {
         cancel_all(c);
-        if (look(c))
+        if (look(c)) {
+            look_at_nodes(c);
             submit_all(c);
+        }
         call_out(c);
     } while (wait_for_work(c));
     return NULL;
 }
 
-int slurm_cluster_new(void (*happened)(void *), void *data, struct slurm_cluster **ret, struct err *err)
+int slurm_cluster_new(const char *partitions, void (*happened)(void *), void *data, struct slurm_cluster **ret,
+                      struct err *err)
 {
     struct slurm_cluster *c = calloc(1, sizeof *c);
     pthread_condattr_t monotonic;
@@ -354,6 +458,9 @@ int slurm_cluster_new(void (*happened)(void *), void *data, struct slurm_cluster
     list_init(&c->news);
     c->happened = happened;
     c->data = data;
+    c->partitions = strdup(partitions);
+    assert(c->partitions);
+    c->avoided = c->exclude = "";
     c->by_name = map_new();
     c->asked_ms = now_ms();
     r = pthread_create(&c->thread, NULL, talk, c);
@@ -386,6 +493,9 @@ void slurm_cluster_free(struct slurm_cluster *c)
         free(list_entry(node, struct news, link));
     map_free(c->by_name);
     arena_free(c->arena);
+    arena_free(c->avoiding);
+    arena_free(c->nodes_arena);
+    free(c->partitions);
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
     free(c);
@@ -480,6 +590,41 @@ void slurm_cluster_submit(struct slurm_cluster *c, const struct slurm_batch *bat
         hurry(c);
     }
     pthread_mutex_unlock(&c->lock);
+}
+
+void slurm_cluster_avoid(struct slurm_cluster *c, const char *nodes, const char *exclude)
+{
+    struct arena *a = arena_new();
+
+    pthread_mutex_lock(&c->lock);
+    if (strcmp(nodes, c->avoided) != 0) {
+        log_info("slurm.avoids", "nodes=%s", nodes);
+        list_each(node, &c->wishes) {
+            struct wish *w = list_entry(node, struct wish, link);
+
+            w->shut_ms = w->next_ms = 0; /* it may be another matter now */
+        }
+    }
+    arena_free(c->avoiding);
+    c->avoiding = a;
+    c->avoided = arena_strdup(a, nodes);
+    c->exclude = arena_strdup(a, exclude);
+    pthread_mutex_unlock(&c->lock);
+}
+
+int slurm_cluster_nodes(struct slurm_cluster *c, struct arena *a, const char *const **ret_names)
+{
+    const char **names;
+    int count;
+
+    pthread_mutex_lock(&c->lock);
+    count = c->node_count;
+    names = arena_array_of(a, const char *, (size_t)count);
+    for (int i = 0; i < count; i++)
+        names[i] = arena_strdup(a, c->nodes[i]);
+    pthread_mutex_unlock(&c->lock);
+    *ret_names = names;
+    return count;
 }
 
 void slurm_cluster_cancel(struct slurm_cluster *c, const char *name, bool begun)

@@ -9,8 +9,10 @@
 
 struct slurm_cluster;
 
-/* 'happened' is called from the thread, when slurm_cluster_news() has some; NULL: nobody wants to know. */
-int slurm_cluster_new(void (*happened)(void *), void *data, struct slurm_cluster **ret, struct err *err);
+/* 'partitions' (names parted by commas; "": all) are those whose nodes are looked at. 'happened' is called from the
+ * thread, when slurm_cluster_news() has some; NULL: nobody wants to know. */
+int slurm_cluster_new(const char *partitions, void (*happened)(void *), void *data, struct slurm_cluster **ret,
+                      struct err *err);
 /* NULL is fine; what runs on the cluster goes on. 3 s at most. */
 void slurm_cluster_free(struct slurm_cluster *);
 
@@ -28,6 +30,13 @@ enum slurm_known slurm_cluster_find(struct slurm_cluster *, struct arena *, cons
 /* Submits the job, when Slurm says that it knows none of that name; again is harmless. first: none of that name can
  * have been submitted before, so that one that is cancelled in time is known to be nowhere. */
 void slurm_cluster_submit(struct slurm_cluster *, const struct slurm_batch *, bool first);
+
+/* What is submitted from now on is not to go to 'nodes', which are in the list 'exclude' for sbatch; "": anywhere. When
+ * nothing else could take a job it waits for SHUT_MS, and then goes there. */
+void slurm_cluster_avoid(struct slurm_cluster *, const char *nodes, const char *exclude);
+
+/* The nodes that there are; 0: Slurm has not said. */
+int slurm_cluster_nodes(struct slurm_cluster *, struct arena *, const char *const **ret_names);
 
 /* Takes a job of that name out of the queue, if it has not begun; begun: also if it has. What was to be submitted is
  * not, any more. */

@@ -1,4 +1,5 @@
 """Instances that are not fit, that die and that hang: what is noticed, what goes on, and what nobody pays for."""
+import contextlib
 import json
 import os
 import pathlib
@@ -67,8 +68,10 @@ def agents_of(server, job):
 def processes_of(agent):
     """Of the container and, last, of the agent itself."""
     pids = set()
-    for procs in pathlib.Path("/sys/fs/cgroup").glob(f"**/sagebrush-{agent.name}/cgroup.procs"):
-        pids |= {int(p) for p in procs.read_text().split()}
+    for folder, _, _ in os.walk("/sys/fs/cgroup"):  # which bears it that others remove theirs meanwhile
+        if folder.endswith(f"/sagebrush-{agent.name}"):
+            with contextlib.suppress(FileNotFoundError):
+                pids |= {int(p) for p in (pathlib.Path(folder) / "cgroup.procs").read_text().split()}
     return [*pids, int((agent / "agent.pid").read_text())]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import slurm_cluster
 import test_health
+from test_health import told  # noqa: F401
 from conftest import Server, drill_spot, ended, log_lines, model_files, processed, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
@@ -98,7 +99,18 @@ def test_several_instances_are_one_allocation(cluster, server, aws, unique):
     assert {f"algo-{i}.json" for i in (1, 2, 3)} <= model_files(aws, done).keys()
 
 
-def test_a_spot_job_is_preempted(cluster, server, aws, unique):
+@pytest.fixture
+def warned(aws, unique):
+    """What EventBridge tells of spot instances, as a log group has it."""
+    group, logs, events = f"/aws/events/{unique}-ec2", aws("logs"), aws("events")
+    logs.create_log_group(logGroupName=group)
+    arn = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"][0]["arn"].removesuffix(":*")
+    events.put_rule(Name=f"{unique}-ec2", EventPattern=json.dumps({"source": ["aws.ec2"]}))
+    events.put_targets(Rule=f"{unique}-ec2", Targets=[{"Id": "log", "Arn": arn}])
+    return lambda: [json.loads(e["message"]) for e in logs.filter_log_events(logGroupName=group)["events"]]
+
+
+def test_a_spot_job_is_preempted(cluster, server, aws, warned, unique):
     checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
     fit(unique, use_spot_instances=True, max_wait=7200, checkpoint_s3_uri=checkpoints,
         hyperparameters={"steps": 20, "stops": "7"})
@@ -110,6 +122,10 @@ def test_a_spot_job_is_preempted(cluster, server, aws, unique):
     pending = wait_for(lambda: (t := describe(aws, unique)["SecondaryStatusTransitions"][-1])["Status"] == "Pending" and
                        "Slurm job" in t["StatusMessage"] and "(" in t["StatusMessage"] and t, 60, "Pending", 0.2)
     assert "Resources" in pending["StatusMessage"] or "Priority" in pending["StatusMessage"]
+    told = wait_for(lambda: len(warned()) >= 2 and warned(), 60, "the warning", 0.2)
+    assert [e["detail-type"] for e in told] == ["EC2 Instance Rebalance Recommendation",
+                                                "EC2 Spot Instance Interruption Warning"]
+    assert told[0]["detail"]["instance-id"] == told[1]["detail"]["instance-id"]
     cluster.run("scancel", urgent)
     done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
@@ -220,6 +236,60 @@ def test_a_node_of_three_instances_dies(cluster, server, aws, role, bucket, uniq
     assert "NODE_FAIL" in again["StatusMessage"], again
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
     assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
+
+
+def node_of(agent):
+    return json.loads((agent / "report.json").read_text())["node"]
+
+
+def cordoned(server):
+    return {n["name"]: n for n in test_health.nodes(server).values() if n["state"] == "cordoned"}
+
+
+def test_a_bad_node_is_not_asked_for_again(cluster, server, aws, role, bucket, told, unique):
+    """Slurm, which knows nothing of it, would give the same again."""
+    jobs = test_health.Steps(aws, role, bucket)
+    jobs.create(unique, test_health.STEPS, count=2, RetryStrategy={"MaximumRetryAttempts": 1})
+    jobs.says(unique, "waits at step 10", 2)
+    jobs.saved(unique, 2)
+    begun = jobs.describe(unique)
+    agent = test_health.agents_of(server, unique)["algo-2"]
+    bad = node_of(agent)
+    test_health.kill_node(agent)
+    jobs.says(unique, "begins at step 10", 2)
+    agents = wait_for(lambda: (found := [*test_health.agents_of(server, unique).values()]) and
+                      all(a.name.endswith("-1") for a in found) and found, 60, "the end of the first attempt's")
+    assert len(agents) == 2 and bad not in map(node_of, agents)
+    done = jobs.completed(unique)
+    again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
+    assert "algo-2: the container was lost" in again["StatusMessage"], again
+    failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
+    assert done["TrainingTimeInSeconds"] - done["BillableTimeInSeconds"] >= int(failed_s)
+    event = told("Node Cordoned")[0]
+    assert event["node"] == bad and event["check"] == "container" and event["back"], event
+    assert cordoned(server)[bad]["back_ms"] > 0 and "runs" not in cordoned(server)[bad]
+    server.kill_control()
+    assert list(cordoned(server)) == [bad]
+    assert f"under {unique} (container): the container was lost" in server.command("nodes").stdout
+    assert server.command("nodes", "return", bad).returncode == 0
+    assert not cordoned(server) and told("Node Returned")[0]["node"] == bad
+
+
+def test_a_cluster_whose_nodes_are_cordoned(cluster, server, aws, unique):
+    for node in cluster.names:
+        wait_for(lambda: server.command("nodes", "cordon", node, "a test").returncode == 0, 60, "Slurm's list", 0.5)
+    assert "there is no node n17" in server.command("nodes", "cordon", "n17").stderr
+    fit(unique, hyperparameters={"steps": 1})
+    wait_for(lambda: "only nodes that are cordoned could: n1,n2,n3" in
+             describe(aws, unique)["SecondaryStatusTransitions"][-1]["StatusMessage"], 60, "the reason", 0.2)
+    assert server.command("nodes", "return", "n3").returncode == 0
+    agent = wait_for(lambda: test_health.agents_of(server, unique), 60, "the agent")["algo-1"]
+    wait_for(lambda: (agent / "report.json").exists() and '"node"' in (agent / "report.json").read_text(), 60,
+             "its report", 0.05)
+    assert node_of(agent) == "n3"
+    assert ended(aws, unique)["TrainingJobStatus"] == "Completed"
+    for node in cluster.names[:2]:
+        assert server.command("nodes", "return", node).returncode == 0
 
 
 def test_a_controller_that_forgets(cluster, server, aws, unique):

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "engine/engine.h"
+#include "run/runtime.h"
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/health_events.h"
 #include "services/sagemaker/node_health.h"
@@ -193,37 +194,47 @@ static int tell_ailment(struct pass *p, const struct resource *r, const struct c
     return health_tell(p->arena, p->engine, "Instance Unhealthy", &r->row, d, err);
 }
 
-/* *ret NULL: nobody knows which instance it was, or it stands nowhere any more. */
-static int node_to_blame(struct pass *p, const struct resource *r, const struct ailment *ill, const char **ret,
-                         struct err *err)
+/* The fleet has one node for a whole cluster. Of one that the cluster itself has given up it knows. */
+static const char *cluster_node(const struct pass *p, const struct mate *m, const struct ailment *ill)
+{
+    bool known = runtime_has_nodes(p->runtime) && *m->report.node && strcmp(ill->check, "Slurm") != 0;
+
+    return known ? m->report.node : NULL;
+}
+
+/* ret->node NULL: nobody knows which instance it was, or it stands nowhere any more. */
+static int node_to_blame(struct pass *p, const struct resource *r, const struct crew *crew, const struct ailment *ill,
+                         struct node_failure *ret, struct err *err)
 {
     const struct placed *placed;
+    const struct mate *bad;
     int count;
 
-    *ret = NULL;
+    *ret = (struct node_failure){ .check = ill->check, .why = ill->why, .job = &r->row };
     if (ill->bad < 0)
+        return 0;
+    bad = &crew->mates[ill->bad];
+    ret->by = bad->agent;
+    ret->node = cluster_node(p, bad, ill);
+    ret->of_cluster = ret->node;
+    if (ret->of_cluster)
         return 0;
     if (allocation_nodes(p->arena, p->engine, r->row.uid, &placed, &count, err) < 0)
         return -1;
     if (ill->bad < count)
-        *ret = placed[ill->bad].node;
+        ret->node = placed[ill->bad].node;
     return 0;
 }
 
 int crew_blame(struct pass *p, const struct resource *r, const struct crew *crew, const struct ailment *ill,
                struct err *err)
 {
-    const char *node;
+    struct node_failure f;
     bool ignored;
 
-    if (node_to_blame(p, r, ill, &node, err) < 0 || tell_ailment(p, r, crew, ill, node, err) < 0)
+    if (node_to_blame(p, r, crew, ill, &f, err) < 0 || tell_ailment(p, r, crew, ill, f.node, err) < 0)
         return -1;
-    if (!node)
-        return 0;
-    return node_health_failed(p->arena, p->engine,
-                              &(struct node_failure){ .node = node, .check = ill->check,
-                                                      .by = crew->mates[ill->bad].agent, .why = ill->why,
-                                                      .job = &r->row }, &ignored, err);
+    return f.node ? node_health_failed(p->arena, p->engine, &f, &ignored, err) : 0;
 }
 
 #define OURS "InternalServerError: "

@@ -5,7 +5,10 @@
  * while, and one that makes a habit of it is a lemon, which the scheduler uses last.
  *
  * When many nodes fail it is rarely the nodes: a fifth of the fleet at most is taken out, as Karpenter's node repair
- * has it. A fleet of one node keeps it. */
+ * has it. A fleet of one node keeps it.
+ *
+ * On a Slurm cluster Slurm gives the nodes: it is asked not to give those that are out. It gives GPUs as well, and
+ * cannot be asked to keep one of them: a node whose GPU is bad is out until somebody has looked at it. */
 #include "services/sagemaker/node_health.h"
 
 #include <inttypes.h>
@@ -15,6 +18,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "doc/json.h"
+#include "run/runtime.h"
 #include "services/platform.h"
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/allocation_record.h"
@@ -27,6 +31,7 @@ enum {
     BACK_MS = 10 * 60 * 1000,
     FAILURES_KEPT = 20, /* the newest */
     OUT_PERCENT = 20,
+    NODES_OUT_MOST = 1000, /* of a cluster: they stand in a command line */
     PAGE = 500,
 };
 
@@ -82,6 +87,66 @@ static int each(struct engine *e, int (*visit)(struct arena *, struct engine *, 
     return 0;
 }
 
+/* --- Nodes of a cluster --- */
+
+static struct runtime *runtime_of(struct engine *e)
+{
+    return engine_world_of(e)->runtime;
+}
+
+static bool is_of_cluster(struct engine *e, const struct doc *memory)
+{
+    return runtime_has_nodes(runtime_of(e)) && doc_bool(memory, "Cluster", false);
+}
+
+static bool has_node(struct arena *a, struct engine *e, const char *node)
+{
+    const char *const *names;
+
+    for (int i = runtime_nodes(runtime_of(e), a, &names); i-- > 0;)
+        if (strcmp(names[i], node) == 0)
+            return true;
+    return false;
+}
+
+struct names {
+    struct arena *arena;
+    const char *all[NODES_OUT_MOST];
+    int count;
+};
+
+static int add_out(struct arena *a, struct engine *e, const char *node, struct doc *memory, void *context,
+                   struct err *err)
+{
+    struct names *names = context;
+
+    (void)a, (void)err;
+    if (is_of_cluster(e, memory) && doc_has(memory, "Out") && names->count < NODES_OUT_MOST)
+        names->all[names->count++] = arena_strdup(names->arena, node);
+    return 0;
+}
+
+static int cluster_out(struct arena *a, struct engine *e, struct names *ret, struct err *err)
+{
+    *ret = (struct names){ .arena = a };
+    return each(e, add_out, ret, err);
+}
+
+/* Again is harmless. What is told of a transaction that is dropped is put right within a minute (node_health_look). */
+static int avoid(struct arena *a, struct engine *e, struct err *err)
+{
+    struct names out;
+
+    if (!runtime_has_nodes(runtime_of(e)))
+        return 0;
+    if (cluster_out(a, e, &out, err) < 0)
+        return -1;
+    runtime_avoid(runtime_of(e), out.all, out.count);
+    return 0;
+}
+
+/* --- The scheduler --- */
+
 /* As the scheduler counts: each failure is worth less the longer it is past. */
 static double strikes_of(const struct doc *memory, int64_t half_life_ms, int64_t *ret_last_ms)
 {
@@ -103,6 +168,8 @@ static int recall(struct arena *a, struct engine *e, const char *node, struct do
     double strikes = strikes_of(memory, platform->fleet->failures.lemon_half_life_ms, &last_ms);
 
     (void)a, (void)context;
+    if (is_of_cluster(e, memory))
+        return 0;
     if (allocation_recall_node(e, node, doc_has(memory, "Out") ? NODE_CORDON : NODE_RETURN, strikes, last_ms, err) == 0)
         return 0;
     return err->kind == ERR_NOT_FOUND ? 0 : -1; /* it is another fleet now; it may come back */
@@ -110,7 +177,9 @@ static int recall(struct arena *a, struct engine *e, const char *node, struct do
 
 int node_health_recall(struct engine *e, struct err *err)
 {
-    return each(e, recall, NULL, err);
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    return each(e, recall, NULL, err) < 0 ? -1 : avoid(a, e, err);
 }
 
 /* --- What is told --- */
@@ -136,21 +205,53 @@ static bool is_measured(const char *check)
     return false;
 }
 
-/* Why the node stays in use; NULL: nothing speaks against taking it out. */
-static const char *why_it_stays(struct arena *a, struct engine *e, const char *check)
+struct census {
+    int64_t all, out;
+};
+
+static int count_nodes(struct arena *a, struct engine *e, bool of_cluster, struct census *ret, struct err *err)
 {
     const struct scheduler *s = allocations_scheduler(((struct platform *)engine_context(e))->allocations);
     struct scheduler_counts counts = scheduler_counts(s);
-    int64_t all = counts.nodes_in_use + counts.nodes_spare + counts.nodes_out, most = all * OUT_PERCENT / 100;
+    const char *const *ignored;
+    struct names out;
 
-    if (strcmp(check, "GPU") == 0)
-        return "its GPU alone is cordoned";
-    if (all == 1)
-        return "it is the only node";
-    if (counts.nodes_out >= (most > 1 ? most : 1))
-        return arena_printf(a, "%" PRId64 " of %" PRId64 " nodes are out already: more at a time are not taken out",
-                            counts.nodes_out, all);
-    return NULL;
+    *ret = (struct census){ counts.nodes_in_use + counts.nodes_spare + counts.nodes_out, counts.nodes_out };
+    if (!of_cluster)
+        return 0;
+    if (cluster_out(a, e, &out, err) < 0)
+        return -1;
+    *ret = (struct census){ runtime_nodes(runtime_of(e), a, &ignored), out.count };
+    return 0;
+}
+
+/* Why the node stays in use; NULL: nothing speaks against taking it out. */
+static int why_it_stays(struct arena *a, struct engine *e, const struct node_failure *f, const char **ret,
+                        struct err *err)
+{
+    struct census nodes;
+    int64_t most;
+
+    if (count_nodes(a, e, f->of_cluster, &nodes, err) < 0)
+        return -1;
+    most = nodes.all * OUT_PERCENT / 100;
+    *ret = NULL;
+    if (strcmp(f->check, "GPU") == 0 && !f->of_cluster)
+        *ret = "its GPU alone is cordoned";
+    else if (nodes.all == 0)
+        *ret = "Slurm has not told yet which nodes there are";
+    else if (nodes.all == 1)
+        *ret = "it is the only node";
+    else if (nodes.out >= (most > 1 ? most : 1))
+        *ret = arena_printf(a, "%" PRId64 " of %" PRId64 " nodes are out already: more at a time are not taken out",
+                            nodes.out, nodes.all);
+    return 0;
+}
+
+/* Nobody can tell from here whether it is mended. */
+static bool stays_out(const struct node_failure *f)
+{
+    return is_measured(f->check) || (f->of_cluster && strcmp(f->check, "GPU") == 0);
 }
 
 static bool is_counted(const struct doc *memory, const char *by)
@@ -210,19 +311,20 @@ int node_health_failed(struct arena *a, struct engine *e, const struct node_fail
                        struct err *err)
 {
     int64_t now_ms = engine_now_ms(e);
-    const char *stays = why_it_stays(a, e, f->check);
+    const char *stays;
     struct doc *memory;
 
-    if (load(a, e, f->node, &memory, err) < 0)
+    if (why_it_stays(a, e, f, &stays, err) < 0 || load(a, e, f->node, &memory, err) < 0)
         return -1;
+    doc_set(a, memory, "Cluster", f->of_cluster ? doc_boolean(a, true) : NULL);
     *ret_out = doc_has(memory, "Out");
     if (is_counted(memory, f->by))
         return 0;
     add_failure(a, memory, f, now_ms);
     if (!stays && !*ret_out)
-        set_out(a, memory, f->why, now_ms, is_measured(f->check) ? 0 : now_ms + BACK_MS);
+        set_out(a, memory, f->why, now_ms, stays_out(f) ? 0 : now_ms + BACK_MS);
     if (tell_failure(a, e, f, memory, *ret_out ? "it is cordoned already" : stays, err) < 0 ||
-        save(a, e, f->node, memory, err) < 0 || recall(a, e, f->node, memory, NULL, err) < 0)
+        save(a, e, f->node, memory, err) < 0 || recall(a, e, f->node, memory, NULL, err) < 0 || avoid(a, e, err) < 0)
         return -1;
     *ret_out = doc_has(memory, "Out");
     return 0;
@@ -230,20 +332,30 @@ int node_health_failed(struct arena *a, struct engine *e, const struct node_fail
 
 /* --- By hand, and by time --- */
 
+/* The fleet may have no such node; then it is the cluster's. */
+static int change(struct arena *a, struct engine *e, const char *node, enum node_change what, const char *why,
+                  struct doc *memory, struct err *err)
+{
+    if (!is_of_cluster(e, memory) && !has_node(a, e, node))
+        return allocation_change_node(e, node, what, why, err);
+    doc_set_boolean(a, memory, "Cluster", true);
+    return 0;
+}
+
 /* The first reason is the one to look into. */
 int node_health_cordon(struct arena *a, struct engine *e, const char *node, const char *why, bool *ret_changed,
                        struct err *err)
 {
     struct doc *memory, *d = doc_map(a);
 
-    if (allocation_change_node(e, node, NODE_CORDON, why, err) < 0 || load(a, e, node, &memory, err) < 0)
+    if (load(a, e, node, &memory, err) < 0 || change(a, e, node, NODE_CORDON, why, memory, err) < 0)
         return -1;
     *ret_changed = !doc_has(memory, "Out") || doc_has(memory, "Out.BackMs");
     if (!*ret_changed)
         return 0;
     set_out(a, memory, why, engine_now_ms(e), 0);
     doc_set_string(a, d, "why", why);
-    return tell(a, e, "Node Cordoned", node, d, err) < 0 ? -1 : save(a, e, node, memory, err);
+    return tell(a, e, "Node Cordoned", node, d, err) < 0 || save(a, e, node, memory, err) < 0 ? -1 : avoid(a, e, err);
 }
 
 static int bring_back(struct arena *a, struct engine *e, const char *node, const char *why, struct doc *memory,
@@ -252,14 +364,14 @@ static int bring_back(struct arena *a, struct engine *e, const char *node, const
     struct doc *d = doc_map(a);
     bool was_out = doc_has(memory, "Out");
 
-    /* First: the fleet may have no such node. */
-    if (allocation_change_node(e, node, NODE_RETURN, why, err) < 0)
+    /* First: there may be no such node. */
+    if (change(a, e, node, NODE_RETURN, why, memory, err) < 0)
         return -1;
     if (!was_out)
         return 0;
     doc_set(a, memory, "Out", NULL);
     doc_set_string(a, d, "why", why);
-    return tell(a, e, "Node Returned", node, d, err) < 0 ? -1 : save(a, e, node, memory, err);
+    return tell(a, e, "Node Returned", node, d, err) < 0 || save(a, e, node, memory, err) < 0 ? -1 : avoid(a, e, err);
 }
 
 int node_health_return(struct arena *a, struct engine *e, const char *node, bool *ret_changed, struct err *err)
@@ -285,7 +397,9 @@ static int look(struct arena *a, struct engine *e, const char *node, struct doc 
 
 int node_health_look(struct engine *e, struct err *err)
 {
-    return each(e, look, NULL, err);
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    return each(e, look, NULL, err) < 0 ? -1 : avoid(a, e, err);
 }
 
 /* --- For people --- */
@@ -320,6 +434,13 @@ static int add_tenant(void *context, const struct allocation_record *r, struct e
     return 0;
 }
 
+static const struct doc *tenants_of(const struct tenants *t, const char *node)
+{
+    const struct doc *list = map_get(t->by_node, str_of(node));
+
+    return list ? list : doc_list(t->arena);
+}
+
 static struct doc *failures_of(struct arena *a, const struct doc *memory)
 {
     const struct doc *all = doc_get(memory, "Failures");
@@ -338,6 +459,7 @@ static struct doc *failures_of(struct arena *a, const struct doc *memory)
     return list;
 }
 
+/* tenants: NULL: not known. */
 static struct doc *row_of(struct arena *a, const struct node_view *node, const struct doc *memory,
                           const struct doc *tenants)
 {
@@ -359,8 +481,27 @@ static struct doc *row_of(struct arena *a, const struct node_view *node, const s
     if (doc_has(memory, "Out.BackMs"))
         doc_set_integer(a, d, "back_ms", doc_int(memory, "Out.BackMs", 0));
     doc_set(a, d, "failures", failures_of(a, memory));
-    doc_set(a, d, "runs", tenants ? doc_copy(a, tenants) : doc_list(a));
+    if (tenants)
+        doc_set(a, d, "runs", doc_copy(a, tenants));
     return d;
+}
+
+struct rows {
+    struct arena *arena;
+    struct doc *list;
+};
+
+static int add_cluster_row(struct arena *a, struct engine *e, const char *name, struct doc *memory, void *context,
+                           struct err *err)
+{
+    struct rows *rows = context;
+    struct node_view node = { .name = name, .pool = "Slurm", .state = doc_has(memory, "Out") ? "cordoned" : "in use",
+                              .has.disk_mib = DISK_UNCOUNTED };
+
+    (void)a, (void)err;
+    if (is_of_cluster(e, memory))
+        doc_append(rows->arena, rows->list, row_of(rows->arena, &node, memory, NULL));
+    return 0;
 }
 
 int node_health_list(struct arena *a, struct engine *e, struct doc **ret, struct err *err)
@@ -374,9 +515,9 @@ int node_health_list(struct arena *a, struct engine *e, struct doc **ret, struct
     for (int64_t i = 0; result == 0 && scheduler_node(s, i, &node); i++) {
         result = load(a, e, node.name, &memory, err);
         if (result == 0)
-            doc_append(a, list, row_of(a, &node, memory, map_get(tenants.by_node, str_of(node.name))));
+            doc_append(a, list, row_of(a, &node, memory, tenants_of(&tenants, node.name)));
     }
     map_free(tenants.by_node);
     *ret = list;
-    return result;
+    return result < 0 ? -1 : each(e, add_cluster_row, &(struct rows){ a, list }, err);
 }

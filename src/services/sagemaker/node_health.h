@@ -1,7 +1,9 @@
 /* node_health.h - what is remembered of the nodes: how often they failed, and which are out of use and why.
  *
- * Table core_node_health, by node: {Failures: [{AtMs, By, Job, Check, Why}], Out: {Why, AtMs, BackMs}}. It is written
- * in the transaction of what it tells of, and the scheduler is told again at each start. */
+ * Table core_node_health, by node: {Failures: [{AtMs, By, Job, Check, Why}], Out: {Why, AtMs, BackMs}, Cluster}. It is
+ * written in the transaction of what it tells of, and the scheduler is told again at each start.
+ *
+ * Cluster: the node is one of Slurm's and not the fleet's, and the runtime is told to avoid it while it is out. */
 #ifndef SERVICES_SAGEMAKER_NODE_HEALTH_H
 #define SERVICES_SAGEMAKER_NODE_HEALTH_H
 
@@ -9,6 +11,7 @@
 
 struct node_failure {
     const char *node;
+    bool of_cluster;   /* and not of the fleet */
     const char *by;    /* the agent that failed there: the same one is counted once */
     const char *check; /* "disk" */
     const char *why;
@@ -26,7 +29,8 @@ int node_health_cordon(struct arena *, struct engine *, const char *node, const 
 int node_health_return(struct arena *, struct engine *, const char *node, bool *ret_changed, struct err *err);
 
 /* [{name, pool, state, lemon, disk_mib, disk_left_mib, cordoned, cordoned_ms, back_ms, failures [{at_ms, agent, job,
- * check, why}], runs [..]}], as the fleet has them. No disk where none is counted. */
+ * check, why}], runs [..]}], as the fleet has them. No disk where none is counted. Those of a cluster that something is
+ * known of come last: Slurm knows what runs on them. */
 int node_health_list(struct arena *, struct engine *, struct doc **ret, struct err *err);
 
 int node_health_recall(struct engine *, struct err *err); /* at start, before allocations_restore() */

@@ -212,6 +212,29 @@ static void instances_in_the_order_of_hosts(void **state)
     assert_true(strstr(b.script, "agent-of-2'") < strstr(b.script, "agent-of-11'"));
 }
 
+/* Of several --exclude sbatch takes the last. */
+static void what_is_excluded(void **state)
+{
+    static const char *const nodes[] = { "n1", "n2" };
+    static const struct {
+        const char *options, *all;
+    } cases[] = {
+        { NULL, "n1,n2" },
+        { "--nice=5", "n1,n2" },
+        { "--exclude=n7", "n7,n1,n2" },
+        { "--exclude n[7-9] --nice=5", "n[7-9],n1,n2" },
+        { "-x n7", "n7,n1,n2" },
+        { "-xn7", "n7,n1,n2" },
+        { "--exclude=n7 --exclude=n8", "n8,n1,n2" },
+        { "-x", "n1,n2" },
+        { "--exclusive", "n1,n2" },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(slurm_batch_exclude(*state, cases[i].options, nodes, 2), cases[i].all);
+    assert_string_equal(slurm_batch_exclude(*state, "", nodes, 0), "");
+}
+
 static void quotes(void **state)
 {
     assert_string_equal(shell_quote(*state, "it's $(x)"), "'it'\\''s $(x)'");
@@ -229,6 +252,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_instance, setup, teardown),
         cmocka_unit_test_setup_teardown(gpus_of_a_type, setup, teardown),
         cmocka_unit_test_setup_teardown(instances_in_the_order_of_hosts, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_excluded, setup, teardown),
         cmocka_unit_test_setup_teardown(quotes, setup, teardown),
     };
 

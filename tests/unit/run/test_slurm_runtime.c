@@ -1,4 +1,4 @@
-/* The driver against a Slurm of three shell scripts: what it knows is the file "jobs", and a file "away", "refuse" or
+/* The driver against a Slurm of four shell scripts: what it knows is the file "jobs", and a file "away", "refuse" or
  * "lose" makes it behave like that. No agent ever runs; what one would have written, the tests write. */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,11 @@ static const char squeue[] =
 static const char sbatch[] =
     "#!/bin/sh\n"
     "[ ! -e $FAKE/refuse ] || { echo 'sbatch: error: Batch job submission failed: Invalid account' >&2; exit 1; }\n"
-    "for word; do case $word in --job-name=*) name=${word#--job-name=};; esac; done\n"
+    "for word; do case $word in --job-name=*) name=${word#--job-name=};; --exclude=*) exclude=${word#*=};; "
+    "--test-only) exit 0;; esac; done\n"
+    "[ ! -e $FAKE/shut ] || [ ! \"$exclude\" ] || { echo 'sbatch: error: Requested node configuration is not "
+    "available' >&2; exit 1; }\n"
+    "echo \"$name without $exclude\" >>$FAKE/excluded\n"
     "id=$(($(cat $FAKE/count) + 1)); echo $id >$FAKE/count\n"
     "echo \"$id|PENDING|Resources||2026-01-02T00:00:$(printf %02d $id)|$name\" >>$FAKE/jobs\n"
     "echo $name >>$FAKE/submitted\n"
@@ -38,6 +42,8 @@ static const char scancel[] = "#!/bin/sh\n"
                               "for word; do case $word in --name=*) name=${word#--name=};; "
                               "--state=*) state=${word#--state=};; esac; done\n"
                               "sed -i \"/|$name\\$/s/|$state|/|CANCELLED|/\" $FAKE/jobs\n";
+
+static const char sinfo[] = "#!/bin/sh\nprintf 'n1\\nn1\\nn2\\n'\n"; /* one in two partitions */
 
 struct fixture {
     struct arena *arena;
@@ -80,6 +86,7 @@ static int setup(void **state)
     put(f, "squeue", squeue, 0755);
     put(f, "sbatch", sbatch, 0755);
     put(f, "scancel", scancel, 0755);
+    put(f, "sinfo", sinfo, 0755);
     put(f, "jobs", "", 0644);
     put(f, "count", "0\n", 0644);
     setenv("FAKE", f->folder, 1);
@@ -426,9 +433,32 @@ static void three_ends_without_a_word_are_enough(void **state)
 
 #define with_slurm(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+static void nodes_that_are_avoided(void **state)
+{
+    static const char *const bad[] = { "n1" };
+    struct fixture *f = fixture_of(state);
+    const char *const *names;
+
+    runtime_avoid(f->runtime, bad, 1);
+    start_and_wait(f, "first");
+    assert_non_null(strstr(get(f, "excluded"), "first without n1\n"));
+    assert_int_equal(runtime_nodes(f->runtime, f->arena, &names), 2);
+    assert_string_equal(names[0], "n1");
+    assert_string_equal(names[1], "n2");
+    /* None of the others could take it: it waits for one of those to come back, and does not fail. */
+    put(f, "shut", "", 0644);
+    start(f, "second");
+    wait_until(f, "second", "waiting", "only nodes that are cordoned could: n1");
+    assert_int_equal(times_submitted(f, "second"), 0);
+    runtime_avoid(f->runtime, NULL, 0);
+    wait_until(f, "second", "waiting", "Resources");
+    assert_non_null(strstr(get(f, "excluded"), "second without \n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        with_slurm(nodes_that_are_avoided),
         with_slurm(a_job_waits_and_is_told_why),
         with_slurm(instances_are_submitted_when_all_are_there),
         with_slurm(a_lost_reply_makes_no_second_job),

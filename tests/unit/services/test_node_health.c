@@ -272,6 +272,86 @@ static void by_hand(void **state)
     assert_int_equal(w.err.kind, ERR_NOT_FOUND);
 }
 
+/* --- Nodes of a cluster --- */
+
+static const char *avoided; /* what the runtime was told last */
+
+static void cluster_avoids(struct runtime *rt, const char *const *nodes, int count)
+{
+    avoided = "";
+    for (int i = 0; i < count; i++)
+        avoided = arena_printf(w.arena, "%s%s%s", avoided, *avoided ? "," : "", nodes[i]);
+}
+
+static int cluster_nodes(struct runtime *rt, struct arena *a, const char *const **ret)
+{
+    static const char *const names[] = { "c1", "c2", "c3" };
+
+    *ret = names;
+    return 3;
+}
+
+static int begin_cluster(void **state)
+{
+    begin(state);
+    w.runtime->avoid = cluster_avoids;
+    w.runtime->nodes = cluster_nodes;
+    avoided = "";
+    return 0;
+}
+
+static void fail_on(const char *cluster_node, const char *check)
+{
+    sim_set(w.runtime, agent_of("algo-1"), "node", doc_string(w.arena, cluster_node));
+    fail_by("algo-1", check, "it is bad");
+    look_twice();
+}
+
+static void a_node_of_a_cluster_is_avoided(void **state)
+{
+    const char *fleet_node;
+    bool changed;
+
+    create("j", 1);
+    fleet_node = node_of("algo-1");
+    fail_on("c1", "network interface");
+    assert_string_equal(avoided, "c1");
+    assert_true(is_out("c1") && doc_has(node("c1"), "back_ms") && !doc_has(node("c1"), "runs"));
+    assert_int_equal(doc_count(node("c1"), "failures"), 1);
+    assert_false(is_out(fleet_node)); /* which stands for the whole cluster */
+    fail_on("c2", "container");
+    assert_false(is_out("c2")); /* not more than one of three */
+    assert_int_equal(doc_count(node("c2"), "failures"), 1);
+    jobs_stop();
+    avoided = "";
+    jobs_start();
+    assert_string_equal(avoided, "c1");
+    later(11 * MINUTE_MS);
+    look_for_those_to_come_back();
+    assert_string_equal(avoided, "");
+    /* Slurm gives the GPUs: nothing else keeps that one from the next job. Nobody sees from here that it is mended. */
+    fail_on("c3", "GPU");
+    assert_string_equal(avoided, "c3");
+    later(60 * MINUTE_MS);
+    look_for_those_to_come_back();
+    assert_true(is_out("c3"));
+    assert_int_equal(node_health_cordon(w.arena, w.engine, "c1", "a fan is loud", &changed, &w.err), 0);
+    assert_string_equal(avoided, "c1,c3");
+    assert_int_equal(node_health_return(w.arena, w.engine, "c3", &changed, &w.err), 0);
+    assert_true(changed);
+    assert_string_equal(avoided, "c1");
+    assert_int_equal(node_health_cordon(w.arena, w.engine, "c17", "", &changed, &w.err), -1);
+    assert_int_equal(w.err.kind, ERR_NOT_FOUND);
+}
+
+/* It has taken the node out itself, and of several nobody knows which it was. */
+static void what_slurm_knows_is_left_to_it(void **state)
+{
+    create("j", 1);
+    fail_on("c1", "Slurm");
+    assert_string_equal(avoided, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +360,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_fails_often_is_used_last_and_no_restart_forgets_it, begin, jobs_end),
         cmocka_unit_test_setup_teardown(not_all_are_taken_out, begin, jobs_end),
         cmocka_unit_test_setup_teardown(by_hand, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_node_of_a_cluster_is_avoided, begin_cluster, jobs_end),
+        cmocka_unit_test_setup_teardown(what_slurm_knows_is_left_to_it, begin_cluster, jobs_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
