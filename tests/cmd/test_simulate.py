@@ -40,5 +40,8 @@ def test_what_is_wrong_is_told_with_its_line(example):
                                                                              code=2)
     assert 'bad.csv:2: soon is no time' in simulate(example, 'fleet.toml', 'bad.csv', code=2)
     assert 'line 3 of the workload asks for ml.m5.huge, which' in simulate(example, 'fleet.toml', 'unknown.csv', code=2)
+    (example / 'prices.toml').write_text('[[types]]\nname = "ml.m5.large"\nusd_hour = 1\n')
+    assert 'prices.toml: a simulation needs nodes; add [[nodes]]' in simulate(example, 'prices.toml', 'workload.csv',
+                                                                              code=2)
     assert 'nowhere.toml' in simulate(example, 'nowhere.toml', 'workload.csv', code=1)
     assert '--example DIR' in simulate(example, 'fleet.toml', code=2)
