@@ -234,19 +234,29 @@ const char *infra_trouble(struct infra *i, struct arena *a)
     return *i->why ? arena_printf(a, "InternalServerError: instance unhealthy: %s. Start the job again.", i->why) : "";
 }
 
+static struct doc *still_since(struct arena *a, int64_t since_ms, const char *words)
+{
+    struct doc *d = doc_map(a);
+
+    if (!since_ms)
+        return d;
+    doc_set_integer(a, d, "since_ms", since_ms);
+    doc_set_string(a, d, "why", words);
+    return d;
+}
+
 struct doc *infra_signs(const struct infra *i, struct arena *a)
 {
     const char *words, *warning = vitals_warning(i->vitals);
+    struct doc *all = doc_map(a), *warned = doc_map(a);
     int64_t since_ms = vitals_quiet_since_ms(i->vitals, &words);
-    struct doc *all = doc_map(a), *quiet = doc_member(a, all, "quiet", DOC_MAP),
-               *warned = doc_member(a, all, "warned", DOC_MAP);
 
-    if (since_ms) {
-        doc_set_integer(a, quiet, "since_ms", since_ms);
-        doc_set_string(a, quiet, "why", words);
-    }
+    doc_set(a, all, "quiet", still_since(a, since_ms, words));
+    since_ms = vitals_silent_since_ms(i->vitals, &words);
+    doc_set(a, all, "silent", still_since(a, since_ms, words));
     if (*warning)
         doc_set_string(a, warned, "why", warning);
+    doc_set(a, all, "warned", warned);
     return all;
 }
 

@@ -52,8 +52,8 @@ void infra_rest(struct infra *); /* it has ended */
 /* Why the container has to end, for FailureReason; "": it need not. */
 const char *infra_trouble(struct infra *, struct arena *);
 
-/* {"quiet": {since_ms, why} when the container has done nothing for too long, "warned": {why} when something is to be
- * looked into}; else they are empty. */
+/* {"quiet": {since_ms, why} when the container has done nothing for too long, "silent": the same of its log, "warned":
+ * {why} when something is to be looked into}; else they are empty. */
 struct doc *infra_signs(const struct infra *, struct arena *);
 
 /* What is known of it, into the report. Not while infra_check() runs. */

@@ -28,6 +28,7 @@ static const struct doc_field fields[] = {
     DOC_BOOL(struct order, spot, "spot"),
     DOC_BOOL(struct order, infra_check, "infra_check"),
     DOC_INT(struct order, quiet_after_s, "quiet_after_s"),
+    DOC_INT(struct order, silent_after_s, "silent_after_s"),
     DOC_BOOL(struct order, warm_pool, "warm_pool"),
     DOC_INT(struct order, max_runtime_s, "max_runtime_s"),
     DOC_INT(struct order, notice_s, "notice_s"),
@@ -182,7 +183,8 @@ int order_read(const struct doc *d, struct order *ret, struct err *err)
         return fail(err, ERR_INVALID, "the order's work \"%.40s\" is neither train, process nor serve", o.work);
     if (o.port < 1 || o.port > 65535)
         return fail(err, ERR_INVALID, "the order's port is no port");
-    if (o.max_runtime_s < 0 || o.memory_bytes < 0 || o.cpus < 0 || o.disk_bytes < 0 || o.quiet_after_s < 0)
+    if (o.max_runtime_s < 0 || o.memory_bytes < 0 || o.cpus < 0 || o.disk_bytes < 0 || o.quiet_after_s < 0 ||
+        o.silent_after_s < 0)
         return fail(err, ERR_INVALID, "the order has a negative limit");
     if (check_texts(o.entrypoint, "entrypoint", err) < 0 || check_texts(o.arguments, "arguments", err) < 0)
         return -1;

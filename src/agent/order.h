@@ -20,6 +20,7 @@ struct order {
     bool infra_check;      /* the instance is looked at thoroughly before its container starts */
     const char *nccl_library; /* for that: its path; "": the loader's */
     int64_t quiet_after_s; /* without a sign of life: it is told of; 0: never */
+    int64_t silent_after_s; /* without a line of its log, whatever else it does; 0: never */
     bool warm_pool;        /* it has a persistent cache */
     int64_t max_runtime_s, cpus, cpu_weight, memory_bytes, disk_bytes, checkpoint_bytes_per_s;
     int64_t notice_s;        /* SIGTERM takes the instance back, and leaves it so long; 0: it ends the agent alone */

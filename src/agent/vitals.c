@@ -20,12 +20,19 @@ enum {
     LOOKS = 8, /* at least, before it counts as quiet */
 };
 
+struct stillness {
+    struct quiet quiet;
+    int64_t after_ms; /* it is told of; 0: never */
+    bool is_on;
+    char words[160];
+};
+
 struct vitals {
     struct vitals_options o;
     struct loop_timer timer;
-    struct quiet quiet;
-    bool is_quiet;
-    char quiet_words[160], trouble[512];
+    int64_t look_ms;
+    struct stillness quiet, silent;
+    char trouble[512];
     const char *check;
     struct gpu_watch watched;
     const struct gpu *bad_gpu;
@@ -111,26 +118,41 @@ static bool gpu_busy(const struct vitals *v)
     return false;
 }
 
+/* True: it is otherwise than before. */
+static bool look_at(struct stillness *s, const struct signs *now)
+{
+    bool was_on = s->is_on;
+
+    quiet_look(&s->quiet, now);
+    s->is_on = s->after_ms && quiet_ms(&s->quiet) >= s->after_ms;
+    return s->is_on != was_on;
+}
+
 static void look_for_life(struct vitals *v, struct arena *a)
 {
     struct signs now = { .boot_ms = clock_boot_ms(v->o.clock), .wall_ms = clock_wall_ms(v->o.clock),
                          .gpu_busy = gpu_busy(v) };
-    bool was_quiet = v->is_quiet;
+    struct signs lines = { .boot_ms = now.boot_ms, .wall_ms = now.wall_ms };
     struct cgroup_usage u;
     struct stat st;
+    bool changed;
 
     cgroup_read(a, v->o.order->name, &u);
     now.cpu_ns = u.cpu_ns;
     if (stat(arena_printf(a, "%s/" FOLDER_OUTPUT, v->o.folder), &st) == 0)
-        now.output_bytes = st.st_size;
-    quiet_look(&v->quiet, &now);
-    v->is_quiet = v->o.order->quiet_after_s && quiet_ms(&v->quiet) >= v->o.order->quiet_after_s * 1000;
-    if (v->is_quiet && !was_quiet)
-        snprintf(v->quiet_words, sizeof v->quiet_words,
+        now.output_bytes = lines.output_bytes = st.st_size;
+    changed = look_at(&v->quiet, &now);
+    if (changed && v->quiet.is_on)
+        snprintf(v->quiet.words, sizeof v->quiet.words,
                  "no line of its log after %lld bytes, %.1f s of CPU in all and no more%s",
                  (long long)now.output_bytes, (double)now.cpu_ns / 1e9,
                  gpu_monitor_count(v->o.gpus) ? ", its GPUs idle" : "");
-    if (v->is_quiet != was_quiet)
+    if (look_at(&v->silent, &lines)) {
+        changed = true;
+        snprintf(v->silent.words, sizeof v->silent.words, "no line of its log after %lld bytes, though it works",
+                 (long long)now.output_bytes);
+    }
+    if (changed)
         v->o.happened(v->o.data);
 }
 
@@ -142,9 +164,21 @@ static void due(struct loop_timer *timer)
     look_for_life(v, a);
     look_at_gpus(v, a);
     if (is_fit(v, a))
-        loop_timer_set(v->o.loop, timer, loop_now_ms(v->o.loop) + v->quiet.look_ms);
+        loop_timer_set(v->o.loop, timer, loop_now_ms(v->o.loop) + v->look_ms);
     else
         v->o.happened(v->o.data);
+}
+
+/* Often enough for the shorter of both. */
+static int64_t look_ms(const struct vitals *v)
+{
+    const int64_t after_ms[] = { v->quiet.after_ms, v->silent.after_ms };
+    int64_t ms = LOOK_MS;
+
+    for (size_t i = 0; i < sizeof after_ms / sizeof *after_ms; i++)
+        if (after_ms[i] && after_ms[i] / LOOKS < ms)
+            ms = after_ms[i] / LOOKS;
+    return ms > LOOK_LEAST_MS ? ms : LOOK_LEAST_MS;
 }
 
 struct vitals *vitals_new(const struct vitals_options *options)
@@ -157,12 +191,10 @@ struct vitals *vitals_new(const struct vitals_options *options)
     v->o = *options;
     v->ecc_errors = ecc_errors(a, EDAC, &where);
     v->timer.run = due;
-    v->quiet.look_ms = LOOK_MS;
-    if (v->o.order->quiet_after_s && v->o.order->quiet_after_s * 1000 / LOOKS < LOOK_MS)
-        v->quiet.look_ms = v->o.order->quiet_after_s * 1000 / LOOKS;
-    if (v->quiet.look_ms < LOOK_LEAST_MS)
-        v->quiet.look_ms = LOOK_LEAST_MS;
-    loop_timer_set(v->o.loop, &v->timer, loop_now_ms(v->o.loop) + v->quiet.look_ms);
+    v->quiet.after_ms = v->o.order->quiet_after_s * 1000;
+    v->silent.after_ms = v->o.order->silent_after_s * 1000;
+    v->look_ms = v->quiet.quiet.look_ms = v->silent.quiet.look_ms = look_ms(v);
+    loop_timer_set(v->o.loop, &v->timer, loop_now_ms(v->o.loop) + v->look_ms);
     return v;
 }
 
@@ -190,8 +222,18 @@ const char *vitals_warning(const struct vitals *v)
     return v ? v->warning : "";
 }
 
+static int64_t since_ms(const struct stillness *s, const char **ret_words)
+{
+    *ret_words = s && s->is_on ? s->words : "";
+    return s && s->is_on ? s->quiet.since_wall_ms : 0;
+}
+
 int64_t vitals_quiet_since_ms(const struct vitals *v, const char **ret_words)
 {
-    *ret_words = v && v->is_quiet ? v->quiet_words : "";
-    return v && v->is_quiet ? v->quiet.since_wall_ms : 0;
+    return since_ms(v ? &v->quiet : NULL, ret_words);
+}
+
+int64_t vitals_silent_since_ms(const struct vitals *v, const char **ret_words)
+{
+    return since_ms(v ? &v->silent : NULL, ret_words);
 }

@@ -37,4 +37,7 @@ const char *vitals_warning(const struct vitals *);
  * does something. */
 int64_t vitals_quiet_since_ms(const struct vitals *, const char **ret_words);
 
+/* The same of its log alone: it writes no line, whatever else it does. */
+int64_t vitals_silent_since_ms(const struct vitals *, const char **ret_words);
+
 #endif

@@ -55,8 +55,8 @@ struct world {
     /* Why the container must end at once, for FailureReason: it has filled its disk, its input broke off, or one of
      * its GPUs went bad; "" when it need not. */
     const char *(*overfull)(struct world *, struct arena *);
-    /* Members of the report: "quiet" {since_ms, why}, it has done nothing for long; "warned" {why}, of the instance.
-     * Each is {} when that is not so. */
+    /* Members of the report: "quiet" {since_ms, why}, it has done nothing for long; "silent", the same of its log;
+     * "warned" {why}, of the instance. Each is {} when that is not so. */
     struct doc *(*signs)(struct world *, struct arena *);
     struct doc *(*saving)(struct world *, struct arena *); /* what its checkpoints cost; NULL: nothing new */
     bool (*save)(struct world *, struct report *, bool durable); /* false: the disk is full or broken, try again */

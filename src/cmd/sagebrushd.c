@@ -515,6 +515,7 @@ static int start(struct control *c, const char *data, struct err *err)
     c->platform.account = doc_text_or(config, "account", "111122223333");
     c->platform.default_region = doc_text_or(config, "region", "us-east-1");
     c->platform.hang_after_s = doc_int(config, "hang_after_s", 0);
+    c->platform.silent_after_s = doc_int(config, "silent_after_s", 0);
     c->platform.file_systems = doc_text(config, "file_systems");
     c->platform.vpc = doc_text(config, "vpc");
     c->platform.api_socket = arena_printf(c->arena, "%s/run/jobs.sock", data);

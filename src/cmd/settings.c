@@ -79,6 +79,10 @@ const struct setting setting_table[] = {
       "A training job all of whose instances do nothing for so long - no line of their logs, no core and no GPU used - "
       "is ended, and starts again where its RetryStrategy says so. Its variable SAGEBRUSH_HANG_AFTER is stronger.",
       "a duration such as 30m or 2h, or off" },
+    { "silent-after", "off",
+      "A training job none of whose instances writes a line to its log for so long is ended, though it may use cores "
+      "and GPUs: so hang ranks that wait for another one. Its variable SAGEBRUSH_SILENT_AFTER is stronger.",
+      "a duration such as 30m or 2h, or off" },
     { "nccl-library", "",
       "The libnccl.so.2 by which the instances of a job with EnableInfraCheck are checked together, where they have "
       "GPUs. Default: what the loader finds; without one they are checked over TCP alone.",
@@ -303,6 +307,11 @@ int settings_set(struct arena *a, struct settings *s, const char *key, const cha
 
         good = duration_parse(str_of(value), &ms);
         s->hang_after_s = good ? ms / 1000 : s->hang_after_s;
+    } else if (strcmp(key, "silent-after") == 0) {
+        int64_t ms = 0;
+
+        good = duration_parse(str_of(value), &ms);
+        s->silent_after_s = good ? ms / 1000 : s->silent_after_s;
     } else if (strcmp(key, "nccl-library") == 0) {
         good = !*value || *value == '/';
         s->nccl_library = good ? arena_strdup(a, value) : s->nccl_library;
@@ -403,6 +412,7 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
         .file_systems = doc_text_or(d, "file_systems", s.file_systems),
         .vpc = doc_text_or(d, "vpc", s.vpc),
         .hang_after_s = doc_int(d, "hang_after_s", s.hang_after_s),
+        .silent_after_s = doc_int(d, "silent_after_s", s.silent_after_s),
         .disk_reserve_bytes = doc_int(d, "disk_reserve_bytes", s.disk_reserve_bytes),
         .checkpoint_bytes_per_s = doc_int(d, "checkpoint_bytes_per_s", s.checkpoint_bytes_per_s),
         .nccl_library = doc_text_or(d, "nccl_library", s.nccl_library),
@@ -433,6 +443,7 @@ int settings_write(const char *data_folder, const struct settings *s, struct err
     doc_set_string(a, d, "file_systems", s->file_systems);
     doc_set_string(a, d, "vpc", s->vpc);
     doc_set_integer(a, d, "hang_after_s", s->hang_after_s);
+    doc_set_integer(a, d, "silent_after_s", s->silent_after_s);
     doc_set_integer(a, d, "disk_reserve_bytes", s->disk_reserve_bytes);
     doc_set_integer(a, d, "checkpoint_bytes_per_s", s->checkpoint_bytes_per_s);
     doc_set_string(a, d, "nccl_library", s->nccl_library);

@@ -23,7 +23,7 @@ struct settings {
     const char *fleet;   /* the path of the fleet file; "": the machine takes whatever comes */
     const char *file_systems; /* "fs-0123abcd:/srv/data, ..." */
     const char *vpc; /* "subnet-0a1b, sg-0c2d": what this server's network is; "": none of it */
-    int64_t hang_after_s; /* 0: never */
+    int64_t hang_after_s, silent_after_s; /* 0: never */
     int64_t disk_reserve_bytes, checkpoint_bytes_per_s;
     const char *nccl_library; /* its path; "": the loader's */
     const char *log_level;

@@ -17,6 +17,7 @@ struct platform {
     const char *data_folder;
     const char *file_systems; /* "fs-0123abcd:/srv/data, ...": the folders that stand for them */
     const char *vpc; /* "subnet-0a1b, sg-0c2d": what our network is */
+    int64_t silent_after_s; /* a job that writes no line for so long is ended; 0: never */
     int64_t hang_after_s; /* a job that does nothing for so long is ended; 0: never */
     const char *api_socket, *admin_socket; /* where the agents reach us */
     struct rand *rand;

@@ -303,6 +303,17 @@ def test_a_job_that_works_in_silence_does_not_hang(jobs, unique):
     jobs.completed(unique)
 
 
+def test_ranks_that_spin_hang(server, jobs, unique):
+    """They use all of their cores, waiting for what never comes."""
+    jobs.create(unique, "print('begins', flush=True)\nwhile True: pass", count=2,
+                environment={"SAGEBRUSH_SILENT_AFTER": "2s"})
+    done = jobs.ended(unique)
+    assert done["TrainingJobStatus"] == "Failed"
+    assert re.search(r"^InternalServerError: the job hung: for \d+ s it wrote no line \(algo-1: no line of its log "
+                     r"after \d+ bytes, though it works; algo-2: ", done["FailureReason"]), done["FailureReason"]
+    assert "Job Hung" in [e["what"] for e in health_events(server) if e["detail"].get("job-name") == unique]
+
+
 def test_one_instance_that_waits_for_the_other_does_not_hang(jobs, unique):
     jobs.create(unique, "import socket, time\nend = time.time() + 6\n"
                         "while time.time() < end: time.sleep(6 if socket.gethostname() == 'algo-2' else 0)",

@@ -121,6 +121,7 @@ struct report report_read(const struct doc *d)
         DOC_DOC(struct report, checks, "checks"),
         DOC_DOC(struct report, unhealthy, "unhealthy"),
         DOC_DOC(struct report, quiet, "quiet"),
+        DOC_DOC(struct report, silent, "silent"),
         DOC_DOC(struct report, warned, "warned"),
         {},
     };

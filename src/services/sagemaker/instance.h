@@ -34,7 +34,7 @@ struct report {
     bool healthy, noticed;
     const struct doc *phases, *final_metrics, *gpu_fault;
     const struct doc *checkpoint; /* agent/savings.h */
-    const struct doc *checks, *unhealthy, *quiet, *warned; /* agent/infra.h */
+    const struct doc *checks, *unhealthy, *quiet, *silent, *warned; /* agent/infra.h */
 };
 
 struct report report_read(const struct doc *);

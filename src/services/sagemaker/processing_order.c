@@ -145,7 +145,7 @@ int processing_order(struct pass *p, const struct resource *r, int instance, str
     doc_set_string(a, order, "job_name", r->row.name);
     doc_set_string(a, order, "job_arn", r->row.arn);
     doc_set_integer(a, order, "max_runtime_s", s.max_runtime_s);
-    doc_set_integer(a, order, "quiet_after_s", quiet_after_s(engine_context(p->engine), s.environment));
+    order_set_patience(a, order, engine_context(p->engine), s.environment);
     doc_set(a, order, "channels", channels_of(a, &s));
     doc_set(a, order, "outputs", outputs_of(a, &s));
     doc_set(a, order, "job_config", config_of(a, r, &s));

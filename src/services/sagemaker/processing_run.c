@@ -5,9 +5,9 @@
  * The instances live and die together: when one of them is lost, fails or ends before its time, the others are ended,
  * and the job is over when all are.
  *
- * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Quiet and _Hung
- * (crew_life.h), _Warned (crew_health.h), _Waiting (what was told of why it waits, and when), _Swept (what the agents
- * left is gone). */
+ * Members of the status that begin with '_' are never shown: _Seen and _StartedMs (crew.h), _Quiet, _Silent
+ * and _Hung (crew_life.h), _Warned (crew_health.h), _Waiting (what was told of why it waits, and when), _Swept (what
+ * the agents left is gone). */
 #include <string.h>
 
 #include "base/str.h"

@@ -32,7 +32,7 @@ static bool has_reached(const struct mate *m, int phase)
 /* What there is to know while it trains stands behind AWS's words. */
 static void take_news(struct arena *a, struct resource *r, const struct crew *crew)
 {
-    const char *usual = phases[TRAINING].message, *quiet = crew_quiet_words(a, crew);
+    const char *usual = phases[TRAINING].message, *quiet = crew_life_words(a, crew);
     const char *advice = doc_text(crew->mates[0].report.checkpoint, "advice");
     struct doc *all = doc_member(a, r->status, "SecondaryStatusTransitions", DOC_LIST);
     struct doc *last = all->count ? all->items[all->count - 1] : NULL;

@@ -92,7 +92,7 @@ int training_order(struct pass *p, const struct resource *r, int instance, int64
     doc_set_integer(a, order, "max_runtime_s", left_s);
     doc_set_boolean(a, order, "spot", s.spot);
     doc_set_boolean(a, order, "infra_check", s.infra_check);
-    doc_set_integer(a, order, "quiet_after_s", quiet_after_s(engine_context(p->engine), s.environment));
+    order_set_patience(a, order, engine_context(p->engine), s.environment);
     doc_set_boolean(a, order, "warm_pool", warm_pool_is_used(r));
     doc_set(a, order, "hyper_parameters", s.hyper_parameters ? doc_copy(a, s.hyper_parameters) : doc_map(a));
     doc_set(a, order, "channels", training_channels(a, engine_context(p->engine), &s, instance));

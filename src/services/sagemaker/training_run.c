@@ -12,8 +12,8 @@
  * billed), _Retries and _Replaced (how many were begun because an instance was lost, or was not fit before it had
  * worked), _Swept. Of the present attempt: _SinceMs (when it began; not for the first), _Seen (by host: a report came),
  * _Phases (how many of them all instances have reached), _StartedMs (by host: of what is paid), _Checked (what was
- * found of the instances was told), _Waited (it was ended for MaxWaitTimeInSeconds), _Quiet (since when it does
- * nothing), _Hung (it was ended for that, and why), _Warned (by host: what was told of it). */
+ * found of the instances was told), _Waited (it was ended for MaxWaitTimeInSeconds), _Quiet and _Silent (since when it
+ * does, or says, nothing), _Hung (it was ended for that, and why), _Warned (by host: what was told of it). */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -141,7 +141,7 @@ static int end(struct pass *p, struct resource *r, const char *state, const char
 static int begin_again(struct pass *p, struct resource *r, const struct fate *f, int64_t at_ms, struct err *err)
 {
     static const char *const of_the_attempt[] = { "_Seen", "_Phases", "_StartedMs", "_Checked", "_Quiet", "_Hung",
-                                                  "_Warned", "_Taken" };
+                                                  "_Silent", "_Warned", "_Taken" };
     int64_t since_ms = attempt_began_ms(r);
 
     if ((f->leave ? allocation_requeue(p, r->row.uid, err) : allocation_again(p, r->row.uid, f->moves, err)) < 0)

@@ -44,52 +44,72 @@ static void say_quiet(int i, int64_t since_ms)
 static void a_job_is_quiet_when_all_of_it_is(void **state)
 {
     struct crew crew = crew_of(3);
-    const char *words;
 
-    assert_int_equal(crew_quiet_since_ms(w.arena, &crew, &words), 0);
+    assert_string_equal(crew_life_words(w.arena, &crew), "");
     say_quiet(0, 1000);
     say_quiet(1, 3000);
-    assert_int_equal(crew_quiet_since_ms(w.arena, &crew, &words), 0);
+    assert_string_equal(crew_life_words(w.arena, &crew), "");
     say_quiet(2, 2000);
-    assert_int_equal(crew_quiet_since_ms(w.arena, &crew, &words), 3000);
-    assert_string_equal(words, "algo-1: nothing; algo-2: nothing; algo-3: nothing");
-    assert_non_null(strstr(crew_quiet_words(w.arena, &crew),
-                           "The job has done nothing since 1970-01-01T00:00:03Z: algo-1: "));
+    assert_string_equal(crew_life_words(w.arena, &crew),
+                        "The job has done nothing since 1970-01-01T00:00:03Z: algo-1: nothing; algo-2: nothing; "
+                        "algo-3: nothing.");
     mates[1].report.phase = "Uploading"; /* it does something after all */
-    assert_int_equal(crew_quiet_since_ms(w.arena, &crew, &words), 0);
-    assert_string_equal(crew_quiet_words(w.arena, &crew), "");
+    assert_string_equal(crew_life_words(w.arena, &crew), "");
     mates[1].report.phase = "Ended"; /* it is the others that still have to do something */
-    assert_int_equal(crew_quiet_since_ms(w.arena, &crew, &words), 2000);
+    assert_string_equal(crew_life_words(w.arena, &crew),
+                        "The job has done nothing since 1970-01-01T00:00:02Z: algo-1: nothing; algo-3: nothing.");
+}
+
+static void a_job_may_compute_and_say_nothing(void **state)
+{
+    struct crew crew = crew_of(2);
+
+    mates[0].report.silent = quiet_since(1000);
+    assert_string_equal(crew_life_words(w.arena, &crew), "");
+    mates[1].report.silent = quiet_since(2000);
+    assert_string_equal(crew_life_words(w.arena, &crew),
+                        "The job has written no line since 1970-01-01T00:00:02Z: algo-1: nothing; algo-2: nothing.");
+}
+
+static void assert_patience(const struct doc *environment, int64_t quiet_s, int64_t silent_s)
+{
+    struct doc *order = doc_map(w.arena);
+
+    order_set_patience(w.arena, order, &w.platform, environment);
+    assert_int_equal(doc_int(order, "quiet_after_s", -1), quiet_s);
+    assert_int_equal(doc_int(order, "silent_after_s", -1), silent_s);
 }
 
 static void the_jobs_own_word_counts_more_than_the_servers(void **state)
 {
-    const struct platform off = { .hang_after_s = 0 }, on = { .hang_after_s = 600 };
     struct doc *environment = doc_map(w.arena);
     struct err err;
 
-    assert_int_equal(hang_after_s(&off, NULL), 0);
-    assert_int_equal(hang_after_s(&on, environment), 600);
-    assert_int_equal(quiet_after_s(&off, environment), 1800);
+    assert_patience(NULL, 1800, 7200);
+    w.platform.hang_after_s = 600;
+    w.platform.silent_after_s = 60;
+    assert_patience(environment, 600, 60);
     doc_set_string(w.arena, environment, HANG_VARIABLE, "2m");
-    assert_int_equal(hang_after_s(&off, environment), 120);
-    assert_int_equal(quiet_after_s(&on, environment), 120);
+    doc_set_string(w.arena, environment, SILENT_VARIABLE, "3h");
+    assert_patience(environment, 120, 3 * 3600);
     doc_set_string(w.arena, environment, HANG_VARIABLE, "off");
-    assert_int_equal(hang_after_s(&on, environment), 0);
+    doc_set_string(w.arena, environment, SILENT_VARIABLE, "off");
+    assert_patience(environment, 1800, 7200);
     assert_int_equal(hang_check(environment, &err), 0);
-    doc_set_string(w.arena, environment, HANG_VARIABLE, "now and then");
+    doc_set_string(w.arena, environment, SILENT_VARIABLE, "now and then");
     assert_int_equal(hang_check(environment, &err), -1);
+    assert_non_null(strstr(err.text, SILENT_VARIABLE));
+    w.platform.hang_after_s = w.platform.silent_after_s = 0;
 }
 
 static void not_every_host_of_many_is_named(void **state)
 {
     struct crew crew = crew_of(6);
-    const char *words;
 
     for (int i = 0; i < 6; i++)
         say_quiet(i, 1000);
-    assert_int_equal(crew_quiet_since_ms(w.arena, &crew, &words), 1000);
-    assert_string_equal(words, "algo-1: nothing; algo-2: nothing; algo-3: nothing; algo-4: nothing; so do 2 more");
+    assert_non_null(strstr(crew_life_words(w.arena, &crew), ": algo-1: nothing; algo-2: nothing; algo-3: nothing; "
+                                                            "algo-4: nothing; so do 2 more."));
 }
 
 /* --- The whole way --- */
@@ -186,6 +206,38 @@ static void a_warning_is_told_once_and_so_is_its_end(void **state)
     assert_string_equal(message(), USUAL);
 }
 
+static void one_that_writes_nothing_is_told_of_and_goes_on(void **state)
+{
+    size_t count;
+
+    create("");
+    sim_set(w.runtime, only_agent(), "silent", quiet_since(1700000000000));
+    later(LOOK_MS);
+    assert_string_equal(message(), USUAL " The job has written no line since 2023-11-14T22:13:20Z: algo-1: nothing.");
+    assert_non_null(strstr(last_event(&count), "\"what\":\"Job Silent\""));
+    sim_set(w.runtime, only_agent(), "silent", doc_map(w.arena));
+    later(LOOK_MS);
+    assert_string_equal(message(), USUAL);
+    assert_string_equal(log_line(), "sagebrush: this job writes again");
+    assert_non_null(strstr(last_event(&count), "\"what\":\"Job Writes Again\""));
+    assert_int_equal(count, 2);
+}
+
+static void one_that_may_not_be_silent_is_ended(void **state)
+{
+    const struct doc *d;
+    size_t count;
+
+    create(",'Environment':{'SAGEBRUSH_SILENT_AFTER':'10s'}");
+    sim_set(w.runtime, only_agent(), "silent", quiet_since(1700000000000));
+    later(LOOK_MS);
+    later(LOOK_MS);
+    assert_non_null(strstr(last_event(&count), "\"what\":\"Job Hung\""));
+    d = call("DescribeTrainingJob", "{'TrainingJobName':'j'}");
+    assert_string_equal(doc_text(d, "TrainingJobStatus"), "Failed");
+    assert_non_null(strstr(doc_text(d, "FailureReason"), "s it wrote no line (algo-1: nothing)"));
+}
+
 static void one_that_may_not_hang_is_ended(void **state)
 {
     const struct doc *d;
@@ -210,6 +262,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(not_every_host_of_many_is_named, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_quiet_job_is_seen_without_a_rule_and_seen_to_work_again, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_warning_is_told_once_and_so_is_its_end, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_job_may_compute_and_say_nothing, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(one_that_writes_nothing_is_told_of_and_goes_on, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(one_that_may_not_be_silent_is_ended, begin, jobs_end),
         cmocka_unit_test_setup_teardown(one_that_may_not_hang_is_ended, begin, jobs_end),
     };
 
