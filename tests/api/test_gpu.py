@@ -123,8 +123,10 @@ def three_instances_and_an_xid(machine, jobs):
     listed = json.loads(machine.command("gpu", "list", "--json").stdout)["gpus"]
     assert [g["index"] for g in listed if "cordoned" in g] == [1]
     told = [json.loads(line) for line in machine.command("nodes", "events", "--json").stdout.splitlines()]
-    assert [(e["what"], e["detail"]["check"]) for e in told] == [("Instance Unhealthy", "GPU"), ("Node Failed", "GPU")]
-    assert told[1]["detail"]["in-use-because"] == "its GPU alone is cordoned"
+    told = {e["what"]: e["detail"] for e in told}
+    assert told["Instance Unhealthy"]["check"] == told["Node Failed"]["check"] == "GPU"
+    assert told["Node Failed"]["in-use-because"] == "its GPU alone is cordoned"
+    assert told["Instance Replaced"]["host"] == told["Instance Unhealthy"]["host"]
 
 
 # The instance is looked at as often as the limit on doing nothing asks for.
