@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "doc/json.h"
 #include "engine/engine.h"
+#include "run/runtime.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
 #include "services/logs/logs.h"
@@ -26,6 +27,7 @@ enum { LINES_MAX = 40 };
 #define NOON INT64_C(1709208000000) /* 2024-02-29T12:00:00Z */
 
 static struct platform platform;
+static struct runtime runtime; /* which nobody asks for anything: nothing is reconciled here */
 static struct fleet fleet;
 static struct arena *fleet_arena;
 static struct engine *engine;
@@ -120,9 +122,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .rand = &rand, .fleet = &fleet, .machine = { 2, INT64_C(8) << 30, 0 },
                                   .allocations = allocations_new(&fleet, &clock), .session_key = { 7 } };
     if (routes_new("/nowhere", &platform.routes, &err) < 0 ||
-        engine_new(&(struct engine_world){ .store = store, .clock = &clock, .rand = &rand, .services = services,
-                                           .kinds = sagemaker_kinds, .default_region = "us-east-1",
-                                           .account = "111122223333", .boot_id = "boot", .context = &platform },
+        engine_new(&(struct engine_world){ .store = store, .clock = &clock, .rand = &rand, .runtime = &runtime,
+                                           .services = services, .kinds = sagemaker_kinds,
+                                           .default_region = "us-east-1", .account = "111122223333",
+                                           .boot_id = "boot", .context = &platform },
                    &engine, &err) < 0)
         abort();
     tell((struct str){ size ? (const char *)data : "", size });
