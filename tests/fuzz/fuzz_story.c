@@ -118,6 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fleet_arena = arena_new();
     fleet = fleet_of_slots(fleet_arena, "local", 8, 0);
     platform = (struct platform){ .account = "111122223333", .default_region = "us-east-1", .data_folder = "/nowhere",
+                                  .file_systems = "", .vpc = "",
                                   .api_socket = "/nowhere/api.sock", .admin_socket = "/nowhere/admin.sock",
                                   .rand = &rand, .fleet = &fleet, .machine = { 2, INT64_C(8) << 30, 0 },
                                   .allocations = allocations_new(&fleet, &clock), .session_key = { 7 } };
