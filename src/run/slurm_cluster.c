@@ -39,7 +39,7 @@ struct wish {
     const char *words; /* why not */
     bool refused, dropped;
     bool first; /* nobody has submitted a job of that name before, a server before this one neither */
-    bool tried; /* sbatch was run: what it said may be lost */
+    bool tried; /* sbatch was run: what it said may be lost, and the next answer tells what there is */
     int64_t next_ms, wait_ms;
     int64_t shut_ms; /* since when only nodes that are avoided could take it; 0: they are not all */
 };
@@ -543,7 +543,7 @@ enum slurm_known slurm_cluster_find(struct slurm_cluster *c, struct arena *a, co
         *ret_words = arena_strdup(a, c->silence);
     } else if (w && w->refused) {
         known = SLURM_REFUSED;
-    } else if (w && !w->dropped) {
+    } else if (w && (!w->dropped || w->tried)) {
         known = SLURM_PRESENT;
         *ret_job = waiting_of(a, w, name);
     } else if (job) {

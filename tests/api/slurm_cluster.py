@@ -196,6 +196,18 @@ class Cluster:
         process.kill()
         process.wait()
 
+    @contextlib.contextmanager
+    def dead(self, node):
+        """As by a power failure, of which slurmctld has been told; it is there again after the block."""
+        self.kill(node)
+        self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        try:
+            yield
+        finally:
+            self.start_node(node)
+            self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # slurmd may have been first
+            self.wait_for(lambda: self.node_state(node) in ("idle", "mixed", "allocated", "completing"), f"{node} again")
+
     def forget_everything(self):
         """What slurmctld has saved is gone."""
         shutil.rmtree(self.folder / "state")
@@ -211,6 +223,10 @@ class Cluster:
         return sorted(self.run("sinfo", "--noheader", "--Node", "--partition=batch", "--format=%T",
                                check=False).split())
 
+    def node_state(self, name):
+        return self.run("sinfo", "--noheader", f"--nodes={name}", "--partition=batch", "--format=%T",
+                        check=False).strip()
+
     def jobs(self):
         """Those that Slurm knows and that have not ended: (id, name, state)."""
         return [tuple(line.split("|")) for line in
@@ -220,6 +236,12 @@ class Cluster:
         """The states of the Slurm jobs of that comment, Slurm's memory of some minutes included."""
         lines = self.run("squeue", "--noheader", "--states=all", "--format=%T|%k").splitlines()
         return [state for state, _, of in (line.partition("|") for line in lines) if of == comment]
+
+    def nodes_of_job(self, comment):
+        """A list for each of the Slurm jobs of that comment that began, the first one first."""
+        lines = self.run("squeue", "--noheader", "--states=all", "--sort=i", "--format=%N|%k").splitlines()
+        lists = [nodes for nodes, _, of in (line.partition("|") for line in lines) if of == comment]
+        return [self.run("scontrol", "show", "hostnames", nodes).split() for nodes in lists if nodes]
 
     def wait_for(self, check, what, seconds=60):
         deadline = time.monotonic() + seconds

@@ -188,12 +188,9 @@ def test_a_node_that_fails(cluster, server, aws, unique):
     fit(unique, max_retry_attempts=2, checkpoint_s3_uri=checkpoints, hyperparameters={"steps": 20, "stops": "5"})
     wait_for(lambda: said(aws, unique, "waits at step 5"), 120, "step 5", 0.2)
     node = cluster.run("squeue", "--noheader", "--states=RUNNING", "--format=%N").strip()
-    cluster.kill(node)
-    cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    wait_for(lambda: "Restarting" in statuses(describe(aws, unique)), 120, "the restart", 0.2)
-    done = ended(aws, unique)
-    cluster.start_node(node)
-    cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
+    with cluster.dead(node):
+        wait_for(lambda: "Restarting" in statuses(describe(aws, unique)), 120, "the restart", 0.2)
+        done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     assert [t["StatusMessage"] for t in done["SecondaryStatusTransitions"] if "NODE_FAIL" in t["StatusMessage"]]
     assert said(aws, unique, "begins at step 5") and json.loads(model_files(aws, done)["weights.json"])["step"] == 20
@@ -222,13 +219,10 @@ def test_a_node_of_three_instances_dies(cluster, server, aws, role, bucket, uniq
     on_it = processes_on("n2", test_health.agents_of(server, unique).values())
     # As a power failure would: nobody hears of it, not even srun that a connection ends, until Slurm says so.
     test_health.signal_all(on_it, signal.SIGSTOP)
-    cluster.kill("n2")
     died = time.monotonic()
-    cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
-    test_health.signal_all(on_it, signal.SIGKILL)
-    wait_for(lambda: "Restarting" in statuses(jobs.describe(unique)), 120, "the restart", 0.2)
-    cluster.start_node("n2")  # the cluster has no other
-    cluster.run("scontrol", "update", "nodename=n2", "state=resume")
+    with cluster.dead("n2"):  # the cluster has no other
+        test_health.signal_all(on_it, signal.SIGKILL)
+        wait_for(lambda: "Restarting" in statuses(jobs.describe(unique)), 120, "the restart", 0.2)
     jobs.says(unique, "begins at step 10", 3)
     print(f"a node died: all of its job ran again after {time.monotonic() - died:.1f} s")
     done = jobs.completed(unique)
@@ -257,10 +251,9 @@ def test_a_bad_node_is_not_asked_for_again(cluster, server, aws, role, bucket, t
     bad = node_of(agent)
     test_health.kill_node(agent)
     jobs.says(unique, "begins at step 10", 2)
-    agents = wait_for(lambda: (found := [*test_health.agents_of(server, unique).values()]) and
-                      all(a.name.endswith("-1") for a in found) and found, 60, "the end of the first attempt's")
-    assert len(agents) == 2 and bad not in map(node_of, agents)
     done = jobs.completed(unique)
+    first, second = cluster.nodes_of_job(done["TrainingJobArn"])
+    assert len(first) == len(second) == 2 and bad in first and bad not in second
     again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
     assert "algo-2: the container was lost" in again["StatusMessage"], again
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
@@ -283,11 +276,9 @@ def test_a_cluster_whose_nodes_are_cordoned(cluster, server, aws, unique):
     wait_for(lambda: "only nodes that are cordoned could: n1,n2,n3" in
              describe(aws, unique)["SecondaryStatusTransitions"][-1]["StatusMessage"], 60, "the reason", 0.2)
     assert server.command("nodes", "return", "n3").returncode == 0
-    agent = wait_for(lambda: test_health.agents_of(server, unique), 60, "the agent")["algo-1"]
-    wait_for(lambda: (agent / "report.json").exists() and '"node"' in (agent / "report.json").read_text(), 60,
-             "its report", 0.05)
-    assert node_of(agent) == "n3"
-    assert ended(aws, unique)["TrainingJobStatus"] == "Completed"
+    done = ended(aws, unique)
+    assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+    assert cluster.nodes_of_job(done["TrainingJobArn"]) == [["n3"]]
     for node in cluster.names[:2]:
         assert server.command("nodes", "return", node).returncode == 0
 

@@ -195,17 +195,10 @@ def test_the_server_and_the_agent_are_killed(cluster, server, scratch, aws, uniq
     assert sorted(text) == ["begins at step 0", "begins at step 7"]
 
 
-@contextlib.contextmanager
 def failing(cluster):
     """The node of the one job that runs is down, as far as Slurm knows."""
     node = cluster.run("squeue", "--noheader", "--states=RUNNING", "--format=%N").strip()
-    cluster.kill(node)
-    cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    try:
-        yield
-    finally:
-        cluster.start_node(node)
-        cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
+    return cluster.dead(node)
 
 
 def test_the_server_is_out_of_reach(cluster, server, scratch, aws, unique):

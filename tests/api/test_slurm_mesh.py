@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import time
 
 import pytest
@@ -83,6 +84,16 @@ def only(cluster, *names):
         yield
     finally:
         cluster.run("scontrol", "update", f"nodename={others}", "state=resume")
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """It does nothing until the end of the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def train(name, count=2, script="train_cluster.py", **options):
@@ -221,16 +232,14 @@ def test_another_machine_dies(cluster, server, aws, unique):
     begun = describe(aws, unique)
     node = holder(agent.with_name(agent.name + ".node"))
     init, tunnel = holder(agent / "box" / "lock"), holder(agent / "tunnel.pid")
-    cluster.kill("n2")
-    for pid in (parent_of(node), node, holder(agent / "agent.pid"), init, tunnel):
-        os.kill(pid, 9)
-    cluster.run("scontrol", "update", "nodename=n2", "state=down", "reason=test")
-    wait_for(lambda: "Restarting" in statuses(describe(aws, unique)), 120, "the next attempt", 0.2)
-    before = talked(aws, unique)
-    aws("sagemaker").stop_training_job(TrainingJobName=unique)
-    done = ended(aws, unique)
-    cluster.start_node("n2")
-    cluster.run("scontrol", "update", "nodename=n2", "state=resume")
+    on_it = (parent_of(node), node, holder(agent / "agent.pid"), init, tunnel)
+    with cluster.dead("n2"):
+        for pid in on_it:
+            os.kill(pid, 9)
+        wait_for(lambda: "Restarting" in statuses(describe(aws, unique)), 120, "the next attempt", 0.2)
+        before = talked(aws, unique)
+        aws("sagemaker").stop_training_job(TrainingJobName=unique)
+        done = ended(aws, unique)
     again = next(t for t in done["SecondaryStatusTransitions"] if t["Status"] == "Restarting")
     assert "NODE_FAIL" in again["StatusMessage"], again
     failed_s = (again["StartTime"] - begun["TrainingStartTime"]).total_seconds()
@@ -298,7 +307,10 @@ def test_the_leaders_port_is_taken(cluster, server, aws, unique, ends):
         train(unique, script="train_handover.py", hyperparameters={"ends": ends})
         wait_for(lambda: said(aws, unique, "tries"), 120, "the first instance", 0.2)
         folders = agents_of(server, cluster, unique)
-        os.kill(holder(folders["algo-1"] / "agent.pid"), 9)
+        leader = holder(folders["algo-1"] / "agent.pid")
+        with stopped(parent_of(leader)):  # which starts the next one at once
+            os.kill(leader, 9)
+            wait_for(lambda: b"has the port" in (folders["algo-1"] / "stdout").read_bytes(), 60, "the port's new owner")
         wait_for(lambda: said(aws, unique, "call 0"), 120, "the second instance's agent", 0.2)
         os.kill(holder(folders["algo-2"] / "agent.pid"), 9)
         done = ended(aws, unique)

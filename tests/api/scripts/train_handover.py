@@ -18,7 +18,9 @@ def take_port():
     print("tries", flush=True)
     for _ in range(6000):
         try:
-            return socket.create_server((socket.gethostbyname("algo-1"), HANDOVER_PORT), backlog=64)
+            port = socket.create_server((socket.gethostbyname("algo-1"), HANDOVER_PORT), backlog=64)
+            print("has the port", flush=True)
+            return port
         except OSError:
             time.sleep(0.02)
     sys.exit("the port is never free")

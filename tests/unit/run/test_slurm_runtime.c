@@ -1,5 +1,6 @@
 /* The driver against a Slurm of four shell scripts: what it knows is the file "jobs", and a file "away", "refuse" or
- * "lose" makes it behave like that. No agent ever runs; what one would have written, the tests write. */
+ * "lose" makes it behave like that; with "stall" squeue does not answer after the next submission, until "slow" is
+ * removed. No agent ever runs; what one would have written, the tests write. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 static const char squeue[] =
     "#!/bin/sh\n"
     "[ ! -e $FAKE/away ] || { echo 'squeue: error: Unable to contact slurm controller' >&2; exit 1; }\n"
+    "while [ -e $FAKE/slow ]; do sleep 0.01; done\n"
     "cat $FAKE/jobs\n";
 static const char sbatch[] =
     "#!/bin/sh\n"
@@ -35,6 +37,7 @@ static const char sbatch[] =
     "id=$(($(cat $FAKE/count) + 1)); echo $id >$FAKE/count\n"
     "echo \"$id|PENDING|Resources||2026-01-02T00:00:$(printf %02d $id)|$name\" >>$FAKE/jobs\n"
     "echo $name >>$FAKE/submitted\n"
+    "[ ! -e $FAKE/stall ] || mv $FAKE/stall $FAKE/slow\n"
     "[ ! -e $FAKE/lose ] || { echo 'sbatch: error: Batch job submission failed: Socket timed out' >&2; exit 1; }\n"
     "echo $id\n";
 static const char scancel[] = "#!/bin/sh\n"
@@ -337,6 +340,26 @@ static void who_runs_without_an_agent_is_stopped(void **state)
     assert_string_equal(doc_text(look(f, "b-0"), "outcome"), "");
 }
 
+/* It began and its node failed between two answers of squeue, and another instance's agent calls it taken back. */
+static void what_no_answer_has_yet_is_not_gone(void **state)
+{
+    struct fixture *f = fixture_of(state);
+    struct err err;
+
+    put(f, "stall", "", 0644);
+    start(f, "a-0");
+    for (int i = 0; i < 2000 && access(at(f, "slow"), F_OK) < 0; i++)
+        usleep(5000);
+    agent_reported(f, "a-0", "Training");
+    slurm_says(f, "a-0", "NODE_FAIL");
+    assert_int_equal(runtime_stop(f->runtime, "a-0", 120, STOP_TAKEN_BACK, &err), 0);
+    assert_string_equal(doc_text(look(f, "a-0"), "outcome"), "");
+    unlink(at(f, "slow"));
+    wait_until(f, "a-0", "outcome", "Failed");
+    assert_true(doc_has(look(f, "a-0"), "unhealthy"));
+    assert_int_equal(times_submitted(f, "a-0"), 1);
+}
+
 static void what_is_forgotten_is_submitted_again(void **state)
 {
     struct fixture *f = fixture_of(state);
@@ -467,6 +490,7 @@ int main(void)
         with_slurm(what_was_never_submitted_is_stopped_in_silence),
         with_slurm(who_waits_is_stopped_at_once),
         with_slurm(who_runs_without_an_agent_is_stopped),
+        with_slurm(what_no_answer_has_yet_is_not_gone),
         with_slurm(what_is_forgotten_is_submitted_again),
         with_slurm(an_agent_that_lives_is_let_be),
         with_slurm(what_slurm_ended_has_ended),
