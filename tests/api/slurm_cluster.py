@@ -205,8 +205,8 @@ class Cluster:
             yield
         finally:
             self.start_node(node)
-            self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # slurmd may have been first
-            self.wait_for(lambda: self.node_state(node) in ("idle", "mixed", "allocated", "completing"), f"{node} again")
+            self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # or slurmd was first
+            self.wait_for(lambda: self.node_state(node) in ("idle", "mixed", "allocated", "completing"), node)
 
     def forget_everything(self):
         """What slurmctld has saved is gone."""
