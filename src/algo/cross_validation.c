@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "algo/container.h"
+#include "algo/vote.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/rand.h"
@@ -82,22 +83,6 @@ static void record(struct held_out *h, int repeat, const int *rows, size_t count
     }
 }
 
-static float most_frequent(const float *list, int count)
-{
-    float best = list[0];
-    int best_seen = 0;
-
-    for (int i = 0; i < count; i++) {
-        int seen = 0;
-
-        for (int k = 0; k < count; k++)
-            seen += list[k] == list[i];
-        if (seen > best_seen || (seen == best_seen && list[i] < best))
-            best = list[i], best_seen = seen;
-    }
-    return best;
-}
-
 static int save_predictions(struct job *j, const struct held_out *h, const float *labels, struct err *err)
 {
     const char *folder = arena_printf(j->arena, "%s/output/data", container_base());
@@ -112,7 +97,7 @@ static int save_predictions(struct job *j, const struct held_out *h, const float
             mean += values[i];
         buf_printf(&text, "%f,%f", (double)labels[r], mean / h->repeats);
         if (h->classes)
-            buf_printf(&text, ",%f", (double)most_frequent(h->label + r * (size_t)h->repeats, h->repeats));
+            buf_printf(&text, ",%f", (double)vote(h->label + r * (size_t)h->repeats, (size_t)h->repeats));
         buf_append_char(&text, '\n');
     }
     say("INFO", "Storing predictions on validation set(s) in %s", path);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "algo/booster.h"
+#include "algo/vote.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "doc/json.h"
@@ -211,25 +212,6 @@ static int predict_one(struct model_set *s, const struct model *m, const float *
     }
     pthread_mutex_unlock(&s->one_at_a_time);
     return rc;
-}
-
-/* The vote: the class most models say, the smallest of several such. */
-static float vote(const float *said, size_t count)
-{
-    float best = said[0];
-    size_t best_seen = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        size_t seen = 0;
-
-        for (size_t k = 0; k < count; k++)
-            seen += said[k] == said[i];
-        if (seen > best_seen || (seen == best_seen && said[i] < best)) {
-            best = said[i];
-            best_seen = seen;
-        }
-    }
-    return best;
 }
 
 static int predict_block(struct model_set *s, const float *values, size_t rows, float *room, float *ret,

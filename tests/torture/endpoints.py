@@ -156,14 +156,8 @@ class Endpoint:
 
     def delete(self):
         self.call("delete_endpoint", late="Could not find|Deleting")
-
-        def gone():
-            try:
-                return self.call("describe_endpoint")["EndpointStatus"] != "Deleting" and self.world.find(
-                    f"{self.name} was deleted and is there")
-            except botocore.exceptions.ClientError as e:
-                return "Could not find" in e.response["Error"]["Message"]
-        wait_for(gone, SETTLE_S, f"the end of {self.name}", 0.3)
+        self.world.wait_gone(self.name, lambda: self.call("describe_endpoint")["EndpointStatus"], "Could not find",
+                             SETTLE_S)
         self.nobody_answers()
 
     def nobody_answers(self):

@@ -58,14 +58,8 @@ class Job:
     def delete(self):
         self.call("delete_training_job", late="not found|status Deleting")
         self.kind = "is gone"
-
-        def gone():
-            try:
-                return self.call("describe_training_job")["TrainingJobStatus"] != "Deleting" and self.world.find(
-                    f"{self.name} was deleted and is there")
-            except botocore.exceptions.ClientError as e:
-                return "not found" in e.response["Error"]["Message"]
-        wait_for(gone, END_S, f"the deletion of {self.name}", 0.5)
+        self.world.wait_gone(self.name, lambda: self.call("describe_training_job")["TrainingJobStatus"], "not found",
+                             END_S)
 
     def ended(self):
         job = self.call("describe_training_job")

@@ -167,6 +167,15 @@ class World:
                 raise AssertionError(f"{operation} has no answer for {ANSWER_S} s")
             time.sleep(0.3)
 
+    def wait_gone(self, name, status, absent, within_s):
+        """It was deleted: status() tells "Deleting", and then fails with a message that has 'absent' in it."""
+        def gone():
+            try:
+                return status() != "Deleting" and self.find(f"{name} was deleted and is there")
+            except botocore.exceptions.ClientError as e:
+                return absent in e.response["Error"]["Message"]
+        wait_for(gone, within_s, f"the deletion of {name}", 0.3)
+
     # --- the end ---
 
     def end(self, look_again):

@@ -17,44 +17,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-static struct arena *arena;
-static char base[64];
+#include "folder_test.h"
+
 static struct order first, second;
-
-static const char *at(const char *path)
-{
-    return arena_printf(arena, "%s/%s", base, path);
-}
-
-static void make(const char *folder)
-{
-    struct err err;
-
-    assert_int_equal(folder_make(at(folder), 0755, &err), 0);
-}
-
-static void put(const char *path, const char *text)
-{
-    struct err err;
-
-    assert_int_equal(file_write_atomic(at(path), text, strlen(text), 0600, &err), 0);
-}
-
-static bool has(const char *path, const char *text)
-{
-    struct err err;
-    struct str found;
-
-    return file_read(arena, at(path), 1000, &found, &err) == 0 && strcmp(found.data, text) == 0;
-}
 
 static int begin(void **state)
 {
     struct doc *hosts, *peers;
 
-    arena = arena_new();
-    snprintf(base, sizeof base, "/tmp/sagebrush-handover-XXXXXX");
-    assert_non_null(mkdtemp(base));
+    base_make("/tmp");
     hosts = doc_list(arena);
     peers = doc_map(arena);
     doc_append(arena, hosts, doc_string(arena, "algo-1"));
@@ -73,10 +44,7 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    struct err err;
-
-    tree_remove(base, &err);
-    arena_free(arena);
+    base_remove();
     return 0;
 }
 

@@ -29,41 +29,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "folder_test.h"
+
 /* Instance N is at 127.0.0.N. */
 static const char *const addresses[] = { "127.0.0.1", "127.0.0.2", "127.0.0.3" };
 
-static struct arena *arena;
-static char base[64];
 static struct order order;
 static struct handover_listener *leader;
 static int port;
-
-static const char *at(const char *path)
-{
-    return arena_printf(arena, "%s/%s", base, path);
-}
-
-static void make(const char *folder)
-{
-    struct err err;
-
-    assert_int_equal(folder_make(at(folder), 0755, &err), 0);
-}
-
-static void put(const char *path, const char *text)
-{
-    struct err err;
-
-    assert_int_equal(file_write_atomic(at(path), text, strlen(text), 0600, &err), 0);
-}
-
-static bool has(const char *path, const char *text)
-{
-    struct err err;
-    struct str found;
-
-    return file_read(arena, at(path), 1000, &found, &err) == 0 && strcmp(found.data, text) == 0;
-}
 
 /* --- Sockets --- */
 
@@ -140,10 +113,8 @@ static int begin(void **state)
     struct doc *hosts;
 
     signal(SIGPIPE, SIG_IGN);
-    arena = arena_new();
     /* In memory: ten thousand files take a slow disk its time. */
-    snprintf(base, sizeof base, "%s/sagebrush-between-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(base));
+    base_make(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     hosts = doc_list(arena);
     doc_append(arena, hosts, doc_string(arena, "algo-1"));
     doc_append(arena, hosts, doc_string(arena, "algo-2"));
@@ -160,11 +131,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    struct err err;
-
     end_leader();
-    tree_remove(base, &err);
-    arena_free(arena);
+    base_remove();
     return 0;
 }
 

@@ -1,11 +1,6 @@
 #include "agent/node_place.h"
 
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -15,41 +10,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../held.h"
+
 static void touch(const char *path)
 {
     struct err err;
 
     assert_int_equal(file_write_atomic(path, "", 0, 0600, &err), 0);
-}
-
-/* A process that holds the lock on the file. */
-static pid_t hold(const char *path)
-{
-    struct flock lock = { .l_type = F_WRLCK };
-    int ready[2], fd;
-    char byte = 0;
-    pid_t pid;
-
-    assert_int_equal(pipe(ready), 0);
-    pid = fork();
-    assert_true(pid >= 0);
-    if (!pid) {
-        fd = open(path, O_RDWR | O_CREAT, 0600);
-        if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0 || write(ready[1], &byte, 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    close(ready[1]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    return pid;
-}
-
-static void let_go(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
 }
 
 static void a_keeper_that_was_killed_leaves_nothing_for_good(void **state)

@@ -1,10 +1,6 @@
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "run/exitrecord.h"
@@ -14,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include "../held.h"
 
 static char folder[] = "/tmp/sgb-exit-XXXXXX";
 static char path[512];
@@ -55,43 +53,19 @@ static struct exit_record look(struct arena *a)
     return r;
 }
 
-/* A process that holds the lock. */
-static pid_t hold(void)
-{
-    int ready[2];
-    char byte;
-    pid_t pid;
-
-    assert_int_equal(pipe(ready), 0);
-    pid = fork();
-    if (pid == 0) {
-        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-        int fd = open(at("lock"), O_RDWR | O_CREAT, 0600);
-
-        if (fcntl(fd, F_SETLK, &lock) == 0 && write(ready[1], "x", 1) == 1)
-            pause();
-        _exit(1);
-    }
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    return pid;
-}
-
 static void the_four_answers(void **state)
 {
     struct exit_record r;
     pid_t pid;
 
     assert_int_equal(look(*state).state, EXIT_NONE);
-    pid = hold();
+    pid = hold(at("lock"));
     put("started", "{\"boot_id\":\"b\",\"started_ms\":5}");
     r = look(*state);
     assert_int_equal(r.state, EXIT_RUNNING);
     assert_int_equal(r.init, pid);
     assert_int_equal(r.started_ms, 5);
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+    let_go(pid);
     assert_int_equal(look(*state).state, EXIT_LOST);
     put("exit.json", "{\"exit_code\":137,\"signal\":9,\"started_ms\":5,\"ended_ms\":7,\"problem\":\"\"}");
     r = look(*state);
@@ -109,7 +83,7 @@ static void who_holds_a_lock_is_waited_for(void **state)
 
     assert_int_equal(lock_wait(at("lock"), 0, &gone, &err), 0);
     assert_true(gone);
-    pid = hold();
+    pid = hold(at("lock"));
     assert_int_equal(lock_wait(at("lock"), 1, &gone, &err), 0);
     assert_false(gone);
     /* Not told of by anybody: a process that was not waited for yet holds nothing any more. */

@@ -15,9 +15,7 @@ static int fleet_begin(const char *file)
     jobs_make();
     w.now_ms = HOUR;
     w.goes_on = true;
-    w.platform.machine = (struct machine){ 8, (int64_t)32 << 30, 0 };
-    if (fleet_read(w.arena, "fleet.toml", str_of(file), &w.fleet, &w.err) < 0)
-        fail_msg("%s", w.err.text);
+    jobs_fleet(file);
     jobs_start();
     return 0;
 }

@@ -39,6 +39,13 @@ void jobs_make(void)
     w.parts.kinds = sagemaker_kinds;
 }
 
+void jobs_fleet(const char *file)
+{
+    w.platform.machine = (struct machine){ 8, (int64_t)32 << 30, 0 };
+    if (fleet_read(w.arena, "fleet.toml", str_of(file), &w.fleet, &w.err) < 0)
+        fail_msg("%s", w.err.text);
+}
+
 void jobs_start(void)
 {
     w.platform.allocations = allocations_new(&w.fleet, &w.clock);
@@ -121,6 +128,16 @@ const char *only_agent(void)
 
     assert_int_equal(count, 1);
     return names[0];
+}
+
+void fail_instance(const char *agent, const char *check, const char *why)
+{
+    struct doc *d = doc_map(w.arena);
+
+    doc_set_string(w.arena, d, "check", check);
+    doc_set_string(w.arena, d, "why", why);
+    sim_set(w.runtime, agent, "unhealthy", d);
+    sim_end(w.runtime, agent, "Failed", "InternalServerError: instance unhealthy", 1);
 }
 
 const struct doc *usage(void)

@@ -1,7 +1,7 @@
 /* job_world.h - a world with SageMaker, a fleet and the simulated runtime: the control plane can die and come back, and
  * time goes by until nothing is left to do. Include it last.
  *
- *     jobs_make();  what is special (w.fleet always)  jobs_start();  ...  jobs_end() */
+ *     jobs_make();  what is special, and w.fleet or jobs_fleet()  jobs_start();  ...  jobs_end() */
 #ifndef TESTS_SERVICES_JOB_WORLD_H
 #define TESTS_SERVICES_JOB_WORLD_H
 
@@ -14,6 +14,7 @@
 #define ROLE "arn:aws:iam::111122223333:role/train-it-well"
 
 void jobs_make(void);
+void jobs_fleet(const char *file); /* the nodes of that fleet file, on a machine of 8 cores and 32 GiB */
 void jobs_start(void); /* the control plane, on what was saved */
 void jobs_stop(void);
 int jobs_end(void **state); /* for cmocka: of all */
@@ -30,6 +31,9 @@ void declined(const char *operation, const char *text); /* w.err says why */
 const char *const *agents(int *ret_count);
 const char *agent_with(const char *member, const char *value); /* in its order; NULL: none */
 const char *only_agent(void);
+
+/* Its instance fails, and what ran there does not. */
+void fail_instance(const char *agent, const char *check, const char *why);
 
 const struct doc *usage(void); /* of all time */
 

@@ -223,33 +223,33 @@ static void one_that_writes_nothing_is_told_of_and_goes_on(void **state)
     assert_int_equal(count, 2);
 }
 
-static void one_that_may_not_be_silent_is_ended(void **state)
+/* The job's end, of one that may not be so for ten seconds. */
+static const struct doc *ended_for(const char *variable, const char *member)
 {
     const struct doc *d;
     size_t count;
 
-    create(",'Environment':{'SAGEBRUSH_SILENT_AFTER':'10s'}");
-    sim_set(w.runtime, only_agent(), "silent", quiet_since(1700000000000));
+    create(arena_printf(w.arena, ",'Environment':{'%s':'10s'}", variable));
+    sim_set(w.runtime, only_agent(), member, quiet_since(1700000000000));
     later(LOOK_MS);
     later(LOOK_MS);
     assert_non_null(strstr(last_event(&count), "\"what\":\"Job Hung\""));
     d = call("DescribeTrainingJob", "{'TrainingJobName':'j'}");
     assert_string_equal(doc_text(d, "TrainingJobStatus"), "Failed");
+    return d;
+}
+
+static void one_that_may_not_be_silent_is_ended(void **state)
+{
+    const struct doc *d = ended_for(SILENT_VARIABLE, "silent");
+
     assert_non_null(strstr(doc_text(d, "FailureReason"), "s it wrote no line (algo-1: nothing)"));
 }
 
 static void one_that_may_not_hang_is_ended(void **state)
 {
-    const struct doc *d;
-    size_t count;
+    const struct doc *d = ended_for(HANG_VARIABLE, "quiet");
 
-    create(",'Environment':{'SAGEBRUSH_HANG_AFTER':'10s'}");
-    sim_set(w.runtime, only_agent(), "quiet", quiet_since(1700000000000));
-    later(LOOK_MS);
-    later(LOOK_MS);
-    assert_non_null(strstr(last_event(&count), "\"what\":\"Job Hung\""));
-    d = call("DescribeTrainingJob", "{'TrainingJobName':'j'}");
-    assert_string_equal(doc_text(d, "TrainingJobStatus"), "Failed");
     assert_non_null(strstr(doc_text(d, "FailureReason"), "the job hung"));
     assert_non_null(strstr(json_text(w.arena, d), USUAL " The job has done nothing since "));
 }

@@ -11,9 +11,7 @@ static const char fleet_text[] = "[[pools]]\nname = \"all\"\n[[nodes]]\nname = \
 static int begin(void **state)
 {
     jobs_make();
-    w.platform.machine = (struct machine){ 8, (int64_t)32 << 30, 0 };
-    if (fleet_read(w.arena, "fleet.toml", str_of(fleet_text), &w.fleet, &w.err) < 0)
-        fail_msg("%s", w.err.text);
+    jobs_fleet(fleet_text);
     jobs_start();
     return 0;
 }
@@ -79,7 +77,7 @@ static void what_is_too_large_is_left_out(void **state)
 
 static void a_jobs_are_those_of_the_nodes_where_it_stood(void **state)
 {
-    struct doc *d = doc_map(w.arena), *all;
+    const struct doc *all;
     const char *node;
     int pages;
 
@@ -92,10 +90,7 @@ static void a_jobs_are_those_of_the_nodes_where_it_stood(void **state)
     node = arena_strdup(w.arena, doc_text(sim_order(w.runtime, only_agent()), "node"));
     sim_report(w.runtime, only_agent(), "Training", "");
     later(16000);
-    doc_set_string(w.arena, d, "check", "disk");
-    doc_set_string(w.arena, d, "why", "it forgets");
-    sim_set(w.runtime, only_agent(), "unhealthy", d);
-    sim_end(w.runtime, only_agent(), "Failed", "InternalServerError: instance unhealthy", 1);
+    fail_instance(only_agent(), "disk", "it forgets");
     later(16000);
     later(16000);
     all = kept(node, &pages);

@@ -1,12 +1,7 @@
 /* Who has an agent's name, and for how long, with a clock that the test moves. */
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "run/box.h"
@@ -18,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include "../held.h"
 
 static int64_t now;
 
@@ -156,32 +153,6 @@ static void the_own_machine_needs_no_loan(void **state)
     assert_int_equal(admit_to(f, "Bearer a-0:x:secret", LENDING_HERE), 0);
 }
 
-/* A process that holds a lock as an agent or an init does; it ends as an init does that is told to. */
-static pid_t hold(const char *path)
-{
-    int ready[2];
-    char byte;
-    pid_t pid;
-
-    assert_int_equal(pipe(ready), 0);
-    pid = fork();
-    if (pid == 0) {
-        struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-        int fd = open(path, O_RDWR | O_CREAT, 0600);
-
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
-        if (fcntl(fd, F_SETLK, &all) < 0 || write(ready[1], "", 1) != 1)
-            _exit(1);
-        pause();
-        _exit(0);
-    }
-    assert_true(pid > 0);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    return pid;
-}
-
 static void who_works_on_the_own_machine_keeps_the_name(void **state)
 {
     struct fixture *f = *state;
@@ -196,8 +167,7 @@ static void who_works_on_the_own_machine_keeps_the_name(void **state)
     /* Slurm has killed the agent, and not its container. */
     assert_int_equal(folder_make(box, 0700, &err), 0);
     init = hold(arena_printf(f->arena, "%s/" EXIT_LOCK, box));
-    kill(agent, SIGKILL);
-    waitpid(agent, &how, 0);
+    let_go(agent);
     assert_int_equal(admit(f, "Bearer a-0:x:secret", true), ERR_CONFLICT);
     /* It was told to end; then there is nobody here. */
     assert_int_equal(waitpid(init, &how, 0), init);

@@ -14,9 +14,7 @@ static const char fleet_text[] = "[[pools]]\nname = \"all\"\n[[nodes]]\nname = \
 static int begin(void **state)
 {
     jobs_make();
-    w.platform.machine = (struct machine){ 8, (int64_t)32 << 30, 0 };
-    if (fleet_read(w.arena, "fleet.toml", str_of(fleet_text), &w.fleet, &w.err) < 0)
-        fail_msg("%s", w.err.text);
+    jobs_fleet(fleet_text);
     jobs_start();
     return 0;
 }
@@ -66,16 +64,6 @@ static void report(const char *host, const char *phase)
     sim_report(w.runtime, agent_of(host), phase, "");
 }
 
-static void fail_by(const char *host, const char *check, const char *why)
-{
-    struct doc *d = doc_map(w.arena);
-
-    doc_set_string(w.arena, d, "check", check);
-    doc_set_string(w.arena, d, "why", why);
-    sim_set(w.runtime, agent_of(host), "unhealthy", d);
-    sim_end(w.runtime, agent_of(host), "Failed", "InternalServerError: instance unhealthy", 1);
-}
-
 static const struct doc *node(const char *name)
 {
     struct doc *nodes;
@@ -122,7 +110,7 @@ static void a_node_that_fails_a_check_is_replaced_and_stays_out(void **state)
     create("j", 3);
     bad = node_of("algo-2");
     assert_int_equal(doc_count(node(bad), "runs"), 1);
-    fail_by("algo-2", "disk", "check of the disk failed: what was written is not what is read");
+    fail_instance(agent_of("algo-2"), "disk", "check of the disk failed: what was written is not what is read");
     look_twice();
     assert_true(is_out(bad));
     assert_string_equal(doc_text(node(bad), "cordoned"),
@@ -158,7 +146,7 @@ static void a_node_that_was_only_seen_to_fail_comes_back(void **state)
     }
     later(30000);
     bad = node_of("algo-1");
-    fail_by("algo-1", "container", "the container was lost");
+    fail_instance(agent_of("algo-1"), "container", "the container was lost");
     look_twice();
     assert_true(is_out(bad));
     assert_string_equal(doc_text(describe("j"), "SecondaryStatus"), "Restarting");
@@ -212,7 +200,7 @@ static void who_fails_often_is_used_last_and_no_restart_forgets_it(void **state)
         report("algo-1", "Downloading");
         report("algo-1", "Training");
         later(1000);
-        fail_by("algo-1", "container", "the container was lost");
+        fail_instance(agent_of("algo-1"), "container", "the container was lost");
         look_twice();
         call("StopTrainingJob", arena_printf(w.arena, "{'TrainingJobName':'%s'}", job));
         look_twice();
@@ -236,7 +224,7 @@ static void not_all_are_taken_out(void **state)
 
     create("j", 3);
     for (int i = 0; i < 3; i++) {
-        fail_by("algo-3", "disk", "check of the disk failed: it is full");
+        fail_instance(agent_of("algo-3"), "disk", "check of the disk failed: it is full");
         look_twice();
     }
     for (int i = 1; i <= 4; i++)
@@ -303,7 +291,7 @@ static int begin_cluster(void **state)
 static void fail_on(const char *cluster_node, const char *check)
 {
     sim_set(w.runtime, agent_of("algo-1"), "node", doc_string(w.arena, cluster_node));
-    fail_by("algo-1", check, "it is bad");
+    fail_instance(agent_of("algo-1"), check, "it is bad");
     look_twice();
 }
 

@@ -19,8 +19,7 @@ static int begin_on_nodes(void **state)
 
     jobs_make();
     w.goes_on = true;
-    w.platform.machine = (struct machine){ 8, (int64_t)32 << 30, 0 };
-    assert_int_equal(fleet_read(w.arena, "fleet.toml", str_of(file), &w.fleet, &w.err), 0);
+    jobs_fleet(file);
     jobs_start();
     return 0;
 }
