@@ -1,4 +1,4 @@
-/* archive.h - tar archives in and out. Hides libarchive from the rest of the house.
+/* archive.h - tar archives in and out.
  *
  * Unpacking trusts nothing: names with "..", absolute names and links that lead out are refused, no link is ever
  * followed, device nodes are refused, and the limits count what really would be written. */
