@@ -2,6 +2,8 @@
  * a row that waits for a reset (XID 63 says the same, and is noted, too), makes it slower at most. */
 #include "agent/gpu_watch.h"
 
+#include <stddef.h>
+
 enum { TOO_HOT_C = 95 };
 
 /* More than when the container started. What the driver did not tell then, or begins to count anew, starts now. */
@@ -83,6 +85,40 @@ bool gpu_watch_look(struct gpu_watch *w, int place, const struct gpu_sample *s)
         }
     }
     return changed;
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+} counted[] = {
+    { "ecc_uncorrected", offsetof(struct gpu_sample, ecc_uncorrected) },
+    { "row_failure", offsetof(struct gpu_sample, row_failure) },
+    { "row_pending", offsetof(struct gpu_sample, row_pending) },
+};
+
+static int64_t *count_in(const struct gpu_seen *g, size_t which)
+{
+    return (int64_t *)(void *)((char *)&g->before + counted[which].offset);
+}
+
+struct doc *gpu_watch_before(struct arena *a, const struct gpu_watch *w, int place)
+{
+    const struct gpu_seen *g = &w->gpus[place];
+    struct doc *d = doc_map(a);
+
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
+        if (*count_in(g, i) != GPU_ABSENT)
+            doc_set_integer(a, d, counted[i].name, *count_in(g, i));
+    return g->known ? d : NULL;
+}
+
+void gpu_watch_recall(struct gpu_watch *w, int place, const struct doc *before)
+{
+    struct gpu_seen *g = &w->gpus[place];
+
+    g->known = true;
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
+        *count_in(g, i) = doc_int(before, counted[i].name, GPU_ABSENT);
 }
 
 static const char *said(struct arena *a, const struct gpu_watch *w, int place, int index, bool ends)

@@ -6,6 +6,7 @@
 #define AGENT_GPU_WATCH_H
 
 #include "base/arena.h"
+#include "doc/doc.h"
 #include "run/gpu.h"
 
 enum { GPU_LOOKS = 3, GPU_SIGNS = 6 };
@@ -23,6 +24,10 @@ struct gpu_watch { /* starts as zeros */
 
 /* True: what is said of this GPU has changed. */
 bool gpu_watch_look(struct gpu_watch *, int place, const struct gpu_sample *);
+
+/* What was counted before the container started, for the watch of another agent; NULL: this GPU was not seen yet. */
+struct doc *gpu_watch_before(struct arena *, const struct gpu_watch *, int place);
+void gpu_watch_recall(struct gpu_watch *, int place, const struct doc *before);
 
 /* Why nothing can go on there; NULL: nothing speaks against it. */
 const char *gpu_watch_trouble(struct arena *, const struct gpu_watch *, int place, int index);

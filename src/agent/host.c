@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/api.h"
+#include "agent/baseline.h"
 #include "agent/cache.h"
 #include "agent/cargo.h"
 #include "agent/feeder.h"
@@ -320,6 +321,7 @@ static int host_start(struct world *w, struct err *err)
     if (set_up(h, false, err) < 0)
         return -1;
     say_no_gpu(h, a);
+    baseline_forget(h->folder);
     if (launch(a, &(struct launch){ .order = h->order, .folder = h->folder, .ml = h->ml, .process = h->process,
                                     .checkpoints = h->cargo.checkpoints, .image = &h->image, .uplink = &h->uplink,
                                     .gpus = h->gpus }, &h->box, err) < 0)

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/baseline.h"
 #include "agent/check.h"
-#include "agent/gpu_watch.h"
 #include "agent/quiet.h"
 #include "run/cgroup.h"
 #include "run/folder.h"
@@ -34,10 +34,9 @@ struct vitals {
     struct stillness quiet, silent;
     char trouble[512];
     const char *check;
-    struct gpu_watch watched;
+    struct baseline before;
     const struct gpu *bad_gpu;
     char warning[512];
-    int64_t ecc_errors; /* that were counted before the container started; -1: nobody counts them */
 };
 
 /* --- Its GPUs --- */
@@ -52,9 +51,9 @@ static void look_at_gpus(struct vitals *v, struct arena *a)
         struct gpu_sample s;
         const char *warning;
 
-        if (gpu_monitor_sample(v->o.gpus, i, &s) && gpu_watch_look(&v->watched, i, &s))
+        if (gpu_monitor_sample(v->o.gpus, i, &s) && gpu_watch_look(&v->before.watched, i, &s))
             changed = true;
-        warning = gpu_watch_warning(a, &v->watched, i, index);
+        warning = gpu_watch_warning(a, &v->before.watched, i, index);
         if (warning)
             words = arena_printf(a, "%s%s%s", words, *words ? "; " : "", warning);
     }
@@ -66,9 +65,13 @@ static void look_at_gpus(struct vitals *v, struct arena *a)
 
 static const char *bad_gpu_words(struct vitals *v, struct arena *a)
 {
+    if (*v->before.gone.uuid) {
+        v->bad_gpu = &v->before.gone;
+        return arena_printf(a, "GPU %d: the driver does not tell of it any more", v->bad_gpu->index);
+    }
     for (int i = 0; i < gpu_monitor_count(v->o.gpus); i++) {
         const struct gpu *gpu = gpu_monitor_gpu(v->o.gpus, i);
-        const char *words = gpu_watch_trouble(a, &v->watched, i, gpu->index);
+        const char *words = gpu_watch_trouble(a, &v->before.watched, i, gpu->index);
 
         if (words) {
             v->bad_gpu = gpu;
@@ -88,10 +91,10 @@ static bool is_fit(struct vitals *v, struct arena *a)
     const char *words = "", *where;
     int64_t errors = ecc_errors(a, EDAC, &where);
 
-    if (errors > v->ecc_errors && v->ecc_errors >= 0) {
+    if (errors > v->before.memory_errors && v->before.memory_errors >= 0) {
         v->check = "memory errors";
         words = arena_printf(a, "%lld uncorrected memory errors since the container started, at %s",
-                             (long long)(errors - v->ecc_errors), where);
+                             (long long)(errors - v->before.memory_errors), where);
     } else if (!findings[count - 1].passed) {
         v->check = findings[count - 1].check;
         words = findings[count - 1].evidence;
@@ -163,6 +166,7 @@ static void due(struct loop_timer *timer)
 
     look_for_life(v, a);
     look_at_gpus(v, a);
+    baseline_keep(&v->before, v->o.gpus);
     if (is_fit(v, a))
         loop_timer_set(v->o.loop, timer, loop_now_ms(v->o.loop) + v->look_ms);
     else
@@ -189,7 +193,10 @@ struct vitals *vitals_new(const struct vitals_options *options)
 
     assert(v);
     v->o = *options;
-    v->ecc_errors = ecc_errors(a, EDAC, &where);
+    v->before.folder = v->o.folder;
+    v->before.memory_errors = ecc_errors(a, EDAC, &where);
+    baseline_recall(&v->before, v->o.gpus);
+    baseline_keep(&v->before, v->o.gpus);
     v->timer.run = due;
     v->quiet.after_ms = v->o.order->quiet_after_s * 1000;
     v->silent.after_ms = v->o.order->silent_after_s * 1000;

@@ -1,5 +1,6 @@
 """GPUs of a fake driver (tests/fake/nvml.c): what a container sees of them, and what becomes of it when one goes
 bad."""
+import json
 import os
 import pathlib
 import shutil
@@ -150,3 +151,43 @@ def test_an_instance_of_an_endpoint_with_a_broken_gpu_ends(world, driver):
     driver.say('xid 3 95')
     r = i.ended()
     assert r['outcome'] == 'Failed' and 'GPU 3 reported XID 95' in r['failure_reason']
+
+
+SPIN = 'import time\nwhile True: print("runs", flush=True); time.sleep(0.2)'
+
+
+def without_its_agent(world, driver, *lines):
+    """A job that runs, whose agent is killed after a look at the GPUs and before the lines, and then started again."""
+    driver.say('set 1 ecc_uncorrected 3')  # from before, which is nothing new
+    job = world.train(SPIN, silent_after_s=1, **limits(1, 2)).start()  # so it looks five times a second
+    job.until(lambda r: len(baseline(job)) == 2)
+    job.kill()
+    driver.say(*lines)
+    return job.start()
+
+
+def baseline(job):
+    try:
+        return json.loads(pathlib.Path(job.folder, 'baseline.json').read_text())['gpus']
+    except FileNotFoundError:
+        return {}
+
+
+def test_errors_while_there_was_no_agent_are_new(world, driver):
+    job = without_its_agent(world, driver, 'set 2 ecc_uncorrected 1')
+    r = job.ended()
+    assert r['outcome'] == 'Failed'
+    assert r['failure_reason'] == ('InternalServerError: instance unhealthy: GPU 2: uncorrected ECC errors since the '
+                                   'container started. Start the job again.')
+    assert r['gpu_fault']['uuid'] == 'GPU-00000000-0000-0000-0000-000000000002'
+    assert job.leftovers() == []
+
+
+def test_a_gpu_that_went_while_there_was_no_agent(world, driver):
+    job = without_its_agent(world, driver, 'fail nvmlDeviceGetHandleByIndex_v2 15 2')
+    r = job.ended()
+    assert r['failure_reason'].startswith('InternalServerError: instance unhealthy: GPU 2: the driver does not tell of '
+                                          'it any more')
+    assert r['gpu_fault'] == {'index': 2, 'xid': 0, 'uuid': 'GPU-00000000-0000-0000-0000-000000000002', 'broken': True,
+                              'why': 'GPU 2: the driver does not tell of it any more'}
+    assert job.leftovers() == []

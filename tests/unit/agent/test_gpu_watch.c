@@ -128,6 +128,28 @@ static void what_is_not_told_is_no_sign(void **state)
     assert_null(trouble());
 }
 
+static void another_agent_compares_with_the_same(void **state)
+{
+    struct gpu_sample s = good();
+    struct doc *before;
+
+    s.ecc_uncorrected = 2;
+    s.row_failure = GPU_ABSENT;
+    w = (struct gpu_watch){ 0 };
+    assert_null(gpu_watch_before(a, &w, 1));
+    assert_false(looks(1, s));
+    before = gpu_watch_before(a, &w, 1);
+    w = (struct gpu_watch){ 0 };
+    gpu_watch_recall(&w, 1, before);
+    assert_true(doc_equal(gpu_watch_before(a, &w, 1), before));
+    assert_false(looks(2 * GPU_LOOKS, s));
+    s.row_failure = 1; /* nobody knows since when */
+    assert_false(looks(2 * GPU_LOOKS, s));
+    s.ecc_uncorrected = 3;
+    assert_true(looks(GPU_LOOKS, s));
+    assert_string_equal(trouble(), "GPU 4: uncorrected ECC errors since the container started");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +158,7 @@ int main(void)
         cmocka_unit_test_setup(what_only_slows_down_is_told_and_passes, begin),
         cmocka_unit_test_setup(a_sign_that_comes_and_goes_is_none, begin),
         cmocka_unit_test_setup(what_is_not_told_is_no_sign, begin),
+        cmocka_unit_test_setup(another_agent_compares_with_the_same, begin),
     };
     int r;
 
