@@ -180,13 +180,28 @@ static bool another_failed(void *data)
     return size < 0;
 }
 
+/* It came from another machine. What it counts becomes a time that is waited, and what it says a report. */
+static bool is_sound(struct rank_word *w)
+{
+    char words[sizeof w->words];
+
+    memcpy(words, w->words, sizeof words);
+    words[sizeof words - 1] = '\0';
+    rank_word_set(w, (enum rank_state)w->state, words);
+    return w->state >= RANK_GOOD && w->state <= RANK_SICK && w->gpus >= 0 && w->gpus <= GPU_MOST &&
+           (w->state != RANK_GOOD || w->gpus > 0);
+}
+
 static int gather(struct check *c, int64_t limit_ms, struct err *err)
 {
     ring_limit(&c->ring, limit_ms, "what each of them says of NCCL");
     if (ring_gather(&c->ring, c->words, sizeof *c->words, err) < 0)
         return -1;
     for (int i = 0; i < c->o->ring.ranks; i++)
-        c->words[i].words[sizeof c->words[i].words - 1] = '\0';
+        if (!is_sound(&c->words[i])) {
+            c->ring.blamed = i;
+            return fail(err, ERR_INTERNAL, "what %s says of NCCL is nothing that it can be", c->o->ring.hosts[i]);
+        }
     return 0;
 }
 

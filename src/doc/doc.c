@@ -337,11 +337,21 @@ bool doc_bool(const struct doc *d, const char *path, bool otherwise)
     return value && value->type == DOC_BOOLEAN ? value->boolean : otherwise;
 }
 
-size_t doc_count(const struct doc *d, const char *path)
+static size_t count_of(const struct doc *d, const char *path, enum doc_type type)
 {
     const struct doc *value = doc_at(d, path);
 
-    return value && (value->type == DOC_LIST || value->type == DOC_MAP) ? value->count : 0;
+    return value && value->type == type ? value->count : 0;
+}
+
+size_t doc_count(const struct doc *d, const char *path)
+{
+    return count_of(d, path, DOC_LIST);
+}
+
+size_t doc_member_count(const struct doc *d, const char *path)
+{
+    return count_of(d, path, DOC_MAP);
 }
 
 static bool lists_equal(const struct doc *a, const struct doc *b)

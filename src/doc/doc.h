@@ -78,7 +78,8 @@ const char *doc_text_or(const struct doc *, const char *path, const char *otherw
 int64_t doc_int(const struct doc *, const char *path, int64_t otherwise); /* a whole REAL reads as an integer */
 double doc_number(const struct doc *, const char *path, double otherwise);
 bool doc_bool(const struct doc *, const char *path, bool otherwise);
-size_t doc_count(const struct doc *, const char *path);                   /* of a list's or a map's items */
+size_t doc_count(const struct doc *, const char *path);                   /* of a list's items, 0 of all else */
+size_t doc_member_count(const struct doc *, const char *path);            /* of a map's */
 
 /* The value itself, for items of a list. */
 const char *doc_value_text(const struct doc *); /* "" when it is no string */

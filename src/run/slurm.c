@@ -304,7 +304,7 @@ static struct verdict of_job(struct arena *a, const struct agents_look *l, const
 /* What was asked to end has ended as it was asked to, however it came about. */
 static struct verdict as_asked(const struct agents_look *l, struct verdict v)
 {
-    bool asked = doc_count(l->stop, "") > 0, taken = doc_is(l->stop, "reason", STOP_TAKEN_BACK);
+    bool asked = doc_member_count(l->stop, "") > 0, taken = doc_is(l->stop, "reason", STOP_TAKEN_BACK);
 
     if (!asked || !(v.outcome || v.submit))
         return v;

@@ -63,7 +63,7 @@ const char *shell_quote(struct arena *a, const char *text)
 const char *const *slurm_batch_agents(struct arena *a, const struct doc *order, int *ret_count)
 {
     const struct doc *hosts = doc_get(order, "hosts"), *peers = doc_get(order, "peers");
-    size_t count = doc_count(order, "peers") ? doc_count(order, "hosts") : 0;
+    size_t count = doc_member_count(order, "peers") ? doc_count(order, "hosts") : 0;
     const char **names = arena_array_of(a, const char *, count + 2);
     int n = 0;
 

@@ -115,7 +115,7 @@ void experiment_check(struct arena *a)
 
         if (!has_ended(rows[i].state))
             broken("the experiment %s is %s", rows[i].name, rows[i].state);
-        for (size_t k = 0; k < doc_count(actions, ""); k++) {
+        for (size_t k = 0; k < doc_member_count(actions, ""); k++) {
             const struct doc *action = actions->members[k].value;
 
             if (!has_ended(doc_text(action, "status")) || !doc_has(action, "endTime"))

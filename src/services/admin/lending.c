@@ -236,7 +236,7 @@ bool lending_owns_metrics(struct arena *a, const struct doc *order, const struct
 
     if (!same(order, "account", metrics, "account") || !same(order, "region", metrics, "region") ||
         !text_starts(doc_text(metrics, "namespace"), "/aws/sagemaker/") ||
-        !text_starts(doc_text(metrics, "id"), doc_text(order, "name")))
+        !text_starts(doc_text(metrics, "id"), doc_text(order, "name")) || !data || data->type != DOC_LIST)
         return false;
     for (size_t i = 0; i < doc_count(metrics, "data"); i++) {
         const struct doc *dimensions = doc_get(data->items[i], "dimensions");

@@ -147,14 +147,14 @@ static int check_template(const struct doc *transformer, struct err *err)
     struct str rest = str_of(doc_text(transformer, "InputTemplate")), name, after;
     const struct doc *paths = doc_get(transformer, "InputPathsMap");
 
-    for (size_t i = 0; i < doc_count(paths, ""); i++)
+    for (size_t i = 0; i < doc_member_count(paths, ""); i++)
         if (!path_is_good(str_of(doc_value_text(paths->members[i].value))))
             return fail_code(err, ERR_INVALID, "ValidationException", "Invalid InputPath for target: %s.",
                              doc_value_text(paths->members[i].value));
     while (str_cut(rest, '<', &name, &rest) && str_cut(rest, '>', &name, &after)) {
         bool known = false;
 
-        for (size_t i = 0; i < doc_count(paths, ""); i++)
+        for (size_t i = 0; i < doc_member_count(paths, ""); i++)
             known = known || str_is(name, paths->members[i].key);
         if (name_is_good(name) && !is_ours(name) && !known)
             return fail_code(err, ERR_INVALID, "ValidationException",

@@ -309,7 +309,7 @@ int events_list_tags(struct call *c, struct err *err)
     if (open_by_arn(c, &b, &r, err) < 0)
         return -1;
     mine = doc_get(r.record, "tags");
-    for (size_t i = 0; i < doc_count(mine, ""); i++) {
+    for (size_t i = 0; i < doc_member_count(mine, ""); i++) {
         struct doc *tag = doc_map(c->arena);
 
         doc_set_string(c->arena, tag, "Key", mine->members[i].key);

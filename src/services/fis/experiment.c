@@ -112,7 +112,7 @@ static struct doc *tag_list(struct arena *a, const struct doc *map)
 {
     struct doc *list = doc_list(a);
 
-    for (size_t i = 0; i < doc_count(map, ""); i++) {
+    for (size_t i = 0; i < doc_member_count(map, ""); i++) {
         struct doc *tag = doc_map(a);
 
         doc_set_string(a, tag, "Key", map->members[i].key);
@@ -229,7 +229,7 @@ int fis_list_resolved_targets(struct call *c, struct err *err)
     if (find(c, doc_text(c->input, "experimentId"), &r, err) < 0)
         return -1;
     targets = doc_get(r.status, "targets");
-    for (size_t i = 0; i < doc_count(targets, ""); i++) {
+    for (size_t i = 0; i < doc_member_count(targets, ""); i++) {
         const struct doc *chosen = targets->members[i].value;
 
         for (uint32_t k = 0; k < chosen->count && (!*name || strcmp(name, targets->members[i].key) == 0); k++) {

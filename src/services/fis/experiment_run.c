@@ -221,7 +221,7 @@ static void first_states(struct pass *p, struct resource *r, bool skipped)
     for (uint32_t i = 0; i < actions->count; i++) {
         const struct doc *action = actions->members[i].value;
         struct doc *state = state_of_action(p, r, actions->members[i].key);
-        bool empty = resolved && doc_count(action, "targets") && !doc_count(instances_of(r, action), "");
+        bool empty = resolved && doc_member_count(action, "targets") && !doc_count(instances_of(r, action), "");
 
         if (skipped)
             enter_action(p, state, "skipped", "Action was skipped.");
@@ -238,7 +238,7 @@ static int begin(struct pass *p, struct resource *r, struct err *err)
     bool may_be_empty = doc_is(template_of(r), "experimentOptions.emptyTargetResolutionMode", "skip");
     struct doc *chosen, *all = doc_map(p->arena);
 
-    for (size_t i = 0; i < doc_count(targets, ""); i++) {
+    for (size_t i = 0; i < doc_member_count(targets, ""); i++) {
         if (target_resolve(p->arena, p->engine, &r->row, targets->members[i].value, &chosen, err) < 0)
             return -1;
         if (!chosen->count && !may_be_empty) {

@@ -20,7 +20,7 @@ static bool is_named(const struct doc *arns, const struct spot_instance *i)
 /* The job has all of them. */
 static bool is_tagged(const struct doc *wanted, const struct doc *tags)
 {
-    for (size_t k = 0; k < doc_count(wanted, ""); k++) {
+    for (size_t k = 0; k < doc_member_count(wanted, ""); k++) {
         bool found = false;
 
         for (size_t t = 0; t < doc_count(tags, "") && !found; t++)

@@ -24,7 +24,7 @@ static int check_filters(const struct doc *target, const char *name, struct err 
 
 static int check_target(const struct doc *target, const char *name, struct err *err)
 {
-    bool arns = doc_count(target, "resourceArns") > 0, tags = doc_count(target, "resourceTags") > 0;
+    bool arns = doc_count(target, "resourceArns") > 0, tags = doc_member_count(target, "resourceTags") > 0;
 
     if (strcmp(doc_text(target, "resourceType"), SPOT_INSTANCE) != 0)
         return refuse(err, "Target %s: the resource type %s is not here; " SPOT_INSTANCE " is.", name,
@@ -33,7 +33,7 @@ static int check_target(const struct doc *target, const char *name, struct err *
         return refuse(err, "Target %s must have either resourceArns or resourceTags.", name);
     if (arns && doc_count(target, "filters"))
         return refuse(err, "Target %s: filters go with resourceTags, not with resourceArns.", name);
-    if (doc_count(target, "parameters"))
+    if (doc_member_count(target, "parameters"))
         return refuse(err, "Target %s: " SPOT_INSTANCE " takes no parameters.", name);
     if (selection_count(doc_text(target, "selectionMode"), 1) < 0)
         return refuse(err, "Target %s: the selectionMode must be ALL, COUNT(n) or PERCENT(n), and is %s.", name,
@@ -48,7 +48,7 @@ static int check_parameters(const struct doc *given, const struct fis_action *a,
     const char *value = doc_value_text(doc_get(given, a->parameter.name));
     int64_t ms;
 
-    for (size_t i = 0; i < doc_count(given, ""); i++)
+    for (size_t i = 0; i < doc_member_count(given, ""); i++)
         if (strcmp(given->members[i].key, a->parameter.name) != 0)
             return refuse(err, "Action %s: %s has no parameter %s.", name, a->id, given->members[i].key);
     if (!*value)
@@ -63,7 +63,7 @@ static int check_targets_of(const struct doc *template, const struct doc *given,
 {
     const char *target = a->target ? doc_value_text(doc_get(given, a->target)) : "";
 
-    for (size_t i = 0; i < doc_count(given, ""); i++)
+    for (size_t i = 0; i < doc_member_count(given, ""); i++)
         if (!a->target || strcmp(given->members[i].key, a->target) != 0)
             return refuse(err, "Action %s: %s has no target %s.", name, a->id, given->members[i].key);
     if (a->target && !*target)
@@ -164,9 +164,9 @@ int template_check(struct call *c, const struct doc *template, struct err *err)
 
     if (refuse_absent(template, err) < 0 || check_stop_conditions(doc_get(template, "stopConditions"), err) < 0)
         return -1;
-    if (doc_count(actions, "") == 0)
+    if (doc_member_count(actions, "") == 0)
         return refuse(err, "A template needs an action.");
-    for (size_t i = 0; i < doc_count(targets, ""); i++)
+    for (size_t i = 0; i < doc_member_count(targets, ""); i++)
         if (check_target(targets->members[i].value, targets->members[i].key, err) < 0)
             return -1;
     for (uint32_t i = 0; i < actions->count; i++)

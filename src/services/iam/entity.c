@@ -363,7 +363,7 @@ int entity_remove(struct call *c, struct err *err)
     if (entity_of_call(c, &record, err) < 0)
         return -1;
     for (size_t i = 0; i < sizeof holds / sizeof *holds; i++)
-        if (doc_count(record, holds[i].member))
+        if (doc_has(record, holds[i].member) && doc_get(record, holds[i].member)->count)
             return fail_code(err, ERR_CONFLICT, "DeleteConflict", "%s", holds[i].text);
     return entity_delete(c->arena, iam_store(c), kind, c->principal->account, doc_text(record, kind->name_member), err);
 }

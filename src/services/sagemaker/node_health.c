@@ -99,14 +99,16 @@ static bool is_of_cluster(struct engine *e, const struct doc *memory)
     return runtime_has_nodes(runtime_of(e)) && doc_bool(memory, "Cluster", false);
 }
 
-static bool has_node(struct arena *a, struct engine *e, const char *node)
+/* 'unknown': whether it may be one as long as the cluster has not told yet which nodes there are. */
+static bool has_node(struct arena *a, struct engine *e, const char *node, bool unknown)
 {
     const char *const *names;
+    int count = runtime_nodes(runtime_of(e), a, &names);
 
-    for (int i = runtime_nodes(runtime_of(e), a, &names); i-- > 0;)
+    for (int i = 0; i < count; i++)
         if (strcmp(names[i], node) == 0)
             return true;
-    return false;
+    return count == 0 && unknown;
 }
 
 struct names {
@@ -115,13 +117,15 @@ struct names {
     int count;
 };
 
+/* Slurm takes no job that is to keep off a node that it does not have (any more). */
 static int add_out(struct arena *a, struct engine *e, const char *node, struct doc *memory, void *context,
                    struct err *err)
 {
     struct names *names = context;
 
-    (void)a, (void)err;
-    if (is_of_cluster(e, memory) && doc_has(memory, "Out") && names->count < NODES_OUT_MOST)
+    (void)err;
+    if (is_of_cluster(e, memory) && doc_has(memory, "Out") && names->count < NODES_OUT_MOST &&
+        has_node(a, e, node, true))
         names->all[names->count++] = arena_strdup(names->arena, node);
     return 0;
 }
@@ -314,6 +318,10 @@ int node_health_failed(struct arena *a, struct engine *e, const struct node_fail
     const char *stays;
     struct doc *memory;
 
+    *ret_out = false;
+    /* The name is what an instance says of itself; it becomes a part of sbatch's command line. */
+    if (f->of_cluster && !has_node(a, e, f->node, true))
+        return 0;
     if (why_it_stays(a, e, f, &stays, err) < 0 || load(a, e, f->node, &memory, err) < 0)
         return -1;
     doc_set(a, memory, "Cluster", f->of_cluster ? doc_boolean(a, true) : NULL);
@@ -336,7 +344,7 @@ int node_health_failed(struct arena *a, struct engine *e, const struct node_fail
 static int change(struct arena *a, struct engine *e, const char *node, enum node_change what, const char *why,
                   struct doc *memory, struct err *err)
 {
-    if (!is_of_cluster(e, memory) && !has_node(a, e, node))
+    if (!is_of_cluster(e, memory) && !has_node(a, e, node, false))
         return allocation_change_node(e, node, what, why, err);
     doc_set_boolean(a, memory, "Cluster", true);
     return 0;

@@ -235,7 +235,7 @@ static int go_on(struct pass *p, struct resource *r, const struct crew *crew, in
     crew_take_starts(p->arena, r, crew, "ProcessingStartTime");
     if (crew_overran_ms(crew))
         set_state(r, "Stopping"); /* as one that was asked to */
-    *ret_next_ms = p->now_ms + (doc_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
+    *ret_next_ms = p->now_ms + (doc_member_count(r->status, "_Seen") < (size_t)crew->count ? LOOK_MS : LOOK_LATER_MS);
     if (*queued && !doc_has(r->status, "ProcessingStartTime") && tell_waiting(p, r, queued, err) < 0)
         return -1;
     if (crew_take_gpu_faults(p, crew, err) < 0 || crew_take_usage(p, r, crew, usage_of, err) < 0)

@@ -17,6 +17,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "agent/allreduce.h"
+#include "agent/ranks.h"
 #include "base/fd.h"
 
 enum { INSTANCES = 3, GPUS = 2 /* of an instance */ };
@@ -346,6 +348,64 @@ static void nobody_waits_for_one_that_failed(void **state)
     assert_true(clock_boot_ms(clock_system()) - began_ms < 50000);
 }
 
+static struct rank_word lie;
+
+/* An agent that somebody else has written: right until it tells of its GPUs. */
+static void *take_part_and_lie(void *data)
+{
+    struct instance *n = data;
+    struct rank_word words[2] = { 0 };
+    struct allreduce_result sum;
+    struct ring ring;
+
+    words[n->o.ring.rank] = lie;
+    n->r = ring_open(&ring, &n->o.ring, &n->err);
+    if (n->r == 0)
+        n->r = allreduce(&ring, 4 << 20, 20000, &sum, &n->err);
+    if (n->r == 0)
+        n->r = ring_gather(&ring, words, sizeof *words, &n->err);
+    ring_close(&ring);
+    return NULL;
+}
+
+static void meet_a_liar(void)
+{
+    machine("");
+    begin(2);
+    all[0].o.gpu_count = 0;
+    assert_int_equal(pthread_create(&all[0].thread, NULL, take_part, &all[0]), 0);
+    assert_int_equal(pthread_create(&all[1].thread, NULL, take_part_and_lie, &all[1]), 0);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(all[i].thread, NULL);
+        assert_int_equal(all[i].r, 0);
+    }
+}
+
+/* Its GPUs would be counted, and waited for. */
+static void who_says_what_cannot_be_is_blamed(void **state)
+{
+    static const struct rank_word lies[] = {
+        { .state = RANK_GOOD, .gpus = INT32_MAX }, { .state = RANK_GOOD, .gpus = -1 }, { .state = RANK_GOOD },
+        { .state = RANK_SICK + 1 }, { .state = INT32_MAX }, { .state = RANK_BUSY }, { .state = INT32_MIN },
+    };
+
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        lie = lies[i];
+        meet_a_liar();
+        check(0, false, "what algo-2 says of NCCL", "algo-2");
+    }
+}
+
+/* They become a part of a report, which is JSON, and of lines. */
+static void what_another_says_is_text(void **state)
+{
+    lie = (struct rank_word){ .state = RANK_FAILED, .gpus = 1 };
+    memset(lie.words, 0xff, sizeof lie.words);
+    memcpy(lie.words, "it\nis\033[2J", 9);
+    meet_a_liar();
+    check(0, false, "NCCL: algo-2: it is [2J   ", "algo-2");
+}
+
 static void it_can_be_ended(void **state)
 {
     uint64_t one = 1;
@@ -400,6 +460,8 @@ int main(void)
         cmocka_unit_test(what_a_library_starts_ends_with_it),
         cmocka_unit_test(a_library_that_hangs_is_ended),
         cmocka_unit_test(nobody_waits_for_one_that_failed),
+        cmocka_unit_test(who_says_what_cannot_be_is_blamed),
+        cmocka_unit_test(what_another_says_is_text),
         cmocka_unit_test(it_can_be_ended),
     };
 

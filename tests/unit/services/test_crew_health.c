@@ -130,6 +130,23 @@ static void a_gpu_alone(void **state)
     assert_string_equal(ailment_words(a, &crew, &ill), "GPU 0 reported XID 79");
 }
 
+/* A report comes from a machine that may be anybody's: a map is not read as if it were a list. */
+static void what_has_the_wrong_type_says_nothing(void **state)
+{
+    struct doc *report = doc_map(a), *map = doc_map(a);
+    struct mate m = { .host = "algo-1", .there = true };
+
+    doc_set_string(a, map, "phase", "Training");
+    doc_set(a, report, "phases", map);
+    m.report = report_read(report);
+    assert_int_equal(doc_count(report, "phases"), 0);
+    assert_null(mate_phase(&m, "Training"));
+    doc_set(a, report, "phases", doc_list(a));
+    doc_append(a, doc_member(a, report, "phases", DOC_LIST), map);
+    m.report = report_read(report);
+    assert_ptr_equal(mate_phase(&m, "Training"), map);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +157,7 @@ int main(void)
         cmocka_unit_test(what_one_says_of_itself_counts_more),
         cmocka_unit_test(one_that_is_gone),
         cmocka_unit_test(a_gpu_alone),
+        cmocka_unit_test(what_has_the_wrong_type_says_nothing),
     };
     int r;
 

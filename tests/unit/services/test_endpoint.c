@@ -400,7 +400,7 @@ static void the_metrics_are_sagemakers(void **state)
         assert_string_equal(doc_text(m, "unit"), expected[i].unit);
         assert_string_equal(doc_text(m, "dimensions.EndpointName"), "e");
         assert_string_equal(doc_text(m, "dimensions.VariantName"), "v");
-        assert_int_equal(doc_count(m, "dimensions"), 2);
+        assert_int_equal(doc_member_count(m, "dimensions"), 2);
         assert_true(doc_number(m, "statistics.sum", -1) == expected[i].sum);
         assert_true(doc_number(m, "statistics.minimum", -1) == expected[i].minimum);
         assert_true(doc_number(m, "statistics.maximum", -1) == expected[i].maximum);

@@ -249,6 +249,10 @@ static void a_node_speaks_for_its_own_job(void **state)
     doc_set_string(a, metrics, "id", "a-0:17");
     doc_set_string(a, metrics, "namespace", "Mine");
     assert_false(lending_owns_metrics(a, order, metrics));
+    doc_set_string(a, metrics, "namespace", "/aws/sagemaker/TrainingJobs");
+    doc_set(a, metrics, "data", doc_map(a));
+    doc_set(a, doc_member(a, metrics, "data", DOC_MAP), "0", datum);
+    assert_false(lending_owns_metrics(a, order, metrics));
 }
 
 int main(void)

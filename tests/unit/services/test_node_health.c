@@ -64,7 +64,7 @@ static void report(const char *host, const char *phase)
     sim_report(w.runtime, agent_of(host), phase, "");
 }
 
-static const struct doc *node(const char *name)
+static const struct doc *find_node(const char *name)
 {
     struct doc *nodes;
 
@@ -72,8 +72,16 @@ static const struct doc *node(const char *name)
     for (uint32_t i = 0; i < nodes->count; i++)
         if (doc_is(nodes->items[i], "name", name))
             return nodes->items[i];
-    fail_msg("there is no node %s", name);
     return NULL;
+}
+
+static const struct doc *node(const char *name)
+{
+    const struct doc *found = find_node(name);
+
+    if (!found)
+        fail_msg("there is no node %s", name);
+    return found;
 }
 
 static bool is_out(const char *name)
@@ -271,12 +279,14 @@ static void cluster_avoids(struct runtime *rt, const char *const *nodes, int cou
         avoided = arena_printf(w.arena, "%s%s%s", avoided, *avoided ? "," : "", nodes[i]);
 }
 
+static int cluster_size;
+
 static int cluster_nodes(struct runtime *rt, struct arena *a, const char *const **ret)
 {
     static const char *const names[] = { "c1", "c2", "c3" };
 
     *ret = names;
-    return 3;
+    return cluster_size;
 }
 
 static int begin_cluster(void **state)
@@ -284,6 +294,7 @@ static int begin_cluster(void **state)
     begin(state);
     w.runtime->avoid = cluster_avoids;
     w.runtime->nodes = cluster_nodes;
+    cluster_size = 3;
     avoided = "";
     return 0;
 }
@@ -340,6 +351,24 @@ static void what_slurm_knows_is_left_to_it(void **state)
     assert_string_equal(avoided, "");
 }
 
+/* Slurm would keep every job off all of the first's, and take none for the others'. */
+static void what_is_no_node_of_the_cluster_is_not_avoided(void **state)
+{
+    static const char *const names[] = { "c[1-3]", "c1,c2,c3", "ALL", "c17", "c1 --uid=0", "c1\n" };
+
+    create("j", 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fail_on(names[i], "disk");
+        assert_string_equal(avoided, "");
+        assert_null(find_node(names[i]));
+    }
+    fail_on("c3", "disk");
+    assert_string_equal(avoided, "c3");
+    cluster_size = 2; /* it has left the cluster */
+    assert_int_equal(node_health_look(w.engine, &w.err), 0);
+    assert_string_equal(avoided, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +379,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(by_hand, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_node_of_a_cluster_is_avoided, begin_cluster, jobs_end),
         cmocka_unit_test_setup_teardown(what_slurm_knows_is_left_to_it, begin_cluster, jobs_end),
+        cmocka_unit_test_setup_teardown(what_is_no_node_of_the_cluster_is_not_avoided, begin_cluster, jobs_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
