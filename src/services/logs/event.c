@@ -116,13 +116,14 @@ int logs_append(struct arena *a, struct store *store, const struct doc *batch, i
     return stream_save(&p, &s, err);
 }
 
-int logs_say(struct arena *a, struct store *store, const struct log_line *line, int64_t now_ms, struct err *err)
+int logs_say(struct arena *a, struct store *store, const struct log_place *at, const char *text, int64_t now_ms,
+             struct err *err)
 {
-    struct place p = { a, store, line->account, line->region };
+    struct place p = { a, store, at->account, at->region };
     struct log_stream s;
 
-    if (stream_make(&p, line->group, line->stream, now_ms, &s, err) < 0 ||
-        event_append(&p, &s, now_ms, now_ms, str_of(line->text), err) < 0)
+    if (stream_make(&p, at->group, at->stream, now_ms, &s, err) < 0 ||
+        event_append(&p, &s, now_ms, now_ms, str_of(text), err) < 0)
         return -1;
     return stream_save(&p, &s, err);
 }

@@ -12,12 +12,13 @@ extern const struct service_ops logs_ops;
  * [{"offset","at_ms","message"}]}. Group and stream are made when missing; the same offset again changes nothing. */
 int logs_append(struct arena *, struct store *, const struct doc *batch, int64_t now_ms, struct err *err);
 
-/* A line of the server's own among those of a job, whose agent then sends its own. Group and stream are made when
+/* A line of the server's own, now, in a stream that an agent may write to as well. Group and stream are made when
  * missing. */
-struct log_line {
-    const char *account, *region, *group, *stream, *text;
+struct log_place {
+    const char *account, *region, *group, *stream;
 };
-int logs_say(struct arena *, struct store *, const struct log_line *, int64_t now_ms, struct err *err);
+int logs_say(struct arena *, struct store *, const struct log_place *, const char *text, int64_t now_ms,
+             struct err *err);
 
 /* Removes what is older than its group's retention, for a timer of an hour. */
 int logs_expire(struct store *, int64_t now_ms, struct err *err);

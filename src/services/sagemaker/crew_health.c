@@ -147,22 +147,21 @@ int crew_take_checks(struct pass *p, struct resource *r, const struct crew *crew
 }
 
 static int tell_warning(struct pass *p, const struct resource *r, const struct mate *m, const char *why,
-                        const struct log_line *of, struct err *err)
+                        const struct log_place *log, struct err *err)
 {
+    const char *line = *why ? arena_printf(p->arena, "sagebrush: warning: %s: %s", m->host, why)
+                            : arena_printf(p->arena, "sagebrush: %s: what was warned of is over", m->host);
     struct doc *d = doc_map(p->arena);
-    struct log_line line = *of;
 
     doc_set_string(p->arena, d, "host", m->host);
     doc_set_string(p->arena, d, "check", "GPU");
     doc_set_string(p->arena, d, "why", *why ? why : NULL);
-    line.text = *why ? arena_printf(p->arena, "sagebrush: warning: %s: %s", m->host, why)
-                     : arena_printf(p->arena, "sagebrush: %s: what was warned of is over", m->host);
-    if (logs_say(p->arena, engine_world_of(p->engine)->store, &line, p->now_ms, err) < 0)
+    if (logs_say(p->arena, engine_world_of(p->engine)->store, log, line, p->now_ms, err) < 0)
         return -1;
     return health_tell(p->arena, p->engine, *why ? "Instance Warning" : "Instance Warning Over", &r->row, d, err);
 }
 
-int crew_take_warnings(struct pass *p, struct resource *r, const struct crew *crew, const struct log_line *of,
+int crew_take_warnings(struct pass *p, struct resource *r, const struct crew *crew, const struct log_place *log,
                        struct err *err)
 {
     for (int i = 0; i < crew->count; i++) {
@@ -172,7 +171,7 @@ int crew_take_warnings(struct pass *p, struct resource *r, const struct crew *cr
         /* One that is gone, or has ended, says nothing any more. */
         if (!m->there || mate_has_ended(m) || strcmp(why, known) == 0)
             continue;
-        if (tell_warning(p, r, m, why, of, err) < 0)
+        if (tell_warning(p, r, m, why, log, err) < 0)
             return -1;
         doc_set_string(p->arena, doc_member(p->arena, r->status, "_Warned", DOC_MAP), m->host, *why ? why : NULL);
     }

@@ -33,7 +33,7 @@ int crew_take_checks(struct pass *, struct resource *, const struct crew *, stru
 
 /* What is to be looked into of an instance that goes on is told once, in the job's log, too: "_Warned" of the status,
  * by host. */
-int crew_take_warnings(struct pass *, struct resource *, const struct crew *, const struct log_line *of,
+int crew_take_warnings(struct pass *, struct resource *, const struct crew *, const struct log_place *log,
                        struct err *err);
 
 /* What was found is told, and the node that is to blame is remembered for it, and taken out of use where that helps

@@ -81,11 +81,15 @@ static bool is_at_work(const struct mate *m)
     return strcmp(m->report.phase, "Training") == 0 || strcmp(m->report.phase, "Processing") == 0;
 }
 
-/* Since when every instance that still works is so, and what was seen of each; 0: one is not. */
-static int64_t since_ms_of(const struct stillness *k, struct arena *a, const struct crew *crew, const char **ret_words)
+struct still {
+    int64_t since_ms;  /* 0: some instance is not */
+    const char *words; /* what was seen of each */
+};
+
+/* Every instance that still works is so. */
+static struct still look(const struct stillness *k, struct arena *a, const struct crew *crew)
 {
-    const char *words = "";
-    int64_t since_ms = 0;
+    struct still still = { .words = "" };
     int count = 0;
 
     for (int i = 0; i < crew->count; i++) {
@@ -96,95 +100,89 @@ static int64_t since_ms_of(const struct stillness *k, struct arena *a, const str
             continue;
         /* What it does after its container has ended shows elsewhere. */
         if (!at_ms || !is_at_work(m))
-            return 0;
-        if (at_ms > since_ms)
-            since_ms = at_ms;
+            return (struct still){ 0 };
+        if (at_ms > still.since_ms)
+            still.since_ms = at_ms;
         if (count++ < HOSTS_NAMED)
-            words = arena_printf(a, "%s%s%s: %s", words, *words ? "; " : "", m->host, doc_text(seen_of(k, m), "why"));
+            still.words = arena_printf(a, "%s%s%s: %s", still.words, *still.words ? "; " : "", m->host,
+                                       doc_text(seen_of(k, m), "why"));
     }
-    *ret_words = count > HOSTS_NAMED ? arena_printf(a, "%s; so do %d more", words, count - HOSTS_NAMED) : words;
-    return since_ms;
+    if (count > HOSTS_NAMED)
+        still.words = arena_printf(a, "%s; so do %d more", still.words, count - HOSTS_NAMED);
+    return still;
 }
 
-static const char *words_of(const struct stillness *k, struct arena *a, const struct crew *crew)
+static const char *sentence(const struct stillness *k, struct arena *a, const struct still *still)
 {
-    const char *words;
-    int64_t since_ms = since_ms_of(k, a, crew, &words);
-
-    return since_ms ? arena_printf(a, "%s %s: %s.", k->sentence, time_iso8601(a, since_ms, false), words) : "";
+    return arena_printf(a, "%s %s: %s.", k->sentence, time_iso8601(a, still->since_ms, false), still->words);
 }
 
 /* One that does nothing says nothing either: the first is enough. */
 const char *crew_life_words(struct arena *a, const struct crew *crew)
 {
-    const char *words = "";
+    for (int i = 0; i < KINDS; i++) {
+        struct still still = look(&kinds[i], a, crew);
 
-    for (int i = 0; !*words && i < KINDS; i++)
-        words = words_of(&kinds[i], a, crew);
-    return words;
+        if (still.since_ms)
+            return sentence(&kinds[i], a, &still);
+    }
+    return "";
 }
 
 /* --- What is told --- */
 
-static int say(struct pass *p, const struct log_line *of, const char *words, struct err *err)
+static int say(struct pass *p, const struct log_place *log, const char *words, struct err *err)
 {
-    struct log_line line = *of;
-
-    line.text = arena_printf(p->arena, "sagebrush: %s", words);
-    return logs_say(p->arena, engine_world_of(p->engine)->store, &line, p->now_ms, err);
+    return logs_say(p->arena, engine_world_of(p->engine)->store, log, arena_printf(p->arena, "sagebrush: %s", words),
+                    p->now_ms, err);
 }
 
-static int tell(struct pass *p, const struct resource *r, const char *what, int64_t since_ms, const char *words,
-                struct err *err)
+static int tell(struct pass *p, const struct resource *r, const char *what, const struct still *still, struct err *err)
 {
     struct doc *d = doc_map(p->arena);
 
-    doc_set_string(p->arena, d, "since", time_iso8601(p->arena, since_ms, false));
-    doc_set_integer(p->arena, d, "seconds", (p->now_ms - since_ms) / 1000);
-    doc_set_string(p->arena, d, "why", *words ? words : NULL);
+    doc_set_string(p->arena, d, "since", time_iso8601(p->arena, still->since_ms, false));
+    doc_set_integer(p->arena, d, "seconds", (p->now_ms - still->since_ms) / 1000);
+    doc_set_string(p->arena, d, "why", still->words);
     return health_tell(p->arena, p->engine, what, &r->row, d, err);
 }
 
-static int tell_over(const struct stillness *k, struct pass *p, struct resource *r, const struct log_line *of,
+static int tell_over(const struct stillness *k, struct pass *p, struct resource *r, const struct log_place *log,
                      struct err *err)
 {
-    int64_t since_ms = doc_int(r->status, k->since, 0);
+    const struct still was = { .since_ms = doc_int(r->status, k->since, 0) };
 
     doc_set(p->arena, r->status, k->since, NULL);
-    return say(p, of, k->over, err) < 0 ? -1 : tell(p, r, k->told_over, since_ms, "", err);
+    return say(p, log, k->over, err) < 0 ? -1 : tell(p, r, k->told_over, &was, err);
 }
 
-static int tell_still(const struct stillness *k, struct pass *p, struct resource *r, const struct crew *crew,
-                      int64_t most_s, const struct log_line *of, struct err *err)
+static int tell_still(const struct stillness *k, struct pass *p, struct resource *r, const struct still *still,
+                      int64_t most_s, const struct log_place *log, struct err *err)
 {
-    const char *words;
-    int64_t since_ms = since_ms_of(k, p->arena, crew, &words);
-
-    doc_set_integer(p->arena, r->status, k->since, since_ms);
+    doc_set_integer(p->arena, r->status, k->since, still->since_ms);
     if (most_s)
         doc_set_string(p->arena, r->status, "_Hung",
                        arena_printf(p->arena, "InternalServerError: the job hung: for %" PRId64 " s it %s (%s)",
-                                    (p->now_ms - since_ms) / 1000, k->hung, words));
-    if (say(p, of, words_of(k, p->arena, crew), err) < 0)
+                                    (p->now_ms - still->since_ms) / 1000, k->hung, still->words));
+    if (say(p, log, sentence(k, p->arena, still), err) < 0)
         return -1;
-    return tell(p, r, most_s ? "Job Hung" : k->told, since_ms, words, err);
+    return tell(p, r, most_s ? "Job Hung" : k->told, still, err);
 }
 
 int crew_look_for_life(struct pass *p, struct resource *r, const struct crew *crew, const struct doc *environment,
-                       const struct log_line *of, bool *ret_news, struct err *err)
+                       const struct log_place *log, bool *ret_news, struct err *err)
 {
     *ret_news = false;
     for (int i = 0; i < KINDS && !*ret_news; i++) {
         const struct stillness *k = &kinds[i];
-        const char *words;
+        const struct still still = look(k, p->arena, crew);
         int64_t most_s = limit_s(k, engine_context(p->engine), environment);
-        bool is_still = since_ms_of(k, p->arena, crew, &words) != 0;
 
-        if (is_still == doc_has(r->status, k->since))
-            continue;
-        if ((is_still ? tell_still(k, p, r, crew, most_s, of, err) : tell_over(k, p, r, of, err)) < 0)
+        *ret_news = still.since_ms && !doc_has(r->status, k->since);
+        if (*ret_news && tell_still(k, p, r, &still, most_s, log, err) < 0)
             return -1;
-        *ret_news = is_still;
+        if (!still.since_ms && doc_has(r->status, k->since) && tell_over(k, p, r, log, err) < 0)
+            return -1;
     }
     return 0;
 }

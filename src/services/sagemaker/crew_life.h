@@ -24,9 +24,9 @@ enum { HUNG_GRACE_S = 30 };
 
 /* No instance does anything, or none says anything, and that for a while: it is told, and so is that it is over;
  * whether it is to be borne is the job's to say. Into the status: _Quiet and _Silent (since when), and _Hung (why) when
- * it is to be ended for that, with HUNG_GRACE_S. 'of' is where the log of its first instance is.
+ * it is to be ended for that, with HUNG_GRACE_S. 'log' is its first instance's.
  * *ret_news: there is some, which is to be saved first: who is ended later is ended for this. */
 int crew_look_for_life(struct pass *, struct resource *, const struct crew *, const struct doc *environment,
-                       const struct log_line *of, bool *ret_news, struct err *err);
+                       const struct log_place *log, bool *ret_news, struct err *err);
 
 #endif

@@ -16,7 +16,7 @@ struct instance_usage {
 
 /* The attributes of usage_open(): owner_arn, role_arn, instance, instance_type, work, spot; usd_hour, where a price is
  * known: it is today's, a fleet file that changes later changes nothing of the past; share, whose share of the fleet it
- * is, where that is not the role. Tags are the row's, which is who opens the interval's to add. */
+ * is, where that is not the role. Whoever opens the interval adds the row's tags. */
 struct doc *instance_usage(struct arena *, const struct platform *, const struct instance_usage *);
 
 #endif

@@ -153,25 +153,25 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
 /* --- A job that does not run --- */
 
 /* Where its first instance writes: what the platform has to say of it is there. */
-static struct log_line log_of(struct arena *a, const struct resource *r)
+static struct log_place log_of(struct arena *a, const struct resource *r)
 {
-    return (struct log_line){ .account = r->row.account, .region = r->row.region, .group = PROCESSING_LOG_GROUP,
-                              .stream = processing_log_stream(a, r, 0) };
+    return (struct log_place){ .account = r->row.account, .region = r->row.region, .group = PROCESSING_LOG_GROUP,
+                               .stream = processing_log_stream(a, r, 0) };
 }
 
 /* Describe has no word for a job that waits, on AWS neither: its log says why, where the SDK looks, too. */
 static int tell_waiting(struct pass *p, struct resource *r, const char *words, struct err *err)
 {
     struct doc *told = doc_member(p->arena, r->status, "_Waiting", DOC_MAP);
-    struct log_line line = log_of(p->arena, r);
+    const struct log_place log = log_of(p->arena, r);
 
     if (doc_is(told, "Words", words) ||
         (doc_has(told, "Words") && p->now_ms < doc_int(told, "AtMs", 0) + TELL_AGAIN_MS))
         return 0;
-    line.text = arena_printf(p->arena, "%s.", words);
     doc_set_string(p->arena, told, "Words", words);
     doc_set_integer(p->arena, told, "AtMs", p->now_ms);
-    return logs_say(p->arena, engine_world_of(p->engine)->store, &line, p->now_ms, err);
+    return logs_say(p->arena, engine_world_of(p->engine)->store, &log, arena_printf(p->arena, "%s.", words), p->now_ms,
+                    err);
 }
 
 static int start_missing(struct pass *p, const struct resource *r, const struct crew *crew, struct err *err)
@@ -217,7 +217,7 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 static int look_for_life(struct pass *p, struct resource *r, const struct crew *crew, bool *ret_news, struct err *err)
 {
-    const struct log_line log = log_of(p->arena, r);
+    const struct log_place log = log_of(p->arena, r);
 
     if (crew_take_warnings(p, r, crew, &log, err) < 0)
         return -1;

@@ -269,8 +269,8 @@ static int begin(struct pass *p, struct resource *r, const struct crew *crew, in
 
 static int look_for_life(struct pass *p, struct resource *r, const struct crew *crew, bool *ret_news, struct err *err)
 {
-    const struct log_line log = { .account = r->row.account, .region = r->row.region, .group = TRAINING_LOG_GROUP,
-                                  .stream = training_log_stream(p->arena, r, 0, attempt_began_ms(r)) };
+    const struct log_place log = { .account = r->row.account, .region = r->row.region, .group = TRAINING_LOG_GROUP,
+                                   .stream = training_log_stream(p->arena, r, 0, attempt_began_ms(r)) };
 
     if (crew_take_warnings(p, r, crew, &log, err) < 0)
         return -1;
