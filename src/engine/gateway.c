@@ -169,9 +169,9 @@ static int admit(struct passage *g, struct err *err)
     if (!g->old_signature && sigv4_anonymous(&g->signed_request) && is_form(g))
         return refuse_form(err);
     if (!g->old_signature && sigv4_anonymous(&g->signed_request))
-        return sigv4_refuse(err, service_of(g), SIGV4_MISSING, (struct str){ 0 });
+        return sigv4_refuse(err, service_of(g), SIGV4_MISSING);
     if (g->old_signature && (!g->match.service || strcmp(g->match.service->name, "s3") != 0))
-        return sigv4_refuse(err, service_of(g), SIGV4_MISSING, (struct str){ 0 });
+        return sigv4_refuse(err, service_of(g), SIGV4_MISSING);
     if (gw->options.identify(gw->options.context, g->arena, &g->claim, service_of(g), &g->identity, err) < 0)
         return -1;
     if (g->old_signature) {

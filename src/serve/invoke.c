@@ -239,8 +239,7 @@ static int identify(struct invocation *v, struct err *err)
             answer = token_open(a, (const unsigned char *)s->session_key.data, v->claim.session_token,
                                 v->claim.access_key_id, worker_wall_ms(v->worker), t);
         if (answer != TOKEN_GOOD)
-            return sigv4_refuse(err, "sagemaker", answer == TOKEN_EXPIRED ? SIGV4_TOKEN_EXPIRED : SIGV4_TOKEN_INVALID,
-                                v->claim.access_key_id);
+            return sigv4_refuse(err, "sagemaker", answer == TOKEN_EXPIRED ? SIGV4_TOKEN_EXPIRED : SIGV4_TOKEN_INVALID);
         v->secret = t->secret_access_key;
         v->account = t->account;
         v->arn = t->arn;
@@ -249,7 +248,7 @@ static int identify(struct invocation *v, struct err *err)
             struct doc *policy;
 
             if (json_parse(a, str_of(t->session_policy), &policy, err) < 0)
-                return sigv4_refuse(err, "sagemaker", SIGV4_TOKEN_INVALID, v->claim.access_key_id);
+                return sigv4_refuse(err, "sagemaker", SIGV4_TOKEN_INVALID);
             v->session_policy = policy;
         }
         /* A role or user that is gone has no policies, and so no rights; nor have its sessions those of a new one of
@@ -264,7 +263,7 @@ static int identify(struct invocation *v, struct err *err)
         const struct route_key *key = table_key(v->table, v->claim.access_key_id);
 
         if (!key)
-            return sigv4_refuse(err, "sagemaker", SIGV4_UNKNOWN_KEY, v->claim.access_key_id);
+            return sigv4_refuse(err, "sagemaker", SIGV4_UNKNOWN_KEY);
         v->secret = key->secret;
         v->account = key->account;
         v->arn = key->arn;

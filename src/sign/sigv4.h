@@ -95,7 +95,7 @@ int sigv4_check_body(const struct sigv4_claim *, const unsigned char body_sha256
 
 /* Refusals that the caller finds out, in the words of the service. */
 enum sigv4_refusal { SIGV4_UNKNOWN_KEY, SIGV4_TOKEN_INVALID, SIGV4_TOKEN_EXPIRED, SIGV4_MISSING };
-int sigv4_refuse(struct err *err, const char *service, enum sigv4_refusal, struct str access_key_id);
+int sigv4_refuse(struct err *err, const char *service, enum sigv4_refusal);
 
 /* Signing. */
 struct sigv4_credentials {

@@ -106,9 +106,9 @@ static int find_key(struct arena *a, struct store *store, struct platform *p, st
 
         found = arena_new_of(home, struct identity_found);
         if (access_key_load(home, store, str_dup(a, id), &key, err) < 0)
-            return err->kind == ERR_NOT_FOUND ? sigv4_refuse(err, service, SIGV4_UNKNOWN_KEY, id) : -1;
+            return err->kind == ERR_NOT_FOUND ? sigv4_refuse(err, service, SIGV4_UNKNOWN_KEY) : -1;
         if (!doc_is(key, "Status", "Active"))
-            return sigv4_refuse(err, service, SIGV4_UNKNOWN_KEY, id);
+            return sigv4_refuse(err, service, SIGV4_UNKNOWN_KEY);
         if (access_key_principal(home, store, key, &found->principal, err) < 0)
             return -1;
         found->secret_access_key = doc_text(key, "SecretAccessKey");
@@ -183,9 +183,9 @@ static int find_session(struct arena *a, struct store *store, struct platform *p
 
     switch (token_open(a, p->session_key, claim->session_token, claim->access_key_id, now_ms, &t)) {
     case TOKEN_INVALID:
-        return sigv4_refuse(err, service, SIGV4_TOKEN_INVALID, claim->access_key_id);
+        return sigv4_refuse(err, service, SIGV4_TOKEN_INVALID);
     case TOKEN_EXPIRED:
-        return sigv4_refuse(err, service, SIGV4_TOKEN_EXPIRED, claim->access_key_id);
+        return sigv4_refuse(err, service, SIGV4_TOKEN_EXPIRED);
     case TOKEN_GOOD:
         break;
     }
