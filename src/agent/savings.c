@@ -1,3 +1,5 @@
+/* savings.c - files are kept in the order in which they were written, and told apart when somebody asks: they come in
+ * the order of their uploads, where a small file overtakes a big one, and the next checkpoint this one. */
 #include "agent/savings.h"
 
 #include <assert.h>
@@ -10,16 +12,27 @@
 #include "fleet/checkpoint.h"
 
 enum {
-    KEPT = 16,      /* the newest ones: a job that goes on may save more, or less */
-    APART_MS = 1000,
-    ENOUGH = 3,     /* before anything is advised */
+    FILES_MOST = 2048,
+    KEPT = 16,       /* the newest ones: a job that goes on may save more, or less */
+    APART_MS = 1000, /* the loop works again */
+    PARTS_MS = 200,  /* one part is closed, and the next one opened */
+    ENOUGH = 3,      /* before anything is advised */
+};
+
+struct file {
+    char *path, *shape; /* "step-#/part-#.pt" */
+    int64_t begun_ms, written_ms, stored_ms, bytes;
+};
+
+struct saved { /* a checkpoint */
+    int64_t begun_ms, written_ms, stored_ms, bytes;
 };
 
 struct savings {
     pthread_mutex_t lock;
-    struct savings_file kept[KEPT]; /* a checkpoint each, without a path */
-    struct map *paths;              /* of the files of the newest */
-    int64_t count;                 /* of all that there were */
+    struct file *files; /* by the ends of their writing */
+    int count;
+    int64_t gone; /* checkpoints whose files are kept no more */
     bool changed;
 };
 
@@ -29,16 +42,28 @@ struct savings *savings_new(void)
 
     assert(s);
     pthread_mutex_init(&s->lock, NULL);
-    s->paths = map_new();
+    s->files = calloc(FILES_MOST, sizeof *s->files);
+    assert(s->files);
     return s;
+}
+
+static void drop_oldest(struct savings *s, int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(s->files[i].path);
+        free(s->files[i].shape);
+    }
+    s->count -= count;
+    memmove(s->files, s->files + count, sizeof *s->files * (size_t)s->count);
 }
 
 void savings_free(struct savings *s)
 {
     if (!s)
         return;
+    drop_oldest(s, s->count);
+    free(s->files);
     pthread_mutex_destroy(&s->lock);
-    map_free(s->paths);
     free(s);
 }
 
@@ -52,41 +77,91 @@ static int64_t most(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* A loop that saves every half second makes many checkpoints, and not one that takes hours. */
-static bool belongs(const struct savings *s, const struct savings_file *last, const struct savings_file *f)
+/* --- Which files make a checkpoint --- */
+
+static char *shape_of(const char *path)
 {
-    return f->begun_ms < last->written_ms + APART_MS && f->written_ms + APART_MS > last->begun_ms &&
-           !map_get(s->paths, str_of(f->path));
+    static const char digits[] = "0123456789";
+    char *shape = strdup(path), *to = shape;
+
+    assert(shape);
+    for (const char *from = path; *from;) {
+        size_t number = strspn(from, digits);
+
+        *to++ = number ? '#' : *from;
+        from += number ? number : 1;
+    }
+    *to = '\0';
+    return shape;
 }
 
-static void begin_next(struct savings *s, const struct savings_file *f)
+/* Has the last checkpoint, of so many, a file of this path or shape? It has now. */
+static bool mark(struct map *marks, const char *name, int count)
 {
-    struct savings_file *next = &s->kept[s->count++ % KEPT];
+    void *value = (void *)(intptr_t)(count + 1);
 
-    *next = *f;
-    next->path = NULL;
-    map_free(s->paths);
-    s->paths = map_new();
+    return map_set(marks, str_of(name), value) == value;
+}
+
+/* 'ret_saved' has room for every file, as has 'ret_numbers', which says to which checkpoint each belongs. */
+static int tell_apart(const struct savings *s, struct saved *ret_saved, int *ret_numbers)
+{
+    struct map *paths = map_new(), *shapes = map_new();
+    int count = 0;
+
+    for (int i = 0; i < s->count; i++) {
+        const struct file *f = &s->files[i];
+        struct saved *last = count ? &ret_saved[count - 1] : NULL;
+        bool has_path = mark(paths, f->path, count), has_shape = mark(shapes, f->shape, count);
+
+        if (last && !has_path && f->begun_ms < last->written_ms + (has_shape ? PARTS_MS : APART_MS)) {
+            last->begun_ms = least(last->begun_ms, f->begun_ms);
+            last->written_ms = most(last->written_ms, f->written_ms);
+            last->stored_ms = most(last->stored_ms, f->stored_ms);
+            last->bytes += f->bytes;
+        } else {
+            ret_saved[count++] = (struct saved){ f->begun_ms, f->written_ms, f->stored_ms, f->bytes };
+            mark(paths, f->path, count);
+            mark(shapes, f->shape, count);
+        }
+        ret_numbers[i] = count - 1;
+    }
+    map_free(paths);
+    map_free(shapes);
+    return count;
+}
+
+/* Those that count stay, unless their files are too many. */
+static void make_room(struct savings *s)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    int *numbers = arena_array_of(a, int, FILES_MOST), old = 0;
+    int count = tell_apart(s, arena_array_of(a, struct saved, FILES_MOST), numbers);
+
+    while (old < s->count && numbers[old] < count - KEPT)
+        old++;
+    old = old > FILES_MOST / 4 ? old : FILES_MOST / 4;
+    s->gone += numbers[old];
+    drop_oldest(s, old);
 }
 
 void savings_take(struct savings *s, const struct savings_file *f)
 {
-    struct savings_file *last;
+    struct file new = { strdup(f->path), shape_of(f->path), f->begun_ms, f->written_ms, f->stored_ms, f->bytes };
+    int at;
 
+    assert(new.path);
     pthread_mutex_lock(&s->lock);
-    last = s->count ? &s->kept[(s->count - 1) % KEPT] : NULL;
-    if (last && belongs(s, last, f)) {
-        last->begun_ms = least(last->begun_ms, f->begun_ms);
-        last->written_ms = most(last->written_ms, f->written_ms);
-        last->stored_ms = most(last->stored_ms, f->stored_ms);
-        last->bytes += f->bytes;
-    } else {
-        begin_next(s, f);
-    }
-    map_set(s->paths, str_of(f->path), s);
+    if (s->count == FILES_MOST)
+        make_room(s);
+    for (at = s->count++; at > 0 && s->files[at - 1].written_ms > new.written_ms; at--)
+        s->files[at] = s->files[at - 1];
+    s->files[at] = new;
     s->changed = true;
     pthread_mutex_unlock(&s->lock);
 }
+
+/* --- What they cost --- */
 
 static int ascending(const void *a, const void *b)
 {
@@ -106,20 +181,23 @@ struct sums {
 };
 
 /* The middle ones: a log file that was open for an hour is no checkpoint of an hour. */
-static struct sums sums_of(const struct savings *s)
+static struct sums sums_of(const struct savings *s, int64_t *ret_count)
 {
+    _cleanup_arena_ struct arena *a = arena_new();
+    struct saved *saved = arena_array_of(a, struct saved, FILES_MOST);
     int64_t cost[KEPT], stored[KEPT], every[KEPT], bytes[KEPT];
-    int count = (int)least(s->count, KEPT);
+    int all = tell_apart(s, saved, arena_array_of(a, int, FILES_MOST)), count = (int)least(all, KEPT);
 
     for (int i = 0; i < count; i++) {
-        const struct savings_file *f = &s->kept[(s->count - count + i) % KEPT];
+        const struct saved *one = &saved[all - count + i];
 
-        cost[i] = most(f->written_ms - f->begun_ms, 0);
-        stored[i] = most(f->stored_ms - f->written_ms, 0);
-        bytes[i] = f->bytes;
+        cost[i] = one->written_ms - one->begun_ms;
+        stored[i] = most(one->stored_ms - one->written_ms, 0);
+        bytes[i] = one->bytes;
         if (i > 0)
-            every[i - 1] = most(f->written_ms - s->kept[(s->count - count + i - 1) % KEPT].written_ms, 0);
+            every[i - 1] = one->written_ms - one[-1].written_ms;
     }
+    *ret_count = s->gone + all;
     return (struct sums){ middle(cost, count), middle(stored, count), count > 1 ? middle(every, count - 1) : 0,
                           middle(bytes, count) };
 }
@@ -145,15 +223,15 @@ static const char *advice(struct arena *a, const struct order *o, const struct s
 struct doc *savings_report(struct savings *s, struct arena *a, const struct order *o)
 {
     struct doc *d = doc_map(a);
-    struct sums sums;
-    int64_t count, interval_ms;
+    struct sums sums = { 0 };
+    int64_t count = 0, interval_ms;
     bool changed;
 
     pthread_mutex_lock(&s->lock);
     changed = s->changed;
     s->changed = false;
-    count = s->count;
-    sums = sums_of(s);
+    if (changed)
+        sums = sums_of(s, &count);
     pthread_mutex_unlock(&s->lock);
     if (!changed)
         return NULL;

@@ -21,8 +21,9 @@ struct savings_file {
     int64_t bytes;
 };
 
-/* A file became an object. Files that were written at the same time, or within a second, are one checkpoint; one that
- * is written again begins the next. */
+/* A file became an object. Files that were written at the same time, or within a second, are one checkpoint. One that
+ * is written again begins the next, and so does one whose path differs only in its numbers from that of a file that the
+ * checkpoint has; unless it is a part: begun before the checkpoint's other files were closed, or at once. */
 void savings_take(struct savings *, const struct savings_file *);
 
 /* The report's member "checkpoint" (docs/ARCHITECTURE.md); NULL: nothing was saved yet, or it is as before. */

@@ -1,6 +1,7 @@
 /* What checkpoints cost, and what is advised. */
 #include "agent/savings.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "fleet/checkpoint.h"
@@ -71,6 +72,82 @@ static void saves_that_follow_each_other_are_several(void **state)
     savings_free(s);
 }
 
+static struct savings *of(const struct savings_file *files)
+{
+    struct savings *s = savings_new();
+
+    for (; files->path; files++)
+        savings_take(s, files);
+    return s;
+}
+
+static void assert_saved(struct savings *s, int count, int64_t cost_ms, int64_t every_ms)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+    const struct doc *d = savings_report(s, a, &spot);
+
+    assert_int_equal(doc_int(d, "count", 0), count);
+    assert_int_equal(doc_int(d, "cost_ms", 0), cost_ms);
+    assert_int_equal(doc_int(d, "every_ms", 0), every_ms);
+    savings_free(s);
+}
+
+static void numbered_ones_are_several(void **state)
+{
+    assert_saved(of((struct savings_file[]){ { "checkpoint-10.pt", 0, 300, 350, 1 },
+                                             { "checkpoint-11.pt", 1000, 1300, 1350, 1 },
+                                             { "checkpoint-12.pt", 2000, 2300, 2350, 1 }, {} }), 3, 300, 1000);
+    assert_saved(of((struct savings_file[]){ { "step-10/model.pt", 0, 300, 350, 1 },
+                                             { "step-10/optimizer.pt", 310, 500, 550, 1 },
+                                             { "latest", 501, 501, 560, 1 },
+                                             { "step-11/model.pt", 1000, 1300, 1350, 1 },
+                                             { "step-11/optimizer.pt", 1310, 1501, 1550, 1 },
+                                             { "latest", 1501, 1501, 1560, 1 }, {} }), 2, 501, 1000);
+    assert_saved(of((struct savings_file[]){ { "rank-0/step-9.pt", 0, 300, 350, 1 },
+                                             { "rank-1/step-9.pt", 100, 320, 350, 1 },
+                                             { "rank-0/step-10.pt", 900, 1220, 1350, 1 },
+                                             { "rank-1/step-10.pt", 1000, 1220, 1350, 1 }, {} }), 2, 320, 900);
+}
+
+static void parts_are_one(void **state)
+{
+    assert_saved(of((struct savings_file[]){ { "model-00001-of-00003", 0, 3000, 9000, 1 },
+                                             { "model-00002-of-00003", 3050, 6000, 9000, 1 },
+                                             { "model-00003-of-00003", 6050, 9000, 12000, 1 },
+                                             { "model-00001-of-00003", 60000, 63000, 69000, 1 },
+                                             { "model-00002-of-00003", 63050, 66000, 69000, 1 },
+                                             { "model-00003-of-00003", 66050, 69000, 72000, 1 }, {} }), 2, 9000, 60000);
+    assert_saved(of((struct savings_file[]){ { "step-1/rank_0.pt", 0, 3000, 9000, 1 },
+                                             { "step-1/rank_1.pt", 700, 3500, 9000, 1 },
+                                             { "step-2/rank_0.pt", 60000, 63000, 69000, 1 },
+                                             { "step-2/rank_1.pt", 60700, 63500, 69000, 1 }, {} }), 2, 3500, 60000);
+}
+
+/* S3 has the small files of the next one before it has the big ones of this. */
+static void the_order_of_uploads_says_nothing(void **state)
+{
+    assert_saved(of((struct savings_file[]){ { "step-1/b-2", 800, 1200, 1300, 1 },
+                                             { "step-2/b-2", 2300, 2700, 2800, 1 },
+                                             { "step-1/b-0", 0, 400, 5000, 1 },
+                                             { "step-2/b-1", 1900, 2300, 5000, 1 },
+                                             { "step-2/b-0", 1500, 1900, 5000, 1 },
+                                             { "step-1/b-1", 400, 800, 5000, 1 }, {} }), 2, 1200, 1500);
+}
+
+static void more_than_are_kept_are_counted(void **state)
+{
+    struct savings *s = savings_new();
+    char path[32];
+    int64_t at;
+
+    for (int i = 0; i < 9000; i++) {
+        snprintf(path, sizeof path, "step-%d/%c", i / 10, 'a' + i % 10);
+        at = i / 10 * 1000 + i % 10 * 60;
+        savings_take(s, &(struct savings_file){ path, at, at + 50, at + 70, 1 });
+    }
+    assert_saved(s, 900, 590, 1000);
+}
+
 static void nobody_is_advised_where_nothing_interrupts(void **state)
 {
     _cleanup_arena_ struct arena *a = arena_new();
@@ -123,6 +200,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cost_is_that_of_writing),
         cmocka_unit_test(saves_that_follow_each_other_are_several),
+        cmocka_unit_test(numbered_ones_are_several),
+        cmocka_unit_test(parts_are_one),
+        cmocka_unit_test(the_order_of_uploads_says_nothing),
+        cmocka_unit_test(more_than_are_kept_are_counted),
         cmocka_unit_test(nobody_is_advised_where_nothing_interrupts),
         cmocka_unit_test(the_newest_count),
         cmocka_unit_test(advice_is_told_once),
