@@ -137,6 +137,8 @@ static void described(void *context, const struct doc *output, const struct err 
     state = doc_text(output, n->kind->state_member);
     if (n->stop_answered && strcmp(state, "InProgress") == 0)
         broken("%s was told to stop, and is InProgress", n->name);
+    if (n->stop_answered && strcmp(state, "Completed") == 0)
+        broken("%s was told to stop, and is Completed", n->name);
     if (n->delete_answered && strcmp(state, "Deleting") != 0)
         broken("%s was deleted, and is %s", n->name, state);
     if (n->kind != &endpoint) {

@@ -4,7 +4,7 @@
 
 const char *const job_states[][2] = {
     { "InProgress", "Completed Failed Stopping Stopped" },
-    { "Stopping", "Stopped Failed Completed" },
+    { "Stopping", "Stopped Failed" },
     { "Completed", "Deleting" },
     { "Failed", "Deleting" },
     { "Stopped", "Deleting" },

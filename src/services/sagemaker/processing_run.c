@@ -147,6 +147,8 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
                    err);
     if (stopped)
         return end(p, r, "Stopped", stopped->report.message, at_ms, err);
+    if (strcmp(get_state(r), "Stopping") == 0) /* it had ended by itself; but Stopping ends as Stopped */
+        return end(p, r, "Stopped", "", at_ms, err);
     return end(p, r, "Completed", "", at_ms, err);
 }
 

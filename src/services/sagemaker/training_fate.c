@@ -16,10 +16,8 @@ static struct fate fails(const char *reason)
 }
 
 /* AWS's words, and what is to be known beside them. */
-static struct fate stops(struct arena *a, const char *secondary, const char *words, const struct mate *m)
+static struct fate stops(struct arena *a, const char *secondary, const char *words, const char *more)
 {
-    const char *more = m->report.message;
-
     return (struct fate){ .state = "Stopped", .secondary = secondary,
                           .message = *more ? arena_printf(a, "%s. %s", words, more) : words };
 }
@@ -97,6 +95,20 @@ static bool was_interrupted(const struct resource *r, int64_t now_ms, bool other
     return training_is_taken_back(r, now_ms) || (training_taken_back_ms(r) != INT64_MAX && !otherwise_explained);
 }
 
+/* "Stopping" is told at once, and has one good end: who asked for the stop, or set the limit, waits for that one. */
+static struct fate ends_well(struct arena *a, const struct resource *r, bool asked, bool waited)
+{
+    const char *all = "It had ended by itself, and everything that it left was uploaded";
+
+    if (is_in_progress(r))
+        return (struct fate){ .state = "Completed", .secondary = "Completed", .message = "Training job completed" };
+    if (asked)
+        return stops(a, "Stopped", "Training job stopped", all);
+    if (waited)
+        return stops(a, "MaxWaitTimeExceeded", "Training job exceeded MaxWaitTimeInSeconds", all);
+    return stops(a, "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds", all);
+}
+
 /* The first that holds is the reason: what was asked for before what went wrong because of it. */
 struct fate training_fate(struct arena *a, const struct resource *r, const struct crew *crew, int64_t now_ms)
 {
@@ -113,7 +125,7 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
     if (stopped && !asked && !waited && was_interrupted(r, now_ms, failed || crew_first_lost(crew) || hung))
         return is_interrupted(training_interrupted_message(a, r, spot_taken(a, r)), training_taken(r));
     if (stopped && asked)
-        return stops(a, "Stopped", "Training job stopped", stopped);
+        return stops(a, "Stopped", "Training job stopped", stopped->report.message);
     if (crew_ailment(crew, ill))
         return heals(a, r, crew, ill);
     if (hung)
@@ -123,12 +135,14 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
     if (failed)
         return fails(failed->report.failure_reason);
     if (overran)
-        return stops(a, "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds", overran);
+        return stops(a, "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds",
+                     overran->report.message);
     if (evicted && !asked && !waited)
         return is_interrupted(training_interrupted_message(a, r, "the cluster took its instances back"), true);
     if (stopped && waited)
-        return stops(a, "MaxWaitTimeExceeded", "Training job exceeded MaxWaitTimeInSeconds", stopped);
+        return stops(a, "MaxWaitTimeExceeded", "Training job exceeded MaxWaitTimeInSeconds",
+                     stopped->report.message);
     if (stopped)
-        return stops(a, "Stopped", "Training job stopped", stopped);
-    return (struct fate){ .state = "Completed", .secondary = "Completed", .message = "Training job completed" };
+        return stops(a, "Stopped", "Training job stopped", stopped->report.message);
+    return ends_well(a, r, asked, waited);
 }

@@ -205,6 +205,17 @@ static void a_stop_waits_for_the_outputs(void **state)
     declined("StopProcessingJob", "{'ProcessingJobName':'j'}");
 }
 
+static void a_stop_that_comes_late_is_a_stop(void **state)
+{
+    create("j", RUN);
+    sim_report(w.runtime, only_agent(), "Processing", "");
+    later(20000);
+    call("StopProcessingJob", "{'ProcessingJobName':'j'}");
+    sim_end(w.runtime, only_agent(), "Completed", "", 0);
+    later(20000);
+    assert_state("j", "Stopped", "");
+}
+
 static void one_that_has_had_its_time_stops(void **state)
 {
     create("j", RUN);
@@ -430,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_not_uploaded_to_its_end_goes, begin, jobs_end),
         cmocka_unit_test_setup_teardown(ends_are_told, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_stop_waits_for_the_outputs, begin, jobs_end),
+        cmocka_unit_test_setup_teardown(a_stop_that_comes_late_is_a_stop, begin, jobs_end),
         cmocka_unit_test_setup_teardown(one_that_has_had_its_time_stops, begin, jobs_end),
         cmocka_unit_test_setup_teardown(who_waits_in_line_can_be_stopped, begin, jobs_end),
         cmocka_unit_test_setup_teardown(why_it_waits_is_in_its_log, begin, jobs_end),
