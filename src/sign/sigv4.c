@@ -1,4 +1,4 @@
-/* sigv4.c - is the request signed by who claims to be asking, and now?
+/* sigv4.c - is the request signed by who claims to be asking, and in time?
  *
  * Clients disagree about how an unusual character of the target is written when it is signed: as it stands on the wire,
  * or in the one form that RFC 3986 prefers. Both name the same resource, so both are tried, the preferred first. */
