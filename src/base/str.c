@@ -31,6 +31,18 @@ bool text_ends(const char *text, const char *suffix)
     return str_ends(str_of(text), suffix);
 }
 
+void text_make_plain(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        bool second = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0; /* U+0080 to U+009F */
+
+        if (*c < ' ' || *c == 127 || second)
+            *c = ' ';
+        if (second)
+            *++c = ' ';
+    }
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';

@@ -50,6 +50,7 @@ int str_compare(struct str, struct str); /* by unsigned bytes, a prefix first */
 
 bool text_starts(const char *text, const char *prefix);
 bool text_ends(const char *text, const char *suffix);
+void text_make_plain(char *text); /* UTF-8 that no terminal obeys: of control characters each byte becomes a space */
 
 /* Whole-string conversions: true only if every byte belongs to the number and it fits. */
 bool str_to_int64(struct str, int64_t *ret);

@@ -221,6 +221,25 @@ void command_print_json(const struct doc *d)
     printf("%s\n", text.data);
 }
 
+static void make_plain(struct doc *d)
+{
+    if (d->type == DOC_STRING)
+        text_make_plain((char *)d->text.data);
+    for (uint32_t i = 0; d->type == DOC_LIST && i < d->count; i++)
+        make_plain(d->items[i]);
+    for (uint32_t i = 0; d->type == DOC_MAP && i < d->count; i++)
+        make_plain(d->members[i].value);
+}
+
+const struct doc *command_plain(struct arena *a, const struct doc *d)
+{
+    struct doc *copy = d ? doc_copy(a, d) : NULL;
+
+    if (copy)
+        make_plain(copy);
+    return copy;
+}
+
 int command_main(const struct command *const *commands, int argc, char **argv)
 {
     _cleanup_arena_ struct arena *a = arena_new();

@@ -47,4 +47,7 @@ int command_main(const struct command *const *commands, int argc, char **argv);
 /* Prints what --json asks for to standard output. */
 void command_print_json(const struct doc *d);
 
+/* As it may be printed on a terminal: much of a server's answer is what agents, containers and Slurm have said. */
+const struct doc *command_plain(struct arena *, const struct doc *d);
+
 #endif

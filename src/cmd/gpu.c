@@ -28,6 +28,7 @@ static int list(struct arena *a, const char *data, struct err *err)
         command_print_json(answer);
         return 0;
     }
+    answer = command_plain(a, answer);
     gpus = doc_get(answer, "gpus");
     if (!doc_count(gpus, ""))
         printf("no GPU: %s\n", doc_text(answer, "why"));

@@ -74,7 +74,7 @@ static int list(struct arena *a, const char *data, struct err *err)
         command_print_json(answer);
         return 0;
     }
-    nodes = doc_get(answer, "nodes");
+    nodes = doc_get(command_plain(a, answer), "nodes");
     for (size_t i = 0; i < doc_count(nodes, ""); i++)
         print_node(a, nodes->items[i]);
     return 0;
@@ -84,7 +84,7 @@ static int list(struct arena *a, const char *data, struct err *err)
 
 static void print_event(struct arena *a, const struct doc *event)
 {
-    const struct doc *d = doc_get(event, "detail");
+    const struct doc *d = command_plain(a, doc_get(event, "detail"));
     static const char *const members[] = { "node", "job-name", "host", "check", "why", "in-use-because", "back" };
 
     printf("%s  %-27s", time_iso8601(a, doc_int(event, "at_ms", 0), false), doc_text(event, "what"));

@@ -193,7 +193,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     printf("%-18s %s%s%s\n", "public port", doc_text(d, "url"),
            healthy ? ", answers" : ", does not answer: ", doc_text(d, "why"));
     if (doc_has(d, "server"))
-        print_server(a, doc_get(d, "server"), s.region, strcmp(s.runtime, "slurm") == 0);
+        print_server(a, command_plain(a, doc_get(d, "server")), s.region, strcmp(s.runtime, "slurm") == 0);
     return healthy ? 0 : NOT_RUNNING;
 }
 
