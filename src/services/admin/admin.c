@@ -15,6 +15,7 @@
 #include "fleet/gpu_bank.h"
 #include "services/admin/gpu_metrics.h"
 #include "services/admin/lending.h"
+#include "services/admin/node_words.h"
 #include "services/admin/rendezvous.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
@@ -505,6 +506,8 @@ static void body_ready(struct http_exchange *x, struct str body)
     } else if (body.size && json_parse(q->arena, body, &q->body, &q->err) < 0) {
         refuse(q);
     } else {
+        if (q->body && q->handler->open == TO_NODES)
+            node_words_bound(q->body, engine_now_ms(q->admin->options.engine));
         run(q);
     }
 }

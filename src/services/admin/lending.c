@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "run/box.h"
 #include "run/folder.h"
+#include "services/admin/node_words.h"
 #include "sign/digest.h"
 
 enum { NAME_MOST = 100, PLACE_MOST = 40 };
@@ -199,8 +200,8 @@ int lending_exchange(struct lending *l, struct arena *a, const struct doc *order
     const char *folder = folder_of(l, a, doc_text(order, "name"));
     const struct doc *report = doc_get(told, "report"), *stop, *rebalance, *before;
 
-    if (report && report->type != DOC_MAP)
-        return fail(err, ERR_INVALID, "the report is no map");
+    if (report && node_words_check_report(a, report, err) < 0)
+        return -1;
     /* Whoever reads "Ended" may forget the agent: from then on it is true after a power failure, too. */
     if (report && folder_write(a, folder, FOLDER_REPORT, report, doc_is(report, "phase", "Ended"), err) < 0)
         return -1;

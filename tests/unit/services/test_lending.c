@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "doc/json.h"
 #include "run/box.h"
 #include "run/folder.h"
 #include "services/admin/lending.h"
+#include "services/admin/node_words.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -215,6 +217,59 @@ static void what_passes(void **state)
     assert_int_equal(lending_exchange(f->lending, a, order, told, answer, &err), -1);
 }
 
+static const struct doc *kept_of(struct fixture *f, const char *report)
+{
+    struct doc *told, *answer = doc_map(f->arena);
+    const struct doc *order, *kept;
+    struct err err = { 0 };
+
+    assert_int_equal(lending_admit(f->lending, f->arena, STR("Bearer a-0:x:secret"), LENDING_ASKER, &order, &err), 0);
+    assert_int_equal(json_parse(f->arena, str_of(arena_printf(f->arena, "{\"report\":%s}", report)), &told, &err), 0);
+    node_words_bound(told, now);
+    if (lending_exchange(f->lending, f->arena, order, told, answer, &err) < 0)
+        assert_true(err.kind == ERR_LIMIT || err.kind == ERR_INVALID);
+    assert_int_equal(folder_read(f->arena, f->folder, FOLDER_REPORT, &kept, &err), 0);
+    return kept;
+}
+
+/* Whoever reads it adds up what it says, and multiplies it by prices. */
+static void what_a_report_counts_can_be_counted_with(void **state)
+{
+    const int64_t day_ms = 24 * 3600 * 1000, most = INT64_C(1) << 53;
+    struct fixture *f = *state;
+    const struct doc *d = kept_of(f, "{\"started_ms\":-9223372036854775808, \"ended_ms\":9223372036854775807,"
+                                     "\"overran_ms\":9e18, \"exit_code\":-9223372036854775808, \"port\":1e300,"
+                                     "\"phases\":[{\"phase\":\"Training\",\"at_ms\":-1},{\"at_ms\":7}],"
+                                     "\"final_metrics\":[{\"name\":\"loss\",\"value\":-1e77}]}");
+
+    assert_int_equal(doc_int(d, "started_ms", -1), 0);
+    assert_int_equal(doc_int(d, "ended_ms", -1), now + day_ms);
+    assert_int_equal(doc_int(d, "overran_ms", -1), now + day_ms);
+    assert_int_equal(doc_int(d, "exit_code", 0), -most);
+    assert_true(doc_number(d, "port", 0) == 1e300);
+    assert_int_equal(doc_int(d, "phases[0].at_ms", -1), 0);
+    assert_int_equal(doc_int(d, "phases[1].at_ms", -1), 7);
+    assert_true(doc_number(d, "final_metrics[0].value", 0) == -1e77);
+}
+
+/* What is printed of a number may be longer than what was read: nobody could read the file any more. */
+static void a_report_that_is_too_large_is_not_kept(void **state)
+{
+    enum { NUMBERS = 400000 };
+    struct fixture *f = *state;
+    char *report = arena_alloc(f->arena, 16 + NUMBERS * 6), *end = report;
+
+    assert_int_equal(doc_int(kept_of(f, "{\"sequence\":1}"), "sequence", 0), 1);
+    end = stpcpy(end, "{\"many\":[0");
+    for (int i = 0; i < NUMBERS; i++)
+        end = stpcpy(end, ",1e-99");
+    strcpy(end, "]}");
+    assert_int_equal(doc_int(kept_of(f, report), "sequence", 0), 1);
+    assert_int_equal(doc_int(kept_of(f, "[7]"), "sequence", 0), 1);
+    assert_int_equal(doc_int(kept_of(f, "\"Ended\""), "sequence", 0), 1);
+    assert_int_equal(doc_int(kept_of(f, "{\"sequence\":2}"), "sequence", 0), 2);
+}
+
 static void a_node_speaks_for_its_own_job(void **state)
 {
     struct fixture *f = *state;
@@ -264,6 +319,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_works_on_the_own_machine_keeps_the_name, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_that_starts_knows_who_had_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_passes, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_report_counts_can_be_counted_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_report_that_is_too_large_is_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_node_speaks_for_its_own_job, setup, teardown),
     };
 
