@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/answerer.h"
+#include "agent/credentials.h"
 #include "agent/metadata.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -18,7 +19,6 @@
 
 enum {
     QUEUE_HIGH = 1 << 20,
-    CREDENTIALS_MS = 3600 * 1000,
     PAIRS_MOST = 384, /* two descriptors each; and jobs.sock has 10000, for all jobs together */
 };
 
@@ -140,20 +140,11 @@ static void accept_client(void *data, struct stream *stream)
 
 /* --- The credentials --- */
 
-static const char *credentials_text(struct api *api, struct arena *a)
+static const char *credentials_text(const struct api *api, struct arena *a)
 {
-    const struct order *o = api->order;
-    int64_t expires_ms = clock_wall_ms(api->clock) + CREDENTIALS_MS;
-    struct doc *d = doc_map(a);
+    struct doc *d = credentials_doc(a, api->order, clock_wall_ms(api->clock));
 
-    /* They live longer, but clients that are told so ask again, and would see new ones. */
-    if (o->credentials_expire_ms && o->credentials_expire_ms < expires_ms)
-        expires_ms = o->credentials_expire_ms;
-    doc_set_string(a, d, "RoleArn", o->role_arn);
-    doc_set_string(a, d, "AccessKeyId", o->access_key_id);
-    doc_set_string(a, d, "SecretAccessKey", o->secret_access_key);
-    doc_set_string(a, d, "Token", o->session_token);
-    doc_set_string(a, d, "Expiration", time_iso8601(a, expires_ms, false));
+    doc_set_string(a, d, "RoleArn", api->order->role_arn);
     return json_text(a, d);
 }
 
@@ -184,7 +175,7 @@ int api_new(struct loop *loop, struct clock *clock, const struct order *order, c
     list_init(&api->pairs);
     if (listen_inside(api, network, err) < 0 ||
         answerer_new(loop, network, "169.254.170.2", 80, answer_credentials, api, &api->credentials, err) < 0 ||
-        metadata_new(loop, order, folder, network, &api->metadata, err) < 0) {
+        metadata_new(loop, clock, order, folder, network, &api->metadata, err) < 0) {
         api_free(api);
         return -1;
     }

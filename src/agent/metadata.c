@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "agent/answerer.h"
-#include "base/clock.h"
+#include "agent/credentials.h"
 #include "base/rand.h"
 #include "base/str.h"
 #include "doc/json.h"
@@ -19,6 +19,7 @@ enum { TOKEN_SIZE = 56, TTL_MAX_S = 21600 };
 
 struct metadata {
     struct answerer *server;
+    struct clock *clock;
     const struct order *order;
     const struct network *network;
     const char *folder;
@@ -138,13 +139,6 @@ static const char *identity(const struct metadata *m, struct arena *a)
     return json_text(a, d);
 }
 
-static const char *categories(const struct metadata *m, struct arena *a)
-{
-    (void)m, (void)a;
-    return "events/\nhostname\ninstance-id\ninstance-life-cycle\ninstance-type\nlocal-hostname\nlocal-ipv4\n"
-           "placement/\nspot/";
-}
-
 /* Who watches for it must find that there is none: no answer is an error to him. */
 static const char *maintenance(const struct metadata *m, struct arena *a)
 {
@@ -152,14 +146,34 @@ static const char *maintenance(const struct metadata *m, struct arena *a)
     return "[]";
 }
 
-static const struct {
+/* --- The role --- */
+
+static const char *credentials(const struct metadata *m, struct arena *a)
+{
+    int64_t now_ms = clock_wall_ms(m->clock);
+    struct doc *d = credentials_doc(a, m->order, now_ms);
+
+    doc_set_string(a, d, "Code", "Success");
+    doc_set_string(a, d, "Type", "AWS-HMAC");
+    doc_set_string(a, d, "LastUpdated", time_iso8601(a, now_ms, false));
+    return json_text(a, d);
+}
+
+/* --- Paths --- */
+
+#define IAM  "/latest/meta-data/iam/"
+#define ROLE "ROLE" /* stands for the role's name */
+
+/* A value NULL: not found now. */
+static const struct path {
     const char *path;
-    const char *(*value)(const struct metadata *, struct arena *); /* NULL: not found now */
+    const char *(*value)(const struct metadata *, struct arena *);
 } paths[] = {
-    { "/latest/meta-data/", categories },
+    { "/latest/dynamic/instance-identity/document", identity },
     { "/latest/meta-data/events/maintenance/scheduled", maintenance },
     { "/latest/meta-data/events/recommendations/rebalance", rebalance },
     { "/latest/meta-data/hostname", host_name },
+    { IAM "security-credentials/" ROLE, credentials },
     { "/latest/meta-data/instance-id", id },
     { "/latest/meta-data/instance-life-cycle", life_cycle },
     { "/latest/meta-data/instance-type", instance_type },
@@ -169,8 +183,50 @@ static const struct {
     { "/latest/meta-data/placement/region", region },
     { "/latest/meta-data/spot/instance-action", instance_action },
     { "/latest/meta-data/spot/termination-time", termination_time },
-    { "/latest/dynamic/instance-identity/document", identity },
 };
+
+static struct str path_of(const struct metadata *m, struct arena *a, const struct path *p)
+{
+    struct str path = str_of(p->path);
+
+    if (!str_ends(path, "/" ROLE))
+        return path;
+    return str_of(arena_printf(a, "%.*s%s", (int)(path.size - strlen(ROLE)), path.data, credentials_role(m->order)));
+}
+
+/* What is below, by the first part of its path each; NULL: nothing. Those of one folder follow each other. */
+static const char *listing(const struct metadata *m, struct arena *a, struct str folder)
+{
+    const char *list = NULL;
+    struct str last = { 0 };
+
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct str name = path_of(m, a, &paths[i]), rest;
+        bool is_folder;
+
+        if (name.size <= folder.size + 1 || memcmp(name.data, folder.data, folder.size) != 0 ||
+            name.data[folder.size] != '/')
+            continue;
+        name = (struct str){ name.data + folder.size + 1, name.size - folder.size - 1 };
+        is_folder = str_cut(name, '/', &name, &rest);
+        if (!str_eq(name, last))
+            list = arena_printf(a, "%s%s" STR_FMT "%s", list ? list : "", list ? "\n" : "", STR_ARG(name),
+                                is_folder ? "/" : "");
+        last = name;
+    }
+    return list;
+}
+
+/* With a '/' at its end or without, as on EC2: botocore asks for the zone with one. */
+static const char *find(const struct metadata *m, struct arena *a, struct str path)
+{
+    if (str_ends(path, "/"))
+        path.size--;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (str_eq(path, path_of(m, a, &paths[i])))
+            return paths[i].value(m, a);
+    return listing(m, a, path);
+}
 
 /* --- Requests --- */
 
@@ -200,22 +256,22 @@ static void answer(void *data, struct arena *a, const struct http_head *head, st
         *ret = (struct answer){ 405, "text/plain", "" };
         return;
     }
-    if (token && !str_is(*token, m->token)) {
+    if (token ? !str_is(*token, m->token) : str_starts(http_path(head), IAM)) {
         *ret = (struct answer){ 401, "text/plain", "" };
         return;
     }
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-        if (str_is(http_path(head), paths[i].path) && (value = paths[i].value(m, a)) != NULL)
-            *ret = (struct answer){ 200, strchr("{[", *value) ? "application/json" : "text/plain", value };
+    value = find(m, a, http_path(head));
+    if (value)
+        *ret = (struct answer){ 200, strchr("{[", *value) ? "application/json" : "text/plain", value };
 }
 
-int metadata_new(struct loop *loop, const struct order *order, const char *folder,
+int metadata_new(struct loop *loop, struct clock *clock, const struct order *order, const char *folder,
                  const struct network *network, struct metadata **ret, struct err *err)
 {
     struct metadata *m = calloc(1, sizeof *m);
 
     assert(m);
-    *m = (struct metadata){ .order = order, .network = network, .folder = folder };
+    *m = (struct metadata){ .clock = clock, .order = order, .network = network, .folder = folder };
     rand_name(rand_system(), m->token, TOKEN_SIZE);
     if (answerer_new(loop, network, "169.254.169.254", 80, answer, m, &m->server, err) < 0) {
         free(m);

@@ -267,6 +267,35 @@ while True: signal.pause()
         '56 400 401', 'True i-', '404 404 405', 'spot us-west-2 []', 'ready', 'terminate Z {"noticeTime":"']
 
 
+def test_the_role_is_found_without_an_environment(world):
+    """What boto3 and other SDKs fall back to: with a token only."""
+    job = world.train('''
+import os, urllib.request
+for name in list(os.environ):
+    if name.startswith("AWS_"): del os.environ[name]
+import botocore.session
+from botocore.utils import IMDSRegionProvider
+session = botocore.session.get_session()
+found = session.get_credentials()
+print(found.method, found.access_key, found.secret_key, found.token)
+print(IMDSRegionProvider(session).provide())
+def ask(path, **headers):
+    request = urllib.request.Request("http://169.254.169.254/latest/" + path, headers=headers)
+    try: return urllib.request.urlopen(request).read().decode().split("\\n")
+    except urllib.error.HTTPError as e: return e.code
+for path in ("iam/security-credentials/r", "iam/security-credentials/", "iam", "iam/", "placement/", "spot", "no/"):
+    print(path, ask("meta-data/" + path))
+print(ask("meta-data") == ask("meta-data/"), *ask("meta-data"))
+''').start()
+    assert job.ended()['outcome'] == 'Completed', job.log()
+    assert world.server.lines(job.name) == [
+        'iam-role AKID SECRET TOKEN', 'us-west-2',
+        'iam/security-credentials/r 401', 'iam/security-credentials/ 401', "iam ['security-credentials/']", 'iam/ 401',
+        "placement/ ['availability-zone', 'region']", "spot ['instance-action', 'termination-time']", 'no/ 404',
+        'True events/ hostname iam/ instance-id instance-life-cycle instance-type local-hostname local-ipv4 placement/ '
+        'spot/']
+
+
 def test_isolation(world):
     job = world.train('''
 import socket, os
