@@ -88,14 +88,22 @@ int64_t fleet_type_gpus(const struct fleet *fleet, const char *name)
     return own ? own->needs.gpus : instance_type_gpus(name);
 }
 
+bool fleet_known_type(const struct fleet *fleet, const char *name, struct fleet_type *ret)
+{
+    const struct fleet_type *own = fleet_own_type(fleet, name);
+    const struct instance_type *known = own ? NULL : instance_type(name);
+
+    if (own)
+        *ret = *own;
+    else if (known)
+        *ret = fleet_catalogue_type(fleet, known);
+    return own || known;
+}
+
 bool fleet_type(const struct fleet *fleet, const char *name, struct fleet_type *ret)
 {
-    const struct instance_type *known = instance_type(name);
-    const struct fleet_type *own = fleet_own_type(fleet, name);
-    bool found = own || known;
+    bool found = fleet_known_type(fleet, name, ret);
 
-    if (found)
-        *ret = own ? *own : fleet_catalogue_type(fleet, known);
     if (fleet->slots) {
         if (!found)
             *ret = (struct fleet_type){ .name = name, .spot_usd_hour = -1,

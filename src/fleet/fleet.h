@@ -142,7 +142,10 @@ int fleet_read(struct arena *, const char *name, struct str text, struct fleet *
 struct instance_type;
 struct fleet_type fleet_catalogue_type(const struct fleet *, const struct instance_type *); /* at the region's prices */
 
-/* False: neither the file nor the catalogue knows the type. */
+/* As the file or else the catalogue has it; false: neither knows the type. */
+bool fleet_known_type(const struct fleet *, const char *name, struct fleet_type *ret);
+
+/* The same as this fleet gives it out: where instances share a machine, each is one slot of it, of whatever type. */
 bool fleet_type(const struct fleet *, const char *name, struct fleet_type *ret);
 
 const struct fleet_owner *fleet_owner(const struct fleet *, const char *owner); /* the first rule that matches, or one

@@ -24,17 +24,15 @@ static int64_t least(int64_t a, int64_t b)
 
 static struct limits by_weight(const struct fleet *f, const struct machine *m, const char *name)
 {
-    const struct fleet_type *own = fleet_own_type(f, name);
-    const struct instance_type *known = instance_type(name);
-    struct capacity needs = own ? own->needs : known ? fleet_catalogue_type(f, known).needs : (struct capacity){ 0 };
+    struct fleet_type type;
     /* A fifth stays for the platform itself and the page cache. */
     int64_t most = m->memory_bytes - m->memory_bytes / 5;
 
-    if (!own && !known)
+    if (!fleet_known_type(f, name, &type))
         return (struct limits){ m->cores, 100, most };
-    return (struct limits){ .cpus = (int)least(needs.cores, m->cores),
-                            .cpu_weight = (int)least(needs.cores * 25, WEIGHT_MOST),
-                            .memory_bytes = least(needs.memory_mib << 20, most) };
+    return (struct limits){ .cpus = (int)least(type.needs.cores, m->cores),
+                            .cpu_weight = (int)least(type.needs.cores * 25, WEIGHT_MOST),
+                            .memory_bytes = least(type.needs.memory_mib << 20, most) };
 }
 
 struct limits limits_of(const struct fleet *f, const struct machine *m, const char *name)
@@ -50,16 +48,11 @@ struct limits limits_of(const struct fleet *f, const struct machine *m, const ch
 
 struct disk_limit limits_of_disk(const struct fleet *f, const char *name, int64_t volume_gb)
 {
-    const struct fleet_type *own = fleet_own_type(f, name);
-    const struct instance_type *known = instance_type(name);
-    struct fleet_type type;
+    struct fleet_type type = { 0 };
+    bool known = fleet_known_type(f, name, &type), counted = known && (!f->slots || fleet_own_type(f, name));
 
-    if (own)
-        type = *own;
-    else if (f->slots || !known)
-        return (struct disk_limit){ .bytes = known && known->nvme_gb ? 0 : volume_gb << 30 };
-    else
-        type = fleet_catalogue_type(f, known);
+    if (!counted)
+        return (struct disk_limit){ .bytes = type.needs.disk_mib ? 0 : volume_gb << 30 };
     return (struct disk_limit){ fleet_type_disk_mib(&type, volume_gb) << 20, type.needs.disk_mib > 0 };
 }
 

@@ -1,10 +1,9 @@
 /* node.h - the nodes of a fleet, and which of them have room for what.
  *
  * A shape is an instance type as it is asked for: on demand or spot, with a volume, on nodes with certain labels. Nodes
- * that are
- * alike and have the same left stand on one shelf, and a shelf knows how many instances of each shape a node of it
- * takes: so the room in the whole fleet is one number that is always up to date, and a node is found by looking at
- * shelves, of which there are few however many nodes there are.
+ * that are alike and have the same left stand on one shelf, and a shelf knows how many instances of each shape a node
+ * of it takes: so the room in the whole fleet is one number that is always up to date, and a node is found by looking
+ * at shelves, of which there are few however many nodes there are.
  *
  * There are two sets of shelves: by what is LEFT, and by what is FIRM, left if all spot work went. */
 #ifndef FLEET_NODE_H

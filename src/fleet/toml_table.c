@@ -128,7 +128,7 @@ static const char *keys_of(struct toml_reader *r, const struct toml_key *f)
 }
 
 int toml_read(struct toml_reader *r, const struct doc *table, const char *what, const struct toml_key *fields,
-                      void *into)
+              void *into)
 {
     if (!table)
         return 0;
