@@ -5,6 +5,8 @@
 #ifndef CMD_SETTINGS_H
 #define CMD_SETTINGS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -33,6 +35,10 @@ struct settings {
 struct setting {
     const char *key, *fallback, *help;
     const char *pattern; /* what a value has to be, in words */
+    const char *member;  /* of DIR/config; "slurm.qos" is in a map of its own */
+    size_t at;           /* in struct settings */
+    bool (*fits)(const char *value);               /* of a text */
+    bool (*read)(const char *value, int64_t *ret); /* of a number; false: it is none, and *ret is untouched */
 };
 extern const struct setting setting_table[]; /* ends with an empty row */
 
