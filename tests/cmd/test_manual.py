@@ -1,7 +1,9 @@
-"""What the manual has somebody type: its fleet files and its workload are taken as they stand there."""
+"""What the manual has somebody type: its fleet files and its workload are taken as they stand there; and the two
+scripts of the README when they are only asked what they do."""
 import pathlib
 import subprocess
 
+import pytest
 from conftest import SAGEBRUSH
 
 MANUAL = pathlib.Path(__file__).resolve().parents[2] / "docs/manual"
@@ -34,3 +36,12 @@ def test_what_if(tmp_path):
     most = [next(line for line in report.splitlines() if line.startswith("  all ")).split()[-1]
             for report in (before, after)]
     assert most[0].endswith("h") and not most[1].endswith("h"), most
+
+
+@pytest.mark.parametrize("script, does", [("demo", "the main job"), ("check", "runs every fast test suite")])
+def test_a_script_that_is_asked_says_what_it_does_and_does_nothing(script, does, tmp_path):
+    for words, code in ((["--help"], 0), (["twice"], 2)):
+        done = subprocess.run([MANUAL.parents[1] / script, *words], cwd=tmp_path, capture_output=True, text=True,
+                              env={"PATH": "/usr/bin:/bin", "SAGEBRUSH_DATA": str(tmp_path)}, timeout=60)
+        assert done.returncode == code and done.stdout.startswith(f"{script} - ") and does in done.stdout, done
+        assert "building" not in done.stdout and not list(tmp_path.iterdir())
