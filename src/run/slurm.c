@@ -24,6 +24,8 @@
 #include "run/folder.h"
 #include "run/slurm_cluster.h"
 
+#define ENDINGS_FILE "slurm.json" /* in the first instance's folder */
+
 enum {
     ENDINGS_MOST = 3, /* without a report, before the job is given up */
     TOKEN_SIZE = 40,  /* 206 bits */
@@ -254,16 +256,59 @@ static const char *how_it_ended(struct arena *a, const struct slurm_job *job)
     return arena_printf(a, "Slurm job %s%s%s ended as %s", job->id, *job->nodes ? " on " : "", job->nodes, job->state);
 }
 
-static struct verdict of_ended(struct arena *a, const struct agents_look *l, const struct slurm_job *job)
+/* Slurm remembers such a job for some minutes, which is not long enough to count to three. */
+static int read_endings(struct slurm *s, struct arena *a, const char *group, struct doc **ret, struct err *err)
 {
-    if (l->alive)
-        return (struct verdict){ 0 };
-    if (job->endings < ENDINGS_MOST)
-        return (struct verdict){ .submit = true };
-    return failed(arena_printf(a,
-                               "InternalServerError: %s without a word of its agent, %d times. Its agent.log and "
-                               "slurm.log on the server say why.",
-                               how_it_ended(a, job), job->endings));
+    const struct doc *before;
+
+    if (folder_read(a, arena_printf(a, "%s/agents/%s", s->data_folder, group), ENDINGS_FILE, &before, err) < 0)
+        return -1;
+    *ret = before ? doc_copy(a, before) : doc_map(a);
+    return 0;
+}
+
+static int note_ending(struct slurm *s, struct arena *a, const struct slurm_job *job, struct err *err)
+{
+    struct doc *d, *list, *ending = doc_map(a);
+
+    if (read_endings(s, a, job->name, &d, err) < 0)
+        return -1;
+    list = doc_member(a, d, "endings", DOC_LIST);
+    for (size_t i = 0; i < list->count; i++)
+        if (doc_is(list->items[i], "job", job->id) && doc_is(list->items[i], "submitted", job->submitted))
+            return 0;
+    doc_set_string(a, ending, "job", job->id);
+    doc_set_string(a, ending, "submitted", job->submitted);
+    doc_set_string(a, ending, "how", how_it_ended(a, job));
+    doc_append(a, list, ending);
+    return folder_write(a, arena_printf(a, "%s/agents/%s", s->data_folder, job->name), ENDINGS_FILE, d, false, err);
+}
+
+/* Once more, or never again. */
+static int try_again(struct slurm *s, struct arena *a, const char *group, struct verdict *ret, struct err *err)
+{
+    const struct doc *endings;
+    struct doc *d;
+    size_t count;
+
+    if (read_endings(s, a, group, &d, err) < 0)
+        return -1;
+    endings = doc_get(d, "endings");
+    count = doc_count(d, "endings");
+    *ret = (struct verdict){ .submit = true };
+    if (count >= ENDINGS_MOST)
+        *ret = failed(arena_printf(a,
+                                   "InternalServerError: %s without a word of its agent, %zu times. Its agent.log and "
+                                   "slurm.log on the server say why.",
+                                   doc_text(endings->items[count - 1], "how"), count));
+    return 0;
+}
+
+static int of_ended(struct slurm *s, struct arena *a, const struct agents_look *l, const struct slurm_job *job,
+                    struct verdict *ret, struct err *err)
+{
+    *ret = (struct verdict){ 0 };
+    return l->alive ? 0 : note_ending(s, a, job, err) < 0 ? -1 : try_again(s, a, job->name, ret, err);
 }
 
 static struct verdict of_lost(struct arena *a, const struct slurm_job *job)
@@ -277,28 +322,39 @@ static struct verdict of_lost(struct arena *a, const struct slurm_job *job)
     return v;
 }
 
-static struct verdict of_job(struct arena *a, const struct agents_look *l, const struct slurm_job *job,
-                             const char *words)
+/* One that was put back into the queue, or submitted again, does not wait: the next agent tells what became of the
+ * container. */
+static struct verdict of_waiting(struct arena *a, const struct agents_look *l, const struct slurm_job *job,
+                                 const char *words)
+{
+    if (has_begun(l))
+        return (struct verdict){ 0 };
+    return (struct verdict){ .waiting = *words     ? arena_printf(a, "Slurm did not take the job yet: %s", words)
+                                        : *job->id ? slurm_waiting_words(a, job)
+                                                   : "" };
+}
+
+static int of_job(struct slurm *s, struct arena *a, const struct agents_look *l, const struct slurm_job *job,
+                  const char *words, struct verdict *ret, struct err *err)
 {
     switch (job->fate) {
     case SLURM_RUNS:
-        return (struct verdict){ 0 };
+        *ret = (struct verdict){ 0 };
+        return 0;
     case SLURM_WAITS:
-        /* It was put back into the queue, or submitted again: the next agent tells what became of the container. */
-        if (has_begun(l))
-            return (struct verdict){ 0 };
-        return (struct verdict){ .waiting = *words     ? arena_printf(a, "Slurm did not take the job yet: %s", words)
-                                            : *job->id ? slurm_waiting_words(a, job)
-                                                       : "" };
+        *ret = of_waiting(a, l, job, words);
+        return 0;
     case SLURM_ENDED:
-        return of_ended(a, l, job);
+        return of_ended(s, a, l, job, ret, err);
     case SLURM_TAKEN:
-        return (struct verdict){ .outcome = "Interrupted", .reason = "" };
+        *ret = (struct verdict){ .outcome = "Interrupted", .reason = "" };
+        return 0;
     case SLURM_LOST:
-        return of_lost(a, job);
+        *ret = of_lost(a, job);
+        return 0;
     }
     assert(!"every fate has its verdict");
-    return (struct verdict){ 0 };
+    return -1;
 }
 
 /* What was asked to end has ended as it was asked to, however it came about. */
@@ -317,27 +373,30 @@ static struct verdict as_asked(const struct agents_look *l, struct verdict v)
     return v;
 }
 
-static struct verdict judge(struct slurm *s, struct arena *a, const struct agents_look *l)
+static int judge(struct slurm *s, struct arena *a, const struct agents_look *l, struct verdict *ret, struct err *err)
 {
+    const char *group = group_of(a, l->order), *words;
     struct slurm_job job;
-    const char *words;
     struct verdict v = { 0 };
 
-    switch (slurm_cluster_find(s->cluster, a, group_of(a, l->order), &job, &words)) {
+    switch (slurm_cluster_find(s->cluster, a, group, &job, &words)) {
     case SLURM_SILENT:
         v.waiting = has_begun(l) || l->alive ? NULL : arena_printf(a, "Slurm does not answer: %s", words);
         break;
     case SLURM_ABSENT:
-        v.submit = !l->alive;
+        if (!l->alive && try_again(s, a, group, &v, err) < 0)
+            return -1;
         break;
     case SLURM_REFUSED:
         v = failed(arena_printf(a, "ClientError: Slurm does not take the job: %s", words));
         break;
     case SLURM_PRESENT:
-        v = of_job(a, l, &job, words);
+        if (of_job(s, a, l, &job, words, &v, err) < 0)
+            return -1;
         break;
     }
-    return as_asked(l, v);
+    *ret = as_asked(l, v);
+    return 0;
 }
 
 static int slurm_inspect(struct runtime *rt, struct arena *arena, const char *name, enum runtime_state *ret_state,
@@ -345,13 +404,14 @@ static int slurm_inspect(struct runtime *rt, struct arena *arena, const char *na
 {
     struct slurm *s = slurm_of(rt);
     struct agents_look l;
-    struct verdict v;
+    struct verdict v = { 0 };
 
     if (agents_look(s->local, arena, name, &l, err) < 0)
         return -1;
     if (!l.there || !is_on_slurm(l.order))
         return runtime_inspect(s->local, arena, name, ret_state, ret_report, err);
-    v = l.ended ? (struct verdict){ 0 } : judge(s, arena, &l);
+    if (!l.ended && judge(s, arena, &l, &v, err) < 0)
+        return -1;
     if (v.submit && submit(s, arena, l.order, false, err) < 0)
         return -1;
     if (v.outcome && end_for(s, arena, name, &v, &l.report, err) < 0)
@@ -397,6 +457,23 @@ static int slurm_stop(struct runtime *rt, const char *name, int64_t grace_s, con
     return 0;
 }
 
+/* What was submitted again is not left in the queue of a Slurm that did not hear of its end. */
+static int leave_queue(struct slurm *s, struct arena *a, const char *group, struct err *err)
+{
+    enum slurm_known known;
+    struct slurm_job job;
+    const char *words;
+
+    for (int i = 0; i < 2; i++) {
+        known = slurm_cluster_find(s->cluster, a, group, &job, &words);
+        if (known == SLURM_ABSENT || (known == SLURM_PRESENT && job.fate != SLURM_WAITS))
+            return 0;
+        if (i == 0)
+            slurm_cluster_cancel(s->cluster, group, false);
+    }
+    return known == SLURM_REFUSED ? 0 : fail(err, ERR_CONFLICT, "Slurm may still have %s in its queue", group);
+}
+
 static int slurm_forget(struct runtime *rt, const char *name, struct err *err)
 {
     struct slurm *s = slurm_of(rt);
@@ -411,7 +488,8 @@ static int slurm_forget(struct runtime *rt, const char *name, struct err *err)
             return -1;
         if (!l.ended && !l.alive)
             return fail(err, ERR_CONFLICT, "%s waits in Slurm's queue, or its end is not known yet", name);
-        slurm_cluster_cancel(s->cluster, group_of(a, l.order), false);
+        if (leave_queue(s, a, group_of(a, l.order), err) < 0)
+            return -1;
     }
     return runtime_forget(s->local, name, err);
 }

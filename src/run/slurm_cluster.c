@@ -1,7 +1,7 @@
-/* slurm_cluster.c - every answer is a whole: squeue's list of all our jobs, read at one time. A job is submitted only
- * behind an answer that does not have it, by the only one who submits, so a reply of sbatch's that was lost makes no
- * second job. When a slurmctld that was killed has forgotten jobs, its first answer says so, and they are submitted
- * again; an agent that still runs has a lock that sends the second one home. */
+/* slurm_cluster.c - every answer is a whole: squeue's list of all our jobs, read at one time. A job is submitted
+ * only behind an answer that does not have it, once behind each, by the only one who submits, so a reply of sbatch's
+ * that was lost makes no second job. When a slurmctld that was killed has forgotten jobs, its first answer says so,
+ * and they are submitted again; an agent that still runs has a lock that sends the second one home. */
 #include "run/slurm_cluster.h"
 
 #include <assert.h>
@@ -35,11 +35,13 @@ struct wish {
     struct list link;
     struct arena *arena;
     struct slurm_batch batch;
+    struct slurm_job before; /* of that name, as it was known then; id "": none */
     const char *id;    /* NULL: not submitted yet */
     const char *words; /* why not */
     bool refused, dropped;
     bool first; /* nobody has submitted a job of that name before, a server before this one neither */
     bool tried; /* sbatch was run: what it said may be lost, and the next answer tells what there is */
+    int64_t after; /* which answer it was tried behind: until there is another one, nobody knows what became of it */
     int64_t next_ms, wait_ms;
     int64_t shut_ms; /* since when only nodes that are avoided could take it; 0: they are not all */
 };
@@ -78,6 +80,7 @@ struct slurm_cluster {
     int64_t nodes_ms;       /* when they are looked at next; the thread's alone */
 
     bool answered;         /* the last squeue did */
+    int64_t answers;       /* so many did */
     struct arena *arena;   /* of the answer; jobs are sorted by name */
     struct slurm_job *jobs;
     int count;
@@ -102,13 +105,28 @@ static void wish_free(struct slurm_cluster *c, struct wish *w)
 
 /* --- Looking --- */
 
+/* Numbers are used again. */
+static bool is_same(const struct slurm_job *a, const struct slurm_job *b)
+{
+    return strcmp(a->id, b->id) == 0 && strcmp(a->submitted, b->submitted) == 0;
+}
+
+/* The answer has a job of that name. One that has ended since it was wished for is what became of a try whose reply was
+ * lost: whoever wished looks again. */
+static bool is_there(const struct slurm_cluster *c, const struct wish *w)
+{
+    const struct slurm_job *there = slurm_job_find(c->jobs, c->count, w->batch.name);
+
+    return there && !(there->fate == SLURM_ENDED && is_same(there, &w->before));
+}
+
 /* What was submitted before the answer is in it, or nowhere. */
 static void drop_submitted(struct slurm_cluster *c)
 {
     list_each(node, &c->wishes) {
         struct wish *w = list_entry(node, struct wish, link);
 
-        if (w->id || w->dropped)
+        if (w->id || w->dropped || is_there(c, w))
             wish_free(c, w);
     }
 }
@@ -182,6 +200,7 @@ static bool look(struct slurm_cluster *c)
     c->jobs = jobs;
     c->count = count;
     c->answered = true;
+    c->answers++;
     c->silence[0] = '\0';
     drop_submitted(c);
     pthread_mutex_unlock(&c->lock);
@@ -266,14 +285,18 @@ static const char *const *with_option(struct arena *a, const char *const *argume
     return all;
 }
 
-/* Would it take the job, if nothing were excluded? */
-static bool takes_without(struct arena *a, const struct wish *w)
+/* Would it refuse the job as well, if nothing were excluded? 'words' is changed to what it says to that. */
+static bool refuses_anyway(struct arena *a, const struct wish *w, const char *avoided, const char **words)
 {
     struct command_result r;
     struct err ignored;
 
-    return command_run(a, with_option(a, w->batch.arguments, "--test-only"), str_of(w->batch.script), COMMAND_MS, &r,
-                       &ignored) == 0 && r.status == 0;
+    *words = arena_printf(a, "only nodes that are cordoned could: %s (see `sagebrush nodes`)", avoided);
+    if (command_run(a, with_option(a, w->batch.arguments, "--test-only"), str_of(w->batch.script), COMMAND_MS, &r,
+                    &ignored) < 0 || r.status == 0)
+        return false;
+    *words = slurm_complaint(a, r.errors);
+    return slurm_refuses(*words);
 }
 
 /* "": there are none, or it has waited long enough for others. */
@@ -304,11 +327,8 @@ static void submit(struct slurm_cluster *c, struct wish *w)
         words = slurm_complaint(a, r.errors);
         refused = slurm_refuses(words);
     }
-    shut = refused && *avoided && takes_without(a, w);
-    if (shut) {
-        words = arena_printf(a, "only nodes that are cordoned could: %s (see `sagebrush nodes`)", avoided);
-        refused = false;
-    }
+    shut = refused && *avoided && !refuses_anyway(a, w, avoided, &words);
+    refused = refused && !shut;
     pthread_mutex_lock(&c->lock);
     w->shut_ms = shut ? (w->shut_ms ? w->shut_ms : now_ms()) : w->shut_ms;
     if (id) {
@@ -331,14 +351,13 @@ static struct wish *next_wish(struct slurm_cluster *c)
 
     list_each(node, &c->wishes) {
         struct wish *w = list_entry(node, struct wish, link);
-        const struct slurm_job *there;
 
-        if (w->id || w->refused || w->dropped || now < w->next_ms)
+        if (w->id || w->refused || w->dropped)
             continue;
-        there = slurm_job_find(c->jobs, c->count, w->batch.name);
-        if (!there || there->fate == SLURM_ENDED)
+        if (is_there(c, w))
+            wish_free(c, w);
+        else if (now >= w->next_ms && w->after != c->answers)
             return w;
-        wish_free(c, w);
     }
     return NULL;
 }
@@ -350,8 +369,10 @@ static void submit_all(struct slurm_cluster *c)
     for (;;) {
         pthread_mutex_lock(&c->lock);
         w = c->ending ? NULL : next_wish(c);
-        if (w)
+        if (w) {
             w->tried = true;
+            w->after = c->answers;
+        }
         pthread_mutex_unlock(&c->lock);
         if (!w)
             return;
@@ -373,21 +394,23 @@ static void scancel(const struct cancel *cancel)
         log_warning("slurm.not_cancelled", "name=%s why=%s", cancel->name, log_quote(a, err.text));
 }
 
+/* Those that came until now: who waits for the end of a job asks for it again and again. */
 static void cancel_all(struct slurm_cluster *c)
 {
-    for (;;) {
-        struct cancel *first = NULL;
+    struct list now;
 
-        pthread_mutex_lock(&c->lock);
-        if (!list_empty(&c->cancels)) {
-            first = list_entry(c->cancels.next, struct cancel, link);
-            list_remove(&first->link);
-        }
-        pthread_mutex_unlock(&c->lock);
-        if (!first)
-            return;
-        scancel(first);
-        free(first);
+    list_init(&now);
+    pthread_mutex_lock(&c->lock);
+    list_each(node, &c->cancels) {
+        list_remove(node);
+        list_append(&now, node);
+    }
+    pthread_mutex_unlock(&c->lock);
+    list_each(node, &now) {
+        struct cancel *cancel = list_entry(node, struct cancel, link);
+
+        scancel(cancel);
+        free(cancel);
     }
 }
 
@@ -398,6 +421,9 @@ static int64_t next_look_ms(const struct slurm_cluster *c)
 {
     int64_t now = now_ms(), next = now + (now - c->asked_ms < IDLE_MS ? LOOK_MS : IDLE_LOOK_MS);
 
+    /* In silence nobody is submitted, however long it is due. */
+    if (!c->answered)
+        return next;
     for (const struct list *node = c->wishes.next; node != &c->wishes; node = node->next) {
         const struct wish *w = list_entry(node, struct wish, link);
 
@@ -575,6 +601,7 @@ static struct slurm_batch batch_copy(struct arena *a, const struct slurm_batch *
 
 void slurm_cluster_submit(struct slurm_cluster *c, const struct slurm_batch *batch, bool first)
 {
+    const struct slurm_job *before;
     struct wish *w;
 
     pthread_mutex_lock(&c->lock);
@@ -584,6 +611,8 @@ void slurm_cluster_submit(struct slurm_cluster *c, const struct slurm_batch *bat
         assert(w);
         w->arena = arena_new();
         w->batch = batch_copy(w->arena, batch);
+        before = slurm_job_find(c->jobs, c->count, batch->name);
+        w->before = before ? copy_of(w->arena, before) : (struct slurm_job){ .id = "", .submitted = "" };
         w->first = first;
         list_append(&c->wishes, &w->link);
         map_set(c->by_name, str_of(batch->name), w);
@@ -627,19 +656,32 @@ int slurm_cluster_nodes(struct slurm_cluster *c, struct arena *a, const char *co
     return count;
 }
 
-void slurm_cluster_cancel(struct slurm_cluster *c, const char *name, bool begun)
+/* With the lock: one for each name. */
+static struct cancel *cancel_of(struct slurm_cluster *c, const char *name)
 {
-    struct cancel *cancel = calloc(1, sizeof *cancel);
-    struct wish *w;
+    struct cancel *cancel;
 
+    list_each(node, &c->cancels)
+        if (strcmp(list_entry(node, struct cancel, link)->name, name) == 0)
+            return list_entry(node, struct cancel, link);
+    cancel = calloc(1, sizeof *cancel);
     assert(cancel && strlen(name) < sizeof cancel->name);
     strcpy(cancel->name, name);
-    cancel->begun = begun;
+    list_append(&c->cancels, &cancel->link);
+    return cancel;
+}
+
+void slurm_cluster_cancel(struct slurm_cluster *c, const char *name, bool begun)
+{
+    struct cancel *cancel;
+    struct wish *w;
+
     pthread_mutex_lock(&c->lock);
     w = map_get(c->by_name, str_of(name));
     if (w)
         w->dropped = true;
-    list_append(&c->cancels, &cancel->link);
+    cancel = cancel_of(c, name);
+    cancel->begun = cancel->begun || begun;
     hurry(c);
     pthread_mutex_unlock(&c->lock);
 }

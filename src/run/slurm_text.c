@@ -36,12 +36,14 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct slurm_job *)a)->name, ((const struct slurm_job *)b)->name);
 }
 
-/* Whether 'a' tells more of what goes on than 'b'. */
+/* Whether 'a' tells more of what goes on than 'b'. Slurm counts its seconds, and its jobs. */
 static bool is_newer(const struct slurm_job *a, const struct slurm_job *b)
 {
+    int seconds = strcmp(a->submitted, b->submitted);
+
     if (has_ended(a) != has_ended(b))
         return has_ended(b);
-    return strcmp(a->submitted, b->submitted) > 0;
+    return seconds > 0 || (seconds == 0 && strtoll(a->id, NULL, 10) > strtoll(b->id, NULL, 10));
 }
 
 static int keep_one_a_name(struct slurm_job *jobs, int count)
@@ -50,17 +52,11 @@ static int keep_one_a_name(struct slurm_job *jobs, int count)
 
     for (int i = 0; i < count; i++) {
         struct slurm_job *last = kept ? &jobs[kept - 1] : NULL;
-        int endings = has_ended(&jobs[i]);
 
-        if (!last || strcmp(last->name, jobs[i].name) != 0) {
-            jobs[kept] = jobs[i];
-            jobs[kept++].endings = endings;
-            continue;
-        }
-        endings += last->endings;
-        if (is_newer(&jobs[i], last))
+        if (!last || strcmp(last->name, jobs[i].name) != 0)
+            jobs[kept++] = jobs[i];
+        else if (is_newer(&jobs[i], last))
             *last = jobs[i];
-        last->endings = endings;
     }
     return kept;
 }

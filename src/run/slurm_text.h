@@ -20,7 +20,6 @@ enum slurm_fate {
 struct slurm_job {
     const char *id, *state, *reason, *nodes, *submitted, *name;
     enum slurm_fate fate;
-    int endings; /* how many jobs of the same name have ended; Slurm remembers them some minutes */
 };
 
 /* For squeue --format: the name last, for it may hold anything. */

@@ -59,15 +59,16 @@ static void the_one_that_goes_on_counts(void **state)
                                "1|PENDING|Priority||2026-01-02T10:00:05|a-0\n"
                                "8|COMPLETED|None|n1|2026-01-02T10:00:03|a-0\n"
                                "3|COMPLETED|None|n1|2026-01-02T10:00:03|b-0\n"
-                               "2|TIMEOUT|None|n1|2026-01-02T10:00:09|b-0\n";
+                               "2|TIMEOUT|None|n1|2026-01-02T10:00:09|b-0\n"
+                               "10|CANCELLED|None||2026-01-02T10:00:09|c-0\n" /* in the same second */
+                               "9|FAILED|None|n1|2026-01-02T10:00:09|c-0\n";
     struct slurm_job *jobs;
 
-    assert_int_equal(jobs_of(*state, text, &jobs), 2);
+    assert_int_equal(jobs_of(*state, text, &jobs), 3);
+    assert_string_equal(jobs[2].id, "10");
     assert_string_equal(jobs[0].id, "1");
-    assert_int_equal(jobs[0].endings, 2);
     assert_string_equal(jobs[1].id, "2");
     assert_int_equal(jobs[1].fate, SLURM_LOST);
-    assert_int_equal(jobs[1].endings, 2);
 }
 
 static void what_is_no_list_is_no_answer(void **state)
