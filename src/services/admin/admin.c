@@ -15,7 +15,6 @@
 #include "fleet/gpu_bank.h"
 #include "services/admin/gpu_metrics.h"
 #include "services/admin/lending.h"
-#include "services/admin/node_words.h"
 #include "services/admin/rendezvous.h"
 #include "services/cloudwatch/cloudwatch.h"
 #include "services/iam/identity.h"
@@ -469,7 +468,9 @@ static int admit(struct request *q, struct err *err)
 {
     if (q->handler->open != TO_NODES)
         return 0;
-    return lending_admit(q->admin->lending, q->arena, token_of(q), q->handler->to, &q->order, err);
+    if (lending_admit(q->admin->lending, q->arena, token_of(q), q->handler->to, &q->order, err) < 0)
+        return -1;
+    return q->body ? lending_bound(q->admin->lending, q->arena, q->order, q->body, err) : 0;
 }
 
 static void run(struct request *q)
@@ -506,8 +507,6 @@ static void body_ready(struct http_exchange *x, struct str body)
     } else if (body.size && json_parse(q->arena, body, &q->body, &q->err) < 0) {
         refuse(q);
     } else {
-        if (q->body && q->handler->open == TO_NODES)
-            node_words_bound(q->body, engine_now_ms(q->admin->options.engine));
         run(q);
     }
 }

@@ -1,9 +1,11 @@
 #include "services/admin/lending.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -193,6 +195,17 @@ int lending_admit(struct lending *l, struct arena *a, struct str authorization, 
 }
 
 /* --- What passes --- */
+
+int lending_bound(struct lending *l, struct arena *a, const struct doc *order, struct doc *told, struct err *err)
+{
+    const char *path = arena_printf(a, "%s/" FOLDER_ORDER, folder_of(l, a, doc_text(order, "name")));
+    struct stat written;
+
+    if (stat(path, &written) < 0)
+        return fail_errno(err, errno, "look at %s", path);
+    node_words_bound(told, written.st_mtim.tv_sec * 1000, clock_wall_ms(l->clock));
+    return 0;
+}
 
 int lending_exchange(struct lending *l, struct arena *a, const struct doc *order, const struct doc *told,
                      struct doc *answer, struct err *err)

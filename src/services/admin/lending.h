@@ -35,6 +35,9 @@ int lending_admit(struct lending *, struct arena *, struct str authorization, en
 /* Could lending_admit() say yes? From the head alone, and without any effect: whose body is not worth reading. */
 int lending_look(struct lending *, struct arena *, struct str authorization, struct err *err);
 
+/* What it says is put right where it cannot be (node_words.h). */
+int lending_bound(struct lending *, struct arena *, const struct doc *order, struct doc *told, struct err *err);
+
 /* Takes the report, if there is one in 'told', and answers what its agent is to find in its folder. */
 int lending_exchange(struct lending *, struct arena *, const struct doc *order, const struct doc *told,
                      struct doc *answer, struct err *err);

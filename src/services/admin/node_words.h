@@ -9,8 +9,9 @@
 #include "base/err.h"
 #include "doc/doc.h"
 
-/* Puts right what cannot be: a time ("..._ms") is between 1970 and tomorrow, and of the integers no sum overflows. */
-void node_words_bound(struct doc *body, int64_t now_ms);
+/* Puts right what cannot be: nothing has happened before the agent's order was written, or after now, whatever the
+ * clock of its machine says; and of the integers no sum overflows. */
+void node_words_bound(struct doc *body, int64_t ordered_ms, int64_t now_ms);
 
 /* ERR_INVALID: it is no report; ERR_LIMIT: it is larger than any. */
 int node_words_check_report(struct arena *, const struct doc *report, struct err *err);
