@@ -68,8 +68,12 @@ class Server:
             [*self.before, SAGEBRUSH, "up", "--data", self.data, "--port", str(self.port), "--runtime", self.runtime,
              *self.options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        wait_for(self.healthy, 60, "the server's health")
-        self.env = self.environment()
+        try:
+            wait_for(self.healthy, 60, "the server's health")
+            self.env = self.environment()
+        except BaseException:
+            self.stop()  # nobody has it yet who would
+            raise
 
     def healthy(self):
         if self.process.poll() is not None:
@@ -129,21 +133,30 @@ class Server:
     def end_instances(self):
         """What runs goes on without a server; here nothing may be left behind."""
         sm = self.client("sagemaker")
-        for page in sm.get_paginator("list_endpoints").paginate():
-            for endpoint in page["Endpoints"]:
-                if endpoint["EndpointStatus"] != "Deleting":
-                    sm.delete_endpoint(EndpointName=endpoint["EndpointName"])
-        for page in sm.get_paginator("list_training_jobs").paginate(StatusEquals="InProgress"):
-            for job in page["TrainingJobSummaries"]:
-                sm.stop_training_job(TrainingJobName=job["TrainingJobName"])
-        for page in sm.get_paginator("list_processing_jobs").paginate(StatusEquals="InProgress"):
-            for job in page["ProcessingJobSummaries"]:
-                sm.stop_processing_job(ProcessingJobName=job["ProcessingJobName"])
-        for page in sm.get_paginator("list_training_jobs").paginate(WarmPoolStatusEquals="Available"):
-            for job in page["TrainingJobSummaries"]:
-                sm.update_training_job(TrainingJobName=job["TrainingJobName"],
-                                       ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+
+        def each(operation, list_of, end, **which):
+            for page in sm.get_paginator(operation).paginate(**which):
+                for x in page[list_of]:
+                    with contextlib.suppress(sm.exceptions.ClientError):  # it has ended meanwhile
+                        end(x)
+        each("list_endpoints", "Endpoints", lambda x: sm.delete_endpoint(EndpointName=x["EndpointName"]))
+        each("list_training_jobs", "TrainingJobSummaries",
+             lambda x: sm.stop_training_job(TrainingJobName=x["TrainingJobName"]), StatusEquals="InProgress")
+        each("list_processing_jobs", "ProcessingJobSummaries",
+             lambda x: sm.stop_processing_job(ProcessingJobName=x["ProcessingJobName"]), StatusEquals="InProgress")
+        each("list_training_jobs", "TrainingJobSummaries", lambda x: sm.update_training_job(
+            TrainingJobName=x["TrainingJobName"], ResourceConfig={"KeepAlivePeriodInSeconds": 0}),
+             WarmPoolStatusEquals="Available")
         wait_for(lambda: not list((self.data / "agents").iterdir()), 60, "the end of every instance")
+
+    def agents(self, job):
+        """The folders of the agents of a job, each with its order; a pool that stands by is nobody's."""
+        return agents_below(self.data, job)
+
+    def standing_by(self):
+        """The folders of agents that wait for an order."""
+        return [f for f in (self.data / "agents").iterdir() if (f / "warm.json").exists() and
+                not (f / "order.json").exists()]
 
     def stop(self):
         try:
@@ -162,6 +175,30 @@ class Server:
         if not os.environ.get("SAGEBRUSH_KEEP"):
             subprocess.run([SAGEBRUSH, "reset", "--data", self.data, "--yes"], capture_output=True)
             shutil.rmtree(self.data, ignore_errors=True)
+
+
+def agents_below(root, job):
+    """As Server.agents, of any data directory. They come and go while one looks."""
+    found = []
+    for path in (root / "agents").glob("*/order.json"):
+        with contextlib.suppress(FileNotFoundError):
+            order = json.loads(path.read_text())
+            if order.get("job_name") == job:
+                found.append((path.parent, order))
+    return found
+
+
+def holder(path):
+    """The process that holds the lock on the file; None: nobody, or no file."""
+    try:
+        inode = path.stat().st_ino
+    except FileNotFoundError:
+        return None
+    for line in pathlib.Path("/proc/locks").read_text().splitlines():
+        words = line.split()  # "->" is second where somebody waits for one
+        if words[1] == "POSIX" and words[5].endswith(f":{inode}"):
+            return int(words[4])
+    return None
 
 
 def server_of_fleet(folder, fleet):
@@ -213,6 +250,22 @@ def model_files(aws, done):
 
 def drill_spot(server, job):
     return server.command("drill", "spot", job)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    item.failed_once = getattr(item, "failed_once", False) or report.failed
+
+
+@pytest.fixture(autouse=True)
+def no_failure_goes_on(request):
+    """What a test that failed has left running is in no other's way."""
+    has_server = "server" in request.fixturenames
+    server = request.getfixturevalue("server") if has_server else None
+    yield
+    if has_server and request.node.failed_once:
+        server.end_instances()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Training jobs that a test makes by boto3: the request, which stands here once, and what is asked of a job that
 runs."""
+import contextlib
 import re
 
 from conftest import ended, log_lines, wait_for
@@ -78,9 +79,10 @@ class Jobs:
 
     def close(self):
         """What a test leaves behind, because it failed or because it is done, is in no other's way."""
-        left = [name for name in self.names if self.describe(name)["TrainingJobStatus"] == "InProgress"]
+        left = [name for name in self.names if self.describe(name)["TrainingJobStatus"] in ("InProgress", "Stopping")]
         for name in left:
-            self.sm.stop_training_job(TrainingJobName=name)
+            with contextlib.suppress(self.sm.exceptions.ClientError):  # it has ended meanwhile
+                self.sm.stop_training_job(TrainingJobName=name)
         for name in left:
             self.ended(name)
 

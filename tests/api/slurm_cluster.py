@@ -208,6 +208,16 @@ class Cluster:
             self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # or slurmd was first
             self.wait_for(lambda: self.node_state(node) in ("idle", "mixed", "allocated", "completing"), node)
 
+    @contextlib.contextmanager
+    def taken(self):
+        """All nodes, by somebody with a higher priority."""
+        job = self.run("sbatch", "--parsable", "--partition=urgent", f"--nodes={len(self.names)}", "--exclusive",
+                       "--output=/dev/null", "--wrap=sleep 600").strip()
+        try:
+            yield
+        finally:
+            self.run("scancel", job)
+
     def forget_everything(self):
         """What slurmctld has saved is gone."""
         shutil.rmtree(self.folder / "state")
@@ -253,10 +263,23 @@ class Cluster:
                 raise AssertionError(f"{what} did not come within {seconds} s; see {self.folder}")
             time.sleep(0.05)
 
+    def is_left(self, server, failed):
+        """By a test, with nothing of it: neither a Slurm job nor an agent of the server's. A test that failed may have
+        left some."""
+        if failed:
+            server.end_instances()
+            self.cancel_all()
+            for name in self.names:
+                self.run("scontrol", "update", f"nodename={name}", "state=resume", check=False)  # most are not out
+        self.wait_for(lambda: not self.jobs() and not list((server.data / "agents").iterdir()), "the end of all jobs")
+
+    def cancel_all(self):
+        self.run("scancel", "--full", "--signal=KILL", "--user=root", check=False)
+        self.run("scancel", "--user=root", check=False)
+
     def stop(self):
         with contextlib.suppress(Exception):
-            self.run("scancel", "--full", "--signal=KILL", "--user=root", check=False)
-            self.run("scancel", "--user=root", check=False)
+            self.cancel_all()
             self.wait_for(lambda: not self.jobs(), "the end of all jobs", 40)
         for name in [*self.names, "slurmctld", "munged"]:
             process = self.processes.pop(name, None)

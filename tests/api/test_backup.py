@@ -50,9 +50,8 @@ def test_everything_answered_before_is_in_the_backup(quiet, unique):
     finally:
         over.set()
         writer.join()
-    restored = Server(runtime="sim")
+    restored = Server(runtime="sim", data=place / "data", log=place / "up.log")
     try:
-        restored.data = place / "data"
         said = restored.command("restore", place / "one", check=True).stdout
         assert "is restored" in said
         restored.start()

@@ -23,13 +23,10 @@ def channel(bucket, key, kind):
              "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": f"s3://{bucket}/{key}"}}}]
 
 
-def in_container(server, folder, name, seconds=60):
+def in_container(server, job, name):
     """Where a file of the job is on this machine, once it is there."""
-    def find():
-        for order in (server.data / "agents").glob("*/order.json"):
-            if json.loads(order.read_text()).get("job_name") == folder and (order.parent / "ml" / name).exists():
-                return order.parent / "ml" / name
-    return wait_for(find, seconds, name, 0.05)
+    return wait_for(lambda: next((path for agent, _ in server.agents(job) if (path := agent / "ml" / name).exists()),
+                                 None), 60, name, 0.05)
 
 
 @pytest.mark.parametrize("change, words", [

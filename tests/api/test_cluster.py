@@ -7,12 +7,11 @@ import os
 import pathlib
 import signal
 import socket
-import subprocess
 import threading
 
 import pytest
 
-from conftest import ended, log_lines, model_files, needs_tun, wait_for
+from conftest import ended, holder, log_lines, model_files, needs_tun, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.pytorch  # noqa: E402
@@ -54,8 +53,7 @@ def test_they_find_each_other(server, aws, unique, isolated):
     assert files.keys() == {"algo-1.json", "algo-2.json", "algo-3.json", "common.txt"}
     assert all(json.loads(files[f"algo-{i}.json"]) == {"sum": 3, "hosts": ["algo-1", "algo-2", "algo-3"]}
                for i in (1, 2, 3))
-    assert not list((server.data / "agents").glob("*")) or wait_for(
-        lambda: not list((server.data / "agents").glob("*")), 30, "the sweep")
+    wait_for(lambda: not server.agents(unique), 60, "the sweep")
 
 
 class Wire:
@@ -130,7 +128,7 @@ def test_the_check_of_the_network_goes_through_the_tunnel(aws, unique):
 
 @needs_tun
 @pytest.mark.parametrize("isolated", [False, True], ids=["open", "isolated"])
-def test_instances_that_stand_by_get_a_tunnel_of_their_next_job(aws, unique, isolated):
+def test_instances_that_stand_by_get_a_tunnel_of_their_next_job(server, aws, unique, isolated):
     sm, session = aws("sagemaker"), sagemaker.Session()
     names = [unique + "-1", unique + "-2"]
     word = hashlib.sha256(names[1].encode()).hexdigest()
@@ -142,25 +140,22 @@ def test_instances_that_stand_by_get_a_tunnel_of_their_next_job(aws, unique, iso
             assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     assert sm.describe_training_job(TrainingJobName=names[0])["WarmPoolStatus"]["Status"] == "Reused"
     sm.update_training_job(TrainingJobName=names[1], ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    wait_for(lambda: not server.standing_by(), 60, "the end of what stood by")
     assert wire.seen == set() and wire.encrypted(lines(aws, names[1])) > 20
 
 
-def folders(server, job):
-    """The agents' folders of a job, by host."""
-    found = {}
-    for order in (server.data / "agents").glob("*/order.json"):
-        order = json.loads(order.read_text()) | {"folder": order.parent}
-        if order.get("job_name") == job:
-            found[order["host_name"]] = order
-    return found
+def folders(server, job, attempt=0):
+    """Of the agents of an attempt, by host."""
+    return {order["host_name"]: folder for folder, order in server.agents(job) if folder.name.endswith(f"-{attempt}")}
+
+
+def secrets_of(server, job, attempt):
+    """By which its tunnels seal what they send."""
+    return {order["tunnel"]["secret"] for folder, order in server.agents(job) if folder.name.endswith(f"-{attempt}")}
 
 
 def talked(aws, job):
     return max([int(line.split()[1]) for line in lines(aws, job).get("algo-2", []) if line.startswith("talked")] or [0])
-
-
-def pid_in(path):
-    return int(subprocess.check_output(["fuser", path], text=True, stderr=subprocess.DEVNULL))
 
 
 @needs_tun
@@ -169,27 +164,29 @@ def test_a_tunnel_outlives_its_agent_and_not_its_keys(server, aws, unique):
     estimator(session, 2, {"talks": "on"}, encrypt_inter_container_traffic=True, max_retry_attempts=1).fit(
         job_name=unique, wait=False)
     wait_for(lambda: talked(aws, unique) > 3, 120, "words over the tunnel", 0.2)
-    first = folders(server, unique)
-    secrets = {order["tunnel"]["secret"] for order in first.values()}
+    first, secrets = folders(server, unique), secrets_of(server, unique, 0)
     assert len(first) == 2 and len(secrets) == 1
-    for order in first.values():
-        assert (order["folder"] / "order.json").stat().st_mode & 0o077 == 0
-        assert not any(secret in log.read_text() for secret in secrets for log in order["folder"].glob("*.log"))
-    tunnels = {host: pid_in(order["folder"] / "tunnel.pid") for host, order in first.items()}
+    for folder in first.values():
+        assert (folder / "order.json").stat().st_mode & 0o077 == 0
+        assert not any(secret in log.read_text() for secret in secrets for log in folder.glob("*.log"))
+    tunnels = {host: holder(folder / "tunnel.pid") for host, folder in first.items()}
+    agents = {host: holder(folder / "agent.pid") for host, folder in first.items()}
+    assert all(tunnels.values()) and all(agents.values())
     # Another agent takes over; what the tunnel carries does not stop.
-    for order in first.values():
-        os.kill(pid_in(order["folder"] / "agent.pid"), signal.SIGKILL)
+    for pid in agents.values():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: all(holder(folder / "agent.pid") not in (None, agents[host]) for host, folder in first.items()),
+             60, "the next agents")
     before = talked(aws, unique)
     wait_for(lambda: talked(aws, unique) > before + 20, 60, "more words over the tunnel", 0.2)
-    assert tunnels == {host: pid_in(order["folder"] / "tunnel.pid") for host, order in first.items()}
+    assert tunnels == {host: holder(folder / "tunnel.pid") for host, folder in first.items()}
     # Without it the attempt is over, and the next has another secret.
     os.kill(tunnels["algo-2"], signal.SIGKILL)
-    second = wait_for(lambda: {h: o for h, o in folders(server, unique).items()
-                               if o["tunnel"]["secret"] not in secrets} or None, 60, "the second attempt", 0.2)
+    again = wait_for(lambda: secrets_of(server, unique, 1), 60, "the second attempt", 0.2)
+    assert not again & secrets
     described = aws("sagemaker").describe_training_job(TrainingJobName=unique)
     assert any("carries the traffic" in t["StatusMessage"] for t in described["SecondaryStatusTransitions"]
                if t["Status"] == "Restarting"), described
-    assert second
     aws("sagemaker").stop_training_job(TrainingJobName=unique)
     assert ended(aws, unique)["TrainingJobStatus"] == "Stopped"
     wait_for(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in tunnels.values()), 60,

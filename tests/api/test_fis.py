@@ -72,8 +72,13 @@ def test_an_experiment_interrupts_a_job(aws, session, unique, role, fis_role):
 
     resolved = fis.list_experiment_resolved_targets(experimentId=experiment["id"])["resolvedTargets"]
     assert [r["targetInformation"]["resourceArn"].split("/")[-1] for r in resolved] == [told["id"]]
-    events = wait_for(lambda: (e := bus.told()) and e[-1]["source"] == "aws.fis" and
-                      e[-1]["detail"]["new-state"]["status"] == "completed" and e, 10, "the last event")
+
+    def all_told():
+        told = bus.told()
+        states = [e["detail"]["new-state"]["status"] for e in told if e["source"] == "aws.fis"]
+        return told if "completed" in states else None
+
+    events = wait_for(all_told, 60, "the last event", 0.1)
     warned = [e for e in events if e["detail-type"] == "EC2 Spot Instance Interruption Warning"]
     advised = [e for e in events if e["detail-type"] == "EC2 Instance Rebalance Recommendation"]
     assert [e["detail"] for e in warned] == [{"instance-id": told["id"], "instance-action": "terminate"}]
@@ -122,8 +127,7 @@ def test_what_is_refused(aws, fis_role, role, unique):
         state = fis.get_experiment(id=experiment["id"])["experiment"]["state"]
         return state["status"] == "failed" and state
 
-    failed = wait_for(failure,
-                      60, "the failure")
+    failed = wait_for(failure, 60, "the failure")
     assert "Target resolution returned empty set" in failed["reason"]
     with pytest.raises(fis.exceptions.ValidationException, match="there is nothing to stop"):
         fis.stop_experiment(id=experiment["id"])

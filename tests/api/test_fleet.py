@@ -98,8 +98,7 @@ def test_a_job_of_two_waits_for_both_and_says_why(server, jobs, unique):
 def test_limits_are_the_types(server, jobs, unique):
     jobs.create(unique)
     jobs.holds(unique)
-    orders = [json.loads(p.read_text()) for p in (server.data / "agents").glob("*/order.json")]
-    order = next(o for o in orders if o["job_name"] == unique)
+    (_, order), = server.agents(unique)
     assert order["node"] in ("small-1", "small-2")
     assert (order["limits"]["cpus"], order["limits"]["memory_bytes"]) == (1, 512 << 20)
     jobs.end(unique)
@@ -112,8 +111,7 @@ def test_groups_get_what_their_types_need(server, jobs, unique):
             {"InstanceGroupName": "a", "InstanceType": "box.half", "InstanceCount": 1},
             {"InstanceGroupName": "b", "InstanceType": "box.one", "InstanceCount": 1}]}})
     jobs.holds(unique, 2)
-    orders = [json.loads(p.read_text()) for p in (server.data / "agents").glob("*/order.json")]
-    mine = {o["host_name"]: o for o in orders if o["job_name"] == unique}
+    mine = {order["host_name"]: order for _, order in server.agents(unique)}
     assert {h: (o["instance_type"], o["group"], o["limits"]["memory_bytes"]) for h, o in mine.items()} == {
         "algo-1": ("box.half", "a", 256 << 20), "algo-2": ("box.one", "b", 512 << 20)}
     jobs.end(unique)

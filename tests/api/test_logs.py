@@ -1,6 +1,4 @@
 """CloudWatch Logs with boto3."""
-import os
-import signal
 import time
 
 import botocore.exceptions
@@ -78,5 +76,5 @@ def test_retention_and_tags(stream):
 def test_events_outlive_a_kill(server, stream):
     logs, names = stream
     put(logs, names, "kept")
-    os.kill(server.pid("control"), signal.SIGKILL)
+    server.kill_control()
     assert [e["message"] for e in logs.get_log_events(**names)["events"]] == ["kept"]

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from conftest import log_lines, needs_tun, wait_for
+from conftest import log_lines, needs_tun, processed, wait_for
 
 SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -47,8 +47,7 @@ class Job:
         return self.describe()["ProcessingJobStatus"]
 
     def ended(self):
-        wait_for(lambda: self.status() in ("Completed", "Failed", "Stopped"), 60, f"the end of {self.name}")
-        return self.describe()
+        return processed(self.aws, self.name)
 
     def lines(self):
         return [line for text in log_lines(self.aws("logs"), self.name, "Processing").values() for line in text]
@@ -169,7 +168,9 @@ time.sleep(600)
     j.request["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3UploadMode"] = "Continuous"
     j.create()
     s3 = j.aws("s3")
-    wait_for(lambda: s3.list_objects_v2(Bucket=j.bucket, Prefix="out/").get("KeyCount"), 60, "the upload")
+    # It may be brought as long as it is empty, and then again.
+    wait_for(lambda: s3.list_objects_v2(Bucket=j.bucket, Prefix="out/").get("KeyCount") and j.object("out/first"), 60,
+             "the upload")
     assert j.status() == "InProgress" and j.object("out/first") == b"1"
     j.sm.stop_processing_job(ProcessingJobName=j.name)
     assert j.ended()["ProcessingJobStatus"] == "Stopped"

@@ -26,6 +26,5 @@ def test_no_agent_stays_behind_its_job(server, jobs, unique):
         jobs.create(name, "true")
     for name in names:
         jobs.completed(name)
-    wait_for(lambda: not any(path.name.startswith(unique) for path in (server.data / "agents").glob("*")), 60,
-             "the end of the jobs' folders", 0.2)
+    wait_for(lambda: not any(server.agents(name) for name in names), 60, "the end of the jobs' folders", 0.2)
     wait_for(lambda: not zombies(server.pid("control")), 60, "the reaping of every agent", 0.2)

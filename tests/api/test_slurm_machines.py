@@ -20,7 +20,7 @@ import zlib
 import pytest
 
 import slurm_cluster
-from conftest import Server, drill_spot, ended, model_files, processed, wait_for
+from conftest import Server, drill_spot, ended, holder, model_files, processed, wait_for
 from test_slurm import describe, fit, lines, said, statuses
 
 sagemaker = pytest.importorskip("sagemaker")
@@ -94,17 +94,6 @@ def folder(scratch):
     return path
 
 
-def holder(path):
-    """The process that holds the lock on the file."""
-    if not path.exists():
-        return None
-    for line in pathlib.Path("/proc/locks").read_text().splitlines():
-        words = line.split()
-        if words[1] == "POSIX" and words[5].endswith(f":{path.stat().st_ino}"):
-            return int(words[4])
-    return None
-
-
 def init_of(scratch):
     """Of the container."""
     return holder(folder(scratch) / "box" / "lock")
@@ -119,8 +108,9 @@ def parent_of(pid):
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(cluster, server, scratch):
+def nothing_is_left(request, cluster, server, scratch):
     yield
+    cluster.is_left(server, request.node.failed_once)
     wait_for(lambda: not places(scratch), 60, "the end of everything on the other machine's disk", 0.2)
 
 
@@ -212,7 +202,7 @@ def test_the_server_is_out_of_reach(cluster, server, scratch, aws, unique):
         time.sleep(float(os.environ.get("SAGEBRUSH_AWAY_S", "3")))
         assert init_of(scratch) == init
         os.kill(init, 15)  # the script saves, and ends
-        wait_for(lambda: init_of(scratch) is None, 30, "the end of the container")
+        wait_for(lambda: init_of(scratch) is None, 60, "the end of the container")
         assert describe(aws, unique)["TrainingJobStatus"] == "InProgress"
     done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")

@@ -77,6 +77,12 @@ def server(cluster, tmp_path_factory):
     s.stop()
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left(request, cluster, server):
+    yield
+    cluster.is_left(server, request.node.failed_once)
+
+
 def test_the_notice_reaches_the_container(cluster, server, aws, unique):
     """proctrack/cgroup signals the children of slurmstepd, and not their children."""
     checkpoints = f"s3://{sagemaker.Session().default_bucket()}/{unique}/checkpoints"
@@ -108,7 +114,7 @@ def test_the_container_is_in_the_step(cluster, server, aws, unique):
     process(aws, unique, "import os, time; held = os.urandom(1 << 20) * 300; o = '/opt/ml/output/'\x0a"
                          "while not os.path.exists(o + 'go'): time.sleep(0.1)\x0a"
                          "open(o + 'message', 'w').write('held')")
-    job = wait_for(lambda: cluster.jobs() and cluster.jobs()[0][0], 60, "the Slurm job")
+    job = wait_for(lambda: [i for i, _, _ in cluster.jobs()], 60, "the Slurm job")[0]
     agent = wait_for(lambda: agents_of(server, unique), 60, "the agent").popitem()[1]
     place = f"slurm_*/uid_0/job_{job}/step_0"
     wait_for(lambda: groups(f"{place}/task_0/sagebrush-{agent.name}"), 60, "the container's group", 0.2)

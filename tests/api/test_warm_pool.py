@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from conftest import wait_for
+from conftest import holder, wait_for
 
 sagemaker = pytest.importorskip("sagemaker")
 import sagemaker.sklearn  # noqa: E402
@@ -14,25 +14,28 @@ import sagemaker.sklearn  # noqa: E402
 SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 
 
-@pytest.fixture
-def fit(session, aws):
-    """Runs a job to its end; what it kept ends with the test."""
-    names = []
+@pytest.fixture(autouse=True)
+def nothing_is_kept(server, no_failure_goes_on):
+    """The next test counts who stands by."""
+    yield
+    sm = server.client("sagemaker")
+    for job in sm.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"]:
+        sm.update_training_job(TrainingJobName=job["TrainingJobName"], ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    wait_for(lambda: not server.standing_by(), 60, "the end of what stood by")
 
+
+@pytest.fixture
+def fit(session):
+    """Runs a job to its end."""
     def run(name, instance_type="ml.m5.large", keep=600, **more):
         estimator = sagemaker.sklearn.SKLearn(
             "train_warm.py", source_dir=str(SCRIPTS), role=sagemaker.get_execution_role(session), instance_count=1,
             instance_type=instance_type, framework_version="1.2-1", sagemaker_session=session,
             keep_alive_period_in_seconds=keep, **more)
         estimator.fit(job_name=name, logs=False)
-        names.append(name)
         return estimator
 
-    yield run
-    sm = aws("sagemaker")
-    for name in names:
-        if sm.describe_training_job(TrainingJobName=name).get("WarmPoolStatus", {}).get("Status") == "Available":
-            session.update_training_job(name, resource_config={"KeepAlivePeriodInSeconds": 0})
+    return run
 
 
 @pytest.fixture
@@ -51,22 +54,12 @@ def pool(aws):
 
 
 def standing_by(server):
-    """The folders of agents that wait for an order, once their containers do."""
+    """The folders of agents that wait for an order, once all their containers do."""
     def look():
-        return [f for f in (server.data / "agents").iterdir() if (f / "warm.json").exists() and
-                not (f / "order.json").exists() and (f / "box" / "waiting").exists()]
+        folders = server.standing_by()
+        return folders if all((f / "box" / "waiting").exists() for f in folders) else None
 
     return wait_for(look, 60, "a container that waits")
-
-
-def holder(path):
-    """The pid of whoever holds a lock on the file."""
-    inode = os.stat(path).st_ino
-    for line in open("/proc/locks"):
-        words = line.replace("-> ", "").split()  # who waits for one
-        if int(words[5].split(":")[2]) == inode and words[1] == "POSIX":
-            return int(words[4])
-    return None
 
 
 def runs(pid):

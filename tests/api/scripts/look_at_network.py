@@ -20,10 +20,13 @@ def talk(me, size=1 << 20):
         return
     for _ in range(600):
         try:
-            with socket.create_connection(("algo-2", 7777), 5) as c:
-                return c.sendall(bytes(size))
+            c = socket.create_connection(("algo-2", 7777), 5)
         except OSError:  # not there yet
             time.sleep(0.05)
+            continue
+        with c:
+            c.settimeout(None)
+            return c.sendall(bytes(size))
 
 
 with open("/opt/ml/config/resourceconfig.json") as config:

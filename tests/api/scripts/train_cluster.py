@@ -97,8 +97,8 @@ def main():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         talk("" if me == "algo-1" else "algo-1")
     if me in options.waits.split("/"):
-        print("waits", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        print("waits", flush=True)
         while True:
             signal.pause()
 

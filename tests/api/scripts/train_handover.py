@@ -1,5 +1,5 @@
 """The second instance ends at once and has a model to give. The first takes the port at which its agent hears of that,
-as soon as the agent is away, insults whoever calls there, and ends as it is told."""
+as soon as the agent is away, insults whoever calls there until it has had enough, and ends as it is told."""
 import argparse
 import json
 import os
@@ -10,7 +10,8 @@ import time
 
 HANDOVER_PORT = 7338
 PORT = 7400
-CALLS = 4
+CALLS = 4  # at least
+ENOUGH = pathlib.Path("/opt/ml/output/enough")
 
 
 def take_port():
@@ -26,18 +27,30 @@ def take_port():
     sys.exit("the port is never free")
 
 
+def insult(agent):
+    """What the agent says to it."""
+    agent.settimeout(30)
+    heard = b""
+    while len(heard) < 42:
+        said = agent.recv(42 - len(heard))
+        if not said:
+            raise ConnectionError("it does not speak")
+        heard += said
+    agent.sendall(heard + heard[:22])
+    return agent.recv(1)
+
+
 def lead():
     with take_port() as port, socket.create_server(("0.0.0.0", PORT)):  # by which the other knows
-        for n in range(CALLS):
+        calls = 0
+        while calls < CALLS or not ENOUGH.exists():
             agent, address = port.accept()
             with agent:
-                agent.settimeout(30)
-                heard = b""
-                while len(heard) < 42:
-                    heard += agent.recv(42 - len(heard)) or sys.exit("an agent that does not speak")
-                agent.sendall(heard + heard[:22])
-                rest = agent.recv(1)  # it has heard enough
-                print("call", n, "of", address[0], "and then", rest, flush=True)
+                try:
+                    print("call", calls, "of", address[0], "and then", insult(agent), flush=True)
+                    calls += 1
+                except ConnectionError as e:  # it was killed
+                    print("cut:", e, flush=True)
 
 
 def follow():
