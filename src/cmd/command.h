@@ -38,9 +38,9 @@ struct command {
 /* Every command works on a data directory: --data, else $SAGEBRUSH_DATA, else the default of this user. */
 extern const char *command_data;
 
-extern const struct command up_command, down_command, status_command, env_command, keys_command, images_command,
-    operations_command, cost_command, drill_command, gpu_command, nodes_command, reset_command, backup_command,
-    restore_command, simulate_command;
+extern const struct command up_command, down_command, restart_command, status_command, env_command, keys_command,
+    images_command, operations_command, cost_command, drill_command, gpu_command, nodes_command, reset_command,
+    backup_command, restore_command, simulate_command;
 
 int command_main(const struct command *const *commands, int argc, char **argv);
 

@@ -30,6 +30,8 @@
 #include "net/listener.h"
 #include "net/loop.h"
 
+#define DATA_PLANE_PID "serve.pid"
+
 enum { SOCKET_FD = 3, GRACE_MS = 30000, STEADY_MS = 60000, DELAY_MAX_MS = 30000, READY_MS = 120000,
        HOPELESS = 3, TAIL_BYTES = 2000 };
 
@@ -225,11 +227,36 @@ static int why_not_listening(const struct supervisor_config *config, int why, st
     }
 }
 
+int supervisor_socket(struct arena *a, const char *run_folder)
+{
+    struct process data_plane;
+    struct err ignored;
+    int fd = -1;
+
+    process_find(arena_printf(a, "%s/" DATA_PLANE_PID, run_folder), &data_plane);
+    if (data_plane.fd >= 0 && process_take_fd(&data_plane, SOCKET_FD, &fd, &ignored) < 0)
+        fd = -1;
+    process_close(&data_plane);
+    return fd;
+}
+
+/* False: it is closed. */
+static bool use_socket(struct supervisor *s, int fd)
+{
+    if (fd < 0)
+        return false;
+    if (listens_on(fd, s->config->address, s->config->port)) {
+        s->socket = fd;
+        return true;
+    }
+    close(fd);
+    return false;
+}
+
 /* What a supervisor before us left running, and the socket. */
 static int adopt(struct supervisor *s, struct err *err)
 {
     struct child *data_plane = &s->children[DATA_PLANE];
-    struct err ignored = { 0 };
     int port;
 
     for (int i = 0; i < CHILDREN; i++) {
@@ -239,15 +266,12 @@ static int adopt(struct supervisor *s, struct err *err)
         if (c->process.fd >= 0)
             log_info("program.adopted", "name=%s pid=%d", c->name, (int)c->process.pid);
     }
+    if (use_socket(s, s->config->socket))
+        return 0;
     if (data_plane->process.fd >= 0) {
-        if (process_take_fd(&data_plane->process, SOCKET_FD, &s->socket, &ignored) < 0)
-            s->socket = -1;
-        if (s->socket >= 0 && listens_on(s->socket, s->config->address, s->config->port))
+        if (use_socket(s, supervisor_socket(s->arena, s->config->run_folder)))
             return 0;
         /* It serves another address, or cannot be asked: only a new one can serve this one. */
-        if (s->socket >= 0)
-            close(s->socket);
-        s->socket = -1;
         end_and_wait(data_plane, GRACE_MS);
     }
     if (listen_tcp(s->config->address, s->config->port, &s->socket, &port, err) == 0)
@@ -349,7 +373,7 @@ int supervisor_run(struct arena *a, const struct supervisor_config *config,
         .ready_data = data,
         .arena = a,
         .children = {
-            [DATA_PLANE] = { .name = "sagebrush-serve", .pid_name = "serve.pid", .has_socket = true },
+            [DATA_PLANE] = { .name = "sagebrush-serve", .pid_name = DATA_PLANE_PID, .has_socket = true },
             [CONTROL_PLANE] = { .name = "sagebrushd", .pid_name = "control.pid" },
         },
         .socket = -1,

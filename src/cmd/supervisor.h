@@ -12,7 +12,12 @@ struct supervisor_config {
     const char *address;
     int port;
     const char *log_folder; /* the programs' logs; NULL: our standard error */
+    int socket;             /* that listens there already, and is the supervisor's from here on; -1: none */
 };
+
+/* The listening socket of the server that runs there, for the one that comes after it: clients wait in its queue
+ * meanwhile. -1: there is none. */
+int supervisor_socket(struct arena *, const char *run_folder);
 
 /* Returns after SIGTERM or SIGINT, when both programs have ended; what they had started in containers goes on. Fails
  * only before anything was started. 'ready' is called in a process of its own, with NULL when both answer, or with why

@@ -1,4 +1,4 @@
-/* up.c - `sagebrush up` and `sagebrush down`: the first start of a data directory, and every other. */
+/* up.c - `sagebrush up`, `down` and `restart`: the first start of a data directory, and every other. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,6 +28,7 @@
 enum { NAMES_MAX = 64 };
 
 static bool in_background;
+static int socket_kept = -1; /* by `sagebrush restart` */
 static const char *config_file, *port, *bind_address, *runtime, *region, *account, *fleet;
 
 static const struct command_option options[] = {
@@ -264,6 +265,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     config.run_folder = run_folder;
     config.address = s.address;
     config.port = (int)s.port;
+    config.socket = socket_kept;
     result = process_save(arena_printf(a, "%s/up.pid", run_folder), getpid(), err);
     /* The lock names who supervises, which since the fork is somebody else. */
     if (result == 0 &&
@@ -277,23 +279,69 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     return result;
 }
 
+static int end(const struct process *supervisor, struct err *err)
+{
+    struct pollfd pollfd = { .fd = supervisor->fd, .events = POLLIN };
+
+    process_signal(supervisor, SIGTERM);
+    if (poll(&pollfd, 1, 90000) <= 0)
+        return fail(err, ERR_UNAVAILABLE, "process %d did not end within 90 s", (int)supervisor->pid);
+    return 0;
+}
+
+static int find_running(struct arena *a, const char **ret_data, struct process *ret, struct err *err)
+{
+    if (settings_data_folder(a, command_data, ret_data, err) < 0 || folder_supervisor(a, *ret_data, ret, err) < 0)
+        return -1;
+    return ret->fd < 0 ? fail(err, ERR_NOT_FOUND, "no server is running on %s", *ret_data) : 0;
+}
+
 static int run_down(struct arena *a, char **words, int count, struct err *err)
 {
-    struct pollfd pollfd = { .events = POLLIN };
     struct process supervisor;
     const char *data;
 
-    if (settings_data_folder(a, command_data, &data, err) < 0 || folder_supervisor(a, data, &supervisor, err) < 0)
+    if (find_running(a, &data, &supervisor, err) < 0 || end(&supervisor, err) < 0)
         return -1;
-    if (supervisor.fd < 0)
-        return fail(err, ERR_NOT_FOUND, "no server is running on %s", data);
-    process_signal(&supervisor, SIGTERM);
-    pollfd.fd = supervisor.fd;
-    if (poll(&pollfd, 1, 90000) <= 0)
-        return fail(err, ERR_UNAVAILABLE, "process %d did not end within 90 s", (int)supervisor.pid);
     process_close(&supervisor);
     printf("The server on %s has ended; jobs and endpoints that were running go on.\n", data);
     return 0;
+}
+
+/* Whether we started it so that we may put another in its place; else somebody (a terminal, systemd) waits for its
+ * end. */
+static bool runs_in_background(struct arena *a, const struct process *p)
+{
+    struct str words, word;
+    struct err ignored;
+
+    if (file_read(a, arena_printf(a, "/proc/%d/cmdline", (int)p->pid), 1 << 16, &words, &ignored) < 0)
+        return false;
+    while (str_cut(words, '\0', &word, &words))
+        if (str_is(word, "--daemon") || str_is(word, "restart"))
+            return true;
+    return false;
+}
+
+static int run_restart(struct arena *a, char **words, int count, struct err *err)
+{
+    struct process supervisor;
+    const char *data, *run_folder;
+    struct settings s;
+
+    /* What would keep the next one from starting is said while this one runs. */
+    if (find_running(a, &data, &supervisor, err) < 0 || settings_run_folder(a, data, &run_folder, err) < 0 ||
+        read_settings(a, data, &s, err) < 0)
+        return -1;
+    if (!runs_in_background(a, &supervisor))
+        return fail(err, ERR_CONFLICT, "the server on %s (process %d) runs in the foreground: whoever started it "
+                    "(`systemctl restart sagebrush`, a terminal) has to start it again", data, (int)supervisor.pid);
+    socket_kept = supervisor_socket(a, run_folder);
+    if (end(&supervisor, err) < 0)
+        return -1;
+    process_close(&supervisor);
+    in_background = true;
+    return run(a, words, count, err);
 }
 
 static const char up_about[] =
@@ -325,4 +373,16 @@ const struct command down_command = {
         "Sends SIGTERM to the supervisor and waits until control plane and data plane have ended. Training jobs and "
         "endpoints that are running go on; the next `sagebrush up` finds them.",
     .run = run_down,
+};
+
+const struct command restart_command = {
+    .name = "restart",
+    .usage = "[--port N] [--bind ADDR] [--config FILE]",
+    .summary = "end the server and start it again, with no connection refused",
+    .about =
+        "Ends a server that runs in the background, and starts another on the same data directory: with the programs "
+        "that are installed now, and settings and fleet file as they are now. The port stays open: who asks meanwhile "
+        "waits for the answer. Jobs and endpoints go on. Settings that are wrong are told, and nothing is ended.",
+    .options = options + 1, /* in the background it is anyway */
+    .run = run_restart,
 };

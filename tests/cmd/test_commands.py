@@ -134,7 +134,8 @@ def test_operations_are_counted():
 
 
 @pytest.mark.parametrize('command',
-                         ['up', 'down', 'status', 'env', 'keys', 'images', 'operations', 'reset', 'backup', 'restore'])
+                         ['up', 'down', 'restart', 'status', 'env', 'keys', 'images', 'operations',
+                          'reset', 'backup', 'restore'])
 def test_every_command_has_a_page(command):
     done = subprocess.run([SAGEBRUSH, command, '--help'], capture_output=True, text=True)
     assert done.returncode == 0 and 'DESCRIPTION' in done.stdout and max(map(len, done.stdout.split('\n'))) <= 120

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import socket
+import threading
 
 from conftest import SAGEBRUSH, alive, wait_for
 
@@ -39,6 +40,82 @@ def test_dead_programs_come_back(place):
     after = place.status()
     assert after['supervisor'] == before['supervisor']
     assert after['control_plane'] != before['control_plane'] and after['data_plane'] != before['data_plane']
+
+
+class Client:
+    """One that connects again and again: 'refused' counts how often nobody listened."""
+
+    def __init__(self, place):
+        self.port, self.refused, self.served, self.over = place.port, 0, 0, False
+        self.thread = threading.Thread(target=self.ask)
+
+    def __enter__(self):
+        self.thread.start()
+        wait_for(lambda: self.served)
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        self.thread.join()
+
+    def ask(self):
+        while not self.over:
+            try:
+                with socket.create_connection(('127.0.0.1', self.port), 20) as s:
+                    s.sendall(b'GET / HTTP/1.1\r\n\r\n')
+                    self.served += s.recv(100).startswith(b'HTTP/1.1 200')
+            except ConnectionRefusedError:
+                self.refused += 1
+            except OSError:
+                pass  # it was being answered
+
+    def is_served(self):
+        before = self.served
+        wait_for(lambda: self.served > before)
+
+
+def test_nobody_is_refused_while_a_program_comes_back(place):
+    place.up()
+    with Client(place) as client:
+        for name in ('data_plane', 'control_plane', 'data_plane'):
+            before = place.kill(name)
+            wait_for(lambda: place.status()['healthy'] and place.status()[name] != before[name])
+            client.is_served()
+    assert client.refused == 0
+
+
+def test_a_restart_refuses_nobody(place):
+    place.up()
+    before = place.status()
+    with Client(place) as client:
+        for _ in range(2):  # the second one restarts what the first one left
+            assert 'is ready at' in place.run('restart').stdout
+            client.is_served()
+    assert client.refused == 0
+    after = place.status()
+    assert after['healthy'] and after['url'] == before['url']
+    for name in ('supervisor', 'control_plane', 'data_plane'):
+        assert not alive(before[name]) and alive(after[name])
+
+
+def test_a_restart_on_another_port_leaves_the_old_one(place):
+    place.up()
+    old = place.port
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        place.port = s.getsockname()[1]
+    place.run('restart', '--port', str(place.port))
+    assert place.status()['healthy'] and str(place.port) in place.status()['url']
+    with socket.socket() as s:
+        assert s.connect_ex(('127.0.0.1', old)) != 0
+
+
+def test_a_restart_that_cannot_be_ends_nothing(place):
+    assert 'no server is running' in place.run('restart', check=False).stderr
+    place.up()
+    before = place.status()
+    assert 'port = http' in place.run('restart', '--port', 'http', check=False).stderr
+    assert place.status() == {**before, **{k: v for k, v in place.status().items() if k.endswith('_ms')}}
 
 
 def test_killed_supervisor_is_followed_by_one_that_adopts(place):
@@ -111,6 +188,7 @@ def test_foreground_ends_on_sigterm(place):
                              env={'PATH': '/usr/bin', 'SAGEBRUSH_LIBEXEC': str(place.programs)})
     try:
         assert 'is ready' in child.stdout.readline()
+        assert 'runs in the foreground' in place.run('restart', check=False).stderr and child.poll() is None
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0
     finally:
