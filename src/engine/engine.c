@@ -48,7 +48,7 @@ int engine_new(const struct engine_world *world, struct engine **ret, struct err
     for (const struct service_ops *const *s = world->services; *s; s++)
         if (add_ops(e, *s, err) < 0)
             goto failed;
-    if (usage_begin(e, err) < 0 || reconcile_begin(e, err) < 0)
+    if (eras_begin(e, err) < 0 || reconcile_begin(e, err) < 0)
         goto failed;
     *ret = e;
     return 0;
@@ -167,7 +167,7 @@ int engine_commit(struct engine *e, struct err *err)
     if (store_dirty(e->world.store))
         e->settled = false;
     result = store_commit(e->world.store, err);
-    usage_committed(e, result == 0);
+    eras_committed(e, result == 0);
     reconcile_committed(e, result < 0 ? err : NULL);
     return result;
 }

@@ -14,6 +14,14 @@ struct era {
     int64_t from_boot_ms, seen_boot_ms, offset_ms;
 };
 
+struct eras {
+    char boot_id[64];
+    struct era all[ERAS]; /* the newest last */
+    int count;
+    int64_t looked_boot_ms; /* at the clock, last */
+    enum { ERAS_SAVED, ERAS_WRITTEN /* in this turn */, ERAS_NEW } state;
+};
+
 struct engine {
     struct engine_world world;
     struct map *ops;      /* struct operation * -> struct op * */
@@ -23,11 +31,7 @@ struct engine {
     struct map *troubles; /* uid -> struct trouble */
     struct list visited;  /* struct touch: in this turn, to come again if the commit fails */
 
-    char boot_id[64];
-    struct era eras[ERAS]; /* the newest last */
-    int era_count;
-    int64_t looked_boot_ms; /* at the clock, last */
-    enum { ERAS_SAVED, ERAS_WRITTEN /* in this turn */, ERAS_NEW } eras_state;
+    struct eras eras;
     bool settled;           /* nothing was written since next_ms was found */
     int64_t next_ms;        /* when a row is due next, wall time */
     int64_t housekeeping_boot_ms; /* when it was done last */
@@ -55,10 +59,13 @@ int resource_changed(struct engine *, struct arena *, const struct row *before, 
                      struct err *err); /* tells whoever listens */
 struct resource resource_of(const struct kind *, const struct row *); /* may change the row's want and status */
 
-/* usage.c */
-int usage_begin(struct engine *, struct err *err);   /* at start: the eras that are known */
-bool usage_look_at_clock(struct engine *);            /* true: the wall clock went back */
-void usage_committed(struct engine *, bool saved);   /* the turn ended */
+/* eras.c */
+int eras_begin(struct engine *, struct err *err); /* at start: those that are known */
+bool eras_look(struct engine *);                  /* at the clock; true: the wall clock went back */
+void eras_committed(struct engine *, bool saved); /* the turn ended */
+int64_t eras_start_boot_ms(const struct engine *, int64_t wall_ms); /* the last that it may have been */
+int64_t eras_end_boot_ms(const struct engine *, int64_t wall_ms, int64_t start_ms); /* the first from 'start_ms' on;
+    where nobody had looked at the clock before it jumped, that jump */
 
 /* orphans.c */
 void orphans_end(struct engine *); /* one step, when it is time to look for them: at the start, and rarely after */

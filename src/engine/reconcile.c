@@ -346,7 +346,7 @@ int engine_reconcile(struct engine *e, int limit, int64_t *ret_next_ms)
     int count;
 
     assert(limit > 0);
-    if (usage_look_at_clock(e) && touch_what_waits(e, &err) < 0)
+    if (eras_look(e) && touch_what_waits(e, &err) < 0)
         log_error("engine.clock", "error=%s", log_quote(a, err.text));
     orphans_end(e);
     /* Most turns only answer questions: nothing was written since the last look, and nothing is due. */

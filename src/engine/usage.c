@@ -1,9 +1,7 @@
 /* usage.c - who used what for how long.
  *
  * An interval is opened and closed with the wall times that an agent wrote down. Wall time may jump in between, so each
- * stamp is turned into boot time by the offset that held when it was made: eras of wall and boot time running side by
- * side are kept. Where a clock that went back makes a stamp ambiguous, the shorter interval is taken. Across a reboot
- * only wall time is left. */
+ * stamp is turned into the boot time that it was made at (eras.c). */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,146 +13,13 @@
 #include "store/store.h"
 
 enum {
-    JUMP_MS = 500, /* less is the drift of a clock that is kept right */
     PAGE = 1000,
     TAG_HOUR_MS = 3600 * 1000, /* AWS's bills have a line an hour, and so an interval grows by no more than that */
 };
 
 /* By uid; open ones once more for the scan; closed ones once more by their end, whole, for they are many and read in
  * that order. An older version left the value empty. */
-static const char table[] = "core_usage", open_table[] = "core_usage_open", end_table[] = "core_usage_by_end",
-                  era_table[] = "core_usage_eras";
-
-/* Again in each turn until one is committed: a jump that is not on disk is not known to the next process. */
-static void eras_save(struct engine *e)
-{
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct doc *d = doc_map(a), *list = doc_list(a);
-    struct err err = { 0 };
-
-    for (int i = 0; i < e->era_count; i++) {
-        struct doc *era = doc_map(a);
-
-        doc_set_integer(a, era, "from_boot_ms", e->eras[i].from_boot_ms);
-        doc_set_integer(a, era, "seen_boot_ms", e->eras[i].seen_boot_ms);
-        doc_set_integer(a, era, "offset_ms", e->eras[i].offset_ms);
-        doc_append(a, list, era);
-    }
-    doc_set_string(a, d, "boot_id", e->boot_id);
-    doc_set(a, d, "eras", list);
-    if (store_put(e->world.store, era_table, STR("eras"), str_of(json_text(a, d)), &err) == 0)
-        e->eras_state = ERAS_WRITTEN; /* else the turn is lost, and the commit says so */
-}
-
-void usage_committed(struct engine *e, bool saved)
-{
-    if (e->eras_state == ERAS_WRITTEN)
-        e->eras_state = saved ? ERAS_SAVED : ERAS_NEW;
-}
-
-static void era_add(struct engine *e, struct era era)
-{
-    if (e->era_count == ERAS) {
-        memmove(e->eras, e->eras + 1, (ERAS - 1) * sizeof *e->eras);
-        e->era_count--;
-    }
-    e->eras[e->era_count++] = era;
-}
-
-int usage_begin(struct engine *e, struct err *err)
-{
-    _cleanup_arena_ struct arena *a = arena_new();
-    struct doc *saved;
-    struct str text;
-
-    e->era_count = 0;
-    if (e->world.boot_id)
-        snprintf(e->boot_id, sizeof e->boot_id, "%s", e->world.boot_id);
-    else
-        rand_name(e->world.rand, e->boot_id, 26);
-    if (store_get(a, e->world.store, era_table, STR("eras"), &text, err) < 0) {
-        if (err->kind != ERR_NOT_FOUND)
-            return -1;
-    } else {
-        if (json_parse(a, text, &saved, err) < 0)
-            return fail(err, ERR_INTERNAL, "the record of the clocks cannot be read: %s", err->text);
-        for (size_t i = 0; doc_is(saved, "boot_id", e->boot_id) && i < doc_count(saved, "eras"); i++) {
-            const struct doc *era = doc_get(saved, "eras")->items[i];
-
-            era_add(e, (struct era){ doc_int(era, "from_boot_ms", 0), doc_int(era, "seen_boot_ms", 0),
-                                     doc_int(era, "offset_ms", 0) });
-        }
-    }
-    if (e->era_count)
-        e->looked_boot_ms = e->eras[e->era_count - 1].seen_boot_ms;
-    usage_look_at_clock(e);
-    return 0;
-}
-
-bool usage_look_at_clock(struct engine *e)
-{
-    int64_t boot_ms = clock_boot_ms(e->world.clock), offset_ms = clock_wall_ms(e->world.clock) - boot_ms;
-    int64_t before_ms = e->era_count ? e->eras[e->era_count - 1].offset_ms : offset_ms;
-    bool jumped = offset_ms - before_ms >= JUMP_MS || before_ms - offset_ms >= JUMP_MS;
-
-    if (jumped || !e->era_count) {
-        era_add(e, (struct era){ e->looked_boot_ms, boot_ms, offset_ms });
-        e->eras_state = ERAS_NEW;
-    }
-    e->looked_boot_ms = boot_ms;
-    if (e->eras_state == ERAS_NEW)
-        eras_save(e);
-    return jumped && offset_ms < before_ms;
-}
-
-/* The boot times at which the wall said wall_ms, by eras: false when there is none, for the stamp is of an era that
- * nobody saw. */
-static bool boots_of_wall(const struct engine *e, int64_t wall_ms, int64_t not_before_ms, int64_t *ret_first_ms,
-                          int64_t *ret_last_ms)
-{
-    int64_t now_ms = clock_boot_ms(e->world.clock);
-    bool found = false;
-
-    for (int i = 0; i < e->era_count; i++) {
-        int64_t boot_ms = wall_ms - e->eras[i].offset_ms;
-        int64_t end_ms = i + 1 < e->era_count ? e->eras[i + 1].seen_boot_ms : now_ms;
-
-        /* The first era also has the stamps from before we looked at the clock for the first time. */
-        if ((i > 0 && boot_ms < e->eras[i].from_boot_ms) || boot_ms > end_ms + JUMP_MS)
-            continue;
-        if (boot_ms > end_ms)
-            boot_ms = end_ms;
-        if (boot_ms < not_before_ms)
-            continue;
-        if (!found || boot_ms < *ret_first_ms)
-            *ret_first_ms = boot_ms;
-        if (!found || boot_ms > *ret_last_ms)
-            *ret_last_ms = boot_ms;
-        found = true;
-    }
-    return found;
-}
-
-/* In doubt an interval begins late... */
-static int64_t start_boot_ms(const struct engine *e, int64_t wall_ms)
-{
-    int64_t first_ms, last_ms;
-
-    return boots_of_wall(e, wall_ms, INT64_MIN, &first_ms, &last_ms) ? last_ms : clock_boot_ms(e->world.clock);
-}
-
-/* ... and ends early: unknown, when nobody had looked at the clock since it began and it had jumped. */
-static int64_t end_boot_ms(const struct engine *e, int64_t wall_ms, int64_t start_ms)
-{
-    int64_t first_ms, last_ms;
-
-    if (boots_of_wall(e, wall_ms, start_ms, &first_ms, &last_ms))
-        return first_ms;
-    for (int i = 0; i < e->era_count; i++)
-        if (e->eras[i].from_boot_ms >= start_ms)
-            return e->eras[i].from_boot_ms;
-    return start_ms;
-}
+static const char table[] = "core_usage", open_table[] = "core_usage_open", end_table[] = "core_usage_by_end";
 
 static int parse(struct arena *a, const char *uid, struct str text, struct doc **ret, struct err *err)
 {
@@ -199,8 +64,8 @@ static int64_t end_of(const struct engine *e, const struct doc *interval, int64_
     int64_t from_ms = doc_int(interval, "from_ms", 0), length_ms = at_ms - from_ms;
     int64_t start_ms = doc_int(interval, "from_boot_ms", 0);
 
-    if (doc_is(interval, "boot_id", e->boot_id))
-        length_ms = end_boot_ms(e, at_ms, start_ms) - start_ms;
+    if (doc_is(interval, "boot_id", e->eras.boot_id))
+        length_ms = eras_end_boot_ms(e, at_ms, start_ms) - start_ms;
     return from_ms + (length_ms > 0 ? length_ms : 0);
 }
 
@@ -243,8 +108,8 @@ int usage_open(struct engine *e, const char *uid, int64_t at_ms, const struct do
         return -1;
     interval = doc_map(a);
     doc_set_integer(a, interval, "from_ms", at_ms);
-    doc_set_string(a, interval, "boot_id", e->boot_id);
-    doc_set_integer(a, interval, "from_boot_ms", start_boot_ms(e, at_ms));
+    doc_set_string(a, interval, "boot_id", e->eras.boot_id);
+    doc_set_integer(a, interval, "from_boot_ms", eras_start_boot_ms(e, at_ms));
     doc_set(a, interval, "attributes", attributes ? doc_copy(a, attributes) : doc_map(a));
     if (save(a, e, uid, interval, err) < 0)
         return -1;
