@@ -55,16 +55,11 @@ static enum err_kind kind_of(int status)
 static int ask(const struct meeting *m, struct arena *a, struct transport *t, const char *body, size_t *ret_known,
                struct err *err)
 {
-    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
-                                           { STR("Content-Type"), STR("application/json") },
-                                           { STR("Authorization"), str_of(authorization_of(a, m->order)) } };
-    const struct transport_request q = { .method = "POST", .target = "/_sagebrush/node/v1/peers", .headers = headers,
-                                         .header_count = 3, .body = str_of(body) };
     struct transport_answer answer = { .arena = a };
     struct doc *d;
     int r = -1;
 
-    if (transport_call(t, &q, &answer, err) < 0)
+    if (transport_post(t, "/_sagebrush/node/v1/peers", authorization_of(a, m->order), body, &answer, err) < 0)
         err->kind = ERR_UNAVAILABLE;
     else if (answer.status != 200)
         fail(err, kind_of(answer.status), "the server answered %d: %.200s", answer.status,

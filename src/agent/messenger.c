@@ -37,18 +37,6 @@ static const char *speaker(const struct messenger *m)
     return *m->order->bearer ? "node" : "agent";
 }
 
-static int post(struct messenger *m, const char *target, const char *body, struct transport_answer *answer,
-                struct err *err)
-{
-    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
-                                           { STR("Content-Type"), STR("application/json") },
-                                           { STR("Authorization"), str_of(m->order->bearer) } };
-    const struct transport_request q = { .method = "POST", .target = target, .headers = headers,
-                                         .header_count = *m->order->bearer ? 3 : 2, .body = str_of(body) };
-
-    return transport_call(m->transport, &q, answer, err);
-}
-
 int messenger_tell(struct messenger *m, const char *what, const char *body, struct err *err)
 {
     char target[64];
@@ -56,7 +44,7 @@ int messenger_tell(struct messenger *m, const char *what, const char *body, stru
     snprintf(target, sizeof target, "/_sagebrush/%s/v1/%s", speaker(m), what);
     for (int failures = 1;; failures++) {
         struct transport_answer answer = { 0 };
-        int r = post(m, target, body, &answer, err), status = answer.status;
+        int r = transport_post(m->transport, target, m->order->bearer, body, &answer, err), status = answer.status;
 
         if (r == 0 && status / 100 == 4 && status != 429) {
             _cleanup_arena_ struct arena *a = arena_new();
@@ -80,7 +68,7 @@ void messenger_poke(struct messenger *m)
     struct transport_answer answer = { 0 };
     struct err ignored;
 
-    post(m, arena_printf(a, "/_sagebrush/%s/v1/poke?name=%s&uid=%s", speaker(m), m->order->name, m->order->uid), "",
-         &answer, &ignored);
+    transport_post(m->transport, arena_printf(a, "/_sagebrush/%s/v1/poke?name=%s&uid=%s", speaker(m), m->order->name,
+                                              m->order->uid), m->order->bearer, "", &answer, &ignored);
     buf_free(&answer.body);
 }

@@ -316,6 +316,18 @@ int transport_call(struct transport *t, const struct transport_request *q, struc
     return 0;
 }
 
+int transport_post(struct transport *t, const char *target, const char *authorization, const char *body,
+                   struct transport_answer *answer, struct err *err)
+{
+    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
+                                           { STR("Content-Type"), STR("application/json") },
+                                           { STR("Authorization"), str_of(authorization) } };
+    const struct transport_request q = { .method = "POST", .target = target, .headers = headers,
+                                         .header_count = *authorization ? 3 : 2, .body = str_of(body) };
+
+    return transport_call(t, &q, answer, err);
+}
+
 int transport_pause(struct transport *t, int failures, struct err *err)
 {
     int ms = 50 << (failures > 8 ? 7 : failures > 1 ? failures - 1 : 0);

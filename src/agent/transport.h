@@ -44,6 +44,10 @@ struct transport_answer {
 /* -1: no whole answer came; ERR_UNAVAILABLE: asking again may help. */
 int transport_call(struct transport *, const struct transport_request *, struct transport_answer *, struct err *err);
 
+/* A POST of JSON to a path of the control plane's own. 'authorization': "" for none. */
+int transport_post(struct transport *, const char *target, const char *authorization, const char *body,
+                   struct transport_answer *, struct err *err);
+
 /* Sleeps 50 ms after the first failure, up to 5 s after the tenth. -1: cancelled. */
 int transport_pause(struct transport *, int failures, struct err *err);
 
