@@ -44,7 +44,9 @@ int folder_write(struct arena *a, const char *folder, const char *file, const st
     if (fd < 0)
         return fail_errno(err, errno, "create %s", temporary);
     r = fd_write_all(fd, b.data, b.size, err);
-    close(fd);
+    /* Over a network the server of the files may say only now that its disk is full. */
+    if (close(fd) < 0 && r == 0)
+        r = fail_errno(err, errno, "write %s", temporary);
     if (r == 0 && rename(temporary, path) < 0)
         r = fail_errno(err, errno, "save %s", path);
     if (r < 0)

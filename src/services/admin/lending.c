@@ -207,16 +207,26 @@ int lending_bound(struct lending *l, struct arena *a, const struct doc *order, s
     return 0;
 }
 
+/* A question that was given up, and waited for the server meanwhile, may come after the next one. */
+static int take_report(struct arena *a, const char *folder, const struct doc *report, struct err *err)
+{
+    const struct doc *before;
+
+    if (node_words_check_report(a, report, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &before, err) < 0)
+        return -1;
+    if (doc_int(before, "sequence", 0) > doc_int(report, "sequence", 0))
+        return 0;
+    /* Whoever reads "Ended" may forget the agent: from then on it is true after a power failure, too. */
+    return folder_write(a, folder, FOLDER_REPORT, report, doc_is(report, "phase", "Ended"), err);
+}
+
 int lending_exchange(struct lending *l, struct arena *a, const struct doc *order, const struct doc *told,
                      struct doc *answer, struct err *err)
 {
     const char *folder = folder_of(l, a, doc_text(order, "name"));
     const struct doc *report = doc_get(told, "report"), *stop, *rebalance, *before;
 
-    if (report && node_words_check_report(a, report, err) < 0)
-        return -1;
-    /* Whoever reads "Ended" may forget the agent: from then on it is true after a power failure, too. */
-    if (report && folder_write(a, folder, FOLDER_REPORT, report, doc_is(report, "phase", "Ended"), err) < 0)
+    if (report && take_report(a, folder, report, err) < 0)
         return -1;
     if (folder_read(a, folder, FOLDER_REPORT, &before, err) < 0 ||
         folder_read(a, folder, FOLDER_STOP, &stop, err) < 0 ||

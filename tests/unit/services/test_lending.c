@@ -257,6 +257,16 @@ static void what_a_report_counts_can_be_counted_with(void **state)
     assert_true(doc_number(d, "final_metrics[0].value", 0) == -1e77);
 }
 
+static void an_older_report_does_not_come_back(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_string_equal(doc_text(kept_of(f, "{\"sequence\":7,\"phase\":\"Training\"}"), "phase"), "Training");
+    assert_string_equal(doc_text(kept_of(f, "{\"sequence\":6,\"phase\":\"Downloading\"}"), "phase"), "Training");
+    assert_string_equal(doc_text(kept_of(f, "{\"sequence\":7,\"phase\":\"Uploading\"}"), "phase"), "Uploading");
+    assert_string_equal(doc_text(kept_of(f, "{\"sequence\":8,\"phase\":\"Ended\"}"), "phase"), "Ended");
+}
+
 /* What is printed of a number may be longer than what was read: nobody could read the file any more. */
 static void a_report_that_is_too_large_is_not_kept(void **state)
 {
@@ -325,6 +335,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_server_that_starts_knows_who_had_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_passes, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_report_counts_can_be_counted_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_older_report_does_not_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_report_that_is_too_large_is_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_node_speaks_for_its_own_job, setup, teardown),
     };
