@@ -15,9 +15,9 @@
 #include "aws/policy.h"
 #include "base/log.h"
 #include "doc/json.h"
+#include "serve/caller.h"
 #include "serve/response_stream.h"
 #include "sign/digest.h"
-#include "sign/token.h"
 
 enum {
     BODY_MAX_BYTES = 6291456,
@@ -65,9 +65,7 @@ struct invocation {
     bool new_session, streams;
     struct sigv4_request request;
     struct sigv4_claim claim;
-    const char *secret, *account, *arn, *user_id;
-    const struct doc *policies, *session_policy;
-    bool trusted;
+    struct caller caller;
 
     const struct table_endpoint *endpoint;
     const struct table_variant *variant;
@@ -217,7 +215,6 @@ static void model_error(struct invocation *v, int status, struct str message, bo
 static int identify(struct invocation *v, struct err *err)
 {
     struct arena *a = v->x->arena;
-    const struct route_snapshot *s = table_snapshot(v->table);
 
     if (sigv4_parse(a, &v->request, "sagemaker", &v->claim, err) < 0)
         return -1;
@@ -229,54 +226,12 @@ static int identify(struct invocation *v, struct err *err)
     default:
         return validation(err, "Bodies in the aws-chunked encoding are for Amazon S3.");
     }
-    if (v->claim.session_token.size) {
-        struct token *t = arena_new_of(a, struct token);
-        const struct route_role *role;
-        const struct route_key *user;
-        enum token_answer answer = TOKEN_INVALID;
-
-        if (s->session_key.size == SEAL_KEY_SIZE)
-            answer = token_open(a, (const unsigned char *)s->session_key.data, v->claim.session_token,
-                                v->claim.access_key_id, worker_wall_ms(v->worker), t);
-        if (answer != TOKEN_GOOD)
-            return sigv4_refuse(err, "sagemaker", answer == TOKEN_EXPIRED ? SIGV4_TOKEN_EXPIRED : SIGV4_TOKEN_INVALID);
-        v->secret = t->secret_access_key;
-        v->account = t->account;
-        v->arn = t->arn;
-        v->user_id = t->user_id;
-        if (*t->session_policy) {
-            struct doc *policy;
-
-            if (json_parse(a, str_of(t->session_policy), &policy, err) < 0)
-                return sigv4_refuse(err, "sagemaker", SIGV4_TOKEN_INVALID);
-            v->session_policy = policy;
-        }
-        /* A role or user that is gone has no policies, and so no rights; nor have its sessions those of a new one of
-         * its name. */
-        role = *t->role_arn ? table_role(v->table, t->role_arn) : NULL;
-        user = *t->role_arn ? NULL : table_key_by_arn(v->table, t->arn);
-        role = role && token_is_of(t, role->id) ? role : NULL;
-        user = user && strcmp(user->user_id, t->user_id) == 0 ? user : NULL;
-        v->policies = role ? role->policies : user ? user->policies : NULL;
-        v->trusted = user && user->trusted && !v->session_policy;
-    } else {
-        const struct route_key *key = table_key(v->table, v->claim.access_key_id);
-
-        if (!key)
-            return sigv4_refuse(err, "sagemaker", SIGV4_UNKNOWN_KEY);
-        v->secret = key->secret;
-        v->account = key->account;
-        v->arn = key->arn;
-        v->user_id = key->user_id;
-        v->policies = key->policies;
-        v->trusted = key->trusted;
-    }
-    return 0;
+    return caller_find(a, v->table, &v->claim, worker_wall_ms(v->worker), &v->caller, err);
 }
 
 static int verify(struct invocation *v, const unsigned char body_sha256[32], struct err *err)
 {
-    if (sigv4_verify(v->worker->signatures, &v->request, &v->claim, str_of(v->secret),
+    if (sigv4_verify(v->worker->signatures, &v->request, &v->claim, str_of(v->caller.secret_access_key),
                      v->claim.payload == SIGV4_BODY ? body_sha256 : NULL, worker_wall_ms(v->worker), NULL, err) < 0)
         return -1;
     return v->claim.payload == SIGV4_HASH ? sigv4_check_body(&v->claim, body_sha256, err) : 0;
@@ -287,24 +242,24 @@ static int authorize(struct invocation *v, struct err *err)
 {
     struct arena *a = v->x->arena;
     struct policy_caller caller = {
-        .arn = v->arn,
-        .account = v->account,
-        .user_id = v->user_id,
+        .arn = v->caller.arn,
+        .account = v->caller.account,
+        .user_id = v->caller.user_id,
         .source_ip = v->x->peer,
         .region = str_dup(a, v->claim.region),
         .tls = v->x->tls,
         .now_ms = worker_wall_ms(v->worker),
     };
     struct policy_request request = {
-        .policies = v->policies,
-        .session_policy = v->session_policy,
-        .arn = v->arn,
+        .policies = v->caller.policies,
+        .session_policy = v->caller.session_policy,
+        .arn = v->caller.arn,
         .action = v->streams ? "sagemaker:InvokeEndpointWithResponseStream" : "sagemaker:InvokeEndpoint",
     };
     struct str target = http_value(v->x->head, "X-Amzn-SageMaker-Target-Model");
     struct doc *context;
 
-    if (v->trusted)
+    if (v->caller.trusted)
         return 0;
     context = policy_context(a, &caller);
     if (target.size)
@@ -312,7 +267,7 @@ static int authorize(struct invocation *v, struct err *err)
     request.context = context;
     request.resource = v->endpoint ? v->endpoint->route->arn
                                    : arena_printf(a, "arn:aws:sagemaker:%s:%s:endpoint/" STR_FMT, caller.region,
-                                                  v->account, STR_ARG(v->name));
+                                                  v->caller.account, STR_ARG(v->name));
     return policy_allow(&request, "sagemaker", err);
 }
 
@@ -340,7 +295,7 @@ static int choose(struct invocation *v, struct err *err)
     const struct str *target = http_find(v->x->head, "X-Amzn-SageMaker-Target-Variant");
 
     if (!v->endpoint)
-        return validation(err, "Endpoint " STR_FMT " of account %s not found.", STR_ARG(v->name), v->account);
+        return validation(err, "Endpoint " STR_FMT " of account %s not found.", STR_ARG(v->name), v->caller.account);
     if (refuse_targets(v, err) < 0)
         return -1;
     if (target) {
@@ -362,7 +317,7 @@ static int choose(struct invocation *v, struct err *err)
 
 static void find_endpoint(struct invocation *v)
 {
-    v->endpoint = table_endpoint(v->table, v->account, v->claim.region, v->name);
+    v->endpoint = table_endpoint(v->table, v->caller.account, v->claim.region, v->name);
 }
 
 /* --- The container's answer --- */
