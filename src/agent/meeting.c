@@ -7,13 +7,14 @@
 #include "base/rand.h"
 #include "base/str.h"
 #include "doc/json.h"
+#include "run/folder.h"
 
 enum { WORD_SIZE = 26, FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 1000 };
 
 /* A node that is another machine has its own; on the server's machine the token is that of the order. */
 static const char *authorization_of(struct arena *a, const struct order *o)
 {
-    return *o->bearer ? o->bearer : arena_printf(a, "Bearer %s:server:%s", o->name, o->token);
+    return *o->bearer ? o->bearer : arena_printf(a, "Bearer %s:" PLACE_SERVER ":%s", o->name, o->token);
 }
 
 /* Returns how many of the others are known. */

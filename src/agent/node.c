@@ -1,13 +1,14 @@
 /* node.c - sagebrush-node FOLDER: an agent on a node of Slurm's that is another machine than the server.
  *
- * On the server's own machine it becomes the agent. Elsewhere the agent works in a place of the node's own disk, and
- * never notices: what it sends to the sockets of its order comes out at the server's public port (node_link.c). This
- * program takes its reports to the server, and brings what the runtime has to say to it, once a second. Of the agent's
- * folder on the server it only reads the order; nothing else has to be seen by two machines at once.
+ * On the server's own machine it becomes the agent, as soon as nobody elsewhere is. Elsewhere the agent works in a
+ * place of the node's own disk, and never notices: what it sends to the sockets of its order comes out at the
+ * server's public port (node_link.c). This program takes its reports to the server, and brings what the runtime has
+ * to say to it, once a second. Of the agent's folder on the server it only reads the order; nothing else has to be
+ * seen by two machines at once.
  *
- * The server lends the agent's name to one place at a time. A place that has not heard from the server for a while cuts
- * the agent's connections, before the server lends the name to another: what an agent uploads is never older than what
- * its successor has read. */
+ * The server lends the agent's name to one place at a time. A place that has not heard from the server for a while
+ * cuts the agent's connections, before the server lends the name to another: what an agent uploads is never older
+ * than what its successor has read. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/node_here.h"
 #include "agent/node_link.h"
 #include "agent/node_place.h"
 #include "agent/slurm_node.h"
@@ -378,14 +380,17 @@ static int run(struct arena *a, const char *folder, struct err *err)
 {
     const struct doc *order;
     struct str boot_id;
+    bool ours;
 
     if (folder_read(a, folder, FOLDER_ORDER, &order, err) < 0 ||
         file_read(a, "/proc/sys/kernel/random/boot_id", 64, &boot_id, err) < 0)
         return -1;
     if (!order)
         return 0; /* the server has forgotten it */
-    if (!doc_has(order, "remote") || doc_is(order, "boot_id", str_dup(a, str_trim(boot_id))))
+    if (!doc_has(order, "remote"))
         return be_agent(a, folder, err);
+    if (doc_is(order, "boot_id", str_dup(a, str_trim(boot_id))))
+        return node_here_claim(a, folder, order, &ours, err) < 0 ? -1 : ours ? be_agent(a, folder, err) : 0;
     return run_elsewhere(a, order, str_dup(a, str_trim(boot_id)), err);
 }
 

@@ -14,8 +14,11 @@
 #define FOLDER_REBALANCE "rebalance.json"
 #define FOLDER_REPORT "report.json"
 #define FOLDER_AGENT  "agent.pid" /* locked by the agent as long as it lives */
+#define FOLDER_PLACE  "place.json" /* {"place"}: who works under the name, where that may be other machines */
 #define FOLDER_LOG    "agent.log"
 #define FOLDER_OUTPUT "stdout"
+
+#define PLACE_SERVER "server" /* an agent on the server's own machine */
 
 /* The persistent cache of a warm pool: below /opt/ml while a container has it, and here from its end on until the next
  * instance takes it. */

@@ -20,7 +20,7 @@ import zlib
 import pytest
 
 import slurm_cluster
-from conftest import Server, drill_spot, ended, holder, model_files, processed, wait_for
+from conftest import BUILD, Server, drill_spot, ended, holder, model_files, processed, wait_for
 from test_slurm import describe, fit, lines, said, statuses
 
 sagemaker = pytest.importorskip("sagemaker")
@@ -208,6 +208,28 @@ def test_the_server_is_out_of_reach(cluster, server, scratch, aws, unique):
     assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
     state = aws("s3").get_object(Bucket=bucket, Key=f"{unique}/checkpoints/state.json")["Body"].read()
     assert json.loads(state)["stopped"] == [7]
+
+
+def test_slurm_begins_it_on_the_servers_machine_too(cluster, server, scratch, aws, unique):
+    """As a slurmctld does that has forgotten the job: the second one waits until it is over."""
+    fit(unique, hyperparameters={"steps": 20, "stops": "5"})
+    wait_for(lambda: said(aws, unique, "waits at step 5"), 120, "step 5", 0.2)
+    [agent] = (server.data / "agents").iterdir()
+    init = init_of(scratch)
+    second = subprocess.Popen(["nsenter", f"--target={server.pid('control')}", "--mount", BUILD / "libexec" /
+                               "sagebrush-node", agent], stderr=subprocess.PIPE, text=True)
+    try:
+        said_first = second.stderr.readline()
+        assert "another place works as" in said_first, said_first
+        assert second.poll() is None and holder(agent / "agent.pid") is None and not (agent / "box").exists()
+        os.kill(init, 15)  # the script saves, and ends
+        done = ended(aws, unique)
+        assert done["TrainingJobStatus"] == "Completed", done.get("FailureReason")
+        assert second.wait(60) == 0
+    finally:
+        second.kill()
+        second.communicate()
+    assert len([line for all_ in lines(aws, unique).values() for line in all_ if "begins at" in line]) == 1
 
 
 def test_everything_is_killed(cluster, server, scratch, aws, unique):

@@ -17,8 +17,6 @@
 
 enum { NAME_MOST = 100, PLACE_MOST = 40 };
 
-#define HOLDER_FILE "place.json" /* {"place"}: who had the name when the server ended */
-
 struct holder {
     char place[PLACE_MOST + 1];
     int64_t heard_ms; /* boot time */
@@ -106,7 +104,7 @@ static int find_holder(struct lending *l, struct arena *a, const char *name, str
     const struct doc *before;
 
     if (!h) {
-        if (folder_read(a, folder_of(l, a, name), HOLDER_FILE, &before, err) < 0)
+        if (folder_read(a, folder_of(l, a, name), FOLDER_PLACE, &before, err) < 0)
             return -1;
         if (before) {
             h = calloc(1, sizeof *h);
@@ -126,7 +124,7 @@ static int lend(struct lending *l, struct arena *a, const struct claim *c, struc
     struct doc *d = doc_map(a);
 
     doc_set_string(a, d, "place", c->place);
-    if (folder_write(a, folder_of(l, a, c->name), HOLDER_FILE, d, true, err) < 0)
+    if (folder_write(a, folder_of(l, a, c->name), FOLDER_PLACE, d, true, err) < 0)
         return -1;
     forget(l, c->name);
     h = calloc(1, sizeof *h);
@@ -138,8 +136,8 @@ static int lend(struct lending *l, struct arena *a, const struct claim *c, struc
     return 0;
 }
 
-/* Slurm may forget a job that runs on our own machine, and begin it again elsewhere. Whoever works here needs no loan;
- * a container that has no agent any more is ended, as it is on any other machine. */
+/* Slurm may forget a job that runs on our own machine, and begin it again elsewhere. Whoever works here is not heard of
+ * again, but its lock is seen; a container that has no agent any more is ended, as it is on any other machine. */
 static int check_here(struct lending *l, struct arena *a, const struct claim *c, const struct doc *order,
                       struct err *err)
 {
@@ -191,7 +189,10 @@ int lending_admit(struct lending *l, struct arena *a, struct str authorization, 
         return 0;
     if (to != LENDING_ASKER || (h && clock_boot_ms(l->clock) < h->heard_ms + LENDING_MS))
         return fail(err, ERR_CONFLICT, "another place works as %s", c.name);
-    return check_here(l, a, &c, *ret_order, err) < 0 ? -1 : lend(l, a, &c, err);
+    /* The next agent here goes on with what the last one has left. */
+    if (strcmp(c.place, PLACE_SERVER) != 0 && check_here(l, a, &c, *ret_order, err) < 0)
+        return -1;
+    return lend(l, a, &c, err);
 }
 
 /* --- What passes --- */

@@ -1,10 +1,11 @@
 /* lending.h - agents on machines that are not the server's: who they are, and what passes between them and their
  * folders here.
  *
- * A node's sagebrush-node speaks on the public port, with the token of its order. An agent's name is lent to one place
- * at a time: to who asks first, and to another only when that one was not heard for LENDING_MS. A place that cannot
- * reach us cuts its agent off after half of that, so the two never work at once, whatever Slurm believes. While its
- * agent or container lives on the server's own machine, nobody gets the name. */
+ * A node's sagebrush-node speaks on the public port, with the token of its order. An agent's name is lent to one
+ * place at a time: to who asks first, and to another only when that one was not heard for LENDING_MS. A place that
+ * cannot reach us cuts its agent off after half of that, so the two never work at once, whatever Slurm believes. An
+ * agent on the server's own machine has asked for it, too (PLACE_SERVER), and says no more: while it or its
+ * container lives, nobody gets the name. */
 #ifndef SERVICES_ADMIN_LENDING_H
 #define SERVICES_ADMIN_LENDING_H
 

@@ -155,6 +155,33 @@ static void the_own_machine_needs_no_loan(void **state)
     assert_int_equal(admit_to(f, "Bearer a-0:x:secret", LENDING_HERE), 0);
 }
 
+/* A job that Slurm has begun on another machine, and begins here. */
+static void the_own_machine_asks_as_any_other(void **state)
+{
+    struct fixture *f = *state;
+    const char *ours = "Bearer a-0:" PLACE_SERVER ":secret", *box = arena_printf(f->arena, "%s/box", f->folder);
+    const struct doc *place;
+    pid_t init;
+    struct err err;
+
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", true), 0);
+    now += LENDING_MS - 1;
+    assert_int_equal(admit(f, ours, true), ERR_CONFLICT);
+    now += 1;
+    /* The container that the last agent here has left is the next one's. */
+    assert_int_equal(folder_make(box, 0700, &err), 0);
+    init = hold(arena_printf(f->arena, "%s/" EXIT_LOCK, box));
+    assert_int_equal(admit(f, ours, true), 0);
+    assert_int_equal(folder_read(f->arena, f->folder, FOLDER_PLACE, &place, &err), 0);
+    assert_true(doc_is(place, "place", PLACE_SERVER));
+    assert_int_equal(admit_to(f, ours, LENDING_HERE), 0);
+    assert_int_equal(kill(init, 0), 0);
+    let_go(init);
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", true), ERR_CONFLICT);
+    now += LENDING_MS;
+    assert_int_equal(admit(f, "Bearer a-0:x:secret", true), 0);
+}
+
 static void who_works_on_the_own_machine_keeps_the_name(void **state)
 {
     struct fixture *f = *state;
@@ -331,6 +358,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_has_no_token_is_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(a_name_is_lent_to_one_place, setup, teardown),
         cmocka_unit_test_setup_teardown(the_own_machine_needs_no_loan, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_own_machine_asks_as_any_other, setup, teardown),
         cmocka_unit_test_setup_teardown(who_works_on_the_own_machine_keeps_the_name, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_that_starts_knows_who_had_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_passes, setup, teardown),
