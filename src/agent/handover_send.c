@@ -66,7 +66,7 @@ static int hear(struct sending *n, const char *fine, enum handover_kind *ret, st
 
     if (handover_line_receive(&n->line, &kind, &said, err) < 0)
         return -1;
-    if (strchr(fine, kind)) {
+    if (kind && strchr(fine, kind)) {
         *ret = kind;
         return 0;
     }

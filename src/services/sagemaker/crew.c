@@ -104,7 +104,7 @@ static bool ended_as(const struct mate *m, const char *outcome)
 int crew_take_gpu_faults(struct pass *p, const struct crew *crew, struct err *err)
 {
     for (int i = 0; i < crew->count; i++)
-        if (instance_gpus_fault(p, &crew->mates[i].report, err) < 0)
+        if (instance_gpus_fault(p, crew->mates[i].agent, &crew->mates[i].report, err) < 0)
             return -1;
     return 0;
 }

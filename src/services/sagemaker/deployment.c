@@ -260,7 +260,7 @@ static int bury(struct pass *p, struct resource *r, const struct each *e, const 
     int64_t deaths = (reliable ? 0 : doc_int(e->record, "Deaths", 0)) + 1;
     struct doc *record = record_of(p->arena, r, e);
 
-    if (instance_gpus_fault(p, report, err) < 0 || usage_close(p->engine, e->name, ended_ms, err) < 0 ||
+    if (instance_gpus_fault(p, e->name, report, err) < 0 || usage_close(p->engine, e->name, ended_ms, err) < 0 ||
         store_row_note(engine_world_of(p->engine)->store, r->row.uid, "replaced", p->now_ms, err) < 0)
         return -1;
     doc_set_boolean(p->arena, record, "Over", true);

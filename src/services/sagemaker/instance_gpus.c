@@ -87,11 +87,25 @@ int instance_gpus_adopt(struct arena *a, struct platform *platform, struct runti
     return 0;
 }
 
-int instance_gpus_fault(struct pass *p, const struct report *report, struct err *err)
+/* Another machine's are that one's matter; of this machine's an agent speaks for those that serve it, or that Slurm
+ * has given it, which serve nobody here. */
+static bool may_speak_for(const struct gpu_bank *bank, const char *agent, const char *uuid)
+{
+    for (int i = 0; i < gpu_bank_count(bank); i++) {
+        const struct gpu_seat *seat = gpu_bank_seat(bank, i);
+
+        if (strcmp(seat->uuid, uuid) == 0)
+            return !seat->cordoned && (!*seat->holder || strcmp(seat->holder, agent) == 0);
+    }
+    return false;
+}
+
+int instance_gpus_fault(struct pass *p, const char *agent, const struct report *report, struct err *err)
 {
     const struct doc *fault = report->gpu_fault;
 
-    if (!fault || !doc_bool(fault, "broken", false))
+    if (!fault || !doc_bool(fault, "broken", false) ||
+        !may_speak_for(platform_of(p->engine)->gpus, agent, doc_text(fault, "uuid")))
         return 0;
     log_warning("gpu.cordoned", "uuid=%s why=%s", doc_text(fault, "uuid"), log_quote(p->arena, doc_text(fault, "why")));
     return gpu_bank_cordon(platform_of(p->engine)->gpus, doc_text(fault, "uuid"), doc_text(fault, "why"), p->now_ms,

@@ -23,7 +23,7 @@ void instance_gpus_give(struct pass *, const char *agent);
 int instance_gpus_adopt(struct arena *, struct platform *, struct runtime *, struct err *err);
 
 /* The agent has seen one of its GPUs go bad: it is cordoned. */
-int instance_gpus_fault(struct pass *, const struct report *, struct err *err);
+int instance_gpus_fault(struct pass *, const char *agent, const struct report *, struct err *err);
 
 /* Once a turn: the scheduler gives nobody what is cordoned, or still serves an agent that holds it no longer. True:
  * some agent does, so this is to be looked at again soon. */

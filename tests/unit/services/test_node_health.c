@@ -1,5 +1,10 @@
 /* A training job on a fleet whose nodes fail: who goes where, who is taken out and comes back, and what a restart
  * remembers. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fleet/gpu_bank.h"
 #include "services/sagemaker/health_events.h"
 #include "services/sagemaker/node_health.h"
 
@@ -369,6 +374,46 @@ static void what_is_no_node_of_the_cluster_is_not_avoided(void **state)
     assert_string_equal(avoided, "");
 }
 
+/* --- GPUs of this machine --- */
+
+static void break_gpu(const char *uuid)
+{
+    struct doc *d = doc_map(w.arena);
+
+    doc_set_string(w.arena, d, "uuid", uuid);
+    doc_set_string(w.arena, d, "why", "XID 79");
+    doc_set_boolean(w.arena, d, "broken", true);
+    sim_set(w.runtime, agent_of("algo-1"), "gpu_fault", d);
+    look_twice();
+}
+
+static void an_agent_cordons_no_gpu_that_serves_another(void **state)
+{
+    char path[] = "/tmp/sagebrush-gpus-XXXXXX";
+    int file = mkstemp(path);
+    struct gpu_bank *bank;
+
+    close(file);
+    unlink(path);
+    assert_int_equal(gpu_bank_new(path, &bank, &w.err), 0);
+    gpu_bank_add(bank, 0, "GPU-a", "H200");
+    gpu_bank_add(bank, 1, "GPU-b", "H200");
+    w.platform.gpus = bank;
+    create("j", 1);
+    gpu_bank_hold(bank, "somebody", 1);
+    gpu_bank_hold(bank, agent_of("algo-1"), 2);
+    break_gpu("GPU-a");
+    assert_false(gpu_bank_seat(bank, 0)->cordoned);
+    for (int i = 0; i < 3; i++)
+        break_gpu(arena_printf(w.arena, "GPU-of-another-machine-%d", i));
+    assert_false(path_exists(path)); /* where they would gather */
+    break_gpu("GPU-b");
+    assert_true(gpu_bank_seat(bank, 1)->cordoned);
+    w.platform.gpus = NULL;
+    gpu_bank_free(bank);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +424,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(by_hand, begin, jobs_end),
         cmocka_unit_test_setup_teardown(a_node_of_a_cluster_is_avoided, begin_cluster, jobs_end),
         cmocka_unit_test_setup_teardown(what_slurm_knows_is_left_to_it, begin_cluster, jobs_end),
+        cmocka_unit_test_setup_teardown(an_agent_cordons_no_gpu_that_serves_another, begin, jobs_end),
         cmocka_unit_test_setup_teardown(what_is_no_node_of_the_cluster_is_not_avoided, begin_cluster, jobs_end),
     };
 
