@@ -54,12 +54,15 @@ void baseline_recall(struct baseline *b, struct gpu_monitor *m)
 void baseline_keep(const struct baseline *b, struct gpu_monitor *m)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    struct doc *d = doc_map(a), *gpus = doc_map(a);
     const struct doc *before;
+    struct doc *d, *gpus;
     struct err ignored;
 
-    if (*b->gone.uuid)
-        return; /* the next agent, too, has to learn of it */
+    if (folder_read(a, b->folder, BASELINE_FILE, &before, &ignored) < 0)
+        before = NULL;
+    /* One that this agent does not see stays, for the next. */
+    d = before ? doc_copy(a, before) : doc_map(a);
+    gpus = doc_member(a, d, "gpus", DOC_MAP);
     doc_set_integer(a, d, "memory_errors", b->memory_errors);
     for (int i = 0; i < gpu_monitor_count(m); i++) {
         struct doc *counted = gpu_watch_before(a, &b->watched, i);
@@ -69,8 +72,6 @@ void baseline_keep(const struct baseline *b, struct gpu_monitor *m)
         doc_set_integer(a, counted, "index", gpu_monitor_gpu(m, i)->index);
         doc_set(a, gpus, gpu_monitor_gpu(m, i)->uuid, counted);
     }
-    doc_set(a, d, "gpus", gpus);
-    if (folder_read(a, b->folder, BASELINE_FILE, &before, &ignored) == 0 && before && doc_equal(before, d))
-        return;
-    folder_write(a, b->folder, BASELINE_FILE, d, false, &ignored);
+    if (!before || !doc_equal(before, d))
+        folder_write(a, b->folder, BASELINE_FILE, d, false, &ignored);
 }

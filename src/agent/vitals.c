@@ -196,6 +196,7 @@ struct vitals *vitals_new(const struct vitals_options *options)
     v->before.folder = v->o.folder;
     v->before.memory_errors = ecc_errors(a, EDAC, &where);
     baseline_recall(&v->before, v->o.gpus);
+    look_at_gpus(v, a); /* the first look tells nothing yet: it is what the others are compared with */
     baseline_keep(&v->before, v->o.gpus);
     v->timer.run = due;
     v->quiet.after_ms = v->o.order->quiet_after_s * 1000;
