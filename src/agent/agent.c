@@ -224,7 +224,7 @@ static int run(struct agent *g, struct arena *a, const char *folder, struct err 
     world = host_world(g->host);
     g->report = report_new(before);
     if (doc_is(order, "runtime", "slurm") && slurm_node_name())
-        report_set_text(g->report, "node", slurm_node_name());
+        slurm_node_note(g->report, slurm_node_name());
     g->train = (struct train){ .world = world, .order = &g->order, .report = g->report };
     g->serve = (struct serve){ .world = world, .order = &g->order, .report = g->report };
     g->timer.run = timer_due;

@@ -201,12 +201,7 @@ static enum answer answer_of(struct node *n, struct arena *a, const struct trans
 
 static enum answer talk(struct node *n, struct arena *a, struct err *err)
 {
-    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
-                                           { STR("Content-Type"), STR("application/json") },
-                                           { STR("Authorization"), str_of(n->bearer) } };
     struct transport_answer answer = { .arena = a };
-    struct transport_request q = { .method = "POST", .target = "/_sagebrush/node/v1/work", .headers = headers,
-                                   .header_count = 3 };
     struct doc *body = doc_map(a);
     int64_t before_ms = now_ms();
     struct stat st = { 0 };
@@ -215,8 +210,10 @@ static enum answer talk(struct node *n, struct arena *a, struct err *err)
 
     if (report)
         doc_set(a, body, "report", doc_copy(a, report));
-    q.body = str_of(json_text(a, body));
-    what = transport_call(n->transport, &q, &answer, err) < 0 ? ANSWER_AWAY : answer_of(n, a, &answer, err);
+    if (transport_post(n->transport, "/_sagebrush/node/v1/work", n->bearer, json_text(a, body), &answer, err) < 0)
+        what = ANSWER_AWAY;
+    else
+        what = answer_of(n, a, &answer, err);
     buf_free(&answer.body);
     if (what != ANSWER_LENT)
         return what;

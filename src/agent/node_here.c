@@ -22,14 +22,9 @@ static enum answer ask(const struct doc *order, struct err *err)
     _cleanup_arena_ struct arena *a = arena_new();
     const char *bearer = arena_printf(a, "Bearer %s:" PLACE_SERVER ":%s", doc_text(order, "name"),
                                       doc_text(order, "remote.token"));
-    const struct http_header headers[] = { { STR("Host"), STR("localhost") },
-                                           { STR("Content-Type"), STR("application/json") },
-                                           { STR("Authorization"), str_of(bearer) } };
-    const struct transport_request q = { .method = "POST", .target = "/_sagebrush/node/v1/work", .headers = headers,
-                                         .header_count = 3, .body = STR("{}") };
     struct transport *t = transport_new(doc_text(order, "admin_socket"), -1);
     struct transport_answer answer = { .arena = a };
-    int r = transport_call(t, &q, &answer, err);
+    int r = transport_post(t, "/_sagebrush/node/v1/work", bearer, "{}", &answer, err);
 
     transport_free(t);
     if (r == 0)

@@ -16,6 +16,15 @@ const char *slurm_node_name(void)
     return getenv("SLURMD_NODENAME");
 }
 
+void slurm_node_note(struct report *report, const char *name)
+{
+    const char *before = doc_text(report_doc(report), "node");
+
+    if (*before && strcmp(before, name) != 0)
+        report_set_text(report, "_was_on", before);
+    report_set_text(report, "node", name);
+}
+
 const char *slurm_node_gpus(void)
 {
     const char *of_step = getenv("SLURM_STEP_GPUS");

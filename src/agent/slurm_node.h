@@ -3,6 +3,7 @@
 #define AGENT_SLURM_NODE_H
 
 #include "agent/order.h"
+#include "agent/report.h"
 
 /* The order with what only the node knows: the GPUs that Slurm gave, by the driver's index. Any other order is itself.
  * ERR_INVALID: it cannot be carried out here; the text is for the user. */
@@ -11,6 +12,9 @@ int slurm_node_order(struct arena *, const struct doc *order, const char *boot_i
 
 /* The name of this node, as Slurm has it; NULL: Slurm has not started us. */
 const char *slurm_node_name(void);
+
+/* The agent works on this node now. When its container ran on another one, "_was_on" says on which. */
+void slurm_node_note(struct report *, const char *name);
 
 /* The GPUs of this process, as Slurm's environment has them: "0,2-3"; NULL: none. */
 const char *slurm_node_gpus(void);

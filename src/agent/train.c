@@ -276,6 +276,20 @@ static void tell_saving(struct train *t, struct arena *a)
     t->world->say(t->world, arena_printf(a, "sagebrush: %s", doc_text(saving, "advice")));
 }
 
+/* A job that Slurm has begun again on another node, when nobody can ask the first one any more: this one has not lost
+ * anything. Slurm knows its nodes, and none is cordoned for it. */
+static void blame_loss(struct train *t, struct arena *a)
+{
+    const char *node = doc_text(report_doc(t->report), "_was_on");
+
+    if (*node)
+        blame_instance(t, a, "Slurm", arena_printf(a, "the container was lost with its node %s, and Slurm began the "
+                                                      "job again on another", node));
+    else
+        blame_instance(t, a, "container", "the container was lost: it was killed from outside, or the machine "
+                                          "restarted");
+}
+
 static void judge(struct train *t, struct arena *a, const struct exit_record *record)
 {
     struct world *w = t->world;
@@ -299,8 +313,7 @@ static void judge(struct train *t, struct arena *a, const struct exit_record *re
     struct verdict v = verdict_of(a, &facts);
 
     if (v.lost)
-        blame_instance(t, a, "container", "the container was lost: it was killed from outside, or the machine "
-                                          "restarted");
+        blame_loss(t, a);
     if (order_processes(t->order))
         take_exit_message(t, a, &v);
     if (record->started_ms)
@@ -456,6 +469,8 @@ static bool run(struct train *t, struct arena *a, int64_t *next_ms)
               order_processes(t->order) ? "" : "Training image download completed. Training in progress.");
         if (record.started_ms)
             report_set_int(t->report, "started_ms", record.started_ms);
+        if (doc_has(report_doc(t->report), "_was_on"))
+            report_set_text(t->report, "_was_on", "");
     }
     if (record.state == EXIT_RUNNING) {
         *next_ms = w->wall_ms(w) + LOOK_MS;

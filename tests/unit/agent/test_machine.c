@@ -667,6 +667,43 @@ static void whom_nobody_waits_for_has_not_failed(void **state)
     assert_string_equal(outcome_of_one_turned_away(a, "algo-1", true), "Failed");
 }
 
+/* Whom the report blames when there is no container; 'was_on' NULL: the node is the first. */
+static const char *blamed_for_a_loss(struct arena *a, const char *phase, const char *was_on)
+{
+    struct story s = { .world = functions, .dice = rand_seeded(1), .disk = arena_new(), .record = { .problem = "" } };
+    struct order order = { .name = "n", .work = "train", .instance_type = "", .output_s3_uri = "s3://o" };
+    struct doc *before = doc_map(a);
+    struct train train = { .world = &s.world, .order = &order };
+    const char *check;
+    int64_t next_ms;
+
+    doc_set_string(a, before, "phase", phase);
+    doc_set_string(a, before, "_was_on", was_on);
+    train.report = report_new(before);
+    s.report = doc_map(s.disk);
+    for (int i = 0; i < 20 && !doc_has(report_doc(train.report), "_outcome"); i++) {
+        train_step(&train, &next_ms);
+        for (int task = 0; task < TASK_COUNT; task++)
+            s.task[task] = s.task[task] == TASK_BUSY ? TASK_DONE : s.task[task];
+        if (s.record.state == EXIT_RUNNING)
+            s.record.state = EXIT_LOST;
+    }
+    check = arena_strdup(a, doc_text(report_doc(train.report), "unhealthy.check"));
+    report_free(train.report);
+    arena_free(s.disk);
+    return check;
+}
+
+static void a_node_is_blamed_for_what_it_had(void **state)
+{
+    _cleanup_arena_ struct arena *a = arena_new();
+
+    assert_string_equal(blamed_for_a_loss(a, "Training", NULL), "container");
+    assert_string_equal(blamed_for_a_loss(a, "Training", "n1"), "Slurm");
+    /* It began here. */
+    assert_string_equal(blamed_for_a_loss(a, "Downloading", "n1"), "container");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -677,6 +714,7 @@ int main(void)
         cmocka_unit_test(one_that_dies_again_and_again_waits_longer),
         cmocka_unit_test(the_reason_has_the_cause),
         cmocka_unit_test(whom_nobody_waits_for_has_not_failed),
+        cmocka_unit_test(a_node_is_blamed_for_what_it_had),
     };
 
     log_setup("test", LOG_ERROR);

@@ -104,6 +104,18 @@ static void a_notice_takes_the_instance_back(void **state)
     assert_int_equal(tree_remove(folder, &err), 0);
 }
 
+static void a_job_that_moves_knows_where_it_was(void **state)
+{
+    struct report *r = report_new(NULL);
+
+    slurm_node_note(r, "n1");
+    slurm_node_note(r, "n1");
+    assert_true(doc_is(report_doc(r), "node", "n1") && !doc_has(report_doc(r), "_was_on"));
+    slurm_node_note(r, "n3");
+    assert_true(doc_is(report_doc(r), "node", "n3") && doc_is(report_doc(r), "_was_on", "n1"));
+    report_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +123,7 @@ int main(void)
         cmocka_unit_test(who_sees_only_its_own_counts_from_0),
         cmocka_unit_test(another_machine_is_refused),
         cmocka_unit_test(a_notice_takes_the_instance_back),
+        cmocka_unit_test(a_job_that_moves_knows_where_it_was),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
