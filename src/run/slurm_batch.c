@@ -237,3 +237,16 @@ struct slurm_batch slurm_batch_of(struct arena *a, const struct slurm_settings *
     memcpy(all, args.all, sizeof *all * (size_t)args.count);
     return (struct slurm_batch){ agents[0], all, script_of(a, order, agents_folder, program, agents, count) };
 }
+
+const char *slurm_batch_wants(struct arena *a, const struct slurm_batch *b)
+{
+    static const char *const options[] = { "--nodes=", "--cpus-per-task=", "--mem=", "--gres=", "--time=",
+                                           "--partition=", "--qos=", "--account=" };
+    const char *all = "";
+
+    for (int i = 0; b->arguments[i]; i++)
+        for (size_t k = 0; k < sizeof options / sizeof *options; k++)
+            if (text_starts(b->arguments[i], options[k]))
+                all = arena_printf(a, "%s%s%s", all, *all ? " " : "", b->arguments[i]);
+    return all;
+}

@@ -20,6 +20,9 @@ const char *const *slurm_batch_agents(struct arena *, const struct doc *order, i
 struct slurm_batch slurm_batch_of(struct arena *, const struct slurm_settings *, const struct doc *order,
                                   const char *agents_folder, const char *program);
 
+/* What sbatch is asked for, for people: "--nodes=1 --cpus-per-task=16 --mem=65536M". */
+const char *slurm_batch_wants(struct arena *, const struct slurm_batch *);
+
 /* Those that the administrator's options exclude, and these: for one --exclude=, of which the last counts. */
 const char *slurm_batch_exclude(struct arena *, const char *options, const char *const *nodes, int count);
 

@@ -329,6 +329,8 @@ static void submit(struct slurm_cluster *c, struct wish *w)
     }
     shut = refused && *avoided && !refuses_anyway(a, w, avoided, &words);
     refused = refused && !shut;
+    if (refused)
+        words = arena_printf(a, "%s (asked for: %s)", words, slurm_batch_wants(a, &w->batch));
     pthread_mutex_lock(&c->lock);
     w->shut_ms = shut ? (w->shut_ms ? w->shut_ms : now_ms()) : w->shut_ms;
     if (id) {

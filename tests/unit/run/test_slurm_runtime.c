@@ -270,7 +270,8 @@ static void a_refusal_ends_the_job(void **state)
     put(f, "refuse", "", 0644);
     start(f, "a-0");
     wait_until(f, "a-0", "failure_reason",
-               "ClientError: Slurm does not take the job: Batch job submission failed: Invalid account");
+               "ClientError: Slurm does not take the job: Batch job submission failed: Invalid account (asked for: "
+               "--nodes=1)");
     assert_string_equal(doc_text(look(f, "a-0"), "outcome"), "Failed");
 }
 
