@@ -215,7 +215,7 @@ static int take_report(struct arena *a, const char *folder, const struct doc *re
 
     if (node_words_check_report(a, report, err) < 0 || folder_read(a, folder, FOLDER_REPORT, &before, err) < 0)
         return -1;
-    if (doc_int(before, "sequence", 0) > doc_int(report, "sequence", 0))
+    if (before && doc_int(before, "sequence", 0) > doc_int(report, "sequence", 0))
         return 0;
     /* Whoever reads "Ended" may forget the agent: from then on it is true after a power failure, too. */
     return folder_write(a, folder, FOLDER_REPORT, report, doc_is(report, "phase", "Ended"), err);
