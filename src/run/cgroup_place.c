@@ -13,11 +13,6 @@
 
 enum { DEPTH_MOST = 7 };
 
-static bool begins(const char *text, const char *with)
-{
-    return strncmp(text, with, strlen(with)) == 0;
-}
-
 /* The next line, "4:cpu,cpuacct:/slurm/uid_0/job_1"; false: there is none. */
 static bool next_path(struct arena *a, struct str *own, struct str *ret_controllers, const char **ret)
 {
@@ -91,10 +86,15 @@ const char *cgroup_find(struct arena *a, const char *point, struct str own, cons
     return NULL;
 }
 
+static bool is_of_job(const char *name)
+{
+    return strcmp(name, "user") == 0 || text_starts(name, "job_") || text_starts(name, "step_") ||
+           text_starts(name, "task_");
+}
+
 static bool may_be_slurms(const char *name)
 {
-    return strstr(name, "slurm") || strcmp(name, "system.slice") == 0 || strcmp(name, "user") == 0 ||
-           begins(name, "uid_") || begins(name, "job_") || begins(name, "step_") || begins(name, "task_");
+    return strstr(name, "slurm") || strcmp(name, "system.slice") == 0 || text_starts(name, "uid_") || is_of_job(name);
 }
 
 static const char *walk(struct arena *a, const char *folder, int depth, const char *group)
@@ -127,12 +127,11 @@ const char *cgroup_find_anywhere(struct arena *a, const char *point, struct str 
 
 void cgroup_clear_step(struct arena *a, const char *point, const char *folder)
 {
-    for (folder = parent_of(a, folder); begins(folder, point); folder = parent_of(a, folder)) {
+    for (folder = parent_of(a, folder); text_starts(folder, point); folder = parent_of(a, folder)) {
         const char *name = strrchr(folder, '/') + 1;
 
         /* Above the job are groups of other jobs, and Slurm's own lock for them. */
-        if (!(begins(name, "task_") || strcmp(name, "user") == 0 || begins(name, "step_") || begins(name, "job_")) ||
-            rmdir(folder) < 0)
+        if (!is_of_job(name) || rmdir(folder) < 0)
             return;
     }
 }

@@ -4,7 +4,6 @@
 #include "run/cuda.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +37,7 @@ struct functions {
     int (*query)(void *);
 };
 
-#define FUNCTION(field, name) { offsetof(struct functions, field), { name } }
+#define FUNCTION(field, name) { offsetof(struct functions, field), { name }, true }
 
 /* Those with a suffix have older forms, for 32 bits or other rules, under the plain name. */
 static const struct library_symbol symbols[] = {
@@ -56,7 +55,6 @@ static const struct library_symbol symbols[] = {
     FUNCTION(stream, "cuStreamCreate"),
     FUNCTION(query, "cuStreamQuery"),
 };
-enum { SYMBOLS = sizeof symbols / sizeof *symbols };
 
 struct cuda {
     struct functions cu;
@@ -66,17 +64,10 @@ struct cuda {
 struct cuda *cuda_load(char *why, size_t why_size)
 {
     struct cuda *c = calloc(1, sizeof *c);
-    const char *missing;
 
     assert(c);
-    if (!library_open("libcuda.so.1", symbols, SYMBOLS, &c->cu, why, why_size)) {
-        free(c);
-        return NULL;
-    }
-    missing = library_lacks(symbols, SYMBOLS, &c->cu);
-    if (!missing)
+    if (library_open("libcuda.so.1", symbols, sizeof symbols / sizeof *symbols, &c->cu, why, why_size))
         return c;
-    snprintf(why, why_size, "libcuda.so.1 has no %s", missing);
     free(c);
     return NULL;
 }

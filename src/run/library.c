@@ -21,19 +21,11 @@ void *library_open(const char *name, const struct library_symbol *symbols, size_
     for (size_t i = 0; library && i < count; i++) {
         void *function = find(library, &symbols[i]);
 
+        if (!function && symbols[i].needed) {
+            snprintf(why, why_size, "%s has no %s", name, symbols[i].names[0]);
+            return NULL; /* loaded for good: a driver's library may not come out again */
+        }
         memcpy((char *)functions + symbols[i].offset, &function, sizeof function);
     }
     return library;
-}
-
-const char *library_lacks(const struct library_symbol *symbols, size_t count, const void *functions)
-{
-    for (size_t i = 0; i < count; i++) {
-        void *function;
-
-        memcpy(&function, (const char *)functions + symbols[i].offset, sizeof function);
-        if (!function)
-            return symbols[i].names[0];
-    }
-    return NULL;
 }

@@ -3,7 +3,6 @@
 #include "run/nccl.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,18 +31,17 @@ struct functions {
     int (*async_error)(void *, int *);
 };
 
-#define FUNCTION(field, name) { offsetof(struct functions, field), { name } }
+#define FUNCTION(field, name, needed) { offsetof(struct functions, field), { name }, needed }
 
 static const struct library_symbol symbols[] = {
-    FUNCTION(version, "ncclGetVersion"),
-    FUNCTION(error_string, "ncclGetErrorString"),
-    FUNCTION(make_id, "ncclGetUniqueId"),
-    FUNCTION(join, "ncclCommInitRank"),
-    FUNCTION(sum, "ncclAllReduce"),
-    FUNCTION(async_error, "ncclCommGetAsyncError"),
-    FUNCTION(last_error, "ncclGetLastError"), /* need not be there */
+    FUNCTION(version, "ncclGetVersion", true),
+    FUNCTION(error_string, "ncclGetErrorString", true),
+    FUNCTION(make_id, "ncclGetUniqueId", true),
+    FUNCTION(join, "ncclCommInitRank", true),
+    FUNCTION(sum, "ncclAllReduce", true),
+    FUNCTION(async_error, "ncclCommGetAsyncError", true),
+    FUNCTION(last_error, "ncclGetLastError", false),
 };
-enum { SYMBOLS = sizeof symbols / sizeof *symbols };
 
 struct nccl {
     struct functions f;
@@ -53,17 +51,11 @@ struct nccl {
 struct nccl *nccl_load(const char *library, char *why, size_t why_size)
 {
     struct nccl *n = calloc(1, sizeof *n);
-    const char *name = *library ? library : "libnccl.so.2", *missing;
+    const char *name = *library ? library : "libnccl.so.2";
 
     assert(n);
-    if (!library_open(name, symbols, SYMBOLS, &n->f, why, why_size)) {
-        free(n);
-        return NULL;
-    }
-    missing = library_lacks(symbols, SYMBOLS - 1, &n->f);
-    if (!missing)
+    if (library_open(name, symbols, sizeof symbols / sizeof *symbols, &n->f, why, why_size))
         return n;
-    snprintf(why, why_size, "%s has no %s", name, missing);
     free(n);
     return NULL;
 }
