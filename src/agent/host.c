@@ -33,6 +33,7 @@
 #include "run/cgroup.h"
 #include "run/folder.h"
 #include "run/gpu_monitor.h"
+#include "run/network_look.h"
 #include "run/runtime.h"
 
 enum { RESERVE_BYTES = 256 << 10 };
@@ -542,6 +543,13 @@ static int end_tunnel(struct host *h, struct err *err)
     return tunnel_wanted(h->order) ? tunnel_remove(h->folder, err) : 0;
 }
 
+static bool host_undelivered(struct world *w)
+{
+    struct host *h = host_of(w);
+
+    return list_count(h->order->hosts) > 1 && network_undelivered(&h->uplink.network);
+}
+
 static int host_tidy(struct world *w, struct err *err)
 {
     struct host *h = host_of(w);
@@ -597,6 +605,7 @@ static const struct world functions = {
     .to_save = host_to_save,
     .others_saved = host_others_saved,
     .final_metrics = host_final_metrics,
+    .undelivered = host_undelivered,
     .tidy = host_tidy,
 };
 

@@ -20,6 +20,8 @@ enum {
     STARTS_MAX = 3,
     OVERRUN_GRACE_S = 120,
     KILL_AGAIN_MS = 2000,
+    LINGER_MS = 10000, /* whom it spoke to may be gone without a word */
+    LINGER_LOOK_MS = 50,
 };
 
 static int64_t member(const struct train *t, const char *name)
@@ -413,6 +415,27 @@ static void upload(struct train *t, struct arena *a, int64_t *next_ms)
     note_saved(t);
 }
 
+/* Whether other instances still get what its container sent before it ended, which goes with its network. Not of an
+ * attempt that is lost anyway. */
+static bool lingers(struct train *t, int64_t *next_ms)
+{
+    struct world *w = t->world;
+    int64_t boot_ms = w->boot_ms(w), ignored;
+
+    if (!doc_is(report_doc(t->report), "_outcome", "Completed") || w->stop_asked(w, &ignored))
+        return false;
+    if (!t->lingers_until_ms)
+        t->lingers_until_ms = boot_ms + LINGER_MS;
+    if (!w->undelivered(w))
+        return false;
+    if (boot_ms >= t->lingers_until_ms) {
+        log_warning("instance.unheard", "name=%s after_ms=%d", t->order->name, LINGER_MS);
+        return false;
+    }
+    *next_ms = w->wall_ms(w) + LINGER_LOOK_MS;
+    return true;
+}
+
 /* The traces, the rest of the log, the last report. */
 static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
 {
@@ -422,6 +445,8 @@ static bool finish(struct train *t, struct arena *a, int64_t *next_ms)
     const struct doc *d = report_doc(t->report);
 
     w->begin(w, TASK_DRAIN);
+    if (!t->tidied && lingers(t, next_ms))
+        return false;
     /* Not after the drain: the container's files may be what fills the disk on which the server is to keep the log. */
     if (!t->tidied && w->tidy(w, &err) < 0) {
         log_warning("instance.untidy", "name=%s why=%s", t->order->name, log_quote(a, err.text));

@@ -11,6 +11,7 @@ struct train {
     struct report *report;
     int starts_failed;
     bool attached, tidied;
+    int64_t lingers_until_ms; /* by boot time; 0: its end has not come */
 };
 
 /* Looks, takes what steps it can, and says when to look again (wall time; INT64_MAX: when something happens). True: the

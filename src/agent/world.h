@@ -72,6 +72,7 @@ struct world {
     void (*to_save)(struct world *, enum saving);         /* before TASK_SAVE */
     bool (*others_saved)(struct world *); /* of one that uploads for others too: whether it has what they wrote */
     struct doc *(*final_metrics)(struct world *, struct arena *);
+    bool (*undelivered)(struct world *); /* what it sent to other instances is still on its way */
     int (*tidy)(struct world *, struct err *err); /* removes container, network, folders; report and records stay */
 };
 

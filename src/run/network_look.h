@@ -11,4 +11,8 @@ int network_socket(const struct network *, int *ret_fd, struct err *err);
  * network that has none. */
 bool network_stands(struct arena *, const struct network *, const char **ret_words);
 
+/* Whether what its sockets were given to send is still on its way, though whoever gave it has closed them or has ended:
+ * it would be lost with the network. */
+bool network_undelivered(const struct network *);
+
 #endif

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -199,6 +200,39 @@ def test_one_fails_all_end(aws, unique):
     done = ended(aws, unique)
     assert done["TrainingJobStatus"] == "Failed"
     assert "told to fail" in done["FailureReason"]
+
+
+# The second has handed all of it to the kernel, and ends, before the first reads a byte of it.
+LAST_WORDS = """
+import os, pathlib, socket, time
+SIZE, done = 300000, pathlib.Path("/opt/ml/output/read-now")
+if os.uname().nodename == "algo-1":
+    with socket.create_server(("", 7000)) as server:
+        c = server.accept()[0]
+        print("has a caller", flush=True)
+        while not done.exists(): time.sleep(0.05)
+        print("heard", len(c.makefile("rb").read()))
+else:
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * SIZE)
+    for _ in range(600):
+        try: s.connect(("algo-1", 7000)); break
+        except OSError: time.sleep(0.05)
+    s.sendall(bytes(SIZE))
+"""
+
+
+@pytest.mark.parametrize("encrypted", [False, pytest.param(True, marks=needs_tun)], ids=["clear", "encrypted"])
+def test_what_was_sent_arrives_though_its_sender_has_ended(server, jobs, unique, encrypted):
+    jobs.create(unique, script=LAST_WORDS, ResourceConfig={"InstanceCount": 2},
+                EnableInterContainerTrafficEncryption=encrypted)
+    jobs.says(unique, "has a caller")
+    folder = folders(server, unique)
+    wait_for(lambda: "_saved" in (folder["algo-2"] / "report.json").read_text(), 60, "the sender's end")
+    time.sleep(1)  # its network would go now
+    (folder["algo-1"] / "ml" / "output" / "read-now").touch()
+    jobs.completed(unique)
+    assert jobs.says(unique, "heard") == ["heard 300000"]
 
 
 def test_strangers_do_not_talk(aws, unique):

@@ -55,6 +55,7 @@ struct story {
     bool stuck;       /* its upload never ends by itself */
     enum err_kind failure; /* of tasks; ERR_NONE: ERR_INVALID */
     bool mute;        /* what it says is no text */
+    int64_t over_ms, heard_ms; /* since when it has ended, and when others have got what it sent them */
     struct arena *disk;
     struct doc *report; /* as on disk */
     /* The agent's memory, gone with it. */
@@ -133,6 +134,8 @@ static void end_container(struct story *s, int code, int signal)
     s->record.exit_code = code;
     s->record.signal = signal;
     s->record.ended_ms = wall_ms(&s->world);
+    s->over_ms = s->now_ms;
+    s->heard_ms = s->now_ms + (int64_t)rand_below(&s->dice, 20000);
 }
 
 static int kill_container(struct world *w, enum box_signal what, struct err *err)
@@ -318,12 +321,23 @@ static struct doc *final_metrics(struct world *w, struct arena *a)
     return doc_list(a);
 }
 
+static bool undelivered(struct world *w)
+{
+    struct story *s = story_of(w);
+
+    assert(s->record.state != EXIT_RUNNING);
+    return s->now_ms < s->heard_ms;
+}
+
 static int tidy(struct world *w, struct err *err)
 {
     struct story *s = story_of(w);
 
     if (dies(s))
         return fail(err, ERR_INTERNAL, "dead");
+    /* What it said is waited for, for some time, where it matters. */
+    assert(s->now_ms >= s->heard_ms || s->now_ms >= s->over_ms + 10000 || s->stop ||
+           !doc_is(s->report, "_outcome", "Completed"));
     assert(s->record.state != EXIT_RUNNING);
     if (!s->tidied++)
         s->tidied_ms = wall_ms(w);
@@ -338,7 +352,7 @@ static int tidy(struct world *w, struct err *err)
 static const struct world functions = {
     wall_ms, boot_ms, look, start, attach, kill_container, clear, begin, task, cancel, ping, pinged, ping_words,
     address, stop_asked, taken_back, overfull, signs, saving, save, say, words, exit_message, out_of_memory,
-    model_artifacts, to_save, others_saved, final_metrics, tidy,
+    model_artifacts, to_save, others_saved, final_metrics, undelivered, tidy,
 };
 
 /* The world moves on by itself. True: something happened that wakes an agent. */

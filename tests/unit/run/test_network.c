@@ -2,6 +2,7 @@
  * without. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #include "base/fd.h"
 #include "run/network.h"
+#include "run/network_look.h"
 #include "run/tunnel_device.h"
 
 #include <setjmp.h>
@@ -110,6 +112,62 @@ static void who_goes_leaves_no_way_behind(void **state)
     assert_false(may_talk(f, of_a[0], of_b[0]));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         leave(f, names[i]);
+}
+
+/* To itself, as much as the kernel takes. */
+static int said_and_closed(const struct network *n, int port)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    static const char words[1 << 16];
+    struct err err;
+    ssize_t size;
+    int fd, total = 0;
+
+    assert_int_equal(inet_pton(AF_INET, n->address, &to.sin_addr), 1);
+    assert_int_equal(network_socket(n, &fd, &err), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0); /* waits for it */
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    while ((size = send(fd, words, sizeof words, MSG_NOSIGNAL | MSG_DONTWAIT)) > 0)
+        total += (int)size;
+    assert_int_equal(errno, EAGAIN);
+    close(fd);
+    return total;
+}
+
+static int heard(int listener)
+{
+    _cleanup_fd_ int fd = accept(listener, NULL, NULL);
+    static char words[1 << 16];
+    ssize_t size;
+    int total = 0;
+
+    assert_true(fd >= 0);
+    while ((size = read(fd, words, sizeof words)) > 0)
+        total += (int)size;
+    return total;
+}
+
+static void what_was_said_is_on_its_way_until_it_is_heard(void **state)
+{
+    struct fixture *f = *state;
+    struct network n;
+    struct err err;
+    int listener, said;
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(network_setup(f->arena, f->run, "a", NETWORK_PEERS, &n, &err), 0);
+    assert_int_equal(network_listen(&n, n.address, 7000, &listener, &err), 0);
+    assert_false(network_undelivered(&n));
+    said = said_and_closed(&n, 7000);
+    assert_true(said > 0 && network_undelivered(&n));
+    assert_int_equal(heard(listener), said);
+    for (int i = 0; i < 2000 && network_undelivered(&n); i++)
+        usleep(5000);
+    assert_false(network_undelivered(&n));
+    close(listener);
+    leave(f, "a");
+    assert_false(network_undelivered(&n));
 }
 
 /* A firewall that reloads takes the table along. */
@@ -470,6 +528,7 @@ int main(void)
     be_another_host();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_goes_leaves_no_way_behind, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_said_is_on_its_way_until_it_is_heard, begin, end),
         cmocka_unit_test_setup_teardown(many_are_still_let_through_when_the_table_is_made_anew, begin, end),
         cmocka_unit_test_setup_teardown(the_table_is_made_when_it_is_gone_and_not_again, begin, end),
         cmocka_unit_test_setup_teardown(what_others_of_this_machine_have_is_left_to_them, begin, end),
