@@ -1,8 +1,6 @@
 #include "engine/gateway.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +11,7 @@
 #include "engine/bodies.h"
 #include "engine/download.h"
 #include "engine/engine.h"
+#include "engine/request_counts.h"
 #include "engine/upload.h"
 #include "sign/chunked.h"
 #include "sign/digest.h"
@@ -23,18 +22,12 @@ enum {
     ANSWERS_MAX_BYTES = 16 << 20, /* a thousand jobs with all the metrics of an algorithm */
 };
 
-struct counter { /* of one service */
-    const char *service;
-    uint64_t requests, client_errors, server_errors, microseconds;
-};
-
 struct gateway {
     struct gateway_options options;
     struct sigv4_cache *signatures;
     struct answers *answers;
     struct list held; /* exchanges whose answer waits for the commit */
-    struct counter counters[32];
-    int counter_count;
+    struct request_counts counts;
 };
 
 /* One request on its way through; lives in the exchange's arena. */
@@ -604,24 +597,8 @@ void gateway_handle_job(struct http_exchange *x, void *data)
 
 static void count(struct gateway *gw, const struct passage *g)
 {
-    const char *service = g->match.service ? g->match.service->name : "unknown";
-    int64_t now_us = loop_now_ms(gw->options.loop) * 1000;
-    struct counter *c = gw->counters;
-
-    while (c < gw->counters + gw->counter_count && strcmp(c->service, service) != 0)
-        c++;
-    if (c == gw->counters + gw->counter_count) {
-        if (gw->counter_count == (int)(sizeof gw->counters / sizeof *gw->counters))
-            return;
-        gw->counter_count++;
-        c->service = service;
-    }
-    c->requests++;
-    /* Who asks for what is not here has not met a fault of ours. */
-    c->client_errors += g->response.status >= 400 && (g->response.status < 500 || g->response.status == 501);
-    c->server_errors += g->response.status >= 500 && g->response.status != 501;
-    if (now_us > g->x->started_us)
-        c->microseconds += (uint64_t)(now_us - g->x->started_us);
+    request_counts_add(&gw->counts, g->match.service ? g->match.service->name : "unknown", g->response.status,
+                       loop_now_ms(gw->options.loop) * 1000 - g->x->started_us);
 }
 
 static void answer(struct passage *g)
@@ -688,23 +665,7 @@ bool gateway_waiting(const struct gateway *gw)
 
 void gateway_metrics(const struct gateway *gw, struct buf *b)
 {
-    static const struct {
-        const char *name, *help;
-        size_t offset;
-    } families[] = {
-        { "sagebrush_requests_total", "Requests answered.", offsetof(struct counter, requests) },
-        { "sagebrush_client_errors_total", "Answers with a status of 4xx.", offsetof(struct counter, client_errors) },
-        { "sagebrush_server_errors_total", "Answers with a status of 5xx.", offsetof(struct counter, server_errors) },
-        { "sagebrush_request_microseconds_total", "Time from a complete head to the answer.",
-          offsetof(struct counter, microseconds) },
-    };
-
-    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
-        buf_printf(b, "# HELP %s %s\n# TYPE %s counter\n", families[f].name, families[f].help, families[f].name);
-        for (int i = 0; i < gw->counter_count; i++)
-            buf_printf(b, "%s{service=\"%s\"} %" PRIu64 "\n", families[f].name, gw->counters[i].service,
-                       *(const uint64_t *)(const void *)((const char *)&gw->counters[i] + families[f].offset));
-    }
+    request_counts_print(&gw->counts, b);
 }
 
 struct gateway *gateway_new(const struct gateway_options *options)
