@@ -216,6 +216,25 @@ const struct mate *crew_first_ended_as(const struct crew *crew, const char *outc
     return first;
 }
 
+static bool is_known(const char *outcome)
+{
+    static const char *const known[] = { "Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "Interrupted" };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(outcome, known[i]) == 0)
+            return true;
+    return false;
+}
+
+const char *crew_ended_otherwise(struct arena *a, const struct crew *crew)
+{
+    for (int i = 0; i < crew->count; i++)
+        if (mate_has_ended(&crew->mates[i]) && !is_known(crew->mates[i].report.outcome))
+            return arena_printf(a, "InternalServerError: %s ended as \"%.40s\", which this server does not know. Start "
+                                   "the job again.", crew->mates[i].host, crew->mates[i].report.outcome);
+    return NULL;
+}
+
 const struct mate *crew_first_lost(const struct crew *crew)
 {
     for (int i = 0; i < crew->count; i++)

@@ -63,6 +63,9 @@ int64_t crew_overran_ms(const struct crew *); /* when the first was told to end 
 const struct mate *crew_first_ended_as(const struct crew *, const char *outcome);
 const struct mate *crew_first_lost(const struct crew *);
 
+/* Why the attempt has failed where an instance ended in a way that nobody here knows; NULL: none did. */
+const char *crew_ended_otherwise(struct arena *, const struct crew *);
+
 /* One instance ended otherwise than the job ends when all goes well: the others wait for nothing any more. */
 bool crew_is_doomed(const struct crew *);
 

@@ -140,6 +140,8 @@ static int conclude(struct pass *p, struct resource *r, const struct crew *crew,
         return end(p, r, "Failed", doc_text(r->status, "_Hung"), at_ms, err);
     if (failed)
         return fail_job(p, r, crew, failed->report.failure_reason, at_ms, err);
+    if (crew_ended_otherwise(p->arena, crew))
+        return fail_job(p, r, crew, crew_ended_otherwise(p->arena, crew), at_ms, err);
     if (overran)
         return end(p, r, "Stopped",
                    *overran->report.message

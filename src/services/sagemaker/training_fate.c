@@ -118,6 +118,7 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
     const struct mate *stopped = crew_first_ended_as(crew, "Stopped");
     bool asked = doc_bool(r->row.want, "Stop", false), waited = doc_has(r->status, "_Waited");
     bool hung = doc_has(r->status, "_Hung");
+    const char *otherwise = crew_ended_otherwise(a, crew);
     struct ailment *ill = arena_new_of(a, struct ailment);
 
     if (!stopped)
@@ -134,6 +135,8 @@ struct fate training_fate(struct arena *a, const struct resource *r, const struc
         return is_ours(a, r, failed->report.failure_reason);
     if (failed)
         return fails(failed->report.failure_reason);
+    if (otherwise)
+        return is_ours(a, r, otherwise);
     if (overran)
         return stops(a, "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds",
                      overran->report.message);

@@ -76,6 +76,11 @@ static const struct end {
       "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds. Killed", "", false, false },
     { "the cluster took it back", "", "InProgress", "{}", "{}", "[{'phase':'Ended','outcome':'Interrupted'}]", "",
       "Interrupted", "Training job interrupted: the cluster", "", false, true },
+    { "an end that nobody knows is no good one", RETRY, "InProgress", "{}", "{}",
+      "[" COMPLETED ",{'phase':'Ended','outcome':'Complete'}]", "", "Restarting",
+      "Attempt 1 of 2 to restart the job: InternalServerError: algo-2 ended as \"Complete\"", "_Retries", true, false },
+    { "nor is one without a word", "", "InProgress", "{}", "{}", "[{'phase':'Ended'}]", "Failed", "Failed",
+      "InternalServerError: algo-1 ended as \"\"", "", true, false },
     { "it hung", RETRY, "InProgress", "{'_Hung':'InternalServerError: hung'}", "{}", "[" STOPPED "]", "", "Restarting",
       "Attempt 1 of 2 to restart the job: InternalServerError: hung", "_Retries", false, false },
 };
