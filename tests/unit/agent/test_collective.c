@@ -20,12 +20,11 @@
 #include "agent/allreduce.h"
 #include "agent/ranks.h"
 #include "base/fd.h"
+#include "loopback.h"
 
 enum { INSTANCES = 3, GPUS = 2 /* of an instance */ };
 
 static const char *const hosts[] = { "algo-1", "algo-2", "algo-3" };
-static char address_texts[INSTANCES][32];
-static const char *const addresses[] = { address_texts[0], address_texts[1], address_texts[2] };
 static const unsigned char token[32] = "what only these have";
 #define UUID  "GPU-00000000-0000-0000-0000-00000000000"
 #define GPU_0 "GPU 0 (" UUID "0)"
@@ -62,39 +61,19 @@ static int new_socket(void *data, int *ret_fd, struct err *err)
     return *ret_fd < 0 ? fail_errno(err, errno, "socket") : 0;
 }
 
-/* Of this process alone: another test may use the same ports. */
-static void choose_addresses(void)
-{
-    int pid = getpid();
-
-    for (int i = 0; i < INSTANCES; i++)
-        sprintf(address_texts[i], "127.%d.%d.%d", 1 + (pid >> 14) % 250, pid >> 6 & 255, (pid & 63) * 4 + i);
-}
-
-static int free_port(void)
-{
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = inet_addr(addresses[0]) };
-    socklen_t size = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-    close(fd);
-    return ntohs(at.sin_port);
-}
-
 /* The GPUs 0 and 1 are algo-1's, 2 and 3 algo-2's... */
 static void begin(int count)
 {
-    int port = free_port();
+    int port = loopback_port();
 
     for (int i = 0; i < count; i++) {
         struct instance *n = &all[i];
 
         arena_free(n->arena);
         *n = (struct instance){ .arena = arena_new(), .o = {
-            .ring = { .clock = clock_system(), .rank = i, .ranks = count, .hosts = hosts, .addresses = addresses,
-                      .port = port, .token = token, .gather_ms = 20000, .cancel_fd = -1, .socket = new_socket },
+            .ring = { .clock = clock_system(), .rank = i, .ranks = count, .hosts = hosts,
+                      .addresses = loopback_addresses(), .port = port, .token = token, .gather_ms = 20000,
+                      .cancel_fd = -1, .socket = new_socket },
             .folder = folder, .library = "", .gpus = n->gpus, .gpu_count = GPUS } };
         for (int g = 0; g < GPUS; g++) {
             n->gpus[g].index = i * GPUS + g;
@@ -428,7 +407,6 @@ static void it_can_be_ended(void **state)
 
 static int set_up(void **state)
 {
-    choose_addresses();
     strcpy(folder, "/tmp/sagebrush-collective-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
