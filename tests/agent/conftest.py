@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import socketserver
 import subprocess
@@ -22,6 +23,16 @@ HAS_RUNC = os.geteuid() == 0 and any(os.access(f'{d}/runc', os.X_OK)
                                      for d in ('/usr/sbin', '/usr/bin', '/usr/local/sbin'))
 
 needs_containers = pytest.mark.skipif(not HAS_RUNC, reason='containers need root and runc')
+
+
+def hears(pid, number):
+    """Whether the signal does not end the process; true as well when it has ended."""
+    try:
+        with open(f'/proc/{pid}/status') as f:
+            masks = dict(line.split(':', 1) for line in f)
+    except OSError:
+        return True
+    return any(int(masks[m], 16) >> (number - 1) & 1 for m in ('SigBlk', 'SigIgn', 'SigCgt'))
 
 
 class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -221,7 +232,9 @@ class Instance:
         with open(f'{self.folder}/stop.new', 'w') as f:
             json.dump({'grace_s': grace_s, 'reason': reason}, f)
         os.rename(f'{self.folder}/stop.new', f'{self.folder}/stop.json')
-        self.agents[-1].send_signal(10)
+        # The server signals who has the lock on agent.pid; before that it would be the end of the agent.
+        self.until(lambda r: hears(self.agents[-1].pid, signal.SIGUSR1))
+        self.agents[-1].send_signal(signal.SIGUSR1)
 
     def until(self, condition, limit_s=120):
         end = time.monotonic() + limit_s

@@ -42,7 +42,7 @@ except OSError:
         except subprocess.TimeoutExpired:
             job.kill()
             job.start()
-    r = job.ended(40)
+    r = job.ended()
     assert r['outcome'] == 'Failed' and r['exit_code'] == 4, r
     assert job.leftovers() == []
 
@@ -64,7 +64,7 @@ try:
 except OSError:
     time.sleep(600)
 ''').start()
-    r = job.ended(60)
+    r = job.ended()
     assert r['outcome'] == 'Failed' and 'has room for no more files: the instance holds' in r['failure_reason'], r
     assert job.leftovers() == []
 
@@ -79,7 +79,7 @@ import time
 log = open("/opt/ml/model/log", "w", buffering=1)
 for i in range(30): log.write("x" * 20000); time.sleep(0.1)
 ''').start()
-    r = job.ended(60)
+    r = job.ended()
     assert r['outcome'] == 'Completed', r
 
 
@@ -90,6 +90,6 @@ os.chdir("/tmp")
 for _ in range(5000): os.mkdir("d"); os.chdir("d")
 ''').start()
     resource.prlimit(job.agents[-1].pid, resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    r = job.ended(60)  # when that was seen in time, for its depth
+    r = job.ended()  # when that was seen in time, for its depth
     assert r['outcome'] == 'Completed' or 'folders more than 256 deep' in r['failure_reason'], r
     assert job.leftovers() == []

@@ -135,7 +135,7 @@ def test_stop_before_it_starts(world):
     job = world.train('print(1)', channels=[{'name': 'train', 's3_uri': 's3://in/d/'}]).start()
     job.until(lambda r: r.get('phase') == 'Downloading')
     job.stop()
-    time.sleep(0.3)
+    job.until(lambda r: r.get('_outcome'))
     world.server.up()
     r = job.ended()
     assert r['outcome'] == 'Stopped' and 'started_ms' not in r

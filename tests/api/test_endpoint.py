@@ -99,10 +99,12 @@ def test_an_instance_that_fills_its_volume_is_replaced(aws, deploy):
         return [s["logStreamName"] for s in logs.describe_log_streams(logGroupName=f"/aws/sagemaker/Endpoints/{name}")[
             "logStreams"]]
 
+    def lines():
+        return [e["message"] for stream in streams() for e in logs.get_log_events(
+            logGroupName=f"/aws/sagemaker/Endpoints/{name}", logStreamName=stream, startFromHead=True)["events"]]
+
     wait_for(lambda: len(streams()) == 2, 60, "another instance")
-    lines = [e["message"] for stream in streams() for e in logs.get_log_events(
-        logGroupName=f"/aws/sagemaker/Endpoints/{name}", logStreamName=stream, startFromHead=True)["events"]]
-    assert any("No space left on device" in line for line in lines), lines
+    wait_for(lambda: any("No space left on device" in line for line in lines()), 60, "why")
     assert sm.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
 
 

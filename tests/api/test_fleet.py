@@ -39,9 +39,22 @@ notice = "30s"
 
 HOLD = "import signal; print('holds', flush=True); signal.pause()"
 
-# The first attempt saves and is interrupted; the next goes on from there, and ends.
-SAVES = ("import os, signal; p = '/opt/ml/checkpoints/s'; f = os.path.exists(p); f or open(p + 'n', 'w').write('7'); "
-         "f or os.rename(p + 'n', p); print('goes on' if f else 'holds', flush=True); f or signal.pause()")
+# The first attempt saves, and ends after its notice when it may; the next goes on from there, and ends.
+SAVES = """
+import os, pathlib, signal, time
+saved, go = pathlib.Path("/opt/ml/checkpoints/saved"), pathlib.Path("/opt/ml/output/go")
+def leave(*_):
+    while not go.exists(): time.sleep(0.05)
+    os._exit(0)
+signal.signal(signal.SIGTERM, leave)
+if saved.exists():
+    print("goes on", flush=True)
+else:
+    saved.with_suffix(".sagemaker-ignore").write_text("7")
+    saved.with_suffix(".sagemaker-ignore").rename(saved)
+    print("holds", flush=True)
+    while True: signal.pause()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +197,8 @@ def test_spot_makes_way_and_goes_on(server, jobs, unique):
     jobs.create(firm)
     jobs.waits(firm, "spot instances are leaving for this job")
     server.kill_control()
+    for folder, _ in server.agents(spot):
+        (folder / "ml" / "output" / "go").touch()
     jobs.holds(firm)
 
     def told():

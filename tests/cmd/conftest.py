@@ -1,8 +1,10 @@
 """The command line and the supervisor, with two stand-ins for control plane and data plane: small Python programs that
 answer what the supervisor asks. What is tested here is who lives, who dies, and what the user is told."""
+import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -41,7 +43,16 @@ while True:
 '''
 
 
-def wait_for(check, seconds=20):
+def free_port():
+    """Below those that the kernel gives to connections: nobody gets it before the server that it is for."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(('127.0.0.1', port))
+            return port
+
+
+def wait_for(check, seconds=60):
     until = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < until, 'it did not happen in time'
@@ -59,9 +70,7 @@ class Place:
         for name in ('sagebrushd', 'sagebrush-serve'):
             (self.programs / name).write_text(STAND_IN)
             (self.programs / name).chmod(0o755)
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
 
     def run(self, *words, check=True, **more):
         environment = {'PATH': '/usr/bin:/bin', 'SAGEBRUSH_LIBEXEC': str(self.programs), 'HOME': str(self.folder)}

@@ -1,10 +1,11 @@
+import datetime
 import json
 import os
 import signal
 import socket
 import threading
 
-from conftest import SAGEBRUSH, alive, wait_for
+from conftest import SAGEBRUSH, alive, free_port, wait_for
 
 
 def test_starts_says_where_and_ends(place):
@@ -150,9 +151,7 @@ def test_everything_killed_at_once(place):
 def test_another_port_needs_another_data_plane(place):
     place.up()
     before = place.kill('supervisor')
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        place.port = s.getsockname()[1]
+    place.port = free_port()
     place.up()
     after = place.status()
     assert after['healthy'] and str(place.port) in after['url'] and after['data_plane'] != before['data_plane']
@@ -174,10 +173,17 @@ def test_a_program_that_fails_at_once_is_tried_less_and_less(place):
     (place.data / 'fail').write_text('')
     place.kill('control_plane')
     log = place.data / 'log/supervisor.log'
-    wait_for(lambda: log.read_text().count('name=sagebrushd') >= 6)
+
+    def times(event):
+        found = [line.split()[0] for line in log.read_text().splitlines() if f'event={event} name=sagebrushd' in line]
+        return [datetime.datetime.fromisoformat(at) for at in found]
+
+    wait_for(lambda: len(times('program.ended')) >= 3)
     (place.data / 'fail').unlink()
     wait_for(lambda: place.status()['healthy'])
-    assert log.read_text().count('event=program.ended name=sagebrushd') <= 6
+    # At once after the first end, and then after a second, and two.
+    for failures, (ended, begun) in enumerate(zip(times('program.ended')[1:3], times('program.started')[2:4])):
+        assert (begun - ended).total_seconds() > 0.99 * 2 ** failures, log.read_text()
 
 
 def test_foreground_ends_on_sigterm(place):
