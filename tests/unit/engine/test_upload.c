@@ -141,17 +141,34 @@ static void send(struct sender *s, const char *headers, const char *trailer, con
         loop_turn(loop, true);
 }
 
+static void nothing(void *data)
+{
+}
+
+static void note(void *data)
+{
+    *(bool *)data = true;
+}
+
+/* There is one thread for work: what is asked of it now comes after all that was. Some of that makes more. */
+static void settle(void)
+{
+    for (int i = 0; i < 10; i++) {
+        bool over = false;
+
+        loop_work(loop, nothing, note, &over);
+        while (!over)
+            loop_turn(loop, true);
+    }
+}
+
 static void release(struct sender *s, bool keep)
 {
     if (keep)
         map_set(needed, str_of(s->result.blob_uid), s);
     upload_free(s->u);
     bodies_sweep(bodies);
-    /* The removal runs on a thread; a turn for its end. */
-    for (int i = 0; i < 20; i++) {
-        loop_turn(loop, false);
-        usleep(1000);
-    }
+    settle();
 }
 
 static void a_body_is_measured_and_kept(void **state)
@@ -248,10 +265,7 @@ static void a_body_cut_short_leaves_nothing(void **state)
         for (int i = 0; i < turns; i++)
             loop_turn(loop, false);
         upload_free(s.u); /* the connection broke: no call after it */
-        for (int i = 0; i < 50; i++) {
-            loop_turn(loop, false);
-            usleep(1000);
-        }
+        settle();
         assert_false(s.done || s.failed);
         assert_int_equal(blob_count(&unfinished), 0);
         assert_int_equal(unfinished, 0);
@@ -352,10 +366,7 @@ static void pieces_come_in_order(void **state)
         /* Without a word from the receiver no more than one chunk comes. */
         stuck.d = download_new(loop, bodies, &what, &receiving, &stuck);
         download_start(stuck.d);
-        for (int i = 0; i < 50; i++) {
-            loop_turn(loop, false);
-            usleep(1000);
-        }
+        settle();
         assert_int_equal(stuck.calls, 1);
         /* Removed while it is read: stays until the reader is gone. */
         map_remove(needed, str_of(first));
@@ -372,16 +383,10 @@ static void pieces_come_in_order(void **state)
         download_start(gone.d);
         while (gone.calls == 0)
             loop_turn(loop, true);
-        for (int i = 0; i < 20; i++) {
-            loop_turn(loop, false);
-            usleep(1000);
-        }
+        settle();
         assert_false(gone.ended);
         bodies_sweep(bodies);
-        for (int i = 0; i < 20; i++) {
-            loop_turn(loop, false);
-            usleep(1000);
-        }
+        settle();
         buf_free(&gone.got);
         buf_free(&stuck.got);
     }
@@ -422,5 +427,6 @@ int main(void)
     };
 
     log_setup("test_upload", LOG_ERROR);
+    loop_work_threads(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
