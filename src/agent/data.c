@@ -44,7 +44,7 @@ static int claim(struct arena *a, const char *folder, bool *ret_ours, struct err
 static void tell(const struct transfer *t, const struct channel *c, const struct err *why)
 {
     _cleanup_arena_ struct arena *a = arena_new();
-    const char *text = arena_printf(a, "%s: Data download failed:channel %s: %s",
+    const char *text = arena_printf(a, "%s: Data download failed: channel %s: %s",
                                     why->kind == ERR_INTERNAL ? "InternalServerError" : "ClientError", c->name,
                                     why->text);
     struct err err;

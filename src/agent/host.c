@@ -307,8 +307,9 @@ static int host_attach(struct world *w, struct err *err)
 static void say_no_gpu(struct host *h, struct arena *a)
 {
     if (h->order->gpus_absent)
-        logs_line(h->logs, arena_printf(a, "sagebrush: %s has %lld GPUs on AWS, and this machine has none: it runs on "
-                                           "the CPU", h->order->instance_type, (long long)h->order->gpus_absent));
+        logs_line(h->logs, arena_printf(a, "sagebrush: %s has %lld GPU%s, and this machine has none: it runs on "
+                                           "the CPU", h->order->instance_type, (long long)h->order->gpus_absent,
+                                        h->order->gpus_absent == 1 ? "" : "s"));
 }
 
 static int host_start(struct world *w, struct err *err)

@@ -173,6 +173,15 @@ static void print_constraints(struct buf *b, const struct shape *shape)
     }
 }
 
+/* EC2 calls it m5.large, SageMaker ml.m5.large. */
+static const char *with_ml(const char *word, const struct shape *shape)
+{
+    for (size_t i = 0; i < shape->value_count; i++)
+        if (text_starts(shape->values[i], "ml.") && strcmp(shape->values[i] + strlen("ml."), word) == 0)
+            return shape->values[i];
+    return NULL;
+}
+
 /* Of a set that nobody reads to its end, such as that of the instance types: it goes before all that AWS says, whose
  * text stays whole for who looks for it. */
 static void hint(struct walk *w, const struct path *at, const struct shape *shape, const struct doc *d)
@@ -181,7 +190,8 @@ static void hint(struct walk *w, const struct path *at, const struct shape *shap
 
     if (shape->value_count <= SET_READ_MAX || d->type != DOC_STRING)
         return;
-    nearest = text_nearest_of(d->text.data, shape->values, shape->value_count);
+    nearest = with_ml(d->text.data, shape);
+    nearest = nearest ? nearest : text_nearest_of(d->text.data, shape->values, shape->value_count);
     own = w->own && text_ends(shape->name, w->own->shape) ? text_nearest(d->text.data, w->own->values) : NULL;
     if (own && (!nearest || text_distance(d->text.data, own, MISTYPED_MOST) <
                                 text_distance(d->text.data, nearest, MISTYPED_MOST)))

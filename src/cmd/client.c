@@ -178,7 +178,7 @@ int client_admin(struct arena *a, const char *data_folder, const char *method, c
     const char *run_folder;
     struct answer answer;
 
-    if (settings_run_folder(a, data_folder, &run_folder, err) < 0 ||
+    if (settings_server_folder(a, data_folder, &run_folder, err) < 0 ||
         client_call(a, arena_printf(a, "%s/admin.sock", run_folder), method, target, body, 600000, &answer, err) < 0)
         return -1;
     if (answer.status < 200 || answer.status > 299) {

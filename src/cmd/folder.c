@@ -57,7 +57,7 @@ int folder_supervisor(struct arena *a, const char *data_folder, struct process *
 {
     const char *run_folder;
 
-    if (settings_run_folder(a, data_folder, &run_folder, err) < 0)
+    if (settings_server_folder(a, data_folder, &run_folder, err) < 0)
         return -1;
     process_find(arena_printf(a, "%s/up.pid", run_folder), ret);
     return 0;

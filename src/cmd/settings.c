@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -390,8 +392,9 @@ int settings_read(struct arena *a, const char *data_folder, struct settings *ret
     if (!path_exists(path))
         return fail(err, ERR_NOT_FOUND,
                     "%s is no data directory of Sagebrush yet: `sagebrush up` makes one; --data DIR or SAGEBRUSH_DATA "
-                    "names another",
-                    data_folder);
+                    "names another%s",
+                    data_folder,
+                    geteuid() == 0 ? "" : ". What `sudo sagebrush up` started is asked with sudo, too");
     if (file_read(a, path, FILE_MAX_BYTES, &text, err) < 0 || json_parse(a, text, &d, err) < 0)
         return -1;
     if (doc_int(d, "version", 0) != 1)
@@ -482,4 +485,25 @@ int settings_run_folder(struct arena *a, const char *data_folder, const char **r
                                     "%s is too long for the path of a socket: set a shorter "
                                     "XDG_RUNTIME_DIR",
                                     *ret);
+}
+
+/* Whoever starts a server has its sockets in a folder of his own, and DIR/run leads there. */
+int settings_server_folder(struct arena *a, const char *data_folder, const char **ret, struct err *err)
+{
+    const char *link = arena_printf(a, "%s/run", data_folder), *folder;
+    const struct passwd *user;
+    char leads_to[PATH_MAX] = "";
+    struct stat st;
+
+    if (settings_run_folder(a, data_folder, &folder, err) < 0)
+        return -1;
+    if (lstat(link, &st) == 0 && st.st_uid != geteuid() && readlink(link, leads_to, sizeof leads_to - 1) > 0 &&
+        strcmp(leads_to, folder) != 0) {
+        user = getpwuid(st.st_uid);
+        return fail(err, ERR_DENIED, "the server on %s was started by %s: run this as that user, with `sudo%s%s`",
+                    data_folder, user ? user->pw_name : arena_printf(a, "user %u", (unsigned)st.st_uid),
+                    st.st_uid == 0 ? "" : " -u ", st.st_uid == 0 || !user ? "" : user->pw_name);
+    }
+    *ret = folder;
+    return 0;
 }

@@ -60,4 +60,7 @@ void settings_defaults(struct settings *);
 /* /run/sagebrush/<8 hex>: short, for socket paths, and gone after a reboot. */
 int settings_run_folder(struct arena *, const char *data_folder, const char **ret, struct err *err);
 
+/* The same, to ask a server that is there. ERR_DENIED names the user who started it, when that was another one. */
+int settings_server_folder(struct arena *, const char *data_folder, const char **ret, struct err *err);
+
 #endif

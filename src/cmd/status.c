@@ -162,7 +162,7 @@ static int run(struct arena *a, char **words, int count, struct err *err)
     bool healthy;
 
     if (settings_data_folder(a, command_data, &data, err) < 0 || settings_read(a, data, &s, err) < 0 ||
-        settings_run_folder(a, data, &run_folder, err) < 0)
+        settings_server_folder(a, data, &run_folder, err) < 0)
         return -1;
     doc_set_string(a, d, "data", data);
     doc_set_string(a, d, "url", arena_printf(a, "https://%s", client_host(a, &s)));

@@ -107,7 +107,7 @@ def test_a_machine_without_gpus_says_so(world):
     assert r['outcome'] == 'Completed', job.log()
     assert r['phases'][0]['message'].endswith('This machine has no GPU: the job runs on the CPU')
     assert world.server.lines(job.name) == [
-        'sagebrush: ml.m5.large has 1 GPUs on AWS, and this machine has none: it runs on the CPU', 'hello']
+        'sagebrush: ml.m5.large has 1 GPU, and this machine has none: it runs on the CPU', 'hello']
 
 
 HOLD = 'import time; print("runs", flush=True); time.sleep(600)'

@@ -40,8 +40,8 @@ int job_stop(struct call *c, struct resource *r, const char *noun, bool *ret_new
 int job_remove(struct call *c, struct resource *r, bool *ret_row_goes, struct err *err)
 {
     if (!may_become(r, "Deleting"))
-        return fail_code(err, ERR_CONFLICT, "ResourceInUse", "The job %s is in status %s; stop it first.", r->row.arn,
-                         get_state(r));
+        return fail_code(err, ERR_CONFLICT, "ResourceInUse", "The job %s is in status %s; %s.", r->row.arn,
+                         get_state(r), strcmp(get_state(r), "Stopping") == 0 ? "wait for its end" : "stop it first");
     *ret_row_goes = doc_bool(r->status, "_Swept", false);
     set_state(r, "Deleting");
     r->row.next_at_ms = c->now_ms;

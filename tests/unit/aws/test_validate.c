@@ -87,6 +87,13 @@ static void what_was_meant_is_told_first(void **state)
                             "Value 'ml.m5.lrage' at 'resourceConfig.instanceType' failed to satisfy constraint: Member "
                             "must satisfy enum value set: [ml.m4.xlarge, "));
     assert_true(text_ends(err.text, "]"));
+    refuses("sagemaker", "CreateTrainingJob",
+            "{\"TrainingJobName\":\"a\",\"ResourceConfig\":{\"InstanceType\":\"m5.large\",\"InstanceCount\":1,"
+            "\"VolumeSizeInGB\":1}," GOOD_JOB "}",
+            "ValidationException", err.text);
+    assert_true(text_starts(err.text,
+                            "Did you mean ml.m5.large at 'resourceConfig.instanceType'? 1 validation error detected: "
+                            "Value 'm5.large' at "));
 }
 
 static void paths_go_through_lists_and_maps(void **state)
