@@ -9,7 +9,7 @@
 #include "engine/impl.h"
 #include "store/store.h"
 
-/* --- Beginning and end ------------------------------------------------------------------------------------------ */
+/* --- Beginning and end --- */
 
 static struct str key_of_operation(const struct operation *const *o)
 {
@@ -82,7 +82,7 @@ int64_t engine_now_ms(struct engine *e)
     return clock_wall_ms(e->world.clock);
 }
 
-/* --- Calls ------------------------------------------------------------------------------------------------------ */
+/* --- Calls --- */
 
 const struct op *engine_op(struct engine *e, const struct operation *o)
 {

@@ -33,7 +33,7 @@ struct trouble {
     char text[256]; /* what was logged */
 };
 
-/* --- Touching ---------------------------------------------------------------------------------------------------- */
+/* --- Touching --- */
 
 static struct touch *touch_new(const char *uid)
 {
@@ -70,7 +70,7 @@ static bool next_touched(struct engine *e, char ret_uid[static 80])
     return true;
 }
 
-/* --- After a start ----------------------------------------------------------------------------------------------- */
+/* --- After a start --- */
 
 /* A state that only Deleting can follow waits for the API alone, and the API sets the row's time. */
 static bool is_on_its_way(const char *const state[2])
@@ -124,7 +124,7 @@ int reconcile_begin(struct engine *e, struct err *err)
     return touch_what_was_on_its_way(e, err) < 0 || touch_what_waits(e, err) < 0 ? -1 : 0;
 }
 
-/* --- Trouble ----------------------------------------------------------------------------------------------------- */
+/* --- Trouble --- */
 
 /* Logged when it begins and when it changes, not each time. */
 static void trouble(struct engine *e, const char *uid, const struct err *err)
@@ -161,7 +161,7 @@ static bool is_in_trouble(struct engine *e, const char *uid)
     return map_get(e->troubles, str_of(uid)) != NULL;
 }
 
-/* --- A pass ------------------------------------------------------------------------------------------------------ */
+/* --- A pass --- */
 
 static int save_pass(struct engine *e, struct arena *a, struct resource *r, const struct row *before, int64_t now_ms,
                      int64_t next_ms, struct err *err)
@@ -232,7 +232,7 @@ static void visit(struct engine *e, const char *uid)
     }
 }
 
-/* --- Which rows -------------------------------------------------------------------------------------------------- */
+/* --- Which rows --- */
 
 /* What may be visited in this call, beside what was touched. */
 struct queue {
@@ -380,7 +380,7 @@ void reconcile_committed(struct engine *e, const struct err *failed)
     list_init(&e->visited);
 }
 
-/* --- Beginning and end ------------------------------------------------------------------------------------------- */
+/* --- Beginning and end --- */
 
 void reconcile_new(struct engine *e)
 {

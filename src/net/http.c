@@ -27,7 +27,7 @@ struct http_parser {
     bool too_many;
 };
 
-/* Looking things up */
+/* --- Looking things up --- */
 
 const struct str *http_find(const struct http_head *h, const char *name)
 {
@@ -112,7 +112,7 @@ const char *http_reason(int status)
     }
 }
 
-/* Writing */
+/* --- Writing --- */
 
 static void append_clean(struct buf *b, struct str text)
 {
@@ -170,7 +170,7 @@ void http_write_end(struct buf *b)
     buf_append(b, "\r\n", 2);
 }
 
-/* Reading */
+/* --- Reading --- */
 
 static struct http_parser *parser_of(llhttp_t *llhttp)
 {

@@ -57,7 +57,7 @@ static struct loop *loop_of(struct http_upstream *u)
     return u->options.loop;
 }
 
-/* Links */
+/* --- Links --- */
 
 static void upstream_release(struct http_upstream *u)
 {
@@ -127,7 +127,7 @@ static void touch(struct link *l)
     l->since_ms = loop_now_ms(loop_of(l->upstream));
 }
 
-/* The end of a call */
+/* --- The end of a call --- */
 
 static void call_free(struct http_call *c)
 {
@@ -253,7 +253,7 @@ static void timer_rang(struct loop_timer *t)
     }
 }
 
-/* What comes in */
+/* --- What comes in --- */
 
 static void head_came(void *owner, const struct http_head *head)
 {
@@ -489,7 +489,7 @@ static void failed(void *owner, int errno_value)
 
 static const struct stream_events stream_events = { connected, received, ended, drained, failed };
 
-/* The caller's side */
+/* --- The caller's side --- */
 
 struct http_upstream *http_upstream_new(const struct http_upstream_options *options)
 {

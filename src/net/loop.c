@@ -32,7 +32,7 @@ int fail_uv(struct err *err, int status, const char *what)
     return fail(err, ERR_INTERNAL, "%s: %s", what, uv_strerror(status));
 }
 
-/* Timers */
+/* --- Timers --- */
 
 int64_t loop_now_ms(struct loop *l)
 {
@@ -153,7 +153,7 @@ static void arm(struct loop *l)
     uv_timer_start(&l->timer, timers_due, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 
-/* The turn */
+/* --- The turn --- */
 
 static void turn_end(uv_prepare_t *p)
 {
@@ -310,7 +310,7 @@ bool loop_turn(struct loop *l, bool wait)
     return !l->stopped;
 }
 
-/* Work on other threads */
+/* --- Work on other threads --- */
 
 struct work {
     uv_work_t request;

@@ -10,7 +10,7 @@
 
 enum { LOOK_AGAIN_MS = 1000 }; /* at a folder that the system cannot watch */
 
-/* Signals */
+/* --- Signals --- */
 
 struct signal_watch {
     struct held held;
@@ -65,7 +65,7 @@ int loop_signal(struct loop *l, int number, void (*run)(void *data, int number),
     return 0;
 }
 
-/* Children */
+/* --- Children --- */
 
 struct child {
     struct held held;
@@ -126,7 +126,7 @@ int loop_spawn(struct loop *l, const struct loop_spawn *spawn, void (*ended)(voi
     return 0;
 }
 
-/* Folders */
+/* --- Folders --- */
 
 struct loop_watch {
     struct held held;
