@@ -26,9 +26,10 @@ static enum slurm_fate fate_of(const char *state)
     return SLURM_RUNS;
 }
 
-static bool has_ended(const struct slurm_job *j)
+/* Of two jobs with one name the second one's agents may have gone home at once: what became of the first counts. */
+static int weight_of(const struct slurm_job *j)
 {
-    return j->fate != SLURM_WAITS && j->fate != SLURM_RUNS;
+    return j->fate == SLURM_ENDED ? 0 : j->fate == SLURM_TAKEN || j->fate == SLURM_LOST ? 1 : 2;
 }
 
 static int by_name(const void *a, const void *b)
@@ -37,12 +38,12 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Whether 'a' tells more of what goes on than 'b'. Slurm counts its seconds, and its jobs. */
-static bool is_newer(const struct slurm_job *a, const struct slurm_job *b)
+static bool tells_more(const struct slurm_job *a, const struct slurm_job *b)
 {
-    int seconds = strcmp(a->submitted, b->submitted);
+    int more = weight_of(a) - weight_of(b), seconds = strcmp(a->submitted, b->submitted);
 
-    if (has_ended(a) != has_ended(b))
-        return has_ended(b);
+    if (more)
+        return more > 0;
     return seconds > 0 || (seconds == 0 && strtoll(a->id, NULL, 10) > strtoll(b->id, NULL, 10));
 }
 
@@ -55,7 +56,7 @@ static int keep_one_a_name(struct slurm_job *jobs, int count)
 
         if (!last || strcmp(last->name, jobs[i].name) != 0)
             jobs[kept++] = jobs[i];
-        else if (is_newer(&jobs[i], last))
+        else if (tells_more(&jobs[i], last))
             *last = jobs[i];
     }
     return kept;

@@ -25,8 +25,8 @@ struct slurm_job {
 /* For squeue --format: the name last, for it may hold anything. */
 #define SLURM_FORMAT "%i|%T|%r|%N|%V|%j"
 
-/* The lines of squeue, sorted by name, one a name: the one that goes on, else the youngest. ERR_INVALID: that is not
- * what squeue prints; conclude nothing. */
+/* The lines of squeue, sorted by name, one a name: the one that goes on, else one that was ended, else the youngest.
+ * ERR_INVALID: that is not what squeue prints; conclude nothing. */
 int slurm_read_jobs(struct arena *, struct str text, struct slurm_job **ret, int *ret_count, struct err *err);
 
 /* NULL: not there. */

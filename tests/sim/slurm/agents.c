@@ -110,7 +110,7 @@ static bool has_failed(const struct submission *s)
 static void check_verdict(const struct mate *m, const char *outcome, const char *reason, bool unhealthy)
 {
     const struct submission *s = submission_of(m->job, submission_goes_on);
-    bool failed = m->in && m->in->known && has_failed(m->in);
+    bool failed = m->in && m->in->known && has_failed(m->in) && !m->job->orphaned;
 
     if (mate_ended(m))
         broken("%s is ended as %s, and had ended as %s", m->name, outcome, m->report.outcome);

@@ -16,9 +16,14 @@ enum { NOTICE_MS = 30000 };
 static const char *const states[] = { "PENDING", "RUNNING", "COMPLETED", "FAILED", "NODE_FAIL", "PREEMPTED",
                                       "CANCELLED", "TIMEOUT" };
 
-bool submission_goes_on(const struct submission *s)
+static bool goes_on(const struct submission *s)
 {
     return s->known && (s->state <= RUNNING || s->completing);
+}
+
+bool submission_goes_on(const struct submission *s)
+{
+    return !s->orphan && goes_on(s);
 }
 
 struct submission *submission_of(const struct job *j, bool (*is)(const struct submission *))
@@ -54,6 +59,8 @@ static void check_submission(struct job *j)
 {
     int open = 0;
 
+    if (j->orphaned)
+        return;
     if (submission_of(j, submission_goes_on))
         broken("job %d is submitted beside another", j->index);
     for (int i = 0; i < j->count; i++) {
@@ -68,10 +75,21 @@ static void check_submission(struct job *j)
         broken("job %d is submitted, and ended %d times without a word", j->index, j->wordless);
 }
 
+static struct submission *submit(struct job *j)
+{
+    struct submission *s = &w.submissions[w.submission_count];
+
+    if (w.submission_count++ == SUBMISSIONS)
+        broken("job %d is submitted without end", j->index);
+    *s = (struct submission){ .number = ++w.number, .job = j, .known = true, .submitted_ms = w.now_ms };
+    j->submitted = true;
+    tell("Slurm has job %d as %d", j->index, s->number);
+    return s;
+}
+
 static int sbatch(struct arena *a, const char *const *arguments, struct command_result *ret)
 {
     struct mate *m = mate_find(option(arguments, "--job-name="));
-    struct submission *s = &w.submissions[w.submission_count];
 
     if (option(arguments, "--exclude=") && w.cordoned)
         return answer(a, ret, 1, "", "sbatch: error: Requested node configuration is not available\n");
@@ -80,13 +98,7 @@ static int sbatch(struct arena *a, const char *const *arguments, struct command_
     if (option(arguments, "--test-only"))
         return answer(a, ret, 0, "", "");
     check_submission(m->job);
-    if (w.submission_count == SUBMISSIONS)
-        broken("job %d is submitted without end", m->job->index);
-    w.submission_count++;
-    *s = (struct submission){ .number = ++w.number, .job = m->job, .known = true, .submitted_ms = w.now_ms };
-    m->job->submitted = true;
-    tell("Slurm has job %d as %d", m->job->index, s->number);
-    return answer(a, ret, 0, arena_printf(a, "%d\n", s->number), "");
+    return answer(a, ret, 0, arena_printf(a, "%d\n", submit(m->job)->number), "");
 }
 
 static int squeue(struct arena *a, struct command_result *ret)
@@ -98,7 +110,7 @@ static int squeue(struct arena *a, struct command_result *ret)
     for (int i = 0; i < w.submission_count; i++) {
         struct submission *s = &w.submissions[i];
 
-        s->shown = s->known && !submission_goes_on(s);
+        s->shown = s->known && !goes_on(s);
         if (s->known)
             buf_printf(&b, "%d|%s|None||%s|%s\n", s->number, s->completing ? "COMPLETING" : states[s->state],
                        time_iso8601(a, s->submitted_ms, false), s->job->mates[0].name);
@@ -163,6 +175,20 @@ static void before_squeue(void)
         broken("Slurm is asked without a pause");
 }
 
+/* The command is a process of its own, and goes on without its server. */
+static void outlive(struct arena *a, const char *const *arguments)
+{
+    struct command_result ignored;
+
+    if (w.now_ms >= w.away_until_ms && roll(2)) {
+        carry_out(a, arguments, &ignored);
+    } else if (strcmp(arguments[0], "sbatch") == 0 && !option(arguments, "--test-only") && !w.orphan && roll(2)) {
+        w.orphan = mate_find(option(arguments, "--job-name="))->job;
+        w.orphan->orphaned = true;
+        w.orphan_ms = w.now_ms + roll(10000);
+    }
+}
+
 int __wrap_command_run(struct arena *a, const char *const *arguments, struct str input, int64_t limit_ms,
                        struct command_result *ret, struct err *err)
 {
@@ -176,9 +202,7 @@ int __wrap_command_run(struct arena *a, const char *const *arguments, struct str
         before_squeue();
     thread_yield();
     if (w.dying) {
-        /* The command is a process of its own, and goes on. */
-        if (w.now_ms >= w.away_until_ms && roll(2))
-            carry_out(a, arguments, ret);
+        outlive(a, arguments);
         return fail(err, ERR_UNAVAILABLE, "the server is dead");
     }
     lost = chance(F_LOST, 150);
@@ -273,7 +297,7 @@ static void submission_moves(struct submission *s)
         end(s, roll(2) ? CANCELLED : TIMEOUT);
     if (s->state == RUNNING || s->completing)
         tasks_move(s);
-    if (s->known && !submission_goes_on(s) && w.now_ms > s->ended_ms + w.min_age_ms)
+    if (s->known && !goes_on(s) && w.now_ms > s->ended_ms + w.min_age_ms)
         s->known = false;
 }
 
@@ -293,8 +317,18 @@ static void forget_all(void)
     }
 }
 
+static void orphan_moves(void)
+{
+    if (!w.orphan || w.now_ms < w.orphan_ms || w.now_ms < w.away_until_ms)
+        return;
+    if (!w.orphan->refused)
+        submit(w.orphan)->orphan = true;
+    w.orphan = NULL;
+}
+
 void controller_move(void)
 {
+    orphan_moves();
     if (chance(F_AWAY, 25)) {
         w.away_until_ms = w.now_ms + 1000 + roll(60000);
         tell("Slurm is away for %lld s", (long long)(w.away_until_ms - w.now_ms) / 1000);

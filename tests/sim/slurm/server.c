@@ -60,7 +60,7 @@ void __wrap_slurm_cluster_submit(struct slurm_cluster *c, const struct slurm_bat
         wanted += !mate_ended(&j->mates[i]) && !j->mates[i].seen_alive;
     if (!wanted)
         broken("job %d is to be submitted, and each of its instances has ended or is at work", j->index);
-    if (first && j->submitted)
+    if (first && j->submitted && !j->orphaned)
         broken("job %d is taken for new", j->index);
     __real_slurm_cluster_submit(c, batch, first);
 }
@@ -143,7 +143,7 @@ static bool stop(struct mate *m, const char *reason)
 
 static bool waits(const struct submission *s)
 {
-    return s->known && s->state == PENDING;
+    return s->known && s->state == PENDING && !s->orphan;
 }
 
 static void forget(struct job *j)

@@ -69,6 +69,7 @@ struct job {
     bool refused;            /* Slurm will never have it */
     int mute;                /* so many times its agents end without a word */
     bool submitted;          /* Slurm has or had one */
+    bool orphaned;           /* and may have two */
     int wordless;            /* endings without a word, that the server has seen */
 };
 
@@ -83,6 +84,7 @@ struct submission {
     bool known;              /* the controller remembers it */
     bool completing;         /* its nodes clean up: that hides how it ended */
     bool mute, counted;
+    bool orphan;             /* of a command that outlived its server: nobody waits for it */
     bool shown, told;        /* that it has ended: by the last squeue; to the server */
     int64_t submitted_ms, ended_ms, kill_ms;
     enum task tasks[MATES];
@@ -103,7 +105,8 @@ struct world {
     int submission_count, number;
     int64_t away_until_ms, min_age_ms;
     bool cordoned;
-    int sbatches; /* on their way */
+    struct job *orphan;      /* that an sbatch without a server will submit; NULL: there is none */
+    int64_t orphan_ms;
 
     struct runtime *runtime; /* NULL: the server is dead */
     bool dying;
@@ -130,7 +133,7 @@ void thread_yield(void);
 
 /* controller.c */
 void controller_move(void);
-bool submission_goes_on(const struct submission *);
+bool submission_goes_on(const struct submission *); /* and is known to be */
 struct submission *submission_of(const struct job *, bool (*is)(const struct submission *)); /* the youngest; NULL */
 
 /* agents.c */

@@ -60,12 +60,15 @@ static void the_one_that_goes_on_counts(void **state)
                                "8|COMPLETED|None|n1|2026-01-02T10:00:03|a-0\n"
                                "3|COMPLETED|None|n1|2026-01-02T10:00:03|b-0\n"
                                "2|TIMEOUT|None|n1|2026-01-02T10:00:09|b-0\n"
-                               "10|CANCELLED|None||2026-01-02T10:00:09|c-0\n" /* in the same second */
-                               "9|FAILED|None|n1|2026-01-02T10:00:09|c-0\n";
+                               "10|FAILED|None||2026-01-02T10:00:09|c-0\n" /* in the same second */
+                               "9|FAILED|None|n1|2026-01-02T10:00:09|c-0\n"
+                               "11|NODE_FAIL|None|n1|2026-01-02T10:00:01|d-0\n" /* and its twin's agents went home */
+                               "12|COMPLETED|None|n1|2026-01-02T10:00:02|d-0\n";
     struct slurm_job *jobs;
 
-    assert_int_equal(jobs_of(*state, text, &jobs), 3);
+    assert_int_equal(jobs_of(*state, text, &jobs), 4);
     assert_string_equal(jobs[2].id, "10");
+    assert_string_equal(jobs[3].id, "11");
     assert_string_equal(jobs[0].id, "1");
     assert_string_equal(jobs[1].id, "2");
     assert_int_equal(jobs[1].fate, SLURM_LOST);
