@@ -43,25 +43,63 @@ static void print_failures(struct arena *a, const struct doc *node)
                doc_text(all->items[i], "job"), doc_text(all->items[i], "check"), doc_text(all->items[i], "why"));
 }
 
-static void print_disk(const struct doc *node)
+/* ", 2 of 4 cores"; "" of what is not counted. */
+static const char *given(struct arena *a, const struct doc *node, const char *member, int64_t unit, const char *of)
+{
+    const struct doc *pair = doc_get(node, member);
+
+    return pair ? arena_printf(a, ", %lld of %lld %s", (long long)(doc_int(pair, "used", 0) / unit),
+                               (long long)(doc_int(pair, "has", 0) / unit), of)
+                : "";
+}
+
+static const char *disk_given(struct arena *a, const struct doc *node)
 {
     int64_t has = doc_int(node, "disk_mib", 0), left = doc_int(node, "disk_left_mib", 0);
 
-    if (doc_has(node, "disk_mib"))
-        printf("    disk %lld GiB of %lld given out\n", (long long)(has - left) / 1024, (long long)has / 1024);
+    return doc_has(node, "disk_mib") ? arena_printf(a, ", disk %lld GiB of %lld", (long long)(has - left) / 1024,
+                                                    (long long)has / 1024)
+                                     : "";
+}
+
+static void print_given(struct arena *a, const struct doc *node)
+{
+    const char *gpus = arena_printf(a, "%s GPUs", doc_text(node, "gpu"));
+    const char *text = arena_printf(a, "%s%s%s%s", given(a, node, "cores", 1, "cores"),
+                                    given(a, node, "memory_mib", 1024, "GiB"), given(a, node, "gpus", 1, gpus),
+                                    disk_given(a, node));
+
+    if (*text)
+        printf("    %s given out\n", text + strlen(", "));
+    if (doc_has(node, "labels"))
+        printf("    labels %s\n", doc_text(node, "labels"));
+}
+
+/* A job of several instances that stand there is one line. */
+static void print_runs(const struct doc *runs)
+{
+    for (size_t i = 0, same; i < doc_count(runs, ""); i += same) {
+        const char *what = doc_value_text(runs->items[i]);
+
+        for (same = 1; i + same < doc_count(runs, "") && strcmp(doc_value_text(runs->items[i + same]), what) == 0;)
+            same++;
+        printf("    runs %s", what);
+        if (same > 1)
+            printf(", %zu instances", same);
+        printf("\n");
+    }
 }
 
 static void print_node(struct arena *a, const struct doc *node)
 {
-    const struct doc *runs = doc_get(node, "runs");
-
-    printf("%-24s %-16s %-9s%s%s\n", doc_text(node, "name"), doc_text(node, "pool"), doc_text(node, "state"),
-           doc_bool(node, "lemon", false) ? "  lemon: used last" : "", !runs || doc_count(runs, "") ? "" : "  free");
-    print_disk(node);
+    printf("%-24s %-16s %s%s\n", doc_text(node, "name"), doc_text(node, "pool"), doc_text(node, "state"),
+           doc_bool(node, "lemon", false) ? "  lemon: used last" : "");
+    if (doc_has(node, "note"))
+        printf("    %s\n", doc_text(node, "note"));
+    print_given(a, node);
     print_cordon(a, node);
     print_failures(a, node);
-    for (size_t i = 0; i < doc_count(runs, ""); i++)
-        printf("    runs %s\n", doc_value_text(runs->items[i]));
+    print_runs(doc_get(node, "runs"));
 }
 
 static int list(struct arena *a, const char *data, struct err *err)
@@ -159,11 +197,12 @@ const struct command nodes_command = {
     .usage = "[list | events | cordon NAME [WHY] | return NAME]",
     .summary = "the nodes of the fleet: how they are, and what runs on them",
     .about =
-        "Lists the nodes, each with its pool and its state (in use, spare, cordoned, failed), why and since when it is "
-        "cordoned, how it has failed of late, and what runs on it. A node that fails under a job is cordoned: what a "
-        "check found on the node itself (disk, memory, clock...) until you return it, anything else for ten minutes; "
-        "never the only one, and never more than a fifth of the fleet. A spare of its pool takes its place. One that "
-        "fails often is a lemon, and is used when there is no other; that fades with time, and no restart forgets it.\n"
+        "Lists the nodes, each with its pool and its state (in use, spare, cordoned, failed), how much of it is given "
+        "out, why and since when it is cordoned, how it has failed of late, and what runs on it. A node that fails "
+        "under a job is cordoned: what a check found on the node itself (disk, memory, clock...) until you return it, "
+        "anything else for ten minutes; never the only one, and never more than a fifth of the fleet. A spare of its "
+        "pool takes its place. One that fails often is a lemon, and is used when there is no other; that fades with "
+        "time, and no restart forgets it.\n"
         "\n"
         "On a Slurm cluster it lists the cluster's nodes that failed, and those that are cordoned: Slurm is asked for "
         "others.\n"

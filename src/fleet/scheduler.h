@@ -145,6 +145,7 @@ int scheduler_hindrance(struct scheduler *, const char *uid, const char *const *
 /* Nodes as people see them, from 0; false: there are no more. */
 struct node_view {
     const char *name, *pool;
+    const char *gpu, *labels; /* "": none */
     const char *state; /* "in use", "spare", "cordoned", "failed" */
     bool lemon;
     int64_t instances;

@@ -288,6 +288,7 @@ bool scheduler_node(const struct scheduler *s, int64_t number, struct node_view 
         return false;
     kind = &s->nodes->kinds[node->kind];
     *ret = (struct node_view){ .name = node->name, .pool = s->fleet->pools[kind->pool].name,
+                               .gpu = kind->gpu, .labels = kind->labels,
                                .state = states[node->state], .lemon = node->lemon, .has = kind->has,
                                .left = node->room[LEFT], .gpus_taken = node->gpus_taken, .gpus_out = node->gpus_out };
     for (const struct list *l = node->grants.next; l != &node->grants; l = l->next)

@@ -467,6 +467,32 @@ static struct doc *failures_of(struct arena *a, const struct doc *memory)
     return list;
 }
 
+static void set_used(struct arena *a, struct doc *to, const char *name, int64_t left, int64_t has)
+{
+    struct doc *pair = doc_map(a);
+
+    if (!has)
+        return;
+    doc_set_integer(a, pair, "used", has - left);
+    doc_set_integer(a, pair, "has", has);
+    doc_set(a, to, name, pair);
+}
+
+/* Of nodes of the fleet file; a machine without one is shared by other measures. */
+static void set_capacity(struct arena *a, struct doc *d, const struct node_view *node)
+{
+    set_used(a, d, "cores", node->left.cores, node->has.cores);
+    set_used(a, d, "memory_mib", node->left.memory_mib, node->has.memory_mib);
+    set_used(a, d, "gpus", node->left.gpus, node->has.gpus);
+    if (*node->gpu)
+        doc_set_string(a, d, "gpu", node->gpu);
+    if (*node->labels)
+        doc_set_string(a, d, "labels", node->labels);
+}
+
+static const char slurm_note[] = "no node, but all that Slurm was given: sinfo lists its nodes, and here are those "
+                                 "that failed or were cordoned";
+
 /* tenants: NULL: not known. */
 static struct doc *row_of(struct arena *a, const struct node_view *node, const struct doc *memory,
                           const struct doc *tenants)
@@ -514,7 +540,8 @@ static int add_cluster_row(struct arena *a, struct engine *e, const char *name, 
 
 int node_health_list(struct arena *a, struct engine *e, struct doc **ret, struct err *err)
 {
-    const struct scheduler *s = allocations_scheduler(((struct platform *)engine_context(e))->allocations);
+    const struct platform *platform = engine_context(e);
+    const struct scheduler *s = allocations_scheduler(platform->allocations);
     struct tenants tenants = { a, store_of(e), map_new() };
     struct doc *list = doc_list(a), *memory;
     struct node_view node;
@@ -522,8 +549,15 @@ int node_health_list(struct arena *a, struct engine *e, struct doc **ret, struct
 
     for (int64_t i = 0; result == 0 && scheduler_node(s, i, &node); i++) {
         result = load(a, e, node.name, &memory, err);
-        if (result == 0)
-            doc_append(a, list, row_of(a, &node, memory, tenants_of(&tenants, node.name)));
+        if (result == 0) {
+            struct doc *row = row_of(a, &node, memory, tenants_of(&tenants, node.name));
+
+            if (!platform->fleet->slots)
+                set_capacity(a, row, &node);
+            else if (runtime_has_nodes(runtime_of(e)))
+                doc_set_string(a, row, "note", slurm_note);
+            doc_append(a, list, row);
+        }
     }
     map_free(tenants.by_node);
     *ret = list;

@@ -28,9 +28,10 @@ int node_health_cordon(struct arena *, struct engine *, const char *node, const 
                        struct err *err);
 int node_health_return(struct arena *, struct engine *, const char *node, bool *ret_changed, struct err *err);
 
-/* [{name, pool, state, lemon, disk_mib, disk_left_mib, cordoned, cordoned_ms, back_ms, failures [{at_ms, agent, job,
- * check, why}], runs [..]}], as the fleet has them. No disk where none is counted. Those of a cluster that something is
- * known of come last: Slurm knows what runs on them. */
+/* [{name, pool, state, lemon, instances, note, cores {used, has}, memory_mib, gpus, gpu, labels, disk_mib,
+ * disk_left_mib, cordoned, cordoned_ms, back_ms, failures [{at_ms, agent, job, check, why}], runs [..]}], as the fleet
+ * has them; nothing of what is not counted. Those of a cluster that something is known of come last: Slurm knows what
+ * runs on them. */
 int node_health_list(struct arena *, struct engine *, struct doc **ret, struct err *err);
 
 int node_health_recall(struct engine *, struct err *err); /* at start, before allocations_restore() */
