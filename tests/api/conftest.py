@@ -149,9 +149,13 @@ class Server:
              WarmPoolStatusEquals="Available")
         wait_for(lambda: not list((self.data / "agents").iterdir()), 60, "the end of every instance")
 
+    def orders(self):
+        """The folders of agents, each with its order; of those that stand by there is none."""
+        return orders_below(self.data)
+
     def agents(self, job):
-        """The folders of the agents of a job, each with its order; a pool that stands by is nobody's."""
-        return agents_below(self.data, job)
+        """The same of one job."""
+        return [(folder, order) for folder, order in self.orders() if order.get("job_name") == job]
 
     def standing_by(self):
         """The folders of agents that wait for an order."""
@@ -177,14 +181,12 @@ class Server:
             shutil.rmtree(self.data, ignore_errors=True)
 
 
-def agents_below(root, job):
-    """As Server.agents, of any data directory. They come and go while one looks."""
+def orders_below(root):
+    """As Server.orders, of any data directory. They come and go while one looks."""
     found = []
     for path in (root / "agents").glob("*/order.json"):
         with contextlib.suppress(FileNotFoundError):
-            order = json.loads(path.read_text())
-            if order.get("job_name") == job:
-                found.append((path.parent, order))
+            found.append((path.parent, json.loads(path.read_text())))
     return found
 
 

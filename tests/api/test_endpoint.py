@@ -126,15 +126,15 @@ def test_a_lost_instance_is_replaced(aws, server, deploy):
     sm, runtime = aws("sagemaker"), aws("sagemaker-runtime")
     name = deploy(ECHO)
     assert settled(sm, name)["EndpointStatus"] == "InService"
-    before = {p.name for p in (server.data / "agents").iterdir()}
-    for agent in before:
-        shutil.rmtree(server.data / "agents" / agent, ignore_errors=True)
 
-    def replaced():
-        now = {p.name for p in (server.data / "agents").iterdir()} - before
-        return any(n.endswith("-1") for n in now)
+    def instances():
+        group = f"/aws/sagemaker/Endpoints/{name}"
+        return {folder for folder, order in server.orders() if order.get("log_group") == group}
 
-    wait_for(replaced, 60, "another instance")
+    first, = instances()
+    shutil.rmtree(first, ignore_errors=True)
+    second, = wait_for(lambda: instances() - {first}, 60, "another instance")
+    assert second.name.endswith("-1")
 
     def answered():
         try:

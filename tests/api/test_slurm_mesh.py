@@ -12,7 +12,7 @@ import pytest
 import slurm_cluster
 import test_processing
 import test_torch
-from conftest import Server, agents_below, ended, holder, log_lines, model_files, needs_tun, processed, wait_for
+from conftest import Server, ended, holder, log_lines, model_files, needs_tun, orders_below, processed, wait_for
 from test_cluster import Wire, talked
 from test_slurm import SCRIPTS, describe, lines, said, statuses
 from test_slurm_machines import ask, end_all, parent_of
@@ -174,8 +174,8 @@ def agents_of(server, cluster, job, attempt=0):
     """The folders of the agents at work on the job, by host: on their machines' disks."""
     return {order["host_name"]: folder
             for root in [server.data, *(p for hold in holds(cluster) for p in hold.glob("scratch/*"))]
-            for folder, order in agents_below(root, job)
-            if folder.name.endswith(f"-{attempt}") and (folder / "agent.pid").exists()}
+            for folder, order in orders_below(root)
+            if order.get("job_name") == job and folder.name.endswith(f"-{attempt}") and (folder / "agent.pid").exists()}
 
 
 def tunnels_of(folders):
