@@ -40,11 +40,16 @@ static int refuse_type(const struct nodes *n, const struct shape *shape, struct 
 {
     _cleanup_arena_ struct arena *a = arena_new();
     const struct fleet_type *t = &shape->type;
-    const char *needs = arena_printf(a, "%" PRId64 " vCPU%s, %" PRId64 " MiB", t->needs.cores,
-                                     t->needs.cores == 1 ? "" : "s", t->needs.memory_mib);
+    const char *needs = arena_printf(a, "%" PRId64 " vCPU%s, %s", t->needs.cores, t->needs.cores == 1 ? "" : "s",
+                                     size_text(a, t->needs.memory_mib));
 
+    if (n->fleet->slots && *shape->labels)
+        return fail(err, ERR_INVALID,
+                    "No node of this server has the labels %s: only the [[nodes]] of a fleet file have labels, and "
+                    "here are none. Leave the tag sagebrush:labels out",
+                    shape->labels);
     if (t->needs.disk_mib)
-        needs = arena_printf(a, "%s, %.4g GiB of disk", needs, (double)t->needs.disk_mib / 1024);
+        needs = arena_printf(a, "%s, %s of disk", needs, size_text(a, t->needs.disk_mib));
     if (t->needs.gpus)
         needs = arena_printf(a, "%s, %" PRId64 " GPU%s of the kind %s", needs, t->needs.gpus,
                              t->needs.gpus == 1 ? "" : "s", t->gpu);

@@ -238,7 +238,7 @@ static void print_refusals(const struct simulation *s, struct buf *out)
     struct tally *all = tally(s, true, &count);
 
     for (size_t i = 0; i < count && i < REASONS_SHOWN; i++)
-        buf_printf(out, "    %.0f times: %s\n", all[i].weight, all[i].name);
+        buf_printf(out, "    %.0f time%s: %s\n", all[i].weight, all[i].weight == 1 ? "" : "s", all[i].name);
     if (count > REASONS_SHOWN)
         buf_printf(out, "    and %zu reasons more\n", count - REASONS_SHOWN);
     free(all);

@@ -8,6 +8,13 @@
 
 enum { OWN_TOLD = 8, CATALOGUE_TOLD = 4 };
 
+const char *size_text(struct arena *a, int64_t mib)
+{
+    if (mib < 1024)
+        return arena_printf(a, "%" PRId64 " MiB", mib);
+    return arena_printf(a, mib % 1024 ? "%.1f GiB" : "%.0f GiB", (double)mib / 1024);
+}
+
 /* How near the nodes come that come nearest. */
 static enum fit best_fit(const struct nodes *n, const struct shape *s)
 {
@@ -53,23 +60,23 @@ static const char *most_of(struct arena *a, const struct nodes *n, const struct 
             most = (struct capacity){ more(most.cores, has->cores), more(most.memory_mib, has->memory_mib),
                                       more(most.disk_mib, has->disk_mib), more(most.gpus, has->gpus) };
     }
-    text = arena_printf(a, "%" PRId64 " core%s, %" PRId64 " MiB", most.cores, most.cores == 1 ? "" : "s",
-                        most.memory_mib);
+    text = arena_printf(a, "%" PRId64 " core%s, %s", most.cores, most.cores == 1 ? "" : "s",
+                        size_text(a, most.memory_mib));
     if (s->type.needs.disk_mib && most.disk_mib != DISK_UNCOUNTED)
-        text = arena_printf(a, "%s, %.4g GiB of disk", text, (double)most.disk_mib / 1024);
+        text = arena_printf(a, "%s, %s of disk", text, size_text(a, most.disk_mib));
     if (s->type.needs.gpus)
         text = arena_printf(a, "%s, %" PRId64 " GPU%s", text, most.gpus, most.gpus == 1 ? "" : "s");
     return text;
 }
 
-static double most_disk_gib(const struct nodes *n, const struct shape *s)
+static int64_t most_disk_mib(const struct nodes *n, const struct shape *s)
 {
     int64_t most_mib = 0;
 
     for (int i = 0; i < n->kind_count; i++)
         if (kind_fit(n, &n->kinds[i], s) == FIT_DISK)
             most_mib = more(most_mib, n->kinds[i].has.disk_mib);
-    return (double)most_mib / 1024;
+    return most_mib;
 }
 
 const char *unfit_why(struct arena *a, const struct nodes *n, const struct shape *s)
@@ -89,7 +96,7 @@ const char *unfit_why(struct arena *a, const struct nodes *n, const struct shape
     case FIT_SIZE:
         return arena_printf(a, "the nodes have at most %s", most_of(a, n, s));
     case FIT_DISK:
-        return arena_printf(a, "the nodes have at most %.4g GiB", most_disk_gib(n, s));
+        return arena_printf(a, "the nodes have at most %s", size_text(a, most_disk_mib(n, s)));
     case FIT_WELL:
         break;
     }

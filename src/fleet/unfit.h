@@ -4,6 +4,8 @@
 
 #include "fleet/node.h"
 
+const char *size_text(struct arena *, int64_t mib); /* "512 MiB", "16 GiB", "931.3 GiB" */
+
 /* "no node has GPUs", of a shape of which the whole fleet has room for none. */
 const char *unfit_why(struct arena *, const struct nodes *, const struct shape *);
 

@@ -90,3 +90,18 @@ def test_what_stops_is_waited_for(server, jobs, unique):
     jobs.sm.stop_training_job(TrainingJobName=unique)
     with pytest.raises(botocore.exceptions.ClientError, match="is in status Stopping; wait for its end"):
         jobs.sm.delete_training_job(TrainingJobName=unique)
+
+
+def test_sizes_are_told_as_people_say_them(server, jobs, unique):
+    said = refusal(jobs, unique, "ml.m5.4xlarge", VolumeSizeInGB=16000)
+    assert "it needs 16 vCPUs, 64 GiB, 16000 GiB of disk, and the nodes have at most 4 cores, 16 GiB. Ask" in said
+
+
+def test_who_is_interrupted_is_told_by_what(server, jobs, unique):
+    jobs.create(unique, HOLD, EnableManagedSpotTraining=True,
+                StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200})
+    jobs.says(unique, "holds")
+    server.command("drill", "spot", unique, check=True)
+    jobs.says(unique, "holds", 2)
+    assert any("its spot capacity was taken back (by a drill). " in t["StatusMessage"]
+               for t in jobs.describe(unique)["SecondaryStatusTransitions"])

@@ -269,12 +269,13 @@ static int usage(struct request *q, struct err *err)
 static int drill_spot(struct request *q, struct err *err)
 {
     const struct engine_world *world = engine_world_of(q->admin->options.engine);
+    const struct interruption drill = { .by = "a drill" };
     const char *job = doc_text(q->body, "training_job");
     struct row row;
 
     if (!text_starts(job, "arn:"))
         job = resource_arn(q->arena, &training_job, world->default_region, world->account, job);
-    if (training_job_interrupt(q->arena, q->admin->options.engine, job, &(struct interruption){ 0 }, err) < 0 ||
+    if (training_job_interrupt(q->arena, q->admin->options.engine, job, &drill, err) < 0 ||
         store_row_by_arn(q->arena, store_of(q), job, &row, err) < 0)
         return -1;
     doc_set_boolean(q->arena, q->output, "saves", *training_spec_of(row.spec).checkpoint_uri);

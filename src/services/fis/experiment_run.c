@@ -107,7 +107,8 @@ static bool is_told(const struct err *err)
 static int interrupt(struct pass *p, struct resource *r, const struct doc *action, struct doc *state, struct err *err)
 {
     int64_t before_ms = duration_of(action) - NOTICE_MS;
-    const struct interruption i = { p->now_ms, before_ms > 0 ? p->now_ms + before_ms : 0 };
+    const struct interruption i = { p->now_ms, before_ms > 0 ? p->now_ms + before_ms : 0,
+                                    arena_printf(p->arena, "the FIS experiment %s", r->row.name) };
     const struct doc *instances = instances_of(r, action);
     const char *why = NULL;
     bool any = false;

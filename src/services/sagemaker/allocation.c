@@ -195,9 +195,9 @@ static void fill_placed(struct arena *a, const struct allocations *all, const ch
 static const char *why_it_leaves(struct arena *a, const struct allocations *all, const struct stand *stand)
 {
     if (stand->cause && strcmp(stand->cause, "chance") == 0)
-        return "the fleet's model of spot interruptions took it back";
+        return "by the fleet's model of spot interruptions";
     if (stand->cause && strcmp(stand->cause, "asked") == 0)
-        return "a drill or an experiment took it back";
+        return "by a drill or an experiment";
     if (stand->cause)
         return "the spot price rose above what is paid at most";
     return arena_printf(a, "work on demand needs its place%s", all->fleet->slots ? " on this machine" : "");

@@ -29,9 +29,11 @@ static struct fate is_interrupted(const char *message, bool taken)
 
 static const char *spot_taken(struct arena *a, const struct resource *r)
 {
-    const char *what = "its spot capacity was taken back";
+    const char *what = "its spot capacity was taken back", *by = training_interrupted_by(r);
 
-    return training_taken(r) ? arena_printf(a, "%s (%s)", what, training_taken(r)) : what;
+    if (training_taken(r))
+        return arena_printf(a, "%s (%s)", what, training_taken(r));
+    return *by ? arena_printf(a, "%s (by %s)", what, by) : what;
 }
 
 static bool is_in_progress(const struct resource *r)

@@ -16,6 +16,11 @@ static bool is_asked(const struct resource *r)
     return doc_int(r->row.want, "Interrupt.Attempt", -1) == training_attempt(r);
 }
 
+const char *training_interrupted_by(const struct resource *r)
+{
+    return is_asked(r) ? doc_text(r->row.want, "Interrupt.By") : "";
+}
+
 int64_t training_taken_back_ms(const struct resource *r)
 {
     if (training_taken(r))
@@ -146,6 +151,7 @@ int training_job_interrupt(struct arena *a, struct engine *e, const char *arn, c
     doc_set_integer(a, wanted, "Attempt", training_attempt(&r));
     doc_set_integer(a, wanted, "RecommendMs", i->recommend_ms);
     doc_set_integer(a, wanted, "NoticeMs", i->notice_ms);
+    doc_set_string(a, wanted, "By", i->by ? i->by : "");
     return resource_want(e, &r, err);
 }
 

@@ -1,7 +1,7 @@
 /* training_interrupt.h - spot capacity of a training job that is taken back: asked for, recommended, noticed.
  *
  * Whoever takes capacity back (a drill, an experiment) asks with training_job_interrupt(): want.Interrupt {Attempt,
- * RecommendMs, NoticeMs}. The job's own passes do the rest: from RecommendMs on the instances show a rebalance
+ * RecommendMs, NoticeMs, By}. The job's own passes do the rest: from RecommendMs on the instances show a rebalance
  * recommendation; at NoticeMs each gets the notice, with SIGTERM, and SIGKILL when the fleet's notice is over. What was
  * really told stands in the status, _Recommended and _Noticed (the attempt's number, from 1), and was told as an event
  * when it was saved. An attempt that is over has heard what was asked of it. */
@@ -14,6 +14,7 @@
 struct interruption {
     int64_t recommend_ms; /* 0: not before the notice */
     int64_t notice_ms;    /* 0: at once */
+    const char *by;       /* "a drill" */
 };
 
 /* ERR_INVALID: not a spot job. ERR_CONFLICT: it has no instance at the moment. */
@@ -35,6 +36,7 @@ int training_spot_instances(struct arena *, struct engine *, const char *account
 /* Of the present attempt: its notice is due, or came; when it is due, INT64_MAX: nobody asked. */
 bool training_is_taken_back(const struct resource *, int64_t now_ms);
 int64_t training_taken_back_ms(const struct resource *);
+const char *training_interrupted_by(const struct resource *); /* who asked for it; "": nobody, or nobody knows */
 
 /* Inside a pass: tells the instances what is due for them to know, and the world. Again is fine. */
 int training_recommend(struct pass *, struct resource *, const struct crew *, struct err *err);

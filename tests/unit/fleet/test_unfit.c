@@ -27,6 +27,8 @@ static void refused(const char *fleet_text, struct work w)
     err = (struct err){ 0 };
     if (fleet_read(a, "f", str_of(fleet_text), &fleet, &err) < 0)
         fail_msg("%s", err.text);
+    if (!fleet.node_count)
+        fleet_share_slots(a, &fleet, "local", 8, 0);
     s = scheduler_new(&fleet, 0);
     assert_int_equal(scheduler_submit(s, &w, &err), -1);
     assert_int_equal(err.kind, ERR_INVALID);
@@ -48,7 +50,7 @@ static void says(const char *words)
 static void no_node_has_gpus(void **state)
 {
     refused(CPU_NODES OWN_TYPES, work_of("ml.g5.xlarge"));
-    says("can hold an on-demand ml.g5.xlarge: it needs 4 vCPUs, 16384 MiB, ");
+    says("can hold an on-demand ml.g5.xlarge: it needs 4 vCPUs, 16 GiB, ");
     says("1 GPU of the kind A10G, and no node has GPUs. Ask for another type, such as box.one, ml.");
     assert_null(strstr(err.text, "box.big"));
     assert_null(strstr(err.text, "ml.m6g."));
@@ -83,7 +85,7 @@ static void the_market_is_another(void **state)
 static void the_nodes_are_smaller(void **state)
 {
     refused(CPU_NODES, work_of("ml.m5.4xlarge"));
-    says("it needs 16 vCPUs, 65536 MiB, and the nodes have at most 4 cores, 8192 MiB. Ask for another type, such as "
+    says("it needs 16 vCPUs, 64 GiB, and the nodes have at most 4 cores, 8 GiB. Ask for another type, such as "
          "ml.");
     /* EC2's names for who asks by them. */
     refused(CPU_NODES, work_of("m5.4xlarge"));
@@ -96,7 +98,7 @@ static void the_disks_are_smaller(void **state)
 
     w.groups[0].volume_gb = 1000;
     refused("[[nodes]]\nname = \"d\"\ncores = 4\nmemory = \"8GiB\"\ndisk = \"1TB\"\n", w);
-    says("it needs 2 vCPUs, 8192 MiB, 1000 GiB of disk, and the nodes have at most 931.3 GiB. Ask for a smaller "
+    says("it needs 2 vCPUs, 8 GiB, 1000 GiB of disk, and the nodes have at most 931.3 GiB. Ask for a smaller "
          "VolumeSizeInGB, or add nodes with larger disks to the fleet file");
     /* A disk of the type's own: no volume makes that smaller. */
     refused(GPU_NODES BIG_DISK, work_of("box.disk"));
@@ -105,7 +107,7 @@ static void the_disks_are_smaller(void **state)
     w = work_of("ml.m5.24xlarge");
     w.groups[0].volume_gb = 2000;
     refused("[[nodes]]\nname = \"d\"\ncores = 4\nmemory = \"8GiB\"\ndisk = \"1TB\"\n", w);
-    says("and the nodes have at most 4 cores, 8192 MiB, 931.3 GiB of disk. Ask for another type, or add");
+    says("and the nodes have at most 4 cores, 8 GiB, 931.3 GiB of disk. Ask for another type, or add");
 }
 
 static void the_labels_are_nowhere(void **state)
@@ -114,11 +116,15 @@ static void the_labels_are_nowhere(void **state)
 
     w.labels = "row=b";
     refused(CPU_NODES OWN_TYPES, w);
-    says("with the labels row=b: it needs 2 vCPUs, 4096 MiB, and no node has these labels. Ask for other labels, or");
+    says("with the labels row=b: it needs 2 vCPUs, 4 GiB, and no node has these labels. Ask for other labels, or");
     w = work_of("ml.g4dn.xlarge");
     w.labels = "row=a";
     refused(CPU_NODES GPU_NODES, w);
     says("and no node with these labels has GPUs.");
+    w = work_of("ml.m5.large");
+    w.labels = "row=a";
+    refused("", w);
+    says("No node of this server has the labels row=a: only the [[nodes]] of a fleet file have labels");
 }
 
 static void only_spares_could(void **state)
