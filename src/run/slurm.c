@@ -270,9 +270,12 @@ static int read_endings(struct slurm *s, struct arena *a, const char *group, str
 static int note_ending(struct slurm *s, struct arena *a, const struct slurm_job *job, struct err *err)
 {
     struct doc *d, *list, *ending = doc_map(a);
+    const struct doc *order;
 
-    if (read_endings(s, a, job->name, &d, err) < 0)
+    if (runtime_order(s->local, a, job->name, &order, err) < 0 || read_endings(s, a, job->name, &d, err) < 0)
         return -1;
+    if (!doc_has(order, "name")) /* the first instance of a job that is nobody's is forgotten already */
+        return 0;
     list = doc_member(a, d, "endings", DOC_LIST);
     for (size_t i = 0; i < list->count; i++)
         if (doc_is(list->items[i], "job", job->id) && doc_is(list->items[i], "submitted", job->submitted))

@@ -143,6 +143,8 @@ int __wrap_folder_write(struct arena *a, const char *folder, const char *file, c
 
     if (disk(err) < 0)
         return -1;
+    if (!m->order)
+        return fail(err, ERR_INTERNAL, "write %s/%s: there is no such folder", folder, file);
     if (strcmp(file, FOLDER_REPORT) != 0) {
         m->notes = doc_copy(w.arena, d);
         return 0;

@@ -159,6 +159,25 @@ static void forget(struct job *j)
     j->done = true;
 }
 
+/* As the engine does with what is nobody's. */
+static void sweep(struct arena *a, struct job *j)
+{
+    int left = 0;
+    struct err err;
+
+    for (int i = 0; i < j->count; i++) {
+        struct mate *m = &j->mates[i];
+
+        if (!m->order)
+            continue;
+        if (!look(a, m) || (!m->saved && !stop(m, "its owner is gone")) ||
+            (m->saved && (dies() || runtime_forget(w.runtime, m->name, &err) < 0)))
+            return;
+        left += m->order != NULL;
+    }
+    j->done = !left;
+}
+
 /* As crew.c and its friends do it. */
 static void pass(struct arena *a, struct job *j)
 {
@@ -211,6 +230,8 @@ void server_move(void)
     }
     if (chance(F_USER, 15) && j->created && !j->over)
         *(roll(3) ? &j->stopped : &j->taken) = true;
+    if (chance(F_USER, 5) && j->created && !j->over)
+        j->lost = true;
     if (j->created && !j->done)
-        pass(a, j);
+        j->lost ? sweep(a, j) : pass(a, j);
 }

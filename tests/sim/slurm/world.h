@@ -66,6 +66,7 @@ struct job {
     struct mate mates[MATES];
     bool created, over, done;
     bool stopped, taken;     /* by the user; by a drill */
+    bool lost;               /* its row: each of its instances is stopped and forgotten for itself */
     bool refused;            /* Slurm will never have it */
     int mute;                /* so many times its agents end without a word */
     bool submitted;          /* Slurm has or had one */
