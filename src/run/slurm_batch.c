@@ -13,7 +13,7 @@
 
 enum {
     BEFORE_AND_AFTER_MIN = 60, /* downloads and uploads are not part of MaxRuntimeInSeconds */
-    ARGUMENTS_MOST = 64,
+    ROOM_LEAST = 32,
     MIB = 1 << 20,
 };
 
@@ -77,14 +77,23 @@ const char *const *slurm_batch_agents(struct arena *a, const struct doc *order, 
 
 struct arguments {
     struct arena *arena;
-    const char *all[ARGUMENTS_MOST + 1];
-    int count;
+    const char **all; /* NULL behind the last */
+    int count, room;
 };
 
 static void add(struct arguments *args, const char *option)
 {
-    if (args->count < ARGUMENTS_MOST)
-        args->all[args->count++] = option;
+    if (args->count + 1 >= args->room) {
+        const char **all;
+
+        args->room = args->room ? 2 * args->room : ROOM_LEAST;
+        all = arena_array_of(args->arena, const char *, (size_t)args->room);
+        if (args->count)
+            memcpy(all, args->all, sizeof *all * (size_t)args->count);
+        args->all = all;
+    }
+    args->all[args->count++] = option;
+    args->all[args->count] = NULL;
 }
 
 static void add_text(struct arguments *args, const char *option, const char *value)
@@ -214,7 +223,6 @@ struct slurm_batch slurm_batch_of(struct arena *a, const struct slurm_settings *
     int count;
     const char *const *agents = slurm_batch_agents(a, order, &count);
     struct arguments args = { .arena = a };
-    const char **all;
 
     add(&args, "sbatch");
     add(&args, "--parsable");
@@ -233,9 +241,7 @@ struct slurm_batch slurm_batch_of(struct arena *a, const struct slurm_settings *
     /* Last: the administrator's word. */
     if (s->options)
         add_words(&args, s->options);
-    all = arena_array_of(a, const char *, (size_t)args.count + 1);
-    memcpy(all, args.all, sizeof *all * (size_t)args.count);
-    return (struct slurm_batch){ agents[0], all, script_of(a, order, agents_folder, program, agents, count) };
+    return (struct slurm_batch){ agents[0], args.all, script_of(a, order, agents_folder, program, agents, count) };
 }
 
 const char *slurm_batch_wants(struct arena *a, const struct slurm_batch *b)

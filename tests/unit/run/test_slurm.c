@@ -171,6 +171,20 @@ static void one_instance(void **state)
     assert_true(told(&b, "--partition=spot") && told(&b, "--qos=high") && told(&b, "--gres=gpu:8"));
 }
 
+static void every_option_is_passed_on(void **state)
+{
+    struct arena *a = *state;
+    struct slurm_settings s = { .options = "" };
+    struct slurm_batch b;
+
+    for (int i = 0; i < 300; i++)
+        s.options = arena_printf(a, "%s --licenses=l%d", s.options, i);
+    s.options = arena_printf(a, "%s --exclude=n7", s.options);
+    b = slurm_batch_of(a, &s, order_of(a), "/data/agents", "/lib/agent");
+    assert_true(told(&b, "--licenses=l0") && told(&b, "--licenses=l299") && told(&b, "--job-name=a-0"));
+    assert_string_equal(slurm_batch_exclude(a, s.options, (const char *const[]) { "n1" }, 1), "n7,n1");
+}
+
 static void gpus_of_a_type(void **state)
 {
     static const struct {
@@ -254,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refusal_is_not_a_trouble, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reason_is_told_in_words, setup, teardown),
         cmocka_unit_test_setup_teardown(one_instance, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_option_is_passed_on, setup, teardown),
         cmocka_unit_test_setup_teardown(gpus_of_a_type, setup, teardown),
         cmocka_unit_test_setup_teardown(instances_in_the_order_of_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_excluded, setup, teardown),
