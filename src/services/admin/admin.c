@@ -24,6 +24,7 @@
 #include "services/sagemaker/health_events.h"
 #include "services/sagemaker/kinds.h"
 #include "services/sagemaker/node_health.h"
+#include "services/sagemaker/node_row.h"
 #include "services/sagemaker/training_interrupt.h"
 #include "services/sagemaker/waiting_list.h"
 
@@ -116,18 +117,6 @@ static int count_resources(struct request *q, struct err *err)
     return 0;
 }
 
-/* What of a node is used, and what it has, as far as the fleet says. */
-static void show_capacity(struct arena *a, struct doc *to, const char *name, int64_t left, int64_t has)
-{
-    struct doc *pair = doc_map(a);
-
-    if (!has)
-        return;
-    doc_set_integer(a, pair, "used", has - left);
-    doc_set_integer(a, pair, "has", has);
-    doc_set(a, to, name, pair);
-}
-
 static void show_nodes(struct request *q)
 {
     const struct platform *platform = platform_of(q);
@@ -140,18 +129,11 @@ static void show_nodes(struct request *q)
     if (platform->fleet->slots)
         return;
     for (int64_t i = 0; i < NODES_SHOWN && scheduler_node(s, i, &node); i++) {
-        struct doc *d = doc_map(a);
+        struct doc *d = node_row(a, &node);
 
-        doc_set_string(a, d, "name", node.name);
-        doc_set_string(a, d, "pool", node.pool);
-        doc_set_string(a, d, "state", node.state);
-        doc_set_boolean(a, d, "lemon", node.lemon);
-        doc_set_integer(a, d, "instances", node.instances);
-        show_capacity(a, d, "cores", node.left.cores, node.has.cores);
-        show_capacity(a, d, "memory_mib", node.left.memory_mib, node.has.memory_mib);
+        node_row_capacity(a, d, &node);
         if (node.has.disk_mib != DISK_UNCOUNTED)
-            show_capacity(a, d, "disk_mib", node.left.disk_mib, node.has.disk_mib);
-        show_capacity(a, d, "gpus", node.left.gpus, node.has.gpus);
+            node_row_used(a, d, "disk_mib", node.left.disk_mib, node.has.disk_mib);
         doc_append(a, nodes, d);
     }
     doc_set(a, q->output, "nodes", nodes);

@@ -23,6 +23,7 @@
 #include "services/sagemaker/allocation.h"
 #include "services/sagemaker/allocation_record.h"
 #include "services/sagemaker/health_events.h"
+#include "services/sagemaker/node_row.h"
 #include "store/store.h"
 
 static const char table[] = "core_node_health";
@@ -467,29 +468,6 @@ static struct doc *failures_of(struct arena *a, const struct doc *memory)
     return list;
 }
 
-static void set_used(struct arena *a, struct doc *to, const char *name, int64_t left, int64_t has)
-{
-    struct doc *pair = doc_map(a);
-
-    if (!has)
-        return;
-    doc_set_integer(a, pair, "used", has - left);
-    doc_set_integer(a, pair, "has", has);
-    doc_set(a, to, name, pair);
-}
-
-/* Of nodes of the fleet file; a machine without one is shared by other measures. */
-static void set_capacity(struct arena *a, struct doc *d, const struct node_view *node)
-{
-    set_used(a, d, "cores", node->left.cores, node->has.cores);
-    set_used(a, d, "memory_mib", node->left.memory_mib, node->has.memory_mib);
-    set_used(a, d, "gpus", node->left.gpus, node->has.gpus);
-    if (*node->gpu)
-        doc_set_string(a, d, "gpu", node->gpu);
-    if (*node->labels)
-        doc_set_string(a, d, "labels", node->labels);
-}
-
 static const char slurm_note[] = "no node, but all that Slurm was given: sinfo lists its nodes, and here are those "
                                  "that failed or were cordoned";
 
@@ -497,13 +475,8 @@ static const char slurm_note[] = "no node, but all that Slurm was given: sinfo l
 static struct doc *row_of(struct arena *a, const struct node_view *node, const struct doc *memory,
                           const struct doc *tenants)
 {
-    struct doc *d = doc_map(a);
+    struct doc *d = node_row(a, node);
 
-    doc_set_string(a, d, "name", node->name);
-    doc_set_string(a, d, "pool", node->pool);
-    doc_set_string(a, d, "state", node->state);
-    doc_set_boolean(a, d, "lemon", node->lemon);
-    doc_set_integer(a, d, "instances", node->instances);
     if (node->has.disk_mib != DISK_UNCOUNTED) {
         doc_set_integer(a, d, "disk_mib", node->has.disk_mib);
         doc_set_integer(a, d, "disk_left_mib", node->left.disk_mib);
@@ -552,8 +525,8 @@ int node_health_list(struct arena *a, struct engine *e, struct doc **ret, struct
         if (result == 0) {
             struct doc *row = row_of(a, &node, memory, tenants_of(&tenants, node.name));
 
-            if (!platform->fleet->slots)
-                set_capacity(a, row, &node);
+            if (!platform->fleet->slots) /* a machine without a fleet file is shared by other measures */
+                node_row_capacity(a, row, &node);
             else if (runtime_has_nodes(runtime_of(e)))
                 doc_set_string(a, row, "note", slurm_note);
             doc_append(a, list, row);
